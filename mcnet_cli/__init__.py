@@ -1,0 +1,1 @@
+"""MCNet: a still portrait moves like the person in a driving video."""

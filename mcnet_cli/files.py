@@ -1,0 +1,127 @@
+"""Reading and writing files safely: regular files only, atomic outputs."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from mcnet_cli.errors import InputError, McnetError, SystemFailure, UsageError, shown
+
+SYSTEM_ERRNOS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
+)
+
+
+def system_failure(error: OSError, path: str | Path) -> SystemFailure:
+    """The failure of a disk or of memory while `path` was written, with what is free in its folder."""
+    folder = Path(path).parent
+    hint = None
+    with contextlib.suppress(OSError):
+        hint = f"{shutil.disk_usage(folder).free >> 20} MB are free in {shown(folder.resolve())}"
+    return SystemFailure(f"can't write {shown(path)}: {error.strerror or error}", hint=hint)
+
+
+def require_regular_file(path: Path, *, error: type[McnetError] = InputError) -> os.stat_result:
+    """Raises `error` unless `path` is a regular file (links followed): a pipe or device may never end."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as failure:
+        reason = getattr(failure, "strerror", None) or str(failure)
+        raise error(f"can't open {shown(path)}: {reason}", hint="check the name") from failure
+    if stat.S_ISDIR(status.st_mode):
+        raise error(f"{shown(path)} is a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise error(f"{shown(path)} is not a regular file (a pipe or a device)")
+    if not os.access(path, os.R_OK):
+        raise error(f"can't open {shown(path)}: Permission denied")
+    return status
+
+
+def check_free(target: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
+    """Raises UsageError if `target` may not be written: taken without `overwrite`, a folder, or one of `inputs`."""
+    try:
+        status = target.stat()
+    except OSError:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise UsageError(f"the output {shown(target)} is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"the output {shown(target)} is not a regular file")
+    for path in inputs:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(path.stat(), status):
+                raise UsageError(f"the output {shown(target)} is the same file as the input {shown(path)}")
+    if not overwrite:
+        raise UsageError(f"{shown(target)} exists already", hint="choose another -o, or replace it with --overwrite")
+
+
+def partial_name(target: Path) -> Path:
+    """A fresh temporary name beside `target`; never longer than the file system's limit."""
+    stem = target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+    return target.with_name(f".{stem}.{secrets.token_hex(4)}.part{target.suffix[:20]}")
+
+
+def sweep_partials(target: Path) -> None:
+    """Removes what killed runs to the same target left behind, if it is older than a minute."""
+    import time
+
+    stem = target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(target.parent):
+            name = entry.name
+            if not (name.startswith(f".{stem}.") and ".part" in name[len(stem) + 10 :]):
+                continue
+            with contextlib.suppress(OSError):
+                if time.time() - entry.stat().st_mtime > 60:
+                    shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename in `folder` durable where the file system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def publish(part: Path, target: Path, *, overwrite: bool) -> None:
+    """Gives the complete file `part` its final name; without `overwrite` a name taken meanwhile is not replaced."""
+    with open(part, "rb") as file:
+        os.fsync(file.fileno())
+    if overwrite:
+        os.replace(part, target)
+    else:
+        try:
+            os.link(part, target)
+        except FileExistsError as error:
+            raise UsageError(f"{shown(target)} exists already", hint="replace it with --overwrite") from error
+        except OSError:  # a file system without hard links
+            check_free(target, overwrite=False)
+            os.replace(part, target)
+        else:
+            part.unlink()
+    sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def atomic_output(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yields a temporary path beside `target` and renames it at the end; on any exception it is removed.
+
+    Raises UsageError if the target is taken, SystemFailure if the disk fails.
+    """
+    check_free(target, overwrite=overwrite)
+    sweep_partials(target)
+    part = partial_name(target)
+    try:
+        yield part
+        publish(part, target, overwrite=overwrite)
+    except OSError as error:
+        raise system_failure(error, target) from error
+    finally:
+        part.unlink(missing_ok=True)
