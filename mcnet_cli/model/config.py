@@ -1,0 +1,275 @@
+"""What there is to say about an architecture: frozen dataclasses, two presets, JSON."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_type_hints
+
+Condition = Literal["both", "keypoints", "features", "none"]
+Border = Literal["zeros", "border"]
+
+
+def _require(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} = {value!r}: {rule}")
+
+
+def _bounded(name: str, value: int, low: int, high: int) -> None:
+    _require(low <= value <= high, name, value, f"must be between {low} and {high}")
+
+
+def _each_bounded(name: str, values: Iterable[float], low: float, high: float) -> None:
+    for value in values:
+        _require(low <= value <= high, name, value, f"must be between {low} and {high}")
+
+
+@dataclass(frozen=True, slots=True)
+class HourglassConfig:
+    """An encoder and decoder with skips: width `expansion`·2^level, at most `cap`, over `blocks` halvings."""
+
+    expansion: int
+    cap: int
+    blocks: int
+
+    def __post_init__(self) -> None:
+        _bounded("expansion", self.expansion, 1, 512)
+        _bounded("cap", self.cap, 1, 2048)
+        _bounded("blocks", self.blocks, 1, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class KeypointConfig:
+    """The keypoint detector. Unpadded output kernels shrink the heatmaps, as the paper's do."""
+
+    count: int = 15
+    jacobians: bool = True
+    hourglass: HourglassConfig = HourglassConfig(32, 1024, 5)
+    kernel: int = 7
+    padded: bool = False
+
+    def __post_init__(self) -> None:
+        _bounded("keypoints.count", self.count, 1, 500)
+        _bounded("keypoints.kernel", self.kernel, 1, 15)
+        _require(self.kernel % 2 == 1, "keypoints.kernel", self.kernel, "must be odd")
+
+
+@dataclass(frozen=True, slots=True)
+class MotionConfig:
+    """Dense motion.
+
+    heatmap_variances: one for all keypoints, or one a keypoint.
+    locality: standard deviations of the prior that ties each keypoint's mask to its neighbourhood,
+        one a keypoint; empty for none.
+    """
+
+    hourglass: HourglassConfig = HourglassConfig(64, 1024, 5)
+    kernel: int = 7
+    heatmap_variances: tuple[float, ...] = (0.01,)
+    locality: tuple[float, ...] = ()
+    border: Border = "zeros"
+
+    def __post_init__(self) -> None:
+        _bounded("motion.kernel", self.kernel, 1, 15)
+        _require(self.kernel % 2 == 1, "motion.kernel", self.kernel, "must be odd")
+        _each_bounded("motion.heatmap_variances", self.heatmap_variances, 1e-5, 10)
+        _each_bounded("motion.locality", self.locality, 1e-3, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryConfig:
+    """The memory unit: nominal feature sizes it serves (at 256²), its width, bank and experts."""
+
+    sizes: tuple[int, ...] = (32, 64, 128)
+    width: int = 512
+    style_width: int = 128
+    bank_size: int = 32
+    experts: int = 4
+    condition: Condition = "both"
+
+    def __post_init__(self) -> None:
+        _each_bounded("memory.sizes", self.sizes, 4, 256)
+        _bounded("memory.width", self.width, 1, 1024)
+        _bounded("memory.style_width", self.style_width, 1, 1024)
+        _bounded("memory.bank_size", self.bank_size, 1, 128)
+        _bounded("memory.experts", self.experts, 1, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorConfig:
+    """Encoder and decoder.
+
+    channels: of the encoder's features, finest first; each level halves the size.
+    stem_stride: 2 works at half size and lets a pixel shuffle make the full-size picture.
+    residual_blocks: at each decoder level below the finest, coarsest first.
+    hint_channels: of dense motion's last features that join the decoder at their size, 0 for none.
+    detail_keypoints: keypoints whose narrow driving heatmaps join the decoder; empty for none.
+    """
+
+    channels: tuple[int, ...] = (64, 128, 256, 512)
+    stem_stride: int = 1
+    residual_blocks: tuple[int, ...] = (2, 2, 2)
+    hint_channels: int = 0
+    detail_keypoints: tuple[int, ...] = ()
+    detail_variance: float = 0.0008
+
+    def __post_init__(self) -> None:
+        _bounded("generator.channels", len(self.channels), 2, 6)
+        _each_bounded("generator.channels", self.channels, 2, 1024)
+        _require(all(c % 2 == 0 for c in self.channels), "generator.channels", self.channels, "must be even")
+        _require(self.stem_stride in (1, 2), "generator.stem_stride", self.stem_stride, "must be 1 or 2")
+        _require(
+            len(self.residual_blocks) == len(self.channels) - 1,
+            "generator.residual_blocks",
+            self.residual_blocks,
+            "needs one number a level below the finest",
+        )
+        _each_bounded("generator.residual_blocks", self.residual_blocks, 0, 8)
+        _bounded("generator.hint_channels", self.hint_channels, 0, 256)
+        _each_bounded("generator.detail_variance", (self.detail_variance,), 1e-5, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """An MCNet architecture. Equal configs build networks with equal parameter names and shapes."""
+
+    size: int = 256
+    keypoints: KeypointConfig = field(default_factory=KeypointConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.size in (64, 128, 256, 512), "size", self.size, "must be 64, 128, 256 or 512")
+        count = self.keypoints.count
+        _require(
+            len(self.motion.heatmap_variances) in (1, count),
+            "motion.heatmap_variances",
+            self.motion.heatmap_variances,
+            f"needs one number or {count}",
+        )
+        _require(
+            len(self.motion.locality) in (0, count),
+            "motion.locality",
+            self.motion.locality,
+            f"needs no number or {count}",
+        )
+        detail = self.generator.detail_keypoints
+        _each_bounded("generator.detail_keypoints", detail, 0, count - 1)
+        _require(
+            all(size in self.feature_sizes[1:] for size in self.memory.sizes),
+            "memory.sizes",
+            self.memory.sizes,
+            f"must be among {self.feature_sizes[1:]}",
+        )
+
+    @property
+    def feature_sizes(self) -> tuple[int, ...]:
+        """Nominal sides of the encoder's features, finest first, for a 256² picture."""
+        return tuple(256 // self.generator.stem_stride >> level for level in range(len(self.generator.channels)))
+
+    @classmethod
+    def preset(cls, name: str) -> "ModelConfig":
+        """The architecture called `name`; ValueError for an unknown one."""
+        try:
+            return PRESETS[name]
+        except KeyError:
+            raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}") from None
+
+    def to_json(self) -> str:
+        """The config as JSON, as weights files carry it."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelConfig":
+        """Reads `to_json`'s text. ValueError names the first bad field; all numbers are bounded."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError("the config is not JSON") from error
+        built: ModelConfig = _build(cls, data, "config")
+        return built
+
+    @classmethod
+    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> "ModelConfig":
+        """The paper's architecture with the keypoints, experts and condition that `shapes` show.
+
+        shapes: official parameter names to shapes. ValueError where a telling entry is missing.
+        """
+
+        def shape(name: str) -> tuple[int, ...]:
+            try:
+                return shapes[name]
+            except KeyError:
+                raise ValueError(f"missing {name}") from None
+
+        count = shape("kp_detector.kp.weight")[0]
+        width = shape("generator.mbUnit.mb")[1]
+        condition: Condition = "none"
+        if "generator.mbUnit.style_route.0.weight" in shapes:
+            inputs = shapes["generator.mbUnit.style_route.0.weight"][1]
+            conditions: dict[int, Condition] = {
+                width + 2 * count: "both",
+                width: "features",
+                2 * count: "keypoints",
+            }
+            if inputs not in conditions:
+                raise ValueError(f"generator.mbUnit.style_route.0.weight has {inputs} inputs")
+            condition = conditions[inputs]
+        return cls(
+            keypoints=KeypointConfig(count=count, jacobians="kp_detector.jacobian.weight" in shapes),
+            memory=MemoryConfig(experts=shape("generator.mbUnit.conv_kv.weight")[0], condition=condition),
+        )
+
+
+def _build(kind: Any, data: Any, name: str) -> Any:
+    """`data` (from JSON) as a dataclass or field type `kind`; ValueError where they disagree."""
+    if dataclasses.is_dataclass(kind):
+        _require(isinstance(data, dict), name, type(data).__name__, "must be an object")
+        hints = get_type_hints(kind)
+        for key in data:
+            _require(key in hints, f"{name}.{key}", data[key], "no such field")
+        values = {key: _build(hints[key], value, f"{name}.{key}") for key, value in data.items()}
+        try:
+            return kind(**values)  # type: ignore[operator]
+        except TypeError as error:
+            raise ValueError(f"{name}: {error}") from error
+    if getattr(kind, "__origin__", None) is tuple:
+        _require(isinstance(data, list) and len(data) <= 1000, name, "…", "must be a short list")
+        return tuple(_build(get_args(kind)[0], value, name) for value in data)
+    if getattr(kind, "__origin__", None) is Literal:
+        _require(data in get_args(kind), name, data, f"must be one of {', '.join(get_args(kind))}")
+        return data
+    if kind is float:
+        _require(isinstance(data, int | float) and not isinstance(data, bool), name, data, "must be a number")
+        return float(data)
+    _require(type(data) is kind, name, data, f"must be of type {kind.__name__}")
+    return data
+
+
+# The landmarks that `lite`'s keypoints are trained to be: seven of the head, then lids, eye corners,
+# mouth corners and lips, which move little and need sharper heatmaps and masks.
+_HEAD, _FINE = 7, 12
+
+PRESETS: dict[str, ModelConfig] = {
+    "mcnet": ModelConfig(),
+    "lite": ModelConfig(
+        keypoints=KeypointConfig(_HEAD + _FINE, False, HourglassConfig(16, 128, 4), kernel=5, padded=True),
+        motion=MotionConfig(
+            HourglassConfig(24, 144, 4),
+            kernel=5,
+            heatmap_variances=(0.01,) * _HEAD + (0.003,) * _FINE,
+            locality=(0.18,) * _HEAD + (0.07,) * _FINE,
+            border="border",
+        ),
+        memory=MemoryConfig(sizes=(32, 64), width=64, style_width=48, bank_size=16, experts=1),
+        generator=GeneratorConfig(
+            channels=(24, 48, 96),
+            stem_stride=2,
+            residual_blocks=(2, 1),
+            hint_channels=24,
+            detail_keypoints=(7, 8, 9, 10, 13, 14, 15, 16, 17, 18),
+        ),
+    ),
+}
+

@@ -1,0 +1,145 @@
+"""The generator: encode the source once, warp, compensate from memory, decode (sec. 3)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mcnet_cli.model.blocks import Down, Res, Same, Up
+from mcnet_cli.model.config import ModelConfig
+from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, gaussian_heatmaps, warp
+from mcnet_cli.model.keypoints import MOTION_SIZE
+from mcnet_cli.model.memory import MemoryTrace, MemoryUnit
+from mcnet_cli.model.motion import DenseMotionNetwork, MotionField
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """Everything that depends on the source alone.
+
+    image: (B, 3, H, W); motion_image: (B, 3, 64, 64); features: the encoder's, finest first.
+    """
+
+    image: Tensor
+    motion_image: Tensor
+    features: tuple[Tensor, ...]
+    keypoints: Keypoints
+
+    def expand(self, batch: int) -> "SourceState":
+        """This source for `batch` frames; no copy is made."""
+        if self.image.shape[0] == batch:
+            return self
+
+        def widen(x: Tensor) -> Tensor:
+            return x.expand(batch, *x.shape[1:])
+
+        return SourceState(
+            widen(self.image),
+            widen(self.motion_image),
+            tuple(map(widen, self.features)),
+            self.keypoints.map(widen),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """A batch of frames and how they came about.
+
+    prediction, decoded, deformed: (B, 3, H, W) in [0, 1]; the result, the decoder's own picture,
+    and the warped source. memory: one trace a compensated size, coarsest first.
+    """
+
+    prediction: Tensor
+    decoded: Tensor
+    deformed: Tensor
+    motion: MotionField
+    memory: tuple[MemoryTrace, ...]
+
+
+class Generator(nn.Module):
+    """MCNet's generator; `config` says the widths, sizes and whether there are hints."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        sizes, widths, setting = config.feature_sizes, config.generator.channels, config.generator
+        levels = range(len(widths) - 1)
+        self.dense_motion_network = DenseMotionNetwork(config)
+        self.first = Same(3, widths[0], 7)
+        self.down_blocks = nn.ModuleList(Down(widths[i], widths[i + 1]) for i in levels)
+        channels = {size: widths[sizes.index(size)] for size in sorted(config.memory.sizes)}
+        self.mbUnit = MemoryUnit(config.memory, channels, config.keypoints.count)
+        detail = len(setting.detail_keypoints)
+        self.resblock = nn.ModuleList()
+        self.up_blocks = nn.ModuleList()
+        self.join = nn.ModuleDict()  # at the sizes where hints are added: back to the width without them
+        for level, blocks in zip(reversed(levels), setting.residual_blocks, strict=True):
+            size = sizes[level + 1]
+            inputs = widths[level + 1] * (1 if level + 2 == len(widths) else 2)
+            if size == MOTION_SIZE and setting.hint_channels:
+                self.hint = nn.Conv2d(self.dense_motion_network.hourglass.channels, setting.hint_channels, 1)
+                self.join[str(size)] = Same(inputs + setting.hint_channels + detail, widths[level + 1])
+                inputs = widths[level + 1]
+            self.resblock.extend(Res(inputs) for _ in range(blocks))
+            self.up_blocks.append(Up(inputs, widths[level]))
+        if detail:
+            self.join[str(sizes[0])] = Same(widths[0] + detail, widths[0])
+        self.final = nn.Conv2d(widths[0], 3 * setting.stem_stride**2, 7, padding=3)
+
+    def encode(self, image: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """The source's picture for dense motion, and features at all sizes, finest first."""
+        small = band_limited_downsample(image, image.shape[-1] // MOTION_SIZE)
+        stem = F.avg_pool2d(image, 2) if self.config.generator.stem_stride == 2 else image
+        features = [self.first(stem)]
+        for block in self.down_blocks:
+            features.append(block(features[-1]))
+        return image, small, tuple(features)
+
+    def forward(self, source: SourceState, driving: Keypoints) -> Rendering:
+        """source and driving keypoints, both of batch B."""
+        setting, sizes, border = self.config.generator, self.config.feature_sizes, self.config.motion.border
+        motion: MotionField = self.dense_motion_network(source.motion_image, source.keypoints, driving)
+        traces: list[MemoryTrace] = []
+
+        def occlusion(like: Tensor) -> Tensor:
+            resized = F.interpolate(motion.occlusion, like.shape[2:], mode="bilinear", align_corners=True)
+            return resized.to(like.dtype)
+
+        def carried(level: int) -> Tensor:
+            """The level's source feature: warped, occluded, and compensated where the memory serves its size."""
+            feature = warp(source.features[level], motion.deformation, border)
+            feature = feature * occlusion(feature)
+            if sizes[level] not in self.config.memory.sizes:
+                return feature
+            traces.append(self.mbUnit(feature, sizes[level], source.keypoints.values))
+            return traces[-1].after
+
+        def detail(like: Tensor) -> Tensor:
+            values = driving.values[:, list(setting.detail_keypoints)]
+            size = (like.shape[2], like.shape[3])
+            return gaussian_heatmaps(values, size, setting.detail_variance).to(like.dtype)
+
+        coarsest = len(sizes) - 1
+        y, used = carried(coarsest), 0
+        for step, blocks in enumerate(setting.residual_blocks):
+            size = str(sizes[coarsest - step])
+            if size in self.join:
+                y = self.join[size](torch.cat([y, self.hint(motion.features).to(y.dtype), detail(y)], dim=1))
+            for block in self.resblock[used : used + blocks]:
+                y = block(y)
+            used += blocks
+            y = self.up_blocks[step](y)
+            level = coarsest - step - 1
+            if level:
+                y = torch.cat([y, carried(level)], dim=1)
+        y = y * (1 - occlusion(y)) + carried(0)
+        if str(sizes[0]) in self.join:
+            y = self.join[str(sizes[0])](torch.cat([y, detail(y)], dim=1))
+        decoded = self.final(y)
+        if setting.stem_stride == 2:
+            decoded = F.pixel_shuffle(decoded, 2)
+        decoded = torch.sigmoid(decoded.float())
+        deformed = warp(source.image, motion.deformation, border)
+        trust = occlusion(deformed)
+        return Rendering(decoded * (1 - trust) + deformed * trust, decoded, deformed, motion, tuple(traces))

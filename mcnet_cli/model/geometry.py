@@ -1,0 +1,99 @@
+"""Coordinates, keypoints, heatmaps and sampling.
+
+Coordinates are (x, y) in [-1, 1], x to the right, y down; -1 and 1 are the centres of the first and
+last pixel.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from mcnet_cli.model.config import Border
+
+
+@dataclass(frozen=True, slots=True)
+class Keypoints:
+    """Sparse motion of a batch of frames.
+
+    values: (B, K, 2) positions, x then y, in [-1, 1].
+    jacobians: (B, K, 2, 2) local affine frames, or None for a model without them.
+    """
+
+    values: Tensor
+    jacobians: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    def __getitem__(self, index: int | slice) -> "Keypoints":
+        """The keypoints of some frames; the batch dimension stays."""
+        rows = slice(index, index + 1 or None) if isinstance(index, int) else index
+        return Keypoints(self.values[rows], None if self.jacobians is None else self.jacobians[rows])
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Keypoints":
+        """`change` applied to values and jacobians."""
+        return Keypoints(change(self.values), None if self.jacobians is None else change(self.jacobians))
+
+
+def coordinate_grid(height: int, width: int, like: Tensor) -> Tensor:
+    """(H, W, 2) coordinates of the pixel centres, in the dtype and on the device of `like`."""
+    x = torch.linspace(-1, 1, width, dtype=like.dtype, device=like.device)
+    y = torch.linspace(-1, 1, height, dtype=like.dtype, device=like.device)
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+
+
+def gaussian_heatmaps(values: Tensor, size: tuple[int, int], variances: Tensor | float) -> Tensor:
+    """(B, K, H, W) bumps exp(-½‖z - value‖² / variance) around (B, K, 2) positions."""
+    offsets = coordinate_grid(*size, like=values) - values[:, :, None, None]
+    if isinstance(variances, Tensor):
+        variances = variances[:, None, None]
+    return torch.exp(-0.5 * offsets.square().sum(-1) / variances)
+
+
+def sparse_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
+    """(B, K + 1, H, W, 2): the identity, then T_k(z) = source_k + J_k (z - driving_k).
+
+    J_k = Jsource_k · Jdriving_k⁻¹ (FOMM, NeurIPS 2019, sec. 3.1); the identity without jacobians.
+    """
+    grid = coordinate_grid(*size, like=driving.values)
+    offsets = grid - driving.values[:, :, None, None]
+    if source.jacobians is not None and driving.jacobians is not None:
+        local = source.jacobians @ torch.linalg.inv(driving.jacobians)
+        offsets = torch.einsum("bkij,bkhwj->bkhwi", local, offsets)
+    motions = source.values[:, :, None, None] + offsets
+    background = grid.expand(motions.shape[0], 1, *grid.shape)
+    return torch.cat([background, motions], dim=1)
+
+
+def warp(image: Tensor, deformation: Tensor, border: Border) -> Tensor:
+    """(B, C, H, W) sampled at a (B, h, w, 2) deformation that is first resized to (H, W)."""
+    if deformation.shape[1:3] != image.shape[2:]:
+        deformation = rearrange(deformation, "b h w c -> b c h w")
+        deformation = F.interpolate(deformation, image.shape[2:], mode="bilinear", align_corners=True)
+        deformation = rearrange(deformation, "b c h w -> b h w c")
+    return F.grid_sample(image, deformation.to(image.dtype), padding_mode=border, align_corners=True)
+
+
+@lru_cache(maxsize=16)
+def _gaussian_kernel(factor: int) -> Tensor:
+    sigma = (factor - 1) / 2
+    radius = round(4 * sigma)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    line = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = torch.outer(line, line)
+    return kernel / kernel.sum()
+
+
+def band_limited_downsample(image: Tensor, factor: int) -> Tensor:
+    """(B, C, H, W) blurred with σ = (factor - 1) / 2, then every `factor`-th pixel; a factor of 1 changes nothing."""
+    if factor == 1:
+        return image
+    kernel = _gaussian_kernel(factor).to(image)
+    channels, radius = image.shape[1], kernel.shape[0] // 2
+    weight = kernel.expand(channels, 1, *kernel.shape)
+    return F.conv2d(image, weight, stride=factor, padding=radius, groups=channels)

@@ -1,0 +1,43 @@
+"""MCNet whole: a keypoint detector and a generator behind three calls."""
+
+from torch import Tensor, nn
+
+from mcnet_cli.model.config import ModelConfig
+from mcnet_cli.model.generator import Generator, Rendering, SourceState
+from mcnet_cli.model.geometry import Keypoints
+from mcnet_cli.model.keypoints import KeypointDetector
+
+
+class MCNet(nn.Module):
+    """The network of the paper (ICCV 2023), of the architecture that `config` says.
+
+    Pictures are (B, 3, H, W), RGB in [0, 1], H = W = `config.size`. Parameter names are the
+    official ones, prefixed by `generator.` and `kp_detector.`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.generator = Generator(config)
+        self.kp_detector = KeypointDetector(config.keypoints)
+
+    def detect_keypoints(self, frames: Tensor) -> Keypoints:
+        """The keypoints of (B, 3, H, W) frames."""
+        keypoints: Keypoints = self.kp_detector(frames)
+        return keypoints
+
+    def encode_source(self, image: Tensor) -> SourceState:
+        """All that depends on the source (B, 3, H, W) alone; compute it once, render many frames."""
+        return SourceState(*self.generator.encode(image), self.detect_keypoints(image))
+
+    def render(self, state: SourceState, motion: Keypoints) -> Tensor:
+        """(B, 3, H, W) frames in [0, 1] of the source with its keypoints moved to `motion` (batch B).
+
+        A state of batch 1 serves any B.
+        """
+        return self(state, motion).prediction  # type: ignore[no-any-return]
+
+    def forward(self, state: SourceState, motion: Keypoints) -> Rendering:
+        """Like `render`, with all intermediates that training and tests look at."""
+        rendering: Rendering = self.generator(state.expand(len(motion)), motion)
+        return rendering

@@ -1,0 +1,96 @@
+"""Dense motion: sparse motions blended into one deformation, and an occlusion map (sec. 3.1)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import einsum, rearrange, repeat
+from torch import Tensor, nn
+
+from mcnet_cli.model.blocks import Hourglass
+from mcnet_cli.model.config import ModelConfig
+from mcnet_cli.model.geometry import Keypoints, coordinate_grid, gaussian_heatmaps, sparse_motions
+
+
+@dataclass(frozen=True, slots=True)
+class MotionField:
+    """What dense motion says of one batch, at 64².
+
+    deformation: (B, 64, 64, 2) where in the source each position is taken from.
+    occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
+    mask: (B, K + 1, 64, 64) share of each sparse motion, the background first.
+    sparse_deformed: (B, K + 1, 3, 64, 64) the source moved by each sparse motion.
+    features: (B, C, 64, 64) the last features.
+    """
+
+    deformation: Tensor
+    occlusion: Tensor
+    mask: Tensor
+    sparse_deformed: Tensor
+    features: Tensor
+
+
+class DenseMotionNetwork(nn.Module):
+    """From a small source picture and both keypoints to a `MotionField`."""
+
+    variances: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        count, motion = config.keypoints.count, config.motion
+        self.border = motion.border
+        self.hourglass = Hourglass(4 * (count + 1), motion.hourglass)
+        channels, kernel = self.hourglass.channels, motion.kernel
+        self.mask = nn.Conv2d(channels, count + 1, kernel, padding=kernel // 2)
+        self.occlusion = nn.Conv2d(channels, 1, kernel, padding=kernel // 2)
+        self.register_buffer("variances", torch.tensor(motion.heatmap_variances).expand(count).clone(), persistent=False)
+        self.locality: LocalityPrior | None = None
+        if motion.locality:
+            self.locality = LocalityPrior(motion.locality)
+            nn.init.normal_(self.mask.weight, std=0.003)  # at first the prior alone decides
+
+    def forward(self, source_image: Tensor, source: Keypoints, driving: Keypoints) -> MotionField:
+        """source_image: (B, 3, 64, 64); keypoints of batch B."""
+        size = (source_image.shape[2], source_image.shape[3])
+        motions = sparse_motions(source, driving, size)
+        deformed = self._deform(source_image, motions)
+        heatmaps = gaussian_heatmaps(driving.values, size, self.variances)
+        heatmaps = heatmaps - gaussian_heatmaps(source.values, size, self.variances)
+        heatmaps = F.pad(heatmaps, (0, 0, 0, 0, 1, 0))  # zeros for the background
+        inputs = torch.cat([heatmaps[:, :, None].to(deformed.dtype), deformed], dim=2)
+        features = self.hourglass(rearrange(inputs, "b k c h w -> b (k c) h w"))
+        logits = self.mask(features).float()
+        if self.locality is not None:
+            logits = logits + self.locality(driving.values, size)
+        mask = logits.softmax(dim=1)
+        deformation = einsum(mask, motions, "b k h w, b k h w c -> b h w c")
+        occlusion = torch.sigmoid(self.occlusion(features).float())
+        return MotionField(deformation, occlusion, mask, deformed, features)
+
+    def _deform(self, image: Tensor, motions: Tensor) -> Tensor:
+        count = motions.shape[1]
+        images = repeat(image, "b c h w -> (b k) c h w", k=count)
+        grids = rearrange(motions, "b k h w c -> (b k) h w c").to(image.dtype)
+        # align_corners=False on a grid made for True: the official weights expect it
+        deformed = F.grid_sample(images, grids, padding_mode=self.border, align_corners=False)
+        return rearrange(deformed, "(b k) c h w -> b k c h w", k=count)
+
+
+class LocalityPrior(nn.Module):
+    """Mask logits that fall with the squared distance to the keypoint, so that an untrained network interpolates."""
+
+    deviations: Tensor
+
+    def __init__(self, deviations: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("deviations", torch.tensor(deviations), persistent=False)
+        self.factor = nn.Parameter(torch.ones(len(deviations)))
+        self.background = nn.Parameter(torch.tensor(-3.0))
+
+    def forward(self, driving: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, K, 2) driving positions to (B, K + 1, H, W) logits, the background first."""
+        offsets = coordinate_grid(*size, like=driving) - driving[:, :, None, None]
+        scale = self.factor / (2 * self.deviations.square())
+        logits = -offsets.square().sum(-1) * scale[:, None, None]
+        background = self.background.expand(logits.shape[0], 1, *size).to(logits.dtype)
+        return torch.cat([background, logits], dim=1)
