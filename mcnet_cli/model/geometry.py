@@ -40,6 +40,11 @@ class Keypoints:
         return Keypoints(change(self.values), None if self.jacobians is None else change(self.jacobians))
 
 
+def full_precision(like: Tensor) -> torch.autocast:
+    """A context without autocast: coordinates need more than bfloat16's eight bits."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 def coordinate_grid(height: int, width: int, like: Tensor) -> Tensor:
     """(H, W, 2) coordinates of the pixel centres, in the dtype and on the device of `like`."""
     x = torch.linspace(-1, 1, width, dtype=like.dtype, device=like.device)
@@ -63,8 +68,9 @@ def sparse_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int])
     grid = coordinate_grid(*size, like=driving.values)
     offsets = grid - driving.values[:, :, None, None]
     if source.jacobians is not None and driving.jacobians is not None:
-        local = source.jacobians @ torch.linalg.inv(driving.jacobians)
-        offsets = torch.einsum("bkij,bkhwj->bkhwi", local, offsets)
+        with full_precision(offsets):
+            local = source.jacobians @ torch.linalg.inv(driving.jacobians)
+            offsets = torch.einsum("bkij,bkhwj->bkhwi", local, offsets)
     motions = source.values[:, :, None, None] + offsets
     background = grid.expand(motions.shape[0], 1, *grid.shape)
     return torch.cat([background, motions], dim=1)
@@ -76,7 +82,13 @@ def warp(image: Tensor, deformation: Tensor, border: Border) -> Tensor:
         deformation = rearrange(deformation, "b h w c -> b c h w")
         deformation = F.interpolate(deformation, image.shape[2:], mode="bilinear", align_corners=True)
         deformation = rearrange(deformation, "b c h w -> b h w c")
-    return F.grid_sample(image, deformation.to(image.dtype), padding_mode=border, align_corners=True)
+    return sample(image, deformation, border, align_corners=True)
+
+
+def sample(image: Tensor, grid: Tensor, border: Border, *, align_corners: bool) -> Tensor:
+    """(B, C, H, W) sampled bilinearly at (B, h, w, 2); always in the grid's precision: bf16 is pixels off."""
+    sampled = F.grid_sample(image.to(grid.dtype), grid, padding_mode=border, align_corners=align_corners)
+    return sampled.to(image.dtype)
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mcnet_cli.model.blocks import Hourglass
 from mcnet_cli.model.config import KeypointConfig
-from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, coordinate_grid
+from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, coordinate_grid, full_precision
 
 MOTION_SIZE = 64  # keypoints and dense motion see the picture at this side
 TEMPERATURE = 0.1
@@ -34,9 +34,11 @@ class KeypointDetector(nn.Module):
         height, width = maps.shape[2:]
         logits = rearrange(maps, "b k h w -> b k (h w)").float() / TEMPERATURE
         heatmaps = rearrange(logits.softmax(-1), "b k (h w) -> b k h w", h=height)
-        values = einsum(heatmaps, coordinate_grid(height, width, like=heatmaps), "b k h w, h w c -> b k c")
+        with full_precision(heatmaps):
+            values = einsum(heatmaps, coordinate_grid(height, width, like=heatmaps), "b k h w, h w c -> b k c")
         if self.jacobian is None:
             return Keypoints(values)
         maps = rearrange(self.jacobian(features).float(), "b (k c) h w -> b k c h w", c=4)
-        jacobians = einsum(heatmaps, maps, "b k h w, b k c h w -> b k c")
+        with full_precision(heatmaps):
+            jacobians = einsum(heatmaps, maps, "b k h w, b k c h w -> b k c")
         return Keypoints(values, rearrange(jacobians, "b k (i j) -> b k i j", i=2))

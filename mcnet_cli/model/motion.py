@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from mcnet_cli.model.blocks import Hourglass
 from mcnet_cli.model.config import ModelConfig
-from mcnet_cli.model.geometry import Keypoints, coordinate_grid, gaussian_heatmaps, sparse_motions
+from mcnet_cli.model.geometry import (
+    Keypoints,
+    coordinate_grid,
+    full_precision,
+    gaussian_heatmaps,
+    sample,
+    sparse_motions,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +70,17 @@ class DenseMotionNetwork(nn.Module):
         if self.locality is not None:
             logits = logits + self.locality(driving.values, size)
         mask = logits.softmax(dim=1)
-        deformation = einsum(mask, motions, "b k h w, b k h w c -> b h w c")
+        with full_precision(mask):
+            deformation = einsum(mask, motions, "b k h w, b k h w c -> b h w c")
         occlusion = torch.sigmoid(self.occlusion(features).float())
         return MotionField(deformation, occlusion, mask, deformed, features)
 
     def _deform(self, image: Tensor, motions: Tensor) -> Tensor:
         count = motions.shape[1]
         images = repeat(image, "b c h w -> (b k) c h w", k=count)
-        grids = rearrange(motions, "b k h w c -> (b k) h w c").to(image.dtype)
+        grids = rearrange(motions, "b k h w c -> (b k) h w c")
         # align_corners=False on a grid made for True: the official weights expect it
-        deformed = F.grid_sample(images, grids, padding_mode=self.border, align_corners=False)
+        deformed = sample(images, grids, self.border, align_corners=False)
         return rearrange(deformed, "(b k) c h w -> b k c h w", k=count)
 
 
