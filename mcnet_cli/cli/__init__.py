@@ -1,0 +1,49 @@
+"""The command line. `main` is the one place where errors are shown and become exit codes.
+
+Nothing but signal handling is imported before the handlers stand: loading typer, and later torch, takes a
+while, and a Ctrl-C in that time must end the program like any other.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from mcnet_cli.cli import _signals
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `mcnet` with `arguments` (by default the process's own) and returns the exit code.
+
+    0 done, 1 a bug in mcnet, 2 usage, 3 an input can't be used, 4 weights can't be used, 5 the system failed
+    us, 130 interrupted, 143 terminated. A second signal ends the process at once.
+    """
+    _signals.install()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(words)
+    except BaseException as error:  # really all: a signal may arrive as any of them
+        _signals.end_at_once()
+        from mcnet_cli.cli._failures import conclude
+
+        code = conclude(error, words)
+    _signals.end_at_once()
+    return _signals.exit_code() or code
+
+
+def _run(words: list[str]) -> int:
+    """Parses `words` and runs their command; whatever goes wrong is raised."""
+    import typer
+
+    from mcnet_cli.cli._app import app
+    from mcnet_cli.cli._console import console
+
+    console.reset()
+    try:
+        command = typer.main.get_command(app)
+        with command.make_context("mcnet", list(words)) as context:  # it empties the list
+            command.invoke(context)
+    except typer.Exit as error:  # --help and --version end by it
+        return int(error.exit_code)
+    finally:
+        console.close()
+    sys.stdout.flush()
+    return 0

@@ -1,0 +1,149 @@
+"""All that mcnet says. Messages go to stderr; stdout is for results alone.
+
+Text is never parsed as markup and never wrapped: file names must come out as they are.
+"""
+
+import contextlib
+import json
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mcnet_cli.cli import _signals
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+PLAIN_INTERVAL_S = 5.0
+
+
+class Console:
+    """Messages, progress and the report, as --quiet, --verbose and --json want them."""
+
+    def __init__(self) -> None:
+        self.quiet = False
+        self.verbose = False
+        self.json = False
+        self._live: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage: str | None = None
+        self._began = self._shown = 0.0
+
+    def reset(self) -> None:
+        """Forgets an earlier run's options and listens to the package's loggers."""
+        self.quiet = self.verbose = self.json = False
+        logger = logging.getLogger("mcnet_cli")
+        logger.handlers = [_LogHandler(self)]
+        logger.propagate = False
+        self._set_levels()
+
+    def set_quiet(self, value: bool) -> bool:
+        """Callback of --quiet: no progress, no summary; warnings and errors stay."""
+        self.quiet = value
+        self._set_levels()
+        return value
+
+    def set_verbose(self, value: bool) -> bool:
+        """Callback of --verbose: details, libraries' warnings, tracebacks of expected errors."""
+        self.verbose = value
+        self._set_levels()
+        return value
+
+    def set_json(self, value: bool) -> bool:
+        """Callback of --json: the report is one JSON object on stdout."""
+        self.json = value
+        return value
+
+    def _set_levels(self) -> None:
+        ours = logging.DEBUG if self.verbose else logging.WARNING if self.quiet else logging.INFO
+        logging.getLogger("mcnet_cli").setLevel(ours)
+        # What libraries log or warn about is for whoever looks into a fault, not for users.
+        logging.getLogger().handlers = [_LogHandler(self)] if self.verbose else [logging.NullHandler()]
+        warnings.simplefilter("default" if self.verbose else "ignore")
+
+    def line(self, text: str) -> None:
+        """One message on stderr, above the progress bar if there is one."""
+        with contextlib.suppress(OSError, ValueError):  # stderr may be closed; there is nobody left to tell
+            if self._live is not None:
+                self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            else:
+                sys.stderr.write(text + "\n")
+                sys.stderr.flush()
+
+    def progress(self, stage: str, done: int, total: int | None, unit: str = "frames") -> None:
+        """Shows that `done` of `total` units (None: nobody knows) of `stage` are done.
+
+        On a terminal a bar with rate and time left, elsewhere a plain line every few seconds. It also stops a
+        run whose Ctrl-C a library has swallowed, so long work calls it for each batch.
+        """
+        _signals.check()
+        if self.quiet:
+            return
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._began, self._shown = stage, now, now
+            self._task = None
+        if sys.stderr.isatty():
+            self._show_bar(stage, done, total, unit)
+        elif now - self._shown >= PLAIN_INTERVAL_S:
+            self._shown = now
+            self.line(progress_line(stage, done, total, unit, seconds=now - self._began))
+
+    def _show_bar(self, stage: str, done: int, total: int | None, unit: str) -> None:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._live is None:
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[counts]}", markup=False),
+                TimeRemainingColumn(),
+            )
+            self._live = Progress(*columns, console=RichConsole(stderr=True))
+            self._live.start()
+        if self._task is None:
+            self._task = self._live.add_task(stage, total=total, counts="")
+        seconds = time.monotonic() - self._began
+        self._live.update(self._task, completed=done, total=total, counts=_counts(done, total, unit, seconds))
+
+    def report(self, data: Mapping[str, Any], text: str) -> None:
+        """The result of a command: `data` on stdout with --json, else `text` on stderr unless --quiet."""
+        self.close()
+        if self.json:
+            print(json.dumps(data), flush=True)
+        elif not self.quiet:
+            self.line(text)
+
+    def close(self) -> None:
+        """Ends the progress bar."""
+        live, self._live, self._task, self._stage = self._live, None, None, None
+        if live is not None:
+            live.stop()
+
+
+def _counts(done: int, total: int | None, unit: str, seconds: float) -> str:
+    rate = f", {done / seconds:.1f}/s" if seconds > 0 else ""
+    return f"{done}{f'/{total}' if total else ''} {unit}{rate}"
+
+
+def progress_line(stage: str, done: int, total: int | None, unit: str, *, seconds: float) -> str:
+    """The plain form of progress, e.g. `rendering: 40/200 frames, 8.0/s, 20 s left`."""
+    left = f", {(total - done) * seconds / done:.0f} s left" if total and 0 < done < total else ""
+    return f"{stage}: {_counts(done, total, unit, seconds)}{left}"
+
+
+class _LogHandler(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = f"{record.levelname.lower()}: " if record.levelno != logging.INFO else ""
+        self.console.line(prefix + record.getMessage())
+
+
+console = Console()
