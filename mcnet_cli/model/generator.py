@@ -125,7 +125,8 @@ class Generator(nn.Module):
         for step, blocks in enumerate(setting.residual_blocks):
             size = str(sizes[coarsest - step])
             if size in self.join:
-                y = self.join[size](torch.cat([y, self.hint(motion.features).to(y.dtype), detail(y)], dim=1))
+                hint = F.adaptive_avg_pool2d(self.hint(motion.features), y.shape[2:])  # smaller in small training
+                y = self.join[size](torch.cat([y, hint.to(y.dtype), detail(y)], dim=1))
             for block in self.resblock[used : used + blocks]:
                 y = block(y)
             used += blocks

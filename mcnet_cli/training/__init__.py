@@ -1,0 +1,1 @@
+"""Training: clips in, a run folder with checkpoints and a weights file out."""

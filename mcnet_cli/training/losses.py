@@ -1,0 +1,109 @@
+"""The loss of a step, term by term. Regions and openings come from the face mesh."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mcnet_cli.model import Keypoints, Rendering
+from mcnet_cli.model.memory import MemoryTrace
+from mcnet_cli.training.augment import Batch
+
+INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+LEFT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
+RIGHT_EYE = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
+FACE_OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
+FACE_OVAL += (152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+MOUTH_BOX = (61, 291, 0, 17, 13, 14)
+EYE_BOX = (33, 263, 159, 386, 145, 374, 105, 334)
+
+
+def keypoint_distance(found: Keypoints, wanted: Tensor) -> Tensor:
+    """Mean absolute distance of keypoints to (B, K, 2) landmarks."""
+    return (found.values - wanted).abs().mean()
+
+
+def feature_consistency(memory: tuple[MemoryTrace, ...]) -> Tensor:
+    """Memory values towards the projected features they stand for (ICCV 2023, sec. 3.4)."""
+    terms = []
+    for trace in memory:
+        size = trace.value.shape[2:]
+        goal = F.interpolate(trace.projected, size, mode="bilinear", align_corners=True).detach()
+        terms.append((goal - trace.value).abs().mean())
+    return torch.stack(terms).sum()
+
+
+def weighted_l1(image: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute error of (B, 3, H, W) pictures under a (B, 1, H, W) weight."""
+    return ((image - target).abs() * weight).sum() / (3 * weight.sum())
+
+
+def region_weights(points: Tensor, size: int, inside: float = 9.0) -> Tensor:
+    """(B, 1, S, S): `inside` in the boxes of the mouth and the lids, 1 elsewhere."""
+    weight = torch.ones(len(points), 1, size, size)
+    for box in (MOUTH_BOX, LEFT_EYE, RIGHT_EYE):
+        pixels = (points[:, list(box)] + 1) * (size - 1) / 2
+        margin = size * 0.025
+        low = (pixels.amin(1) - margin).round().long().clamp(0, size - 1)
+        high = (pixels.amax(1) + margin).round().long().clamp(0, size - 1)
+        for row, (start, end) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+            weight[row, :, start[1] : end[1] + 1, start[0] : end[0] + 1] = inside
+    return weight
+
+
+def crop_boxes(points: Tensor, size: int, side: int, rng: np.random.Generator) -> Tensor:
+    """(B, 2, 3) affines of `side`-pixel crops around the mouth (60 %) or the eyes (40 %)."""
+    theta = torch.zeros(len(points), 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = (side - 1) / (size - 1)
+    for row in range(len(points)):
+        box = MOUTH_BOX if rng.random() < 0.6 else EYE_BOX
+        theta[row, :, 2] = points[row, list(box)].mean(0)
+    reach = 1 - (side - 1) / (size - 1)
+    theta[:, :, 2] = theta[:, :, 2].clamp(-reach, reach)
+    return theta
+
+
+def crop(images: Tensor, theta: Tensor, side: int) -> Tensor:
+    """(B, 3, side, side) cut out at (B, 2, 3) affines."""
+    grid = F.affine_grid(theta, [len(images), 3, side, side], align_corners=True)
+    return F.grid_sample(images, grid, align_corners=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningMasks:
+    """(B, 1, S, S) each: inside openings that changed, and on the rest of the face."""
+
+    changed: Tensor
+    skin: Tensor
+
+
+def opening_masks(batch: Batch, size: int) -> OpeningMasks:
+    """Where mouth and eyes are open in the driving and were not so in the source, and where neither is."""
+    source, driving = ((p.numpy() + 1) * (size - 1) / 2 for p in (batch.source_points, batch.driving_points))
+    changed = np.zeros((len(source), size, size), np.uint8)
+    skin = np.zeros_like(changed)
+    for row in range(len(source)):
+        before, after = source[row], driving[row]
+        scale = max(float(np.linalg.norm(after[33] - after[263])), 1e-3)
+        cv2.fillPoly(skin[row], [after[list(FACE_OVAL)].round().astype(np.int32)], 1)
+        for outline, (top, bottom) in ((INNER_LIPS, (13, 14)), (LEFT_EYE, (159, 145)), (RIGHT_EYE, (386, 374))):
+            was, now = (float(np.linalg.norm(p[top] - p[bottom])) / scale for p in (before, after))
+            polygon = after[list(outline)].round().astype(np.int32)
+            surroundings = np.zeros_like(skin[row])
+            cv2.fillPoly(surroundings, [polygon], 1)
+            skin[row][cv2.dilate(surroundings, np.ones((5, 5), np.uint8)) > 0] = 0
+            if now > 0.04 and now - was > 0.03:
+                cv2.fillPoly(changed[row], [polygon], 1)
+    as_mask = lambda mask: torch.from_numpy(mask)[:, None].float()  # noqa: E731
+    return OpeningMasks(as_mask(changed), as_mask(skin))
+
+
+def openings_loss(rendering: Rendering, masks: OpeningMasks) -> Tensor:
+    """The decoder shall paint what opens; the warp keeps the rest of the face."""
+    occlusion = rendering.motion.occlusion
+    paint = (occlusion * masks.changed).sum() / masks.changed.sum().clamp_min(1)
+    keep = (F.relu(0.85 - occlusion) * masks.skin).sum() / masks.skin.sum().clamp_min(1)
+    return paint + keep
