@@ -1,0 +1,253 @@
+"""Weights files: safetensors with metadata that explain themselves, and official checkpoints as they are."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mcnet_cli._legacy import LEGACY_MAGIC, check_container, official_entries, read_checkpoint
+from mcnet_cli._safetensors import read_header, read_tensors, write_tensors
+from mcnet_cli.errors import WeightsError, shown
+from mcnet_cli.files import atomic_output, require_regular_file
+from mcnet_cli.model import MCNet, ModelConfig
+
+FORMAT = "1"
+FILE_LIMIT = 4 << 30  # bytes; an official checkpoint with its optimizers has 1.3 GB
+PARAMETER_LIMIT = 500_000_000  # the paper's network has 102 million
+FRAMING_FIELDS = ("face_height", "center_x", "center_y")
+FLOATS = ("F16", "BF16", "F32", "F64")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A validated weights file.
+
+    state: float32 on the CPU, finite, with exactly the names and shapes that `config` asks for.
+    framing: how faces were cropped for training (see `face.crop.Framing`); None if the file doesn't say.
+    smooth: default sigma in frames for smoothing keypoints; None for none.
+    card: what it was trained on, how and how well; empty if the file doesn't say.
+    """
+
+    path: Path
+    config: ModelConfig
+    state: dict[str, Tensor]
+    framing: dict[str, float] | None
+    smooth: float | None
+    card: dict[str, Any]
+
+
+def read_weights(path: Path) -> Weights:
+    """Reads a safetensors file or a torch checkpoint; the content decides which, never the name.
+
+    WeightsError names the file and the first thing wrong. Nothing is allocated before names and shapes are
+    known to be right, and no code in the file runs.
+    """
+    size = require_regular_file(path, error=WeightsError).st_size
+    if not size:
+        raise WeightsError(f"{shown(path)} is empty", hint="download it again")
+    if size > FILE_LIMIT:
+        raise WeightsError(f"{shown(path)} is too large for a weights file ({size >> 20} MB)")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise WeightsError(f"can't read {shown(path)}: {error.strerror}") from error
+    if head.startswith(b"PK\x03\x04"):
+        check_container(path)
+        return _read_torch(path)
+    if LEGACY_MAGIC in head[:16]:
+        return _read_torch(path)
+    if head[8:9] == b"{":
+        return _read_safetensors(path)
+    raise _not_weights(path, head)
+
+
+def _not_weights(path: Path, head: bytes) -> WeightsError:
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return WeightsError(
+            f"{shown(path)} is a web page (HTML), not a weights file", hint="download it again, in a browser"
+        )
+    if head.startswith(b"\x80"):
+        return WeightsError(f"{shown(path)} is a bare pickle: unsafe, and not a weights file")
+    return WeightsError(
+        f"{shown(path)} is not a weights file: neither a safetensors header nor torch's format",
+        hint="mcnet reads .safetensors files and official .pth.tar checkpoints",
+    )
+
+
+def _read_safetensors(path: Path) -> Weights:
+    header = read_header(path)
+    metadata = header.metadata
+    if "mcnet.format" not in metadata:  # a checkpoint that somebody converted
+        names = {name.replace(".module.", ".").removeprefix("module."): name for name in header.shapes}
+        placeholders = {name: torch.empty(header.shapes[names[name]], device="meta") for name in names}
+        entries = official_entries(path, placeholders)
+        config = _inferred_config(path, entries)
+        loaded = read_tensors(path, [names[name] for name in entries])
+        return Weights(path, config, _checked(path, {n: loaded[names[n]] for n in entries}), None, None, {})
+    if metadata["mcnet.format"] != FORMAT:
+        raise WeightsError(
+            f"{shown(path)} has the format {shown(metadata['mcnet.format'][:20])}, too new for this mcnet",
+            hint="update mcnet",
+        )
+    try:
+        config = ModelConfig.from_json(metadata.get("mcnet.config", ""))
+    except ValueError as error:
+        raise WeightsError(f"{shown(path)}: bad config in its metadata: {shown(str(error)[:200])}") from error
+    _check_shapes(path, config, header.shapes)
+    if wrong := [name for name, dtype in header.dtypes.items() if dtype not in FLOATS]:
+        raise WeightsError(f"{shown(path)}: {wrong[0]} has the type {header.dtypes[wrong[0]]}, not a float")
+    framing, smooth, card = _read_metadata(path, metadata)
+    state = _checked(path, read_tensors(path, header.shapes))
+    return Weights(path, config, state, framing, smooth, card)
+
+
+def _read_torch(path: Path) -> Weights:
+    config = _inferred_config(path, read_checkpoint(path, device="meta"))
+    return Weights(path, config, _checked(path, read_checkpoint(path, device="cpu")), None, None, {})
+
+
+def _inferred_config(path: Path, entries: Mapping[str, Tensor]) -> ModelConfig:
+    """The architecture that fits the entries of an official checkpoint, all of them."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in entries.items()}
+    try:
+        config = ModelConfig.from_shapes(shapes)
+    except (ValueError, IndexError) as error:
+        raise WeightsError(f"{shown(path)} is not an MCNet checkpoint: {shown(str(error)[:200])}") from error
+    _check_shapes(path, config, shapes)
+    return config
+
+
+def _expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of everything a network of this config loads; nothing is allocated."""
+    with torch.device("meta"):
+        state = MCNet(config).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in state.items() if not _is_counter(name)}
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith(".num_batches_tracked")
+
+
+def _check_shapes(path: Path, config: ModelConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    expected = _expected_shapes(config)
+    if sum(map(math.prod, expected.values())) > PARAMETER_LIMIT:
+        raise WeightsError(f"{shown(path)}: its config asks for a network that is too large")
+    if missing := [name for name in expected if name not in shapes]:
+        raise WeightsError(f"{shown(path)}: missing {missing[0]}{_and_more(missing)}")
+    if unexpected := [name for name in shapes if name not in expected and not _is_counter(name)]:
+        raise WeightsError(f"{shown(path)}: unexpected {shown(unexpected[0][:100])}{_and_more(unexpected)}")
+    if wrong := [name for name in expected if shapes[name] != expected[name]]:
+        name = wrong[0]
+        raise WeightsError(f"{shown(path)}: {name} has the shape {shapes[name]}, not {expected[name]}")
+
+
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def _checked(path: Path, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries in float32, all finite; without counters."""
+    state = {}
+    for name, tensor in entries.items():
+        if _is_counter(name):
+            continue
+        if not tensor.dtype.is_floating_point or tensor.layout is not torch.strided:
+            raise WeightsError(f"{shown(path)}: {name} has the type {tensor.dtype}, not a float")
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{shown(path)}: {name} holds values that are not finite (NaN or infinity)")
+        state[name] = tensor.to(torch.float32).clone(memory_format=torch.contiguous_format)
+    return state
+
+
+def _read_metadata(
+    path: Path, metadata: Mapping[str, str]
+) -> tuple[dict[str, float] | None, float | None, dict[str, Any]]:
+    """Framing, smoothing and card; WeightsError names the entry that makes no sense."""
+    key = ""
+    try:
+        key = "mcnet.framing"
+        framing = json.loads(metadata[key]) if key in metadata else None
+        if framing is not None:
+            framing = {field: float(framing[field]) for field in FRAMING_FIELDS}
+            if not (0.05 <= framing["face_height"] <= 1 and all(0 <= v <= 1 for v in framing.values())):
+                raise ValueError
+        key = "mcnet.smooth"
+        smooth = float(metadata[key]) if key in metadata else None
+        if smooth is not None and not 0 <= smooth <= 100:
+            raise ValueError
+        key = "mcnet.card"
+        card = json.loads(metadata.get(key, "{}"))
+        if not isinstance(card, dict):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise WeightsError(f"{shown(path)}: bad metadata: {key} makes no sense") from error
+    return framing, smooth, card
+
+
+def build_model(weights: Weights, device: str | torch.device = "cpu") -> MCNet:
+    """The network with these weights: evaluation mode, channels-last, no gradients."""
+    model = MCNet(weights.config)
+    model.load_state_dict(weights.state)
+    model.eval().requires_grad_(False)
+    for parameter in model.parameters():  # Module.to can't: the memory's experts have five dimensions
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model.to(device)
+
+
+def write_weights(
+    path: Path,
+    state: Mapping[str, Tensor],
+    config: ModelConfig,
+    *,
+    framing: Mapping[str, float] | None,
+    smooth: float | None,
+    card: Mapping[str, Any],
+    half: bool = True,
+    overwrite: bool = True,
+) -> None:
+    """Writes a weights file that `read_weights` takes; it appears under its name only when complete.
+
+    half: matrices and kernels in half precision, where they fit; vectors stay whole, being small and touchy.
+    WeightsError if `state` doesn't fit `config` or isn't finite: nothing is written then.
+    """
+    entries = {name: tensor.detach() for name, tensor in state.items() if not _is_counter(name)}
+    _check_shapes(path, config, {name: tuple(tensor.shape) for name, tensor in entries.items()})
+    metadata = {"mcnet.format": FORMAT, "mcnet.config": config.to_json(), "mcnet.card": json.dumps(card)}
+    if framing is not None:
+        metadata["mcnet.framing"] = json.dumps({field: float(framing[field]) for field in FRAMING_FIELDS})
+    if smooth is not None:
+        metadata["mcnet.smooth"] = repr(float(smooth))
+    _read_metadata(path, metadata)
+    stored = {name: _narrowed(tensor, half) for name, tensor in _checked(path, entries).items()}
+    with atomic_output(path, overwrite=overwrite) as part:
+        write_tensors(part, stored, metadata)
+        read_header(part)
+
+
+def _narrowed(tensor: Tensor, half: bool) -> Tensor:
+    if half and tensor.dim() > 1 and torch.isfinite(narrow := tensor.to(torch.float16)).all():
+        return narrow
+    return tensor
+
+
+def detector_digest(weights: Weights | Mapping[str, Tensor]) -> str:
+    """sha256 of the keypoint detector's parameters, by which a motion file knows its network."""
+    state = weights.state if isinstance(weights, Weights) else weights
+    digest = hashlib.sha256()
+    for name in _detector_names(state):
+        tensor = state[name].detach().to("cpu", torch.float32).contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _detector_names(state: Iterable[str]) -> list[str]:
+    return sorted(name for name in state if name.startswith("kp_detector.") and not _is_counter(name))

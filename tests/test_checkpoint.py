@@ -1,0 +1,488 @@
+"""Weights files: what we write is read again, official files just work, and nothing hostile gets through."""
+
+import collections
+import importlib.util
+import io
+import json
+import os
+import pickle
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mcnet_cli.checkpoint import build_model, detector_digest, read_weights, write_weights
+from mcnet_cli.errors import UsageError, WeightsError
+from mcnet_cli.model import MCNet, ModelConfig
+from mcnet_cli.model.config import (
+    GeneratorConfig,
+    HourglassConfig,
+    KeypointConfig,
+    MemoryConfig,
+    MotionConfig,
+)
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+FRAMING = {"face_height": 0.53, "center_x": 0.5, "center_y": 0.54}
+
+TINY = ModelConfig(
+    size=64,
+    keypoints=KeypointConfig(4, False, HourglassConfig(4, 8, 2), kernel=3, padded=True),
+    motion=MotionConfig(HourglassConfig(4, 8, 2), kernel=3),
+    memory=MemoryConfig(sizes=(32, 64), width=8, style_width=4, bank_size=4, experts=1),
+    generator=GeneratorConfig(channels=(4, 8, 8), stem_stride=2, residual_blocks=(1, 1)),
+)
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    return dict(MCNet(TINY).state_dict())
+
+
+@pytest.fixture
+def good(tmp_path: Path, state: dict[str, Tensor]) -> Path:
+    path = tmp_path / "good.safetensors"
+    write_weights(
+        path, state, TINY, framing=FRAMING, smooth=0.7, card={"trained_on": "nothing", "minutes": 0}
+    )
+    return path
+
+
+def refused(path: Path, *words: str) -> str:
+    """The message with which `path` is refused; it names the file, says `words` and never quotes torch."""
+    with pytest.raises(WeightsError) as caught:
+        read_weights(path)
+    text = f"{caught.value}\n{caught.value.hint or ''}"
+    assert path.name in text
+    assert len(text.strip().splitlines()) <= 3
+    assert "weights_only" not in text and "\x1b" not in text
+    for word in words:
+        assert word in text, text
+    return text
+
+
+def rebuilt(source: Path, target: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A copy of a safetensors file whose header `change` has edited."""
+    raw = source.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + length])
+    change(header)
+    text = json.dumps(header).encode()
+    target.write_bytes(struct.pack("<Q", len(text)) + text + raw[8 + length :])
+    return target
+
+
+# ---------------------------------------------------------------- our own format
+
+
+def test_what_is_written_is_read_again(good: Path, state: dict[str, Tensor]) -> None:
+    weights = read_weights(good)
+    assert weights.config == TINY
+    assert (weights.framing, weights.smooth) == (FRAMING, 0.7)
+    assert weights.card == {"trained_on": "nothing", "minutes": 0}
+    assert set(weights.state) == {name for name in state if not name.endswith("num_batches_tracked")}
+    for name, tensor in weights.state.items():
+        assert tensor.dtype == torch.float32
+        torch.testing.assert_close(tensor, state[name], rtol=1e-3, atol=1e-6)
+
+
+def test_whole_precision_is_exact(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    path = tmp_path / "whole.safetensors"
+    write_weights(path, state, TINY, framing=None, smooth=None, card={}, half=False)
+    weights = read_weights(path)
+    assert weights.framing is None and weights.smooth is None
+    assert all(torch.equal(tensor, state[name]) for name, tensor in weights.state.items())
+
+
+def test_half_precision_halves_the_file_and_keeps_what_does_not_fit(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    name = "generator.final.weight"
+    large = {**state, name: torch.full_like(state[name], 1e6)}
+    half, whole = tmp_path / "half", tmp_path / "whole"
+    write_weights(half, large, TINY, framing=None, smooth=None, card={})
+    write_weights(whole, large, TINY, framing=None, smooth=None, card={}, half=False)
+    assert half.stat().st_size < 0.7 * whole.stat().st_size
+    assert torch.equal(read_weights(half).state[name], large[name])
+
+
+def test_equal_weights_give_equal_bytes(good: Path, tmp_path: Path, state: dict[str, Tensor]) -> None:
+    again = tmp_path / "again.safetensors"
+    shuffled = dict(reversed(state.items()))
+    write_weights(
+        again, shuffled, TINY, framing=FRAMING, smooth=0.7, card={"trained_on": "nothing", "minutes": 0}
+    )
+    assert again.read_bytes() == good.read_bytes()
+
+
+def test_other_programs_read_the_file(good: Path, state: dict[str, Tensor]) -> None:
+    from safetensors.torch import load_file
+
+    assert set(load_file(good)) == {name for name in state if not name.endswith("num_batches_tracked")}
+
+
+def test_broken_parameters_are_never_written(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    path, name = tmp_path / "w.safetensors", "generator.final.bias"
+    for broken in (
+        {**state, name: torch.full_like(state[name], float("nan"))},
+        {**state, name: state[name][:-1]},
+        {key: tensor for key, tensor in state.items() if key != name},
+    ):
+        with pytest.raises(WeightsError, match=name):
+            write_weights(path, broken, TINY, framing=None, smooth=None, card={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_kept_unless_asked(good: Path, state: dict[str, Tensor]) -> None:
+    before = good.read_bytes()
+    with pytest.raises(UsageError, match="exists already"):
+        write_weights(good, state, TINY, framing=None, smooth=None, card={}, overwrite=False)
+    assert good.read_bytes() == before
+
+
+def test_the_model_built_is_ready_to_run(good: Path, state: dict[str, Tensor]) -> None:
+    model = build_model(read_weights(good))
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert model.generator.first.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    image = torch.rand(1, 3, 64, 64)
+    frames = model.render(model.encode_source(image), model.detect_keypoints(image))
+    assert frames.shape == (1, 3, 64, 64) and bool(torch.isfinite(frames).all())
+
+
+def test_the_detectors_digest_depends_on_the_detector_alone(good: Path) -> None:
+    weights = read_weights(good)
+    other = {name: t + 1 if name.startswith("generator.") else t for name, t in weights.state.items()}
+    changed = {name: t + 1e-3 if name == "kp_detector.kp.bias" else t for name, t in weights.state.items()}
+    assert detector_digest(weights) == detector_digest(weights.state) == detector_digest(other)
+    assert detector_digest(changed) != detector_digest(weights)
+    assert len(detector_digest(weights)) == 64
+
+
+# ---------------------------------------------------------------- broken safetensors
+
+
+def test_a_missing_file_a_folder_and_an_empty_file_are_named(tmp_path: Path) -> None:
+    refused(tmp_path / "no.safetensors", "No such file")
+    refused(tmp_path, "folder")
+    empty = tmp_path / "empty.pth"
+    empty.touch()
+    refused(empty, "empty")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+    refused(tmp_path / "pipe.pth", "not a regular file")
+
+
+def test_the_content_decides_not_the_suffix(good: Path, tmp_path: Path) -> None:
+    renamed = good.rename(tmp_path / "good.pth.tar")
+    assert read_weights(renamed).config == TINY
+
+
+def test_a_web_page_is_called_one(tmp_path: Path) -> None:
+    page = tmp_path / "page.pth.tar"
+    page.write_bytes(b"\n <!doctype html><title>Quota exceeded</title>")
+    refused(page, "web page")
+
+
+def test_noise_is_not_a_weights_file(tmp_path: Path) -> None:
+    noise = tmp_path / "noise.safetensors"
+    noise.write_bytes(b"\x13" * 5000)
+    refused(noise, "not a weights file")
+
+
+def test_a_cut_file_is_truncated(good: Path, tmp_path: Path) -> None:
+    raw = good.read_bytes()
+    for keep in (len(raw) - 100, 4000, 40):
+        (tmp_path / "cut").write_bytes(raw[:keep])
+        assert "cut off" in (text := refused(tmp_path / "cut")) or "truncated" in text
+
+
+@pytest.mark.parametrize(
+    "header", [b'{"w":' + b"[" * 50_000, b"{not json", b'{"w": 3}', b'{"w": {"shape": [1]}}']
+)
+def test_a_header_that_cannot_be_read_is_damage(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    refused(path, "header")
+
+
+def test_a_huge_header_is_not_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "many.safetensors"
+    entry = b'"%07d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},'
+    header = b"{" + b"".join(entry % n for n in range(100_000))[:-1] + b"}"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    refused(path, "too large")
+
+
+def test_shapes_that_overflow_are_damage(good: Path, tmp_path: Path) -> None:
+    def claim(header: dict[str, Any]) -> None:
+        header["generator.final.weight"]["shape"] = [2**33, 2**33]
+
+    refused(rebuilt(good, tmp_path / "overflow", claim), "damaged")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("mcnet.format", "999", "too new"),
+        ("mcnet.config", "{", "config"),
+        ("mcnet.config", '{"size": 1000000000}', "size"),
+        ("mcnet.config", '{"base_width": 1000000000}', "base_width"),
+        ("mcnet.framing", '{"face_height": 0.5}', "mcnet.framing"),
+        ("mcnet.framing", '{"face_height": NaN, "center_x": 0.5, "center_y": 0.5}', "mcnet.framing"),
+        ("mcnet.framing", "[" * 50_000, "mcnet.framing"),
+        ("mcnet.smooth", "1e9", "mcnet.smooth"),
+        ("mcnet.smooth", "nan", "mcnet.smooth"),
+        ("mcnet.card", "[]", "mcnet.card"),
+    ],
+)
+def test_metadata_is_checked(good: Path, tmp_path: Path, key: str, value: str, word: str) -> None:
+    refused(rebuilt(good, tmp_path / "odd", lambda header: header["__metadata__"].update({key: value})), word)
+
+
+def test_a_config_that_asks_for_the_largest_network_takes_no_memory(good: Path, tmp_path: Path) -> None:
+    def inflate(header: dict[str, Any]) -> None:
+        config = json.loads(header["__metadata__"]["mcnet.config"])
+        config["generator"].update(channels=[1024] * 3, residual_blocks=[8, 8])
+        config["memory"].update(width=1024, experts=16)
+        header["__metadata__"]["mcnet.config"] = json.dumps(config)
+
+    refused(rebuilt(good, tmp_path / "large", inflate), "too large")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda w: w.update({"generator.final.bias": np.full(12, np.nan, np.float32)}),
+            ["generator.final.bias", "finite"],
+        ),
+        (
+            lambda w: w.update({"generator.final.bias": np.full(12, np.inf, np.float32)}),
+            ["generator.final.bias", "finite"],
+        ),
+        (lambda w: w.update({"generator.final.bias": np.zeros(11, np.float32)}), ["(11,)", "(12,)"]),
+        (lambda w: w.update({"generator.final.bias": np.zeros(12, np.int8)}), ["type", "I8"]),
+        (lambda w: w.update({"somebody.else": np.zeros(1, np.float32)}), ["unexpected somebody.else"]),
+        (lambda w: w.pop("generator.final.bias"), ["missing generator.final.bias"]),
+    ],
+)
+def test_parameters_are_checked(
+    good: Path, tmp_path: Path, change: Callable[[Any], None], words: list[str]
+) -> None:
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    arrays = load_file(good)
+    with safe_open(good, "np") as file:
+        metadata = file.metadata()
+    change(arrays)
+    save_file(arrays, tmp_path / "changed", metadata)
+    refused(tmp_path / "changed", *words)
+
+
+# ---------------------------------------------------------------- torch's formats
+
+
+class Code:
+    """Unpickled carelessly, this makes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (f"open({str(self.marker)!r}, 'w').close()",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path, zipped: bool) -> None:
+    path, marker = tmp_path / "code.pth", tmp_path / "ran"
+    torch.save({"generator": Code(marker)}, path, _use_new_zipfile_serialization=zipped)
+    refused(path, "unsafe")
+    assert not marker.exists()
+
+
+def test_a_bare_pickle_is_refused_unread(tmp_path: Path) -> None:
+    path, marker = tmp_path / "bare.pth", tmp_path / "ran"
+    path.write_bytes(pickle.dumps({"generator": Code(marker)}))
+    refused(path, "pickle")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ({}, "missing or empty"),
+        ({"conv1.weight": torch.ones(2, 2)}, "not an MCNet checkpoint"),
+        ({"generator": {"final.weight": torch.ones(3)}, "kp_detector": {}}, "missing kp_detector.kp.weight"),
+        ({"generator": {"final.weight": "text"}}, "not a tensor"),
+        ([torch.ones(2)], "holds a list"),
+    ],
+)
+def test_other_checkpoints_are_not_ours(tmp_path: Path, content: Any, word: str, zipped: bool) -> None:
+    path = tmp_path / "other.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    refused(path, word)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_cut_checkpoint_is_damaged(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "cut.pth"
+    torch.save({"generator": {"final.weight": torch.ones(999)}}, path, _use_new_zipfile_serialization=zipped)
+    path.write_bytes(path.read_bytes()[:-900])
+    refused(path, "damaged")
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    plain, path = io.BytesIO(), tmp_path / "bomb.pth"
+    torch.save({"generator": {"final.weight": torch.zeros(1 << 20)}}, plain)
+    with zipfile.ZipFile(plain) as archive, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        for member in archive.namelist():
+            bomb.writestr(member, archive.read(member))
+    refused(path, "compressed")
+
+
+def test_a_zip_of_something_else_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "climbs.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../../climbed", b"")
+    refused(path, "not a weights file")
+
+
+# ---------------------------------------------------------------- official checkpoints
+
+
+def official_state() -> dict[str, dict[str, Tensor]]:
+    """The paper's network with the weights of the parity recipe, arranged as the official code saves them."""
+    manifest = json.loads((SHARED / "parity" / "manifest.json").read_text())
+    parts: dict[str, dict[str, Tensor]] = collections.defaultdict(dict)
+    for entry in manifest["parameters"]:
+        part, _, name = entry["name"].partition(".")
+        if part not in ("generator", "kp_detector", "discriminator"):
+            continue
+        if entry.get("kept"):
+            value = np.ones(entry["shape"], np.float32)
+            parts[part][name] = (
+                torch.tensor(7) if name.endswith("num_batches_tracked") else torch.from_numpy(value)
+            )
+            continue
+        seed = (zlib.crc32(entry["name"].encode()) + manifest["salt"]) % 2**32
+        value = (
+            np.random.RandomState(seed)
+            .uniform(entry["low"], entry["high"], entry["shape"])
+            .astype(np.float32)
+        )
+        if "offset" in entry:
+            value += np.resize(np.float32(entry["offset"]), value.shape)
+        parts[part][name] = torch.from_numpy(value)
+    return dict(parts)
+
+
+@pytest.fixture(scope="module")
+def official() -> dict[str, dict[str, Tensor]]:
+    if not (SHARED / "parity" / "manifest.json").exists():
+        pytest.skip("the parity manifest lies beside the project, and isn't there")
+    return official_state()
+
+
+@pytest.mark.slow
+def test_an_official_checkpoint_just_works(official: dict[str, dict[str, Tensor]], tmp_path: Path) -> None:
+    parameter = torch.nn.Parameter(torch.zeros(3))
+    optimizer = torch.optim.Adam([parameter])
+    parameter.sum().backward()
+    optimizer.step()
+    trained = {part: {f"module.{n}": t for n, t in entries.items()} for part, entries in official.items()}
+    path = tmp_path / "00000099-checkpoint.pth.tar"
+    torch.save({**trained, "optimizer_generator": optimizer.state_dict(), "epoch": 99}, path)
+    weights = read_weights(path)
+    assert weights.config == ModelConfig.preset("mcnet")
+    assert (weights.framing, weights.smooth, weights.card) == (None, None, {})
+    assert torch.equal(weights.state["generator.final.weight"], official["generator"]["final.weight"])
+    assert torch.equal(weights.state["kp_detector.jacobian.bias"], official["kp_detector"]["jacobian.bias"])
+    build_model(weights)  # strict: every parameter has found its place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_flat_checkpoint_in_the_old_layout_works(
+    official: dict[str, dict[str, Tensor]], tmp_path: Path, prefix: str
+) -> None:
+    flat = {f"{prefix}{part}.{name}": t for part, entries in official.items() for name, t in entries.items()}
+    path = tmp_path / "flat.pth"
+    torch.save(flat, path, _use_new_zipfile_serialization=False)
+    assert read_weights(path).config == ModelConfig.preset("mcnet")
+
+
+@pytest.mark.slow
+def test_an_official_checkpoint_converted_by_others_works(
+    official: dict[str, dict[str, Tensor]], tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "converted.safetensors"
+    save_file(
+        {f"{part}.{name}": t for part, entries in official.items() for name, t in entries.items()}, path
+    )
+    assert read_weights(path).config == ModelConfig.preset("mcnet")
+
+
+@pytest.mark.slow
+def test_a_damaged_official_checkpoint_names_the_parameter(
+    official: dict[str, dict[str, Tensor]], tmp_path: Path
+) -> None:
+    path, name = tmp_path / "official.pth.tar", "final.weight"
+    for broken, word in (
+        (official["generator"][name] * float("nan"), "finite"),
+        (official["generator"][name][:2], "shape"),
+        (official["generator"][name].to(torch.int32), "type"),
+    ):
+        torch.save({**official, "generator": {**official["generator"], name: broken}}, path)
+        refused(path, "generator.final.weight", word)
+
+
+# ---------------------------------------------------------------- the collection of hostile files
+
+
+def collection() -> ModuleType:
+    source = SHARED / "tools" / "make_bad_inputs.py"
+    if not source.exists():
+        pytest.skip("the collection of hostile files lies beside the project, and isn't there")
+    spec = importlib.util.spec_from_file_location("make_bad_inputs", source)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_the_collection_of_hostile_files_is_refused(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / "ran"
+    monkeypatch.setenv("BAD_INPUT_MARKER", str(marker))
+    monkeypatch.chdir(tmp_path)
+    module = collection()
+    root = tmp_path / "cases"
+    book = module.Book(root, False)
+    module.write_weights(book, good)
+    files = {case["file"] for case in book.cases if case["file"]}
+    assert len(files) > 30
+    for name in sorted(files):
+        with pytest.raises(WeightsError, match=Path(name).name.split(".")[0]):
+            read_weights(root / name)
+    assert not marker.exists()
