@@ -1,0 +1,125 @@
+"""The network on its device: pictures in, keypoints and pictures out, batch by batch."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mcnet_cli.checkpoint import Weights, build_model, detector_digest
+from mcnet_cli.devices import Compute
+from mcnet_cli.errors import WeightsError, shown
+from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
+
+Picture = NDArray[np.uint8]
+CPU_BATCH = 4
+GPU_BATCH_LIMIT = 32
+MAPS_ALIVE = 40  # feature maps of the finest size that rendering a frame keeps at once, measured on `mcnet`
+LARGE_FRAME = 256 << 20  # bytes; from here on a frame fills a CPU by itself
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """A network ready to compute. Keypoints are always computed in float32: a coordinate needs its bits.
+
+    batch_size: None chooses by the memory that a frame needs. compiled: by torch.compile, which costs a minute
+    at the start; where it can't be done, a warning says so and the network runs as it is.
+    """
+
+    def __init__(
+        self, weights: Weights, compute: Compute, *, batch_size: int | None = None, compiled: bool = False
+    ) -> None:
+        self.path: Path = weights.path
+        self.config: ModelConfig = weights.config
+        self.compute = compute
+        self.digest = detector_digest(weights)
+        self.batch_size = batch_size or suitable_batch_size(weights.config, compute)
+        self.model: MCNet = build_model(weights, compute.device)
+        self._compiled: Callable[[SourceState, Keypoints], Tensor] | None = None
+        if compiled:
+            self._compiled = torch.compile(self.model.render)
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the network's pictures."""
+        return self.config.size
+
+    def detect_keypoints(self, pictures: list[Picture]) -> Keypoints:
+        """Keypoints, on the CPU, of (size, size, 3) pictures."""
+        with _computing(self.compute.device):
+            keypoints = self.model.detect_keypoints(self._tensor(pictures)).map(
+                lambda t: t.float().cpu().clone()
+            )
+        if not all(torch.isfinite(t).all() for t in (keypoints.values, keypoints.jacobians) if t is not None):
+            raise WeightsError(
+                f"{shown(self.path)} gives keypoints that are not numbers", hint="take other --weights"
+            )
+        return keypoints
+
+    def encode_source(self, picture: Picture) -> SourceState:
+        """All that rendering needs of a (size, size, 3) source."""
+        with _computing(self.compute.device):
+            return self.model.encode_source(self._tensor([picture]))
+
+    def render(self, state: SourceState, motion: Keypoints) -> NDArray[np.uint8]:
+        """(B, size, size, 3) frames: the predictions times 255, rounded; at most `batch_size` at once."""
+        with _computing(self.compute.device):
+            prediction = self._predict(state, motion.map(lambda t: t.to(self.compute.device)))
+            finite = bool(torch.isfinite(prediction).all())
+            frames = prediction.float().mul(255).round().clamp(0, 255).to(torch.uint8)
+        if not finite:
+            hint = "take --precision fp32" if self.compute.precision != "fp32" else "take other --weights"
+            raise WeightsError(f"{shown(self.path)} gives pictures that are not numbers", hint=hint)
+        pixels: NDArray[np.uint8] = rearrange(frames, "b c h w -> b h w c").contiguous().cpu().numpy()
+        return pixels
+
+    def _predict(self, state: SourceState, motion: Keypoints) -> Tensor:
+        half = self.compute.dtype != torch.float32
+        with torch.autocast(self.compute.device.type, dtype=self.compute.dtype, enabled=half):
+            if self._compiled is None:
+                return self.model.render(state, motion)
+            frames = len(motion)
+            # Each new batch size would be compiled anew, so the last batch repeats its last frame.
+            padded = motion.map(
+                lambda t: torch.cat([t, t[-1:].expand(self.batch_size - frames, *t.shape[1:])])
+            )
+            try:
+                return self._compiled(state, padded)[:frames]
+            except Exception as error:  # a compiler may fail in any way: none installed, no disk, a bug
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+                log.warning("--compile: can't be done here, going on without (%s)", shown(reason))
+                self._compiled = None
+                return self.model.render(state, motion)
+
+    def _tensor(self, pictures: list[Picture]) -> Tensor:
+        """(B, 3, size, size) in [0, 1] on the device."""
+        batch = torch.from_numpy(np.stack(pictures)).to(self.compute.device)
+        return rearrange(batch, "b h w c -> b c h w").float().div(255)
+
+
+@contextlib.contextmanager
+def _computing(device: torch.device) -> Iterator[None]:
+    """Without gradients; on CUDA the same input gives the same bits, and float32 means float32."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        if device.type == "cuda":
+            flags: dict[str, Any] = {"enabled": True, "benchmark": False, "deterministic": True}
+            stack.enter_context(torch.backends.cudnn.flags(**flags, allow_tf32=False))
+        yield
+
+
+def suitable_batch_size(config: ModelConfig, compute: Compute) -> int:
+    """Frames rendered at once: small on a CPU, on a GPU what half of its free memory holds."""
+    side = config.size // config.generator.stem_stride
+    frame = MAPS_ALIVE * config.generator.channels[0] * side * side * compute.dtype.itemsize
+    if compute.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(compute.device)
+        return int(min(max(free // 2 // frame, 1), GPU_BATCH_LIMIT))
+    return CPU_BATCH if frame < LARGE_FRAME else 1

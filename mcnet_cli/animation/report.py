@@ -1,0 +1,95 @@
+"""What was done, for people and for programs."""
+
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from mcnet_cli import __version__
+from mcnet_cli.errors import shown
+
+
+@dataclass(frozen=True, slots=True)
+class AnimationResult:
+    """One source's film.
+
+    output: `-` for stdout. frames: of the result. rate: frames a second. seconds: from the start of the work
+    on it; reading the driving counts for the first source. damaged: the driving could be read only in part.
+    no_face: driving frames without a face. peak_memory_mb: of this process and its largest child, so far.
+    """
+
+    source: Path
+    driving: Path
+    output: str
+    frames: int
+    rate: Fraction
+    seconds: float
+    damaged: bool
+    no_face: int
+    peak_memory_mb: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values; the exact rate is text, such as `30000/1001`."""
+        return {
+            "source": str(self.source),
+            "driving": str(self.driving),
+            "output": self.output,
+            "frames": self.frames,
+            "rate": str(self.rate),
+            "seconds": round(self.seconds, 3),
+            "damaged": self.damaged,
+            "no_face": self.no_face,
+            "peak_memory_mb": self.peak_memory_mb,
+        }
+
+    def as_text(self) -> str:
+        """Two lines."""
+        speed = self.frames / self.seconds if self.seconds else 0.0
+        real_time = f"{speed / float(self.rate):.2f} times real time"
+        memory = f", {self.peak_memory_mb:.0f} MB of memory at most" if self.peak_memory_mb else ""
+        missing = f", {self.no_face} frames without a face" if self.no_face else ""
+        where = "stdout" if self.output == "-" else shown(self.output)
+        return (
+            f"{where}: {self.frames} frames at {float(self.rate):.5g} frames/s{missing}\n"
+            f"  {self.seconds:.1f} s, {speed:.1f} frames/s, {real_time}{memory}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnimationReport:
+    """A finished run. why: for the precision. detector: of faces, None if none ran."""
+
+    device: str
+    precision: str
+    why: str
+    weights: Path
+    detector: str | None
+    results: tuple[AnimationResult, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {
+            "version": __version__,
+            "device": self.device,
+            "precision": self.precision,
+            "weights": str(self.weights),
+            "detector": self.detector,
+            "results": [result.as_json() for result in self.results],
+        }
+
+    def as_text(self) -> str:
+        """The summary that people see."""
+        faces = f"faces by {self.detector}" if self.detector else "no face detection"
+        how = f"on {self.device} in {self.precision} ({self.why}), {faces}"
+        return "\n".join([*(result.as_text() for result in self.results), how])
+
+
+def peak_memory_mb() -> float | None:
+    """Most memory that this process has held, plus that of its largest finished child; None where unknown."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

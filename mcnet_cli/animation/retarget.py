@@ -1,0 +1,98 @@
+"""From the driving's motion to keypoints for one face."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.animation.motion import Motion
+from mcnet_cli.animation.reference import best_reference, hull_scale
+from mcnet_cli.animation.request import AnimationRequest
+from mcnet_cli.animation.sources import EncodedFace
+from mcnet_cli.errors import UsageError
+from mcnet_cli.model import Keypoints, transfer_motion
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedMotion:
+    """The driving's motion with its gaps closed, smoothed.
+
+    shown: the driving's frames that the result shows, in order. still: per driving frame, whether the source
+    is shown unmoved there.
+    """
+
+    motion: Motion
+    rows: NDArray[np.intp]
+    still: NDArray[np.bool_]
+
+
+def prepare_motion(motion: Motion, request: AnimationRequest, smooth: float | None) -> PreparedMotion:
+    """Applies --on-no-face and --smooth (`smooth` if that isn't given)."""
+    sigma = request.smooth if request.smooth is not None else smooth or 0.0
+    skips, stays = request.on_no_face == "skip", request.on_no_face == "source"
+    rows = np.flatnonzero(motion.found) if skips else np.arange(len(motion))
+    return PreparedMotion(motion.held().smoothed(sigma), rows, ~motion.found & stays)
+
+
+def choose_reference(motion: Motion, request: AnimationRequest, face: EncodedFace) -> int:
+    """The driving's frame that relative motion starts from; UsageError for a frame that doesn't exist."""
+    if request.reference == "first":
+        return int(motion.found.argmax())
+    if request.reference != "best":
+        check_reference(motion, request)
+        return int(request.reference)
+    if motion.landmarks is not None and face.face.landmarks is not None:
+        return best_reference(face.face.landmarks, motion.landmarks, motion.found)
+    return best_reference(face.state.keypoints.values[0].float().cpu().numpy(), motion.values, motion.found)
+
+
+def check_reference(motion: Motion, request: AnimationRequest) -> None:
+    """UsageError if --reference names a frame that the driving doesn't have."""
+    if request.reference not in ("best", "first") and int(request.reference) >= len(motion):
+        raise UsageError(
+            f"--reference {request.reference}: the driving has {len(motion)} frames, counted from 0"
+        )
+
+
+def keypoints_for(
+    face: EncodedFace, prepared: PreparedMotion, request: AnimationRequest, batch_size: int
+) -> Iterator[Keypoints]:
+    """The keypoints of the result's frames for `face`, batch by batch.
+
+    Relative: value = source + scale · strength · (driving - reference), jacobians alike (FOMM, sec. 3.3).
+    """
+    source = face.state.keypoints.map(lambda t: t.float().cpu())
+    reference, scale = source, 1.0
+    if request.motion == "relative":
+        row = choose_reference(prepared.motion, request, face)
+        reference = prepared.motion.keypoints(row)
+        if request.adapt_scale:
+            scale = hull_scale(source.values[0].numpy(), reference.values[0].numpy())
+    for start in range(0, len(prepared.rows), batch_size):
+        rows = prepared.rows[start : start + batch_size]
+        moved = prepared.motion[rows].keypoints(slice(None))
+        if request.motion == "relative":
+            moved = transfer_motion(
+                _strengthened(moved, reference, request.strength), reference, source, scale
+            )
+        yield _with_still(moved, source, prepared.still[rows])
+
+
+def _strengthened(driving: Keypoints, reference: Keypoints, factor: float) -> Keypoints:
+    """The driving further from the reference, or nearer to it."""
+    if factor == 1:
+        return driving
+    values = reference.values + factor * (driving.values - reference.values)
+    if driving.jacobians is None or reference.jacobians is None:
+        return Keypoints(values)
+    return Keypoints(values, reference.jacobians + factor * (driving.jacobians - reference.jacobians))
+
+
+def _with_still(moved: Keypoints, source: Keypoints, still: NDArray[np.bool_]) -> Keypoints:
+    """The source's own keypoints in the frames that are `still`."""
+    for row in np.flatnonzero(still):
+        moved.values[row] = source.values[0]
+        if moved.jacobians is not None and source.jacobians is not None:
+            moved.jacobians[row] = source.jacobians[0]
+    return moved

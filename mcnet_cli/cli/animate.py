@@ -1,0 +1,286 @@
+"""`mcnet animate`: options to a request, the result to text or JSON."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mcnet_cli.cli._console import console
+from mcnet_cli.cli._options import OUTPUT, Device, Json, Overwrite, Precision, Quiet, Verbose
+from mcnet_cli.errors import UsageError
+
+MOTION, FRAMING, PICTURE, TIME, SPEED = "Motion", "Framing", "Picture", "Time", "Speed and faults"
+CROP = "auto|none|X,Y,W,H"
+
+
+def animate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE... DRIVING",
+            help="Portraits, then what moves them: a video, a gif, a folder of images, an image or a .motion file.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|FOLDER|PATTERN|-",
+            help="A video (.mp4 .mov .mkv .webm), a .gif, an animated .webp, a pattern of pictures "
+            "(out/%05d.png), a folder (ends with / or exists; needed for several sources), "
+            "or - for raw y4m on stdout. Without it: SOURCE--DRIVING.mp4 in the current folder.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "-w",
+            "--weights",
+            metavar="NAME|FILE|hf:OWNER/REPO[@REV]/FILE",
+            help="Weights of the network; official .pth.tar files work. Default: $MCNET_WEIGHTS, else lite.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and render nothing.")
+    ] = False,
+    motion: Annotated[
+        str,
+        typer.Option(
+            "--motion",
+            metavar="relative|absolute",
+            help="relative: the change from a reference frame is carried over, so the source keeps its shape. "
+            "absolute: the driving's keypoints as they are.",
+            rich_help_panel=MOTION,
+        ),
+    ] = "relative",
+    adapt_scale: Annotated[
+        bool,
+        typer.Option(
+            "--adapt-scale/--no-adapt-scale",
+            help="Scale relative motion by how large the source's face is beside the driving's.",
+            rich_help_panel=MOTION,
+        ),
+    ] = True,
+    reference: Annotated[
+        str,
+        typer.Option(
+            "--reference",
+            metavar="best|first|N",
+            help="Driving frame that relative motion starts from. best: the one most like the source. "
+            "first: the first with a face. N: that frame, counted from 0.",
+            rich_help_panel=MOTION,
+        ),
+    ] = "best",
+    strength: Annotated[
+        float,
+        typer.Option(
+            "--strength",
+            metavar="FACTOR",
+            help="Factor on relative motion; 0 is a still.",
+            rich_help_panel=MOTION,
+        ),
+    ] = 1.0,
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            "--smooth",
+            metavar="SIGMA",
+            help="Smooth the keypoints over time: sigma in frames, 0 for none. Default: as the weights ask for.",
+            rich_help_panel=MOTION,
+            show_default=False,
+        ),
+    ] = None,
+    save_motion: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-motion",
+            metavar="FILE.motion",
+            help="Keep the driving's motion; the file can be used as DRIVING. It holds no picture and no sound.",
+            rich_help_panel=MOTION,
+        ),
+    ] = None,
+    detector: Annotated[
+        str,
+        typer.Option(
+            "--detector",
+            metavar="blazeface|face-alignment",
+            help="What finds faces. face-alignment is slow and needs files of its own.",
+            rich_help_panel=FRAMING,
+        ),
+    ] = "blazeface",
+    source_crop: Annotated[
+        str,
+        typer.Option(
+            "--source-crop",
+            metavar=CROP,
+            help="What the network sees of the source. auto: the face. none: all, resized. Or a box in pixels.",
+            rich_help_panel=FRAMING,
+        ),
+    ] = "auto",
+    driving_crop: Annotated[
+        str,
+        typer.Option(
+            "--driving-crop",
+            metavar=CROP,
+            help="The same for the driving: one fixed box for the whole clip. With both none no face is looked for.",
+            rich_help_panel=FRAMING,
+        ),
+    ] = "auto",
+    face: Annotated[
+        str,
+        typer.Option(
+            "--face",
+            metavar="largest|all|N",
+            help="Which face of the source; N from 0, left to right. all: every face moves and is pasted back.",
+            rich_help_panel=FRAMING,
+        ),
+    ] = "largest",
+    crop_json: Annotated[
+        Path | None,
+        typer.Option(
+            "--crop-json",
+            metavar="FILE",
+            help="Save the crops to a file if it doesn't exist, else use the (edited) crops in it.",
+            rich_help_panel=FRAMING,
+        ),
+    ] = None,
+    on_no_face: Annotated[
+        str,
+        typer.Option(
+            "--on-no-face",
+            metavar="hold|skip|source|fail",
+            help="Driving frames without a face. hold: the last pose stays. source: the source unmoved. "
+            "fail: stop. skip: leave them out; skipped at the start or end they take their sound along, "
+            "in between the result has no sound, because it would run ahead of the picture.",
+            rich_help_panel=FRAMING,
+        ),
+    ] = "hold",
+    paste_back: Annotated[
+        bool,
+        typer.Option(
+            "--paste-back/--no-paste-back",
+            help="Blend the moving face into the whole source photo, instead of the square face alone.",
+            rich_help_panel=PICTURE,
+        ),
+    ] = False,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Source, driving and result side by side.", rich_help_panel=PICTURE),
+    ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size",
+            metavar="PIXELS",
+            help="Side of the square result, before it is pasted back. Default: the network's.",
+            rich_help_panel=PICTURE,
+            show_default=False,
+        ),
+    ] = None,
+    start: Annotated[
+        str,
+        typer.Option("--start", metavar="TIME", help="Begin here; seconds or H:MM:SS.", rich_help_panel=TIME),
+    ] = "0",
+    end: Annotated[
+        str | None,
+        typer.Option("--end", metavar="TIME", help="Stop here.", rich_help_panel=TIME),
+    ] = None,
+    max_frames: Annotated[
+        int | None,
+        typer.Option(
+            "--max-frames", metavar="N", help="At most so many driving frames.", rich_help_panel=TIME
+        ),
+    ] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            "--fps",
+            metavar="RATE",
+            help="Frames a second: of a folder's images (default 25), or what a video is resampled to "
+            "(default: its own, exactly). A number or a fraction such as 30000/1001.",
+            rich_help_panel=TIME,
+            show_default=False,
+        ),
+    ] = None,
+    audio: Annotated[
+        bool,
+        typer.Option("--audio/--no-audio", help="Keep the driving's sound.", rich_help_panel=TIME),
+    ] = True,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    batch_size: Annotated[
+        str,
+        typer.Option(
+            "--batch-size",
+            metavar="auto|N",
+            help="Frames computed at once. auto: by the memory there is.",
+            rich_help_panel=SPEED,
+        ),
+    ] = "auto",
+    compile_: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the network first: about a minute, worth it for long clips. Needs a C++ compiler.",
+            rich_help_panel=SPEED,
+        ),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Fail if the driving is damaged, instead of using it as far as it goes.",
+            rich_help_panel=SPEED,
+        ),
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make portraits move like the person in a driving video."""
+    if len(paths) < 2:
+        raise UsageError("a source and a driving are needed", hint="mcnet animate portrait.jpg driving.mp4")
+    if json and output == "-":
+        raise UsageError("--json and -o - both want stdout", hint="write the result to a file")
+    from mcnet_cli import animation  # torch loads here, not at --help
+
+    request = animation.AnimationRequest(
+        sources=tuple(paths[:-1]),
+        driving=paths[-1],
+        output=output,
+        weights=weights,
+        device=device,
+        precision=precision,
+        motion=motion,
+        adapt_scale=adapt_scale,
+        reference=reference,
+        strength=strength,
+        smooth=smooth,
+        save_motion=save_motion,
+        detector=detector,
+        source_crop=source_crop,
+        driving_crop=driving_crop,
+        face=face,
+        crop_json=crop_json,
+        on_no_face=on_no_face,
+        paste_back=paste_back,
+        compare=compare,
+        size=size,
+        start_s=animation.parse_time(start),
+        end_s=None if end is None else animation.parse_time(end),
+        max_frames=max_frames,
+        fps=None if fps is None else animation.parse_rate(fps),
+        audio=audio,
+        batch_size=animation.parse_batch_size(batch_size),
+        compile=compile_,
+        strict=strict,
+        overwrite=overwrite,
+        dry_run=dry_run,
+    )
+    report = animation.animate(request, lambda now: console.progress(now.stage, now.done, now.total))
+    console.report(report.as_json(), report.as_text())
