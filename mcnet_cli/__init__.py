@@ -1,7 +1,7 @@
 """MCNet: a still portrait moves like the person in a driving video.
 
-The public API: `animate` an `AnimationRequest`, `extract_motion` of a driving, `load_model`, and the errors that
-they raise. Importing this package is cheap; torch is loaded with the first name that needs it.
+The public API: `animate` an `AnimationRequest`, `extract_motion` of a driving, `load_model`, and the
+errors that they raise. Importing this package is cheap; torch is loaded with the first name that needs it.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Given crops: from the options, or from a --crop-json file that an earlier run has saved and somebody edited."""
+"""Given crops: from the options, or from a --crop-json file that an earlier run saved and somebody edited."""
 
 import json
 import math

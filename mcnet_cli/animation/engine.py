@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 class Engine:
     """A network ready to compute. Keypoints are always computed in float32: a coordinate needs its bits.
 
-    batch_size: None chooses by the memory that a frame needs. compiled: by torch.compile, which costs a minute
-    at the start; where it can't be done, a warning says so and the network runs as it is.
+    batch_size: None chooses by the memory that a frame needs. compiled: by torch.compile, which costs a
+    minute at the start; where it can't be done, a warning says so and the network runs as it is.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class LandmarkTrack:
 
     @property
     def landmarks(self) -> NDArray[np.float16]:
-        """(T, 468, 2) in [-1, 1] along the picture's longer side; 0 where no face was found. No copy is made."""
+        """(T, 468, 2) in [-1, 1] along the picture's longer side, 0 where there was no face; not a copy."""
         return np.frombuffer(self._points, np.float16).reshape(-1, COUNT, 2)
 
     @property

@@ -18,7 +18,7 @@ def resized(picture: Picture, width: int, height: int) -> Picture:
 
 
 def side_by_side(source: Picture, driving: Picture, result: Picture) -> Picture:
-    """(H, W + H + W, 3): the source in the result's size, the driving as a square of its height, the result."""
+    """(H, W + H + W, 3): the source as large as the result, the driving as high, and the result."""
     height, width = result.shape[:2]
     panels = [resized(source, width, height), resized(driving, height, height), result]
     return np.concatenate(panels, axis=1)

@@ -31,12 +31,10 @@ def shape_of(points: Points) -> NDArray[np.float32]:
 
 
 def best_reference(source: Points, driving: Points, usable: NDArray[np.bool_]) -> int:
-    """The usable frame of `driving` (T, N, 2) whose shape is nearest to the source's (N, 2); the first of equals."""
+    """The usable frame of `driving` (T, N, 2) whose shape is nearest to the source's (N, 2)."""
     wanted = shape_of(source)
     best, nearest = 0, np.inf
-    for frame in np.flatnonzero(
-        usable
-    ):  # one by one: a long clip's landmarks in float32 are too many to hold
+    for frame in np.flatnonzero(usable):  # one by one: a long clip's float32 landmarks are large
         distance = float(np.square(shape_of(driving[frame]) - wanted).sum())
         if distance < nearest:
             best, nearest = int(frame), distance
