@@ -56,7 +56,7 @@ class Motion:
         )
 
     def smoothed(self, sigma: float) -> "Motion":
-        """Keypoints averaged over time by a Gaussian of `sigma` frames; the ends are continued as they are."""
+        """Keypoints averaged over time by a Gaussian of `sigma` frames; both ends are repeated."""
         if sigma <= 0:
             return self
         return replace(

@@ -73,9 +73,8 @@ def keypoints_for(
         rows = prepared.rows[start : start + batch_size]
         moved = prepared.motion[rows].keypoints(slice(None))
         if request.motion == "relative":
-            moved = transfer_motion(
-                _strengthened(moved, reference, request.strength), reference, source, scale
-            )
+            moved = _strengthened(moved, reference, request.strength)
+            moved = transfer_motion(moved, reference, source, scale)
         yield _with_still(moved, source, prepared.still[rows])
 
 

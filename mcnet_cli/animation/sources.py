@@ -51,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class EncodedFace:
-    """A face ready to be moved: its box and landmarks as above, what the network knows of it, and its picture."""
+    """A face ready to be moved: what the network knows of it, and the picture that it saw."""
 
     face: SourceFace
     state: SourceState

@@ -18,7 +18,7 @@ def animate(
         list[Path],
         typer.Argument(
             metavar="SOURCE... DRIVING",
-            help="Portraits, then what moves them: a video, a gif, a folder of images, an image or a .motion file.",
+            help="Portraits, then what moves them: a video, gif, folder of images, image or .motion file.",
             show_default=False,
         ),
     ],
@@ -53,7 +53,7 @@ def animate(
         typer.Option(
             "--motion",
             metavar="relative|absolute",
-            help="relative: the change from a reference frame is carried over, so the source keeps its shape. "
+            help="relative: carry over the change from a reference frame, so that the source keeps its shape. "
             "absolute: the driving's keypoints as they are.",
             rich_help_panel=MOTION,
         ),
@@ -90,7 +90,7 @@ def animate(
         typer.Option(
             "--smooth",
             metavar="SIGMA",
-            help="Smooth the keypoints over time: sigma in frames, 0 for none. Default: as the weights ask for.",
+            help="Smooth the keypoints over time: sigma in frames, 0 for none. Default: what the weights say.",
             rich_help_panel=MOTION,
             show_default=False,
         ),
@@ -100,7 +100,7 @@ def animate(
         typer.Option(
             "--save-motion",
             metavar="FILE.motion",
-            help="Keep the driving's motion; the file can be used as DRIVING. It holds no picture and no sound.",
+            help="Keep the driving's motion, to be used as DRIVING. It holds no picture and no sound.",
             rich_help_panel=MOTION,
         ),
     ] = None,
@@ -118,7 +118,7 @@ def animate(
         typer.Option(
             "--source-crop",
             metavar=CROP,
-            help="What the network sees of the source. auto: the face. none: all, resized. Or a box in pixels.",
+            help="What the network sees of the source. auto: the face. none: all of it. Or a box in pixels.",
             rich_help_panel=FRAMING,
         ),
     ] = "auto",
@@ -127,7 +127,7 @@ def animate(
         typer.Option(
             "--driving-crop",
             metavar=CROP,
-            help="The same for the driving: one fixed box for the whole clip. With both none no face is looked for.",
+            help="The same for the driving: one box for the whole clip. With both none no face is looked for.",
             rich_help_panel=FRAMING,
         ),
     ] = "auto",
@@ -136,7 +136,7 @@ def animate(
         typer.Option(
             "--face",
             metavar="largest|all|N",
-            help="Which face of the source; N from 0, left to right. all: every face moves and is pasted back.",
+            help="Which face of the source; N from 0, left to right. all: every one, pasted back.",
             rich_help_panel=FRAMING,
         ),
     ] = "largest",
