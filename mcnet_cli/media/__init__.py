@@ -1,0 +1,9 @@
+"""Videos and pictures in and out, streaming, through ffmpeg and Pillow."""
+
+from mcnet_cli.media.frames import FrameSource
+from mcnet_cli.media.image import read_image, write_image
+from mcnet_cli.media.probe import VideoInfo, probe
+from mcnet_cli.media.process import ffmpeg_binary
+from mcnet_cli.media.source import open_frames
+
+__all__ = ["FrameSource", "VideoInfo", "ffmpeg_binary", "open_frames", "probe", "read_image", "write_image"]

@@ -1,0 +1,139 @@
+"""Video files as frames: ffmpeg decodes, a pipe brings the pixels."""
+
+import re
+import subprocess
+from collections.abc import Generator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcnet_cli.errors import InputError, shown
+from mcnet_cli.media.frames import Frame, FrameSource
+from mcnet_cli.media.options import compiled, open_input
+from mcnet_cli.media.probe import VideoInfo, probe
+from mcnet_cli.media.process import Log, running
+
+# What ffmpeg logs when it (re)builds its graph: the size of the frames that arrive.
+_GRAPH_SIZE = re.compile(r"\[graph .* input from stream .*\] \[verbose\] w:(\d+) h:(\d+) pixfmt:")
+_PACKET = re.compile(rb"^\d+,\s*-?\d+,\s*(-?\d+),\s*(\d+),", re.M)
+_TIME_BASE = re.compile(rb"^#tb (\d+): (\d+)/(\d+)", re.M)
+# Bare streams and pictures can't be sought; their start is found by decoding up to it.
+_UNSEEKABLE = {"h264", "hevc", "gif", "apng", "yuv4mpegpipe", "webp_pipe"}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The part of a clip that is wanted, in seconds and frames."""
+
+    start_s: float = 0.0
+    end_s: float | None = None
+    max_frames: int | None = None
+
+    def frames_of(self, duration_s: float | None, frame_rate: Fraction) -> int | None:
+        """How many frames of a clip of `duration_s` that is, or None where nobody knows."""
+        end_s = min((t for t in (duration_s, self.end_s) if t is not None), default=None)
+        if end_s is None:
+            return self.max_frames
+        count = max(0, round((end_s - self.start_s) * frame_rate))
+        return count if self.max_frames is None else min(count, self.max_frames)
+
+
+def open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
+    """Frames of the video `path`: frame i is what is shown at start + i / rate."""
+    info = probe(path)
+    rate = fps or info.frame_rate
+    source = FrameSource(
+        lambda source: _decode(source, info, span),
+        path=path,
+        size=(info.width, info.height),
+        frame_rate=rate,
+        frame_count_hint=span.frames_of(info.duration_s, rate),
+        audio=path if info.has_audio else None,
+        audio_start_s=span.start_s,
+        strict=strict,
+    )
+    if info.duration_lies:
+        source.warnings.append(f"the header of {shown(path)} claims a length that can't be: ignored")
+    return source
+
+
+def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
+    seek: dict[str, Any] = {}
+    trim: dict[str, Any] = {}
+    # A sixteenth of a frame early, so that rounding never loses the frame at the start itself.
+    start_s = max(0.0, span.start_s - float(Fraction(1, 16) / source.frame_rate))
+    if info.format_name.split(",")[0] in _UNSEEKABLE:
+        trim = {"start": f"{start_s:.6f}"} if span.start_s else {}
+        trim |= {"end": f"{span.end_s:.6f}"} if span.end_s is not None else {}
+    else:
+        seek = {"ss": f"{start_s:.6f}"} if span.start_s else {}
+        seek |= {"t": f"{span.end_s - start_s:.6f}"} if span.end_s is not None else {}
+    stream = open_input(info.path, **seek)["V:0"]
+    stream = stream.filter("fps", fps=str(source.frame_rate), start_time=0)
+    if trim:
+        stream = stream.filter("trim", **trim)
+    stream = stream.filter("scale", info.width, info.height)
+    limit = {} if span.max_frames is None else {"vframes": span.max_frames}
+    return compiled(stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **limit))
+
+
+def _decode(source: FrameSource, info: VideoInfo, span: Span) -> Generator[Frame, None, None]:
+    if span.max_frames == 0:
+        return
+    with running(_command(source, info, span), stdout=subprocess.PIPE, watch=_GRAPH_SIZE) as child:
+        while True:
+            frame = np.empty((info.height, info.width, 3), np.uint8)
+            view = memoryview(frame).cast("B")
+            if child.read_exactly(view) < len(view):
+                break
+            yield frame
+        child.finish()
+        log = child.log
+    _judge(source, info, span, log)
+
+
+def _judge(source: FrameSource, info: VideoInfo, span: Span, log: Log) -> None:
+    """Compares what came with what was promised; sets the source's warnings."""
+    name, count = shown(info.path), source.frames_read
+    if count == 0:
+        if span.start_s and not log.error_count:
+            raise InputError(
+                f"{name} has no frame at {span.start_s:g} s or later", hint="take an earlier --start"
+            )
+        raise InputError(f"{name} has no frames that can be decoded: {log.reason}")
+    sizes = list(dict.fromkeys(log.matches))
+    if len(sizes) > 1:
+        listed = ", ".join("x".join(size) for size in sizes[:4])
+        source.warnings.append(
+            f"the size of {name} changes ({listed}): all frames are scaled to the first size"
+        )
+    expected = source.frame_count_hint
+    short = expected is not None and count < expected - max(2, expected // 100)
+    if log.error_count:
+        of = f" of about {expected}" if expected and expected >= count else ""
+        source.note_damage(
+            f"{name} is damaged: {count} frames{of} were read, {log.error_count} errors ({log.reason})"
+        )
+    elif short and _ends_early(info):
+        source.note_damage(f"{name} ends early: {count} frames of about {expected} were read")
+
+
+def _ends_early(info: VideoInfo) -> bool:
+    """Whether no stream, sound included, reaches the length that the header claims."""
+    assert info.duration_s is not None
+    everything = open_input(info.path).output("pipe:", format="framecrc", map=0, codec="copy")
+    end_s = 0.0
+    with running(compiled(everything), stdout=subprocess.PIPE) as child:
+        assert child.process.stdout
+        bases: dict[int, Fraction] = {}
+        for line in child.process.stdout:
+            if found := _TIME_BASE.match(line):
+                bases[int(found[1])] = Fraction(int(found[2]), int(found[3]))
+            elif found := _PACKET.match(line):
+                stream = int(line.split(b",", 1)[0])
+                end_s = max(end_s, float((int(found[1]) + int(found[2])) * bases.get(stream, Fraction(0))))
+        child.finish()
+    return end_s < info.duration_s - max(0.5, info.duration_s / 100)

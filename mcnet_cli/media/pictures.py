@@ -1,0 +1,178 @@
+"""Frames from pictures: a folder of them, a single one, or an animated WebP."""
+
+import math
+import re
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from mcnet_cli.errors import InputError, shown
+from mcnet_cli.media.decode import Span
+from mcnet_cli.media.frames import Frame, FrameSource
+from mcnet_cli.media.image import opened_picture, read_image, to_rgb
+from mcnet_cli.media.options import LARGEST_FRAME_PIXELS
+from mcnet_cli.media.webp import frame_durations_ms
+
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+DEFAULT_RATE = Fraction(25)
+_SHORTEST_MS = 10  # frames shown for less are rounded up: nobody sees 100 frames a second in a picture
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorts `frame9` before `frame10`."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part.casefold()) for part in parts]
+
+
+def open_folder(folder: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
+    """The pictures in `folder`, in natural order, scaled to the first one's size."""
+    try:
+        names = sorted((p.name for p in folder.iterdir()), key=lambda name: (natural_key(name), name))
+    except OSError as error:
+        raise InputError(f"can't open the folder {shown(folder)}: {error.strerror}") from error
+    paths = [
+        folder / n for n in names if Path(n).suffix.lower() in PICTURE_SUFFIXES and not n.startswith(".")
+    ]
+    if not paths:
+        raise InputError(f"there are no pictures in the folder {shown(folder)}")
+    rate = fps or DEFAULT_RATE
+    return _open_pictures(folder, paths, rate, span, strict)
+
+
+def open_picture(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
+    """One picture as a clip of one frame."""
+    return _open_pictures(path, [path], fps or DEFAULT_RATE, span, strict)
+
+
+def _open_pictures(path: Path, paths: list[Path], rate: Fraction, span: Span, strict: bool) -> FrameSource:
+    first = math.ceil(span.start_s * rate)
+    chosen = paths[first : None if span.end_s is None else math.ceil(span.end_s * rate)][: span.max_frames]
+    if not chosen and span.max_frames != 0:
+        raise InputError(
+            f"{shown(path)} has no frame at {span.start_s:g} s or later", hint="take an earlier --start"
+        )
+    size = _first_size(path, paths)
+    return FrameSource(
+        lambda source: _read_pictures(source, chosen),
+        path=path,
+        size=size,
+        frame_rate=rate,
+        frame_count_hint=len(chosen),
+        strict=strict,
+    )
+
+
+def _first_size(path: Path, paths: list[Path]) -> tuple[int, int]:
+    """The width and height of the first picture that can be read."""
+    failure: InputError | None = None
+    for candidate in paths:
+        try:
+            height, width, _ = read_image(candidate).shape
+        except InputError as error:
+            failure = failure or error
+            continue
+        if width * height > LARGEST_FRAME_PIXELS:
+            raise InputError(f"{shown(candidate)} is too large for a frame: {width}x{height}")
+        return width, height
+    if failure and paths != [path]:
+        raise InputError(f"no picture in {shown(path)} can be read: {failure}") from failure
+    raise failure or InputError(f"there are no pictures in {shown(path)}")
+
+
+def _read_pictures(source: FrameSource, paths: list[Path]) -> Generator[Frame, None, None]:
+    """Yields the pictures; one that can't be read is replaced by its predecessor, so that the time holds."""
+    sizes: set[tuple[int, int]] = set()
+    unreadable: list[str] = []
+    previous: Frame | None = None
+    for path in paths:
+        try:
+            frame = read_image(path)
+            sizes.add((frame.shape[1], frame.shape[0]))
+            previous = _scaled(frame, source.width, source.height)
+        except InputError as error:
+            unreadable.append(str(error))
+            if source.strict:
+                raise
+        if previous is not None:
+            yield previous
+    if previous is None:
+        raise InputError(f"no picture in {shown(source.path)} can be read: {unreadable[0]}")
+    if len(sizes) > 1:
+        source.warnings.append(
+            f"the pictures in {shown(source.path)} have {len(sizes)} sizes: all are scaled to the first"
+        )
+    if unreadable:
+        counts = f"{len(unreadable)} of {len(paths)} pictures in {shown(source.path)}"
+        source.note_damage(f"{counts} can't be read: {unreadable[0]}")
+
+
+def _scaled(frame: Frame, width: int, height: int) -> Frame:
+    if frame.shape[:2] == (height, width):
+        return frame
+    import cv2
+
+    shrinks = width * height < frame.shape[0] * frame.shape[1]
+    scaled = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return np.asarray(scaled, np.uint8)
+
+
+def open_webp(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
+    """An animated WebP, brought to a constant rate: the one that shows every frame for exactly its time."""
+    durations = [max(ms, _SHORTEST_MS) for ms in frame_durations_ms(path)]
+    with opened_picture(path) as picture:
+        size, count = picture.size, int(getattr(picture, "n_frames", 1))
+    if size[0] * size[1] > LARGEST_FRAME_PIXELS:
+        raise InputError(f"the frames of {shown(path)} are too large: {size[0]}x{size[1]}")
+    durations = (durations + [durations[-1] if durations else 1000 // int(DEFAULT_RATE)] * count)[:count]
+    rate = fps or min(Fraction(1000, math.gcd(*durations)), Fraction(1000, _SHORTEST_MS))
+    return FrameSource(
+        lambda source: _read_webp(source, durations, span),
+        path=path,
+        size=size,
+        frame_rate=rate,
+        frame_count_hint=span.frames_of(sum(durations) / 1000, rate),
+        strict=strict,
+    )
+
+
+def _read_webp(source: FrameSource, durations: list[int], span: Span) -> Generator[Frame, None, None]:
+    frames = _webp_frames(source, len(durations))
+    shown_until_ms, index, frame = Fraction(0), 0, None
+    position = math.ceil(span.start_s * source.frame_rate)
+    total_ms = Fraction(sum(durations))
+    if span.end_s is not None:
+        total_ms = min(total_ms, Fraction(span.end_s) * 1000)
+    while (now_ms := position * 1000 / source.frame_rate) < total_ms:
+        while frame is None or shown_until_ms <= now_ms:
+            following = next(frames, None)
+            if following is None:
+                break
+            frame, shown_until_ms, index = following, shown_until_ms + durations[index], index + 1
+        if frame is None or shown_until_ms <= now_ms:
+            break
+        if span.max_frames is not None and source.frames_read >= span.max_frames:
+            return
+        yield frame
+        position += 1
+    if not source.frames_read and span.max_frames != 0:
+        raise InputError(f"{shown(source.path)} has no frame at {span.start_s:g} s or later")
+
+
+def _webp_frames(source: FrameSource, count: int) -> Iterator[Frame]:
+    """Decodes the frames in turn; the first that can't be decoded ends them."""
+    decoded = 0
+    try:
+        with opened_picture(source.path) as picture:
+            for index in range(count):
+                picture.seek(index)
+                frame = to_rgb(picture)
+                decoded += 1
+                yield frame
+    except InputError as error:
+        if not decoded:
+            raise
+        source.note_damage(
+            f"{shown(source.path)} is damaged: {decoded} of {count} frames were read ({error})"
+        )

@@ -1,0 +1,138 @@
+"""What a video file says about itself, found with ffmpeg alone (there need be no ffprobe)."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from mcnet_cli.errors import InputError, shown
+from mcnet_cli.media.options import LARGEST_FRAME_PIXELS, compiled, open_input, require_local_file
+from mcnet_cli.media.process import Log, running
+
+_HEAD = re.compile(
+    r"^#tb 0: (\d+)/(\d+).*?^#dimensions 0: (\d+)x(\d+)\n#sar 0: (\d+)/(\d+).*?^0,", re.M | re.S
+)
+_DURATION = re.compile(r"^\[info\]\s+Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.M)
+_AUDIO = re.compile(r"^\[info\]\s+Stream #0.*?: Audio: (?!none)", re.M)
+_FORMAT = re.compile(r"^\[info\] Input #0, (.+?), from ", re.M)
+_SIZE = re.compile(r"^\[info\]\s+Stream #0.*?: Video: .*? (\d{2,})x(\d{2,})", re.M)
+_FASTEST = 1000  # frames a second
+_USUAL_RATE = Fraction(25)
+_MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"pnot"}
+_TIME_LIMIT_S = 120.0
+_LEAST_BYTES_PER_S = 100  # a header that claims more time for its bytes lies
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """A video as it is to be shown: upright, with square pixels.
+
+    frame_rate: exact; frames of a variable rate are brought to it. duration_s: what the header claims, None
+    where it claims nothing or more than the file's bytes could hold. format_name: ffmpeg's demuxer.
+    """
+
+    path: Path
+    width: int
+    height: int
+    frame_rate: Fraction
+    duration_s: float | None
+    has_audio: bool
+    format_name: str = ""
+    duration_lies: bool = False
+
+
+def probe(path: Path) -> VideoInfo:
+    """Reads a video's header and its first frame.
+
+    Raises:
+        InputError: it is no regular file, no video, a playlist, has frames over 64 megapixels, or none.
+        SystemFailure: ffmpeg can't be run.
+    """
+    size_bytes = require_local_file(path).st_size
+    first = open_input(path)["V:0"].filter("fps", fps="source_fps")
+    with running(
+        compiled(first.output("pipe:", format="framecrc", vframes=1)), stdout=subprocess.PIPE
+    ) as child:
+        head = bytearray(4096)
+        try:
+            got = child.read_exactly(memoryview(head))
+            child.finish(_TIME_LIMIT_S)
+        except subprocess.TimeoutExpired as error:
+            raise InputError(f"{shown(path)} takes too long to open") from error
+        log = child.log
+    said = "\n".join(log.lines).split("\n[info] Output #")[0]
+    _check_size(path, said)
+    found = _HEAD.search(head[:got].decode("ascii", "replace"))
+    if not found:
+        raise _refusal(path, log, said)
+    ticks, per_second, width, height, wide, high = map(int, found.groups())
+    rate = Fraction(per_second, ticks) if ticks and per_second else _USUAL_RATE
+    claimed = _claimed_duration(said)
+    lies = claimed is not None and size_bytes < claimed * _LEAST_BYTES_PER_S and claimed > 3600
+    name_match = _FORMAT.search(said)
+    width, height = _square_pixels(width, height, Fraction(wide, high) if wide and high else Fraction(1))
+    if width * height > LARGEST_FRAME_PIXELS:
+        raise _too_large(path, width, height)
+    return VideoInfo(
+        path=path,
+        width=width,
+        height=height,
+        frame_rate=rate if rate <= _FASTEST else _USUAL_RATE,
+        duration_s=None if lies else claimed,
+        has_audio=bool(_AUDIO.search(said)),
+        format_name=name_match[1] if name_match else "",
+        duration_lies=lies,
+    )
+
+
+def _square_pixels(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """The size with square pixels; the longer of the two possible, so that nothing is lost."""
+    if not Fraction(1, 8) <= aspect <= 8:
+        return width, height
+    if aspect >= 1:
+        return max(1, round(width * aspect)), height
+    return width, max(1, round(height / aspect))
+
+
+def _claimed_duration(said: str) -> float | None:
+    found = _DURATION.search(said)
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
+
+
+def _check_size(path: Path, said: str) -> None:
+    found = _SIZE.search(said)
+    if found and int(found[1]) * int(found[2]) > LARGEST_FRAME_PIXELS:
+        raise _too_large(path, int(found[1]), int(found[2]))
+
+
+def _too_large(path: Path, width: int, height: int) -> InputError:
+    limit = LARGEST_FRAME_PIXELS >> 20
+    return InputError(f"the frames of {shown(path)} are too large: {width}x{height}, over {limit} megapixels")
+
+
+def _refusal(path: Path, log: Log, said: str) -> InputError:
+    """Why no frame came, in the user's words."""
+    text = log.text
+    if "whitelist" in text or "m3u8" in text:
+        return InputError(
+            f"{shown(path)} is not a video but a playlist, or a kind of file that is refused",
+            hint="a playlist could open other files; give the video itself",
+        )
+    if "moov atom not found" in text and _looks_like_mp4(path):
+        return InputError(
+            f"{shown(path)} is incomplete: its index (moov) is missing", hint="copy or record it again"
+        )
+    if not _FORMAT.search(said):
+        return InputError(f"{shown(path)} is not a video that can be read: {log.reason}")
+    if "matches no streams" in text:
+        return InputError(f"{shown(path)} has no video stream")
+    if "max_pixels" in text or "Picture size" in text or "nvalid size" in text or "imensions" in text:
+        return InputError(f"{shown(path)} is damaged, or its frames are too large: {log.reason}")
+    reason = f": {log.reason}" if log.errors else ""
+    return InputError(f"{shown(path)} has no frames that can be decoded{reason}")
+
+
+def _looks_like_mp4(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8)[4:] in _MP4_BOXES

@@ -1,0 +1,174 @@
+"""Running ffmpeg as a child that never blocks on its own messages and never outlives us."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import IO, cast
+
+from mcnet_cli.errors import SystemFailure, shown
+
+# ffmpeg's log line with `-loglevel level+...`: "[h264 @ 0x5581] [error] text". Anchored, so that a title
+# inside a file can't pose as an error.
+_ERROR_LINE = re.compile(r"^(?:\[[^\]]*\] )*?\[(?:error|fatal|panic)\] (.*)$")
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|^FFREPORT$|^AV_LOG_FORCE", re.IGNORECASE)
+_LONGEST_LINE = 8192  # bytes; what a hostile file can make ffmpeg print in one line
+
+
+def ffmpeg_binary() -> str:
+    """The ffmpeg to run: $MCNET_FFMPEG, else the one on PATH, else the imageio-ffmpeg wheel's."""
+    if chosen := os.environ.get("MCNET_FFMPEG") or shutil.which("ffmpeg"):
+        return chosen
+    try:
+        import imageio_ffmpeg
+
+        return cast(str, imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:
+        raise SystemFailure(
+            "no ffmpeg found", hint="pip install imageio-ffmpeg, or set MCNET_FFMPEG"
+        ) from error
+
+
+def child_environment() -> dict[str, str]:
+    """Our environment without tokens and without variables that make ffmpeg write files or colours."""
+    return {name: value for name, value in os.environ.items() if not _SECRET_NAME.search(name)}
+
+
+@dataclass(slots=True)
+class Log:
+    """What a child said on stderr, in bounded memory.
+
+    errors: the first error messages; error_count: how many there were in all; lines: its first lines, for
+    whoever parses them; matches: the distinct groups of `watch` in any line.
+    """
+
+    watch: re.Pattern[str] | None = None
+    errors: list[str] = field(default_factory=list)
+    error_count: int = 0
+    lines: list[str] = field(default_factory=list)
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+    matches: list[tuple[str, ...]] = field(default_factory=list)
+
+    def add(self, line: str) -> None:
+        """Takes one line."""
+        if len(self.lines) < 300:
+            self.lines.append(line)
+        if self.watch and (match := self.watch.search(line)) and len(self.matches) < 100:
+            groups = tuple(match.groups(""))
+            if not self.matches or self.matches[-1] != groups:
+                self.matches.append(groups)
+        if match := _ERROR_LINE.match(line):
+            self.error_count += 1
+            self.last.append(match[1])
+            if len(self.errors) < 30:
+                self.errors.append(match[1])
+
+    @property
+    def text(self) -> str:
+        """The error messages that were kept, one a line."""
+        return "\n".join(dict.fromkeys([*self.errors, *self.last]))
+
+    @property
+    def reason(self) -> str:
+        """The first error message as one printable line."""
+        return shown(self.errors[0].strip()) if self.errors else "no reason given"
+
+
+class Child:
+    """A running ffmpeg. Use `running` to start one."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Log) -> None:
+        self.process = process
+        self.log = log
+        self._drain = threading.Thread(target=self._read_stderr, daemon=True)
+        self._drain.start()
+
+    def _read_stderr(self) -> None:
+        stderr = cast(IO[bytes], self.process.stderr)
+        with contextlib.suppress(OSError, ValueError):
+            while line := stderr.readline(_LONGEST_LINE):
+                self.log.add(line.decode("utf-8", "replace").rstrip())
+
+    def read_exactly(self, buffer: memoryview) -> int:
+        """Fills `buffer` from the child's stdout; returns the bytes read, fewer than asked at the end."""
+        stdout = cast(IO[bytes], self.process.stdout)
+        got = 0
+        while got < len(buffer):
+            count = stdout.readinto(buffer[got:])  # type: ignore[attr-defined]  # a FileIO: unbuffered
+            if not count:
+                break
+            got += count
+        return got
+
+    def write_all(self, data: memoryview) -> None:
+        """Sends `data`; blocks while the child is busy. BrokenPipeError if it has ended."""
+        stdin = cast(IO[bytes], self.process.stdin)
+        while data:
+            data = data[stdin.write(data) :]
+
+    def finish(self, timeout_s: float | None = None) -> int:
+        """Closes stdin, waits for the end, and returns the exit status; the log is complete then."""
+        if self.process.stdin:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+        status = self.process.wait(timeout_s)
+        self._drain.join(5)
+        return status
+
+    def end(self) -> None:
+        """Kills the child if it still runs, and closes its pipes."""
+        if self.process.poll() is None:
+            self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self.process.wait()
+        self._drain.join(5)
+        if not self._drain.is_alive() and self.process.stderr:
+            self.process.stderr.close()
+
+
+@contextlib.contextmanager
+def running(
+    arguments: Sequence[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+    pass_fds: tuple[int, ...] = (),
+    watch: re.Pattern[str] | None = None,
+) -> Iterator[Child]:
+    """Starts ffmpeg with `arguments` (the binary first) and ends it when the block is left.
+
+    The child has its own session, so that a Ctrl-C at the terminal reaches us alone, and it inherits that
+    SIGXFSZ and SIGPIPE are ignored: a full disk or a closed pipe is then an error message, not a death.
+
+    Raises SystemFailure if it can't be started.
+    """
+    try:
+        process = subprocess.Popen(
+            list(arguments),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=pass_fds,
+            start_new_session=True,
+            restore_signals=False,
+            env=child_environment(),
+        )
+    except OSError as error:
+        raise SystemFailure(
+            f"can't run ffmpeg ({shown(arguments[0])}): {error.strerror}",
+            hint="set MCNET_FFMPEG to a working ffmpeg, or unset it",
+        ) from error
+    child = Child(process, Log(watch))
+    try:
+        yield child
+    finally:
+        child.end()

@@ -1,0 +1,63 @@
+"""Opening whatever can give frames."""
+
+from fractions import Fraction
+from pathlib import Path
+
+from mcnet_cli.errors import UsageError
+from mcnet_cli.media.decode import Span, open_video
+from mcnet_cli.media.frames import FrameSource
+from mcnet_cli.media.options import require_local_file
+from mcnet_cli.media.pictures import open_folder, open_picture, open_webp
+from mcnet_cli.media.webp import is_animated_webp
+
+_HEAD_BYTES = 64
+
+
+def open_frames(
+    path: Path,
+    *,
+    fps: Fraction | None = None,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    max_frames: int | None = None,
+    strict: bool = False,
+) -> FrameSource:
+    """Opens a video, a gif, an animated WebP, a folder of pictures or one picture as a stream of frames.
+
+    Args:
+        path: a local file or folder; the content decides what it is, not the suffix.
+        fps: frames a second; by default the clip's own, 25 for pictures. Frames are repeated or left out.
+        start_s: where to begin, in seconds of the clip.
+        end_s: where to end.
+        max_frames: at most so many frames.
+        strict: whether damage ends the iteration with InputError instead of a warning.
+
+    Raises:
+        InputError: the file can't be used; while iterating, too: no frame decodes, or damage with `strict`.
+        UsageError: times or a rate that contradict themselves.
+        SystemFailure: ffmpeg can't be run.
+    """
+    if start_s < 0 or (end_s is not None and end_s <= start_s):
+        raise UsageError(f"the end ({end_s} s) must come after the start ({start_s} s), and neither before 0")
+    if fps is not None and not 0 < fps <= 1000:
+        raise UsageError(f"a rate of {float(fps):g} frames a second is out of range (over 0, up to 1000)")
+    span = Span(start_s, end_s, max_frames)
+    if path.is_dir():
+        return open_folder(path, fps=fps, span=span, strict=strict)
+    require_local_file(path)
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if is_animated_webp(head):
+        return open_webp(path, fps=fps, span=span, strict=strict)
+    if _is_still(head):
+        return open_picture(path, fps=fps, span=span, strict=strict)
+    return open_video(path, fps=fps, span=span, strict=strict)
+
+
+def _is_still(head: bytes) -> bool:
+    """Whether a file is a picture that doesn't move, by its first bytes. A gif counts as a video."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"acTL" not in head
+    if head[:4] == b"RIFF":
+        return head[8:12] == b"WEBP"
+    return head.startswith((b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*"))
