@@ -2,8 +2,21 @@
 
 from mcnet_cli.media.frames import FrameSource
 from mcnet_cli.media.image import read_image, write_image
+from mcnet_cli.media.output import open_output, output_kind
 from mcnet_cli.media.probe import VideoInfo, probe
 from mcnet_cli.media.process import ffmpeg_binary
+from mcnet_cli.media.sink import FrameSink
 from mcnet_cli.media.source import open_frames
 
-__all__ = ["FrameSource", "VideoInfo", "ffmpeg_binary", "open_frames", "probe", "read_image", "write_image"]
+__all__ = [
+    "FrameSink",
+    "FrameSource",
+    "VideoInfo",
+    "ffmpeg_binary",
+    "open_frames",
+    "open_output",
+    "output_kind",
+    "probe",
+    "read_image",
+    "write_image",
+]

@@ -71,7 +71,8 @@ def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
     else:
         seek = {"ss": f"{start_s:.6f}"} if span.start_s else {}
         seek |= {"t": f"{span.end_s - start_s:.6f}"} if span.end_s is not None else {}
-    stream = open_input(info.path, **seek)["V:0"]
+    # Decoding several frames at a time makes damaged ones come out by chance.
+    stream = open_input(info.path, thread_type="slice", **seek)["V:0"]
     stream = stream.filter("fps", fps=str(source.frame_rate), start_time=0)
     if trim:
         stream = stream.filter("trim", **trim)
@@ -86,7 +87,7 @@ def _decode(source: FrameSource, info: VideoInfo, span: Span) -> Generator[Frame
     with running(_command(source, info, span), stdout=subprocess.PIPE, watch=_GRAPH_SIZE) as child:
         while True:
             frame = np.empty((info.height, info.width, 3), np.uint8)
-            view = memoryview(frame).cast("B")
+            view = frame.data.cast("B")
             if child.read_exactly(view) < len(view):
                 break
             yield frame

@@ -109,7 +109,7 @@ def encode_png(rgb: NDArray[np.uint8]) -> bytes:
     done, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
         raise ValueError(f"no PNG can hold an array of shape {rgb.shape} and type {rgb.dtype}")
-    return data.tobytes()
+    return bytes(data)
 
 
 def write_image(path: Path, rgb: NDArray[np.uint8], *, overwrite: bool = False) -> None:

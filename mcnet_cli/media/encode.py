@@ -1,0 +1,186 @@
+"""Frames into video files, gifs and animated WebP: ffmpeg encodes what a pipe brings."""
+
+import errno
+import functools
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from mcnet_cli.errors import InputError, SystemFailure, UsageError, shown
+from mcnet_cli.files import atomic_output, check_free
+from mcnet_cli.media.frames import Frame
+from mcnet_cli.media.options import compiled, disk_failure, file_name, open_input
+from mcnet_cli.media.process import Child, ffmpeg_binary, running
+from mcnet_cli.media.sink import FrameSink, even
+from mcnet_cli.media.sound import Sound, add_sound
+from mcnet_cli.media.webp import frame_durations_ms
+
+_FASTEST_GIF = 50  # frames a second: browsers slow down what asks for less than 2/100 s a frame
+_STDOUT = 1
+_BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
+_H264 = {"vcodec": "libx264", "crf": 18, "preset": "fast", "pix_fmt": "yuv420p", **_BT709}
+_VP9 = {"vcodec": "libvpx-vp9", "crf": 24, "video_bitrate": 0, "deadline": "good", "cpu-used": 4, "row-mt": 1}
+_VP8 = {"vcodec": "libvpx", "crf": 8, "video_bitrate": "6M", "deadline": "good", "cpu-used": 2}
+_CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+
+
+@contextmanager
+def open_file(
+    target: Path, *, size: tuple[int, int], frame_rate: Fraction, sound: Sound | None, overwrite: bool
+) -> Iterator[FrameSink]:
+    """A sink that encodes into the file `target`, which appears when the block is left and all is well."""
+    if not target.parent.is_dir():
+        raise UsageError(
+            f"can't write {shown(target)}: its folder does not exist", hint="make the folder first"
+        )
+    check_free(target, overwrite=overwrite, inputs=(sound.path,) if sound else ())
+    suffix = target.suffix.lower()
+    step = math.ceil(frame_rate / _FASTEST_GIF) if suffix == ".gif" else 1
+    is_video = suffix in _CONTAINERS
+    with atomic_output(target, overwrite=overwrite) as part:
+        with _encoder(_raw_input(size, frame_rate / step, is_video), part, suffix, target) as child:
+            sink = FrameSink(size, lambda frame: None)
+
+            def send(frame: Frame) -> None:
+                if sink.frames_written % step == 0:
+                    _feed(child, even(frame) if is_video else frame, target)
+
+            sink._send = send
+            yield sink
+            if not sink.frames_written:
+                raise InputError(f"there are no frames to write to {shown(target)}")
+            _finish(child, target)
+        if sound and is_video:
+            duration_s = sink.frames_written / frame_rate
+            sink.warnings += add_sound(part, sound, duration_s, _CONTAINERS[suffix], target)
+        _verify(part, -(-sink.frames_written // step), frame_rate / step, suffix, target)
+
+
+@contextmanager
+def open_stdout(*, size: tuple[int, int], frame_rate: Fraction) -> Iterator[FrameSink]:
+    """A sink that writes raw y4m (4:2:0, which every reader knows) to stdout.
+
+    Raises BrokenPipeError if the reader leaves.
+    """
+    sys.stdout.flush()
+    where = Path("stdout")
+    y4m = _raw_input(size, frame_rate, True).output("pipe:", format="yuv4mpegpipe", pix_fmt="yuv420p")
+    with running(compiled(y4m), stdin=subprocess.PIPE, stdout=_STDOUT) as child:
+        sink = FrameSink(size, lambda frame: _feed(child, even(frame), where))
+        yield sink
+        if not sink.frames_written:
+            raise InputError("there are no frames to write to stdout")
+        _finish(child, where)
+
+
+def _raw_input(size: tuple[int, int], frame_rate: Fraction, make_even: bool) -> Any:
+    width, height = (side + side % 2 if make_even else side for side in size)
+    return ffmpeg.input(
+        "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=str(frame_rate)
+    )
+
+
+@contextmanager
+def _encoder(stream: Any, part: Path, suffix: str, target: Path) -> Iterator[Child]:
+    """Starts the encoder that suits the suffix."""
+    options: dict[str, Any]
+    if suffix == ".gif":
+        options = {"format": "gif", "loop": 0}
+        # A palette for each frame: one for all would hold the whole clip in memory.
+        twice = stream.filter_multi_output("split")
+        palette = twice[0].filter("palettegen", stats_mode="single", reserve_transparent=0)
+        stream = ffmpeg.filter([twice[1], palette], "paletteuse", new=1, dither="bayer", bayer_scale=4)
+    elif suffix == ".webp":
+        _require_encoder("libwebp_anim", target)
+        options = {"format": "webp", "vcodec": "libwebp_anim", "quality": 85, "loop": 0}
+    else:
+        stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv").filter("format", "yuv420p")
+        options = {"format": _CONTAINERS[suffix], **_codec(suffix, target)}
+        if suffix in (".mp4", ".mov"):
+            options["movflags"] = "+faststart"
+    part.touch(exist_ok=False)
+    output = stream.output(file_name(part), bitexact=None, map_metadata=-1, **options).overwrite_output()
+    with running(compiled(output), stdin=subprocess.PIPE) as child:
+        yield child
+
+
+def _codec(suffix: str, target: Path) -> dict[str, Any]:
+    if suffix != ".webm":
+        _require_encoder("libx264", target)
+        return _H264
+    if "libvpx-vp9" in _encoders(ffmpeg_binary()):
+        return {**_VP9, "pix_fmt": "yuv420p", **_BT709}
+    _require_encoder("libvpx", target)
+    return {**_VP8, "pix_fmt": "yuv420p"}
+
+
+def _require_encoder(name: str, target: Path) -> None:
+    if name not in _encoders(ffmpeg_binary()):
+        raise SystemFailure(
+            f"can't write {shown(target)}: this ffmpeg has no encoder {name}",
+            hint="set MCNET_FFMPEG to another ffmpeg; the one of the imageio-ffmpeg wheel has it",
+        )
+
+
+@functools.cache
+def _encoders(binary: str) -> frozenset[str]:
+    with running([binary, "-hide_banner", "-nostdin", "-encoders"], stdout=subprocess.PIPE) as child:
+        assert child.process.stdout
+        listed = child.process.stdout.read().decode("utf-8", "replace")
+        child.finish()
+    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", listed, re.M))
+
+
+def _feed(child: Child, frame: Frame, target: Path) -> None:
+    try:
+        child.write_all(frame.data.cast("B"))
+    except BrokenPipeError as error:
+        raise _failure(child, target) from error
+
+
+def _finish(child: Child, target: Path) -> None:
+    if child.finish() or disk_failure(child.log.text, 0, target):
+        raise _failure(child, target)
+
+
+def _failure(child: Child, target: Path) -> Exception:
+    """Why the encoder ended."""
+    status = child.finish()
+    text = child.log.text
+    if "Broken pipe" in text:
+        return BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+    reason = f": {child.log.reason}" if text else f" (exit status {status})"
+    return disk_failure(text, status, target) or SystemFailure(
+        f"ffmpeg failed while writing {shown(target)}{reason}"
+    )
+
+
+def _verify(part: Path, sent: int, frame_rate: Fraction, suffix: str, target: Path) -> None:
+    """Counts what is in the file: an encoder whose pipe closes early ends a short file that looks whole."""
+    if suffix == ".webp":  # equal frames are stored as one that lasts longer
+        total_ms = sum(frame_durations_ms(part))
+        complete = abs(total_ms - sent * 1000 / frame_rate) <= 1000 / frame_rate + 2
+        found = str(round(total_ms * frame_rate / 1000))
+    else:
+        count = _count_packets(part)
+        complete, found = count == sent, str(count)
+    if not complete:
+        raise SystemFailure(f"only {found} of {sent} frames reached {shown(target)}")
+
+
+def _count_packets(part: Path) -> int:
+    copied = open_input(part).output("pipe:", format="framecrc", map="0:V:0", codec="copy")
+    with running(compiled(copied), stdout=subprocess.PIPE) as child:
+        assert child.process.stdout
+        count = sum(not line.startswith(b"#") for line in child.process.stdout)
+        child.finish()
+    return count

@@ -1,0 +1,88 @@
+"""The driving's sound under the finished picture, cut to its length."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import ffmpeg
+
+from mcnet_cli.errors import InputError, shown
+from mcnet_cli.media.options import compiled, disk_failure, file_name, open_input
+from mcnet_cli.media.process import running
+
+_AAC = {"acodec": "aac", "audio_bitrate": "160k"}
+_OPUS = {"acodec": "libopus", "audio_bitrate": "128k"}  # Matroska can't say where AAC's padding begins
+_CODECS = {"mp4": _AAC, "mov": _AAC, "matroska": _OPUS, "webm": _OPUS}
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A local file's first sound track from `start_s` on; `strict`: whether damage to it is an error."""
+
+    path: Path
+    start_s: float = 0.0
+    strict: bool = False
+
+
+def add_sound(part: Path, sound: Sound, duration_s: Fraction, container: str, target: Path) -> list[str]:
+    """Replaces the silent film `part` by one with sound that lasts exactly `duration_s`; returns warnings.
+
+    Where the sound can't be decoded the film stays silent, with a warning, or an InputError if it is strict.
+    """
+    # Only one file lies beside the target at any time: the silent film lives on without a name.
+    descriptor = os.open(part, os.O_RDONLY)
+    try:
+        part.unlink()
+        complaint = _mux(descriptor, part, sound, duration_s, container, target)
+        if complaint and sound.strict:
+            raise InputError(complaint, hint="without --strict the film is made as far as its sound goes")
+        if not part.exists():
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            with open(descriptor, "rb", closefd=False) as silent, part.open("xb") as copy:
+                shutil.copyfileobj(silent, copy)
+    finally:
+        os.close(descriptor)
+    return [complaint] if complaint else []
+
+
+def _mux(
+    descriptor: int, part: Path, sound: Sound, duration_s: Fraction, container: str, target: Path
+) -> str | None:
+    """Writes `part` with sound; returns what is wrong with the sound, and leaves no file if it has none."""
+    seek = {"ss": f"{sound.start_s:.6f}"} if sound.start_s else {}
+    # `-shortest` loses frames: the sound is made endless, then cut. `async=1` with `first_pts=0` fills gaps
+    # with silence, a late start too.
+    heard = (
+        open_input(sound.path, **seek)["a:0"]
+        .filter("aresample", **{"async": 1, "first_pts": 0})
+        .filter("aformat", channel_layouts="mono|stereo")
+        .filter("apad")
+        .filter("atrim", end=f"{float(duration_s):.6f}")
+    )
+    extra = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
+    film = open_input(Path(f"/dev/fd/{descriptor}"))["V:0"]
+    output = ffmpeg.output(
+        film,
+        heard,
+        file_name(part),
+        format=container,
+        vcodec="copy",
+        bitexact=None,
+        map_metadata=-1,
+        map_chapters=-1,
+        **_CODECS[container],
+        **extra,
+    )
+    with running(compiled(output.overwrite_output()), pass_fds=(descriptor,)) as child:
+        status = child.finish()
+        log = child.log
+    if failure := disk_failure(log.text, status, target):
+        raise failure
+    if status:
+        part.unlink(missing_ok=True)
+        return f"the sound of {shown(sound.path)} can't be decoded, so there is none: {log.reason}"
+    if log.error_count:
+        return f"the sound of {shown(sound.path)} is damaged: {log.error_count} errors ({log.reason})"
+    return None
