@@ -68,7 +68,7 @@ def read_motion(path: Path) -> Motion:
 
 
 def _rate(path: Path, text: str) -> Fraction:
-    if re.fullmatch(r"\d{1,9}(/\d{1,9})?", text) and not text.endswith("/0"):
+    if re.fullmatch(r"[0-9]{1,9}(/[0-9]{1,9})?", text) and not text.endswith("/0"):
         rate = Fraction(*map(int, text.split("/")))
         if RATE_LIMITS[0] <= rate <= RATE_LIMITS[1]:
             return rate

@@ -1,15 +1,19 @@
 """Where results go. Everything is checked before the work starts."""
 
+import contextlib
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.errors import UsageError, shown
-from mcnet_cli.files import check_free
+from mcnet_cli.files import check_free, system_failure
 from mcnet_cli.media import output_kind
+from mcnet_cli.media.pattern import numbered
 
-NAME_LIMIT = 255  # bytes; what nearly all file systems allow
+NAME_LIMIT = 255  # bytes, what nearly all file systems allow
 SUFFIX = ".mp4"
 
 
@@ -81,14 +85,50 @@ def _check(request: AnimationRequest, outputs: tuple[Output, ...]) -> None:
         files.append(request.save_motion)
     for file in files:
         check_free(file, overwrite=request.overwrite, inputs=inputs)
-        made = request.output is not None and request.output.endswith("/") and file != request.save_motion
-        if not made and not file.parent.is_dir():
+        if file.parent != new_folder(request) and not file.parent.is_dir():
             raise UsageError(
                 f"can't write {shown(file)}: there is no folder {shown(file.parent)}", hint="make it first"
             )
+    if outputs[0].kind == "pattern":
+        _check_pattern(Path(outputs[0].target), inputs, overwrite=request.overwrite)
 
 
-def make_folder(request: AnimationRequest) -> None:
-    """Makes the folder that `-o FOLDER/` asks for."""
-    if request.output is not None and request.output.endswith("/"):
-        Path(request.output).mkdir(parents=True, exist_ok=True)
+def _check_pattern(pattern: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> None:
+    """No file of the pattern may be an input, or lie in a folder that drives."""
+    folder = pattern.parent
+    if not folder.is_dir():
+        return
+    for path in inputs:
+        if path.exists() and folder.samefile(path if path.is_dir() else path.parent):
+            digits = re.search("[0-9]+", path.name)
+            if path.is_dir() or (digits and numbered(pattern.name, int(digits[0])) == path.name):
+                raise UsageError(f"the output {shown(pattern)} would replace the input {shown(path)}")
+    first = pattern.with_name(numbered(pattern.name, 1))
+    if not overwrite and first.exists():
+        raise UsageError(
+            f"{shown(first)} exists already", hint="choose another -o, or replace it with --overwrite"
+        )
+
+
+def new_folder(request: AnimationRequest) -> Path | None:
+    """The folder that `-o FOLDER/` asks for, which is made if it isn't there."""
+    text = request.output
+    return Path(text) if text is not None and text.endswith((os.sep, "/")) else None
+
+
+@contextlib.contextmanager
+def made_folder(request: AnimationRequest) -> Iterator[None]:
+    """Makes the folder for the results; should the block fail before anything is in it, it goes again."""
+    folder = new_folder(request)
+    missing = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        for path in reversed(missing):
+            path.mkdir()
+        yield
+    except BaseException as error:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        if isinstance(error, OSError) and folder is not None and not folder.exists():
+            raise system_failure(error, folder) from error
+        raise

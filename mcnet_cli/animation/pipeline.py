@@ -12,7 +12,7 @@ import torch
 from mcnet_cli.animation.job import Job
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.motion_file import write_motion
-from mcnet_cli.animation.outputs import make_folder, plan_outputs
+from mcnet_cli.animation.outputs import made_folder, plan_outputs
 from mcnet_cli.animation.plan import AnimationPlan, make_plan
 from mcnet_cli.animation.rendering import render
 from mcnet_cli.animation.report import AnimationReport, AnimationResult, peak_memory_mb
@@ -49,28 +49,28 @@ def animate(
         write_motion(request.save_motion, driving.motion, overwrite=request.overwrite)
     job.crops.save(driving.box, {source.path: source.boxes for source in sources})
     prepared = prepare_motion(driving.motion, request, job.weights.smooth)
-    make_folder(request)
     results = []
-    for source, output in zip(sources, outputs, strict=True):
-        with _invertible(job.weights.path):
-            rendered = render(source, driving, prepared, job.engine, request, output, job.on_progress)
-        for warning in rendered.warnings:
-            log.warning("%s: %s", shown(output.target), warning)
-        now = time.monotonic()
-        results.append(
-            AnimationResult(
-                source=source.path,
-                driving=request.driving,
-                output=output.target,
-                frames=rendered.frames,
-                rate=driving.motion.rate,
-                seconds=now - began,
-                damaged=driving.damaged,
-                no_face=driving.no_face,
-                peak_memory_mb=peak_memory_mb(),
+    with made_folder(request):
+        for source, output in zip(sources, outputs, strict=True):
+            with _invertible(job.weights.path):
+                rendered = render(source, driving, prepared, job.engine, request, output, job.on_progress)
+            for warning in rendered.warnings:
+                log.warning("%s: %s", shown(output.target), warning)
+            now = time.monotonic()
+            results.append(
+                AnimationResult(
+                    source=source.path,
+                    driving=request.driving,
+                    output=output.target,
+                    frames=rendered.frames,
+                    rate=driving.motion.rate,
+                    seconds=now - began,
+                    damaged=driving.damaged,
+                    no_face=driving.no_face,
+                    peak_memory_mb=peak_memory_mb(),
+                )
             )
-        )
-        began = now
+            began = now
     return job.report(results)
 
 

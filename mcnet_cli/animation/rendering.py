@@ -1,7 +1,7 @@
 """From motion to the frames of a film: render, resize, paste back, compare, encode."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def _results(
 
 def _driving_pictures(
     request: AnimationRequest, driving: Driving, rows: NDArray[np.intp], size: int
-) -> Iterator[Picture]:
+) -> Generator[Picture, None, None]:
     """What the network saw of the driving's frames `rows`, decoded once more."""
     wanted = iter(rows.tolist())
     row = next(wanted, None)

@@ -106,7 +106,7 @@ def is_motion_file(path: Path) -> bool:
 
 def parse_rate(text: str) -> Fraction:
     """A frame rate such as `25`, `29.97` or `30000/1001`; UsageError otherwise."""
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?", text):
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}|/[0-9]{1,9})?", text):
         raise UsageError(f"--fps {text}: must be a rate such as 25, 29.97 or 30000/1001")
     try:
         return Fraction(text)
@@ -116,7 +116,7 @@ def parse_rate(text: str) -> Fraction:
 
 def parse_time(text: str) -> float:
     """Seconds from `83.5`, `1:23.5` or `0:01:23.5`; UsageError otherwise."""
-    if not re.fullmatch(r"(\d{1,6}:){0,2}\d{1,9}(\.\d{1,9})?", text):
+    if not re.fullmatch(r"([0-9]{1,6}:){0,2}[0-9]{1,9}(\.[0-9]{1,9})?", text):
         raise UsageError(f"{text}: must be a time in seconds or as H:MM:SS, such as 83.5 or 1:23.5")
     seconds = 0.0
     for part in text.split(":"):

@@ -53,7 +53,7 @@ def animate(
         typer.Option(
             "--motion",
             metavar="relative|absolute",
-            help="relative: carry over the change from a reference frame, so that the source keeps its shape. "
+            help="relative: carry over the change from a reference frame; the source keeps its shape. "
             "absolute: the driving's keypoints as they are.",
             rich_help_panel=MOTION,
         ),
@@ -90,7 +90,7 @@ def animate(
         typer.Option(
             "--smooth",
             metavar="SIGMA",
-            help="Smooth the keypoints over time: sigma in frames, 0 for none. Default: what the weights say.",
+            help="Smooth the motion over time: sigma in frames, 0 for none. Default: what the weights say.",
             rich_help_panel=MOTION,
             show_default=False,
         ),
@@ -127,7 +127,7 @@ def animate(
         typer.Option(
             "--driving-crop",
             metavar=CROP,
-            help="The same for the driving: one box for the whole clip. With both none no face is looked for.",
+            help="The same for the driving, one box a clip. With both none no face is looked for.",
             rich_help_panel=FRAMING,
         ),
     ] = "auto",

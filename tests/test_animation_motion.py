@@ -1,0 +1,212 @@
+"""Motion: gaps, smoothing, and the file."""
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from mcnet_cli.animation import Motion, read_motion, write_motion
+from mcnet_cli.animation.landmark_track import SAMPLE_LIMIT, LandmarkTrack
+from mcnet_cli.errors import InputError, UsageError
+
+
+def motion(frames: int = 5, *, jacobians: bool = True, landmarks: bool = True, found: str = "") -> Motion:
+    rng = np.random.default_rng(frames)
+    return Motion(
+        values=rng.uniform(-1, 1, (frames, 4, 2)).astype(np.float32),
+        jacobians=(np.eye(2) + rng.uniform(0, 0.2, (frames, 4, 2, 2))).astype(np.float32)
+        if jacobians
+        else None,
+        landmarks=rng.uniform(-1, 1, (frames, 468, 2)).astype(np.float16) if landmarks else None,
+        found=np.array([letter == "x" for letter in found or "x" * frames]),
+        rate=Fraction(30000, 1001),
+        digest="0123456789abcdef" * 4,
+    )
+
+
+def test_frames_without_a_face_hold_the_last_pose_and_before_the_first_that_one() -> None:
+    before = motion(6, found=".x..x.")
+    after = before.held()
+    assert np.array_equal(after.values, before.values[[1, 1, 1, 1, 4, 4]])
+    assert before.jacobians is not None and after.jacobians is not None
+    assert np.array_equal(after.jacobians, before.jacobians[[1, 1, 1, 1, 4, 4]])
+
+
+def test_smoothing_leaves_a_still_alone_and_calms_jitter() -> None:
+    still = replace(motion(9), values=np.full((9, 4, 2), 0.3, np.float32))
+    assert np.allclose(still.smoothed(2).values, 0.3, atol=1e-6)
+    noisy = motion(200)
+    assert noisy.smoothed(2).values.std(0).max() < 0.5 * noisy.values.std(0).min()
+
+
+def test_smoothing_is_a_gaussian_of_so_many_frames() -> None:
+    impulse = np.zeros((41, 4, 2), np.float32)
+    impulse[20] = 1
+    smooth = replace(motion(41), values=impulse).smoothed(3).values[:, 0, 0]
+    expected = np.exp(-0.5 * ((np.arange(41) - 20) / 3) ** 2)
+    assert np.allclose(smooth, expected / expected.sum(), atol=1e-4)
+
+
+def test_no_smoothing_changes_nothing() -> None:
+    before = motion()
+    assert before.smoothed(0) is before
+
+
+@pytest.mark.parametrize("jacobians", [True, False])
+@pytest.mark.parametrize("landmarks", [True, False])
+def test_a_motion_survives_its_file(tmp_path: Path, jacobians: bool, landmarks: bool) -> None:
+    before = motion(jacobians=jacobians, landmarks=landmarks, found="x.xx.")
+    write_motion(tmp_path / "a.motion", before)
+    after = read_motion(tmp_path / "a.motion")
+    assert (after.rate, after.digest) == (before.rate, before.digest)
+    for name in ("values", "jacobians", "landmarks", "found"):
+        expected, actual = getattr(before, name), getattr(after, name)
+        assert actual is None if expected is None else np.array_equal(actual, expected)
+
+
+def test_equal_motions_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a.motion", "b.motion"):
+        write_motion(tmp_path / name, motion())
+    assert (tmp_path / "a.motion").read_bytes() == (tmp_path / "b.motion").read_bytes()
+
+
+def test_a_motion_file_is_plain_safetensors_with_the_exact_rate(tmp_path: Path) -> None:
+    write_motion(tmp_path / "a.motion", motion())
+    with safe_open(tmp_path / "a.motion", "pt") as file:
+        assert {*file.keys()} == {"values", "jacobians", "landmarks", "found"}
+        assert file.metadata()["mcnet.rate"] == "30000/1001"
+
+
+def test_an_existing_motion_file_stays_unless_asked(tmp_path: Path) -> None:
+    path = tmp_path / "a.motion"
+    path.write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        write_motion(path, motion())
+    assert path.read_text() == "mine"
+    write_motion(path, motion(), overwrite=True)
+    assert len(read_motion(path)) == 5
+
+
+Entries = dict[str, torch.Tensor]
+META = {"mcnet.motion": "1", "mcnet.rate": "25", "mcnet.detector": "0123456789abcdef" * 4}
+
+
+def entries() -> Entries:
+    full = motion()
+    return {
+        "values": torch.from_numpy(full.values),
+        "jacobians": torch.from_numpy(full.jacobians),
+        "landmarks": torch.from_numpy(full.landmarks),
+        "found": torch.from_numpy(full.found),
+    }
+
+
+def without(name: str) -> Callable[[Entries], None]:
+    return lambda e: void(e.pop(name))
+
+
+def change(name: str, new: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Entries], None]:
+    return lambda e: e.__setitem__(name, new(e[name]).contiguous())
+
+
+def void(_: object) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (without("values"), "missing values"),
+        (without("found"), "missing found"),
+        (change("values", lambda t: t * float("nan")), "values holds"),
+        (change("values", lambda t: t * 1e9), "values holds"),
+        (change("jacobians", lambda t: t + float("inf")), "jacobians holds"),
+        (change("jacobians", lambda t: t * 0), "inverted"),
+        (change("landmarks", lambda t: t * float("nan")), "landmarks holds"),
+        (change("values", lambda t: t[:3]), r"is \w+ .*, not"),
+        (change("values", lambda t: t[:0]), "values has the shape"),
+        (change("values", lambda t: t.half()), "values is F16"),
+        (change("values", lambda t: t.flatten()), "values has the shape"),
+        (change("landmarks", lambda t: t[:, :68]), "landmarks is"),
+        (change("found", lambda t: t & False), "no face"),
+        (lambda e: e.__setitem__("more", torch.zeros(2)), "unexpected more"),
+    ],
+)
+def test_a_motion_file_with_a_fault_names_it(
+    tmp_path: Path, spoil: Callable[[Entries], None], says: str
+) -> None:
+    content = entries()
+    spoil(content)
+    save_file(content, tmp_path / "bad.motion", META)
+    with pytest.raises(InputError, match=f"bad.motion.*{says}"):
+        read_motion(tmp_path / "bad.motion")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        META | {"mcnet.motion": "2"},
+        META | {"mcnet.rate": "0"},
+        META | {"mcnet.rate": "25/0"},
+        META | {"mcnet.rate": "nan"},
+        META | {"mcnet.rate": "1000000"},
+        META | {"mcnet.detector": "x"},
+    ],
+)
+def test_bad_metadata_is_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
+    save_file(entries(), tmp_path / "bad.motion", metadata)
+    with pytest.raises(InputError, match=r"bad\.motion"):
+        read_motion(tmp_path / "bad.motion")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"text",
+        b"\x80\x04\x95" + b"x" * 50,
+        struct.pack("<Q", 1 << 60),
+        struct.pack("<Q", 40) + json.dumps({"values": 3}).encode().ljust(40),
+    ],
+)
+def test_anything_else_is_not_a_motion_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.motion").write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.motion"):
+        read_motion(tmp_path / "bad.motion")
+
+
+def test_a_cut_motion_file_is_refused(tmp_path: Path) -> None:
+    write_motion(tmp_path / "a.motion", motion())
+    (tmp_path / "b.motion").write_bytes((tmp_path / "a.motion").read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"b\.motion"):
+        read_motion(tmp_path / "b.motion")
+
+
+def test_landmarks_of_a_clip_take_two_kilobytes_a_frame_and_keep_their_place() -> None:
+    track, rng = LandmarkTrack(), np.random.default_rng(0)
+    points = rng.uniform(0, 300, (468, 2)).astype(np.float32)
+    for shift in range(3):
+        track.add(points + shift if shift != 1 else None, 640, 480)
+    assert track.found.tolist() == [True, False, True]
+    assert track.landmarks.nbytes == 3 * 1872
+    pixels = (track.landmarks[2].astype(np.float32) * 640 + (640, 480)) / 2
+    assert np.abs(pixels - points - 2).max() < 0.2
+
+
+def test_samples_of_a_long_clip_are_bounded_and_spread_over_it() -> None:
+    track = LandmarkTrack()
+    for frame in range(1000):
+        track.add(np.full((468, 2), frame, np.float32), 640, 480)
+    seen = [int(points[0, 0]) for points in track.samples]
+    assert SAMPLE_LIMIT // 2 <= len(seen) <= SAMPLE_LIMIT
+    assert seen[0] == 0 and seen[-1] > 990
+    assert len({*np.diff(seen)}) == 1

@@ -1,0 +1,40 @@
+"""Where relative motion starts, and how it is scaled."""
+
+import numpy as np
+import pytest
+
+from mcnet_cli.animation import best_reference, hull_area, hull_scale
+
+SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [0, 0]], np.float32)
+
+
+def test_the_hull_of_a_square_ignores_the_points_inside() -> None:
+    assert hull_area(SQUARE) == pytest.approx(4)
+
+
+def test_scale_is_the_ratio_of_the_lengths() -> None:
+    assert hull_scale(3 * SQUARE, SQUARE) == pytest.approx(3)
+    assert hull_scale(SQUARE, 3 * SQUARE) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("flat", [np.zeros((5, 2), np.float32), np.zeros((1, 2)), SQUARE * [1, 0]])
+def test_a_flat_hull_leaves_the_scale_alone(flat: np.ndarray) -> None:
+    assert hull_scale(flat, SQUARE) == hull_scale(SQUARE, flat) == 1.0
+
+
+def test_the_best_reference_has_the_nearest_shape_wherever_and_however_large() -> None:
+    rng = np.random.default_rng(0)
+    source = rng.normal(size=(468, 2)).astype(np.float32)
+    driving = rng.normal(size=(6, 468, 2)).astype(np.float32)
+    driving[4] = 0.2 * source + (5, -3) + 0.001 * rng.normal(size=(468, 2))
+    usable = np.ones(6, bool)
+    assert best_reference(source, driving.astype(np.float16), usable) == 4
+
+
+def test_an_unusable_frame_is_never_the_reference() -> None:
+    driving = np.stack([SQUARE * [1, 2], SQUARE, SQUARE * [1, 1.2]])
+    assert best_reference(SQUARE, driving, np.array([True, False, True])) == 2
+
+
+def test_of_equal_frames_the_first_is_the_reference() -> None:
+    assert best_reference(SQUARE, np.stack([SQUARE * [1, 2], SQUARE, SQUARE]), np.ones(3, bool)) == 1

@@ -1,0 +1,199 @@
+"""Requests that make no sense, and where results go: found out before any work starts."""
+
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcnet_cli.animation import AnimationRequest, parse_batch_size, parse_rate, parse_time
+from mcnet_cli.animation.outputs import default_name, plan_outputs
+from mcnet_cli.errors import UsageError
+
+
+def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
+    names = sources or ("photo.png",)
+    options.setdefault("driving", folder / "clip.mp4")
+    return AnimationRequest(sources=tuple(folder / name for name in names), **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("motion", "sideways"),
+        ("detector", "haar"),
+        ("on_no_face", "pray"),
+        ("reference", "worst"),
+        ("reference", "-1"),
+        ("face", "second"),
+        ("face", "1.5"),
+        ("strength", -0.1),
+        ("strength", float("nan")),
+        ("smooth", -1.0),
+        ("smooth", float("inf")),
+        ("size", 0),
+        ("size", 100_000),
+        ("batch_size", 0),
+        ("max_frames", 0),
+        ("start_s", -1.0),
+        ("end_s", 0.0),
+        ("fps", Fraction(0)),
+        ("fps", Fraction(10**6)),
+        ("save_motion", Path("motion.pkl")),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_a_usage_error(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"--{name.removesuffix('_s').replace('_', '-')}"):
+        request(tmp_path, **{name: value})
+
+
+def test_a_motion_file_has_no_picture_to_compare_with(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--compare"):
+        request(tmp_path, driving=tmp_path / "clip.motion", compare=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("25", Fraction(25)), ("29.97", Fraction(2997, 100)), ("30000/1001", Fraction(30000, 1001))],
+)
+def test_a_rate_is_a_number_or_a_fraction(text: str, rate: Fraction) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "fast", "-5", "1/0", "1e3", "inf", "25/1.5", "٣"])
+def test_anything_else_is_no_rate(text: str) -> None:
+    with pytest.raises(UsageError, match="--fps"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("83.5", 83.5), ("1:23.5", 83.5), ("1:01:01", 3661)])
+def test_a_time_is_seconds_or_minutes_or_hours(text: str, seconds: float) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "soon", "1:", "nan"])
+def test_anything_else_is_no_time(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_time(text)
+
+
+def test_a_batch_size_is_auto_or_a_number() -> None:
+    assert (parse_batch_size("auto"), parse_batch_size("8")) == (None, 8)
+    with pytest.raises(UsageError, match="--batch-size"):
+        parse_batch_size("many")
+
+
+def test_the_default_output_is_named_after_both_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (output,) = plan_outputs(request(tmp_path / "pictures"))
+    assert (output.target, output.kind) == ("photo--clip.mp4", "video")
+
+
+@pytest.mark.parametrize("output", ["made/", "there"])
+def test_a_folder_takes_the_default_name(tmp_path: Path, output: str) -> None:
+    (tmp_path / "there").mkdir()
+    text = f"{tmp_path}/{output}"
+    (planned,) = plan_outputs(request(tmp_path, output=text))
+    assert Path(planned.target) == Path(text) / "photo--clip.mp4"
+
+
+def test_several_sources_fill_a_folder(tmp_path: Path) -> None:
+    planned = plan_outputs(request(tmp_path, "a.png", "b.png", output=f"{tmp_path}/"))
+    assert [Path(output.target).name for output in planned] == ["a--clip.mp4", "b--clip.mp4"]
+
+
+@pytest.mark.parametrize("output", ["out.mp4", "out/%05d.png", "-", "results"])
+def test_several_sources_into_one_file_are_a_usage_error(tmp_path: Path, output: str) -> None:
+    with pytest.raises(UsageError, match="several sources"):
+        plan_outputs(request(tmp_path, "a.png", "b.png", output=output))
+
+
+def test_sources_that_would_take_the_same_name_are_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="two sources"):
+        plan_outputs(request(tmp_path, "a.png", "a.jpg", output=f"{tmp_path}/"))
+
+
+def test_no_source_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="source"):
+        plan_outputs(AnimationRequest(sources=(), driving=tmp_path / "clip.mp4"))
+
+
+@pytest.mark.parametrize("output", ["", "out.xyz", "no/such/folder/out.mp4"])
+def test_an_output_that_can_not_be_is_a_usage_error(tmp_path: Path, output: str) -> None:
+    with pytest.raises(UsageError):
+        plan_outputs(request(tmp_path, output=output and f"{tmp_path}/{output}"))
+
+
+def test_a_taken_output_needs_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        plan_outputs(request(tmp_path, output=f"{tmp_path}/out.mp4"))
+    plan_outputs(request(tmp_path, output=f"{tmp_path}/out.mp4", overwrite=True))
+
+
+@pytest.mark.parametrize("name", ["photo.png", "clip.mp4", "link.mp4"])
+def test_an_input_is_never_the_output_even_with_overwrite(tmp_path: Path, name: str) -> None:
+    for file in ("photo.png", "clip.mp4"):
+        (tmp_path / file).write_text(file)
+    (tmp_path / "link.mp4").hardlink_to(tmp_path / "clip.mp4")
+    with pytest.raises(UsageError, match=r"same file|is one picture"):
+        plan_outputs(request(tmp_path, output=f"{tmp_path}/{name}", overwrite=True))
+
+
+@pytest.mark.parametrize("source", ["7.png", "clip/7.png"])
+def test_a_pattern_never_replaces_an_input(tmp_path: Path, source: str) -> None:
+    (tmp_path / "clip").mkdir()
+    (tmp_path / source).touch()
+    driving = tmp_path / ("clip" if source.startswith("clip") else "clip.mp4")
+    pattern = f"{(tmp_path / source).parent}/%d.png"
+    with pytest.raises(UsageError, match="would replace the input"):
+        plan_outputs(request(tmp_path, source, driving=driving, output=pattern, overwrite=True))
+
+
+def test_a_taken_pattern_needs_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "00001.png").touch()
+    with pytest.raises(UsageError, match="exists already"):
+        plan_outputs(request(tmp_path, output=f"{tmp_path}/%05d.png"))
+    plan_outputs(request(tmp_path, output=f"{tmp_path}/%05d.png", overwrite=True))
+
+
+def test_the_motion_file_may_not_be_taken_nor_be_the_output(tmp_path: Path) -> None:
+    (tmp_path / "a.motion").write_text("mine")
+    with pytest.raises(UsageError, match=r"a.motion exists already"):
+        plan_outputs(request(tmp_path, output=f"{tmp_path}/o.mp4", save_motion=tmp_path / "a.motion"))
+
+
+@pytest.mark.parametrize(("source", "driving"), [("x" * 250, "y"), ("x", "y" * 250), ("é" * 120, "y" * 240)])
+def test_a_long_default_name_is_cut_to_what_file_systems_take(source: str, driving: str) -> None:
+    name = default_name(Path(source + ".png"), Path(driving + ".mp4"))
+    assert 200 < len(os.fsencode(name)) <= 255
+    assert name.endswith(".mp4") and "--" in name and name.isprintable()
+
+
+def test_a_name_that_is_not_utf8_is_kept() -> None:
+    name = default_name(Path(os.fsdecode(b"caf\xe9.png")), Path("folder/"))
+    assert os.fsencode(name) == b"caf\xe9--folder.mp4"
+
+
+def test_the_public_api_loads_torch_only_when_used() -> None:
+    code = """
+import sys, mcnet_cli
+assert not {"torch", "cv2", "numpy"} & {*sys.modules}
+assert issubclass(mcnet_cli.InputError, mcnet_cli.McnetError)
+assert not {"torch", "cv2", "numpy"} & {*sys.modules}
+for name in mcnet_cli.__all__:
+    getattr(mcnet_cli, name)
+assert "torch" in sys.modules
+try:
+    mcnet_cli.nonsense
+except AttributeError:
+    sys.exit(0)
+sys.exit(1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

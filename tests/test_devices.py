@@ -1,0 +1,58 @@
+"""Device and precision: what `auto` takes, and what is refused."""
+
+import pytest
+import torch
+
+from mcnet_cli.devices import choose, choose_device, choose_precision, computes_bf16
+from mcnet_cli.errors import UsageError
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available() or torch.backends.mps.is_available(), reason="this machine has a GPU"
+)
+def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
+    assert choose_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("name", ["cuda", "cuda:0"])
+def test_cuda_without_a_gpu_is_a_usage_error_that_says_what_to_do(name: str) -> None:
+    with pytest.raises(UsageError, match="cuda isn't available") as caught:
+        choose_device(name)
+    assert "--device cpu" in (caught.value.hint or "")
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has MPS")
+def test_mps_elsewhere_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="mps"):
+        choose_device("mps")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:²", "tpu"])
+def test_an_unknown_device_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError):
+        choose_device(name)
+
+
+def test_auto_takes_bf16_on_a_cpu_only_if_the_processor_computes_in_it() -> None:
+    dtype, why = choose_precision("auto", torch.device("cpu"))
+    assert dtype == (torch.bfloat16 if computes_bf16() else torch.float32)
+    assert "processor" in why
+    flags = [
+        getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    ]
+    assert computes_bf16() == any(flags)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_a_precision_that_is_asked_for_is_taken(name: str, dtype: torch.dtype) -> None:
+    compute = choose("cpu", name)
+    assert (compute.dtype, compute.precision, compute.why) == (dtype, name, "as asked for")
+
+
+def test_an_unknown_precision_names_the_known_ones() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose("cpu", "fp8")
+    assert "fp32" in (caught.value.hint or "")
