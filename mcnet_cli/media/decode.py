@@ -3,7 +3,6 @@
 import re
 import subprocess
 from collections.abc import Generator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.media.frames import Frame, FrameSource
+from mcnet_cli.media.frames import Frame, FrameSource, Span
 from mcnet_cli.media.options import compiled, open_input
 from mcnet_cli.media.probe import VideoInfo, probe
 from mcnet_cli.media.process import Log, running
@@ -22,23 +21,6 @@ _PACKET = re.compile(rb"^\d+,\s*-?\d+,\s*(-?\d+),\s*(\d+),", re.M)
 _TIME_BASE = re.compile(rb"^#tb (\d+): (\d+)/(\d+)", re.M)
 # Bare streams and pictures can't be sought; their start is found by decoding up to it.
 _UNSEEKABLE = {"h264", "hevc", "gif", "apng", "yuv4mpegpipe", "webp_pipe"}
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The part of a clip that is wanted, in seconds and frames."""
-
-    start_s: float = 0.0
-    end_s: float | None = None
-    max_frames: int | None = None
-
-    def frames_of(self, duration_s: float | None, frame_rate: Fraction) -> int | None:
-        """How many frames of a clip of `duration_s` that is, or None where nobody knows."""
-        end_s = min((t for t in (duration_s, self.end_s) if t is not None), default=None)
-        if end_s is None:
-            return self.max_frames
-        count = max(0, round((end_s - self.start_s) * frame_rate))
-        return count if self.max_frames is None else min(count, self.max_frames)
 
 
 def open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
@@ -72,7 +54,7 @@ def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
         seek = {"ss": f"{start_s:.6f}"} if span.start_s else {}
         seek |= {"t": f"{span.end_s - start_s:.6f}"} if span.end_s is not None else {}
     # Decoding several frames at a time makes damaged ones come out by chance.
-    stream = open_input(info.path, thread_type="slice", **seek)["V:0"]
+    stream = open_input(info.path, threads=1, **seek)["V:0"]
     stream = stream.filter("fps", fps=str(source.frame_rate), start_time=0)
     if trim:
         stream = stream.filter("trim", **trim)

@@ -1,10 +1,8 @@
 """Frames into video files, gifs and animated WebP: ffmpeg encodes what a pipe brings."""
 
 import errno
-import functools
 import math
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,12 +15,13 @@ import ffmpeg
 
 from mcnet_cli.errors import InputError, SystemFailure, UsageError, shown
 from mcnet_cli.files import atomic_output, check_free
+from mcnet_cli.media.codecs import has_encoder, require_encoder
 from mcnet_cli.media.frames import Frame
 from mcnet_cli.media.options import compiled, disk_failure, file_name, open_input
-from mcnet_cli.media.process import Child, ffmpeg_binary, running
+from mcnet_cli.media.process import Child, running
 from mcnet_cli.media.sink import FrameSink, even
 from mcnet_cli.media.sound import Sound, add_sound
-from mcnet_cli.media.webp import frame_durations_ms
+from mcnet_cli.media.timing import webp_durations_ms
 
 _FASTEST_GIF = 50  # frames a second: browsers slow down what asks for less than 2/100 s a frame
 _STDOUT = 1
@@ -100,7 +99,7 @@ def _encoder(stream: Any, part: Path, suffix: str, target: Path) -> Iterator[Chi
         palette = twice[0].filter("palettegen", stats_mode="single", reserve_transparent=0)
         stream = ffmpeg.filter([twice[1], palette], "paletteuse", new=1, dither="bayer", bayer_scale=4)
     elif suffix == ".webp":
-        _require_encoder("libwebp_anim", target)
+        require_encoder("libwebp_anim", target)
         options = {"format": "webp", "vcodec": "libwebp_anim", "quality": 85, "loop": 0}
     else:
         stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv").filter("format", "yuv420p")
@@ -115,29 +114,12 @@ def _encoder(stream: Any, part: Path, suffix: str, target: Path) -> Iterator[Chi
 
 def _codec(suffix: str, target: Path) -> dict[str, Any]:
     if suffix != ".webm":
-        _require_encoder("libx264", target)
+        require_encoder("libx264", target)
         return _H264
-    if "libvpx-vp9" in _encoders(ffmpeg_binary()):
+    if has_encoder("libvpx-vp9"):
         return {**_VP9, "pix_fmt": "yuv420p", **_BT709}
-    _require_encoder("libvpx", target)
+    require_encoder("libvpx", target)
     return {**_VP8, "pix_fmt": "yuv420p"}
-
-
-def _require_encoder(name: str, target: Path) -> None:
-    if name not in _encoders(ffmpeg_binary()):
-        raise SystemFailure(
-            f"can't write {shown(target)}: this ffmpeg has no encoder {name}",
-            hint="set MCNET_FFMPEG to another ffmpeg; the one of the imageio-ffmpeg wheel has it",
-        )
-
-
-@functools.cache
-def _encoders(binary: str) -> frozenset[str]:
-    with running([binary, "-hide_banner", "-nostdin", "-encoders"], stdout=subprocess.PIPE) as child:
-        assert child.process.stdout
-        listed = child.process.stdout.read().decode("utf-8", "replace")
-        child.finish()
-    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", listed, re.M))
 
 
 def _feed(child: Child, frame: Frame, target: Path) -> None:
@@ -167,7 +149,7 @@ def _failure(child: Child, target: Path) -> Exception:
 def _verify(part: Path, sent: int, frame_rate: Fraction, suffix: str, target: Path) -> None:
     """Counts what is in the file: an encoder whose pipe closes early ends a short file that looks whole."""
     if suffix == ".webp":  # equal frames are stored as one that lasts longer
-        total_ms = sum(frame_durations_ms(part))
+        total_ms = sum(webp_durations_ms(part))
         complete = abs(total_ms - sent * 1000 / frame_rate) <= 1000 / frame_rate + 2
         found = str(round(total_ms * frame_rate / 1000))
     else:

@@ -1,6 +1,7 @@
 """A stream of frames, whatever it comes from."""
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,23 @@ from mcnet_cli.errors import InputError
 
 Frame = NDArray[np.uint8]  # (H, W, 3), RGB
 Producer = Callable[["FrameSource"], Generator[Frame, None, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The part of a clip that is wanted, in seconds and frames."""
+
+    start_s: float = 0.0
+    end_s: float | None = None
+    max_frames: int | None = None
+
+    def frames_of(self, duration_s: float | None, frame_rate: Fraction) -> int | None:
+        """How many frames of a clip of `duration_s` that is, or None where nobody knows."""
+        end_s = min((t for t in (duration_s, self.end_s) if t is not None), default=None)
+        if end_s is None:
+            return self.max_frames
+        count = max(0, round((end_s - self.start_s) * frame_rate))
+        return count if self.max_frames is None else min(count, self.max_frames)
 
 
 class FrameSource:

@@ -88,7 +88,7 @@ def to_rgb(picture: "Image.Image") -> NDArray[np.uint8]:
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.array(picture.convert("RGB"))
+    return np.asarray(picture.convert("RGB"), np.uint8).copy()
 
 
 def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -96,7 +96,8 @@ def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     if values.dtype.kind == "f":
         finite = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=255.0, neginf=0.0)
         scale = 255.0 if finite.size and finite.max() <= 1.0 else 1.0
-        return np.clip(np.rint(finite * scale), 0, 255).astype(np.uint8)
+        rounded: NDArray[np.float32] = np.rint(finite * scale)
+        return np.clip(rounded, 0, 255).astype(np.uint8)
     if values.dtype.itemsize == 2 or (values.size and values.max() > 255):
         values = values.astype(np.int64) >> 8
     return np.clip(values.astype(np.int64), 0, 255).astype(np.uint8)

@@ -1,23 +1,20 @@
-"""Frames from pictures: a folder of them, a single one, or an animated WebP."""
+"""Frames from pictures: a folder of them, or a single one."""
 
 import math
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.media.decode import Span
-from mcnet_cli.media.frames import Frame, FrameSource
-from mcnet_cli.media.image import opened_picture, read_image, to_rgb
+from mcnet_cli.media.frames import Frame, FrameSource, Span
+from mcnet_cli.media.image import read_image
 from mcnet_cli.media.options import LARGEST_FRAME_PIXELS
-from mcnet_cli.media.webp import frame_durations_ms
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
 DEFAULT_RATE = Fraction(25)
-_SHORTEST_MS = 10  # frames shown for less are rounded up: nobody sees 100 frames a second in a picture
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -116,63 +113,3 @@ def _scaled(frame: Frame, width: int, height: int) -> Frame:
     shrinks = width * height < frame.shape[0] * frame.shape[1]
     scaled = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return np.asarray(scaled, np.uint8)
-
-
-def open_webp(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
-    """An animated WebP, brought to a constant rate: the one that shows every frame for exactly its time."""
-    durations = [max(ms, _SHORTEST_MS) for ms in frame_durations_ms(path)]
-    with opened_picture(path) as picture:
-        size, count = picture.size, int(getattr(picture, "n_frames", 1))
-    if size[0] * size[1] > LARGEST_FRAME_PIXELS:
-        raise InputError(f"the frames of {shown(path)} are too large: {size[0]}x{size[1]}")
-    durations = (durations + [durations[-1] if durations else 1000 // int(DEFAULT_RATE)] * count)[:count]
-    rate = fps or min(Fraction(1000, math.gcd(*durations)), Fraction(1000, _SHORTEST_MS))
-    return FrameSource(
-        lambda source: _read_webp(source, durations, span),
-        path=path,
-        size=size,
-        frame_rate=rate,
-        frame_count_hint=span.frames_of(sum(durations) / 1000, rate),
-        strict=strict,
-    )
-
-
-def _read_webp(source: FrameSource, durations: list[int], span: Span) -> Generator[Frame, None, None]:
-    frames = _webp_frames(source, len(durations))
-    shown_until_ms, index, frame = Fraction(0), 0, None
-    position = math.ceil(span.start_s * source.frame_rate)
-    total_ms = Fraction(sum(durations))
-    if span.end_s is not None:
-        total_ms = min(total_ms, Fraction(span.end_s) * 1000)
-    while (now_ms := position * 1000 / source.frame_rate) < total_ms:
-        while frame is None or shown_until_ms <= now_ms:
-            following = next(frames, None)
-            if following is None:
-                break
-            frame, shown_until_ms, index = following, shown_until_ms + durations[index], index + 1
-        if frame is None or shown_until_ms <= now_ms:
-            break
-        if span.max_frames is not None and source.frames_read >= span.max_frames:
-            return
-        yield frame
-        position += 1
-    if not source.frames_read and span.max_frames != 0:
-        raise InputError(f"{shown(source.path)} has no frame at {span.start_s:g} s or later")
-
-
-def _webp_frames(source: FrameSource, count: int) -> Iterator[Frame]:
-    """Decodes the frames in turn; the first that can't be decoded ends them."""
-    decoded = 0
-    try:
-        with opened_picture(source.path) as picture:
-            for index in range(count):
-                picture.seek(index)
-                frame = to_rgb(picture)
-                decoded += 1
-                yield frame
-    except InputError as error:
-        if not decoded:
-            raise
-        source.note_damage(
-            f"{shown(source.path)} is damaged: {decoded} of {count} frames were read ({error})"
-        )

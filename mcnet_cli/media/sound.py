@@ -9,6 +9,7 @@ from pathlib import Path
 import ffmpeg
 
 from mcnet_cli.errors import InputError, shown
+from mcnet_cli.media.codecs import require_encoder
 from mcnet_cli.media.options import compiled, disk_failure, file_name, open_input
 from mcnet_cli.media.process import running
 
@@ -31,6 +32,7 @@ def add_sound(part: Path, sound: Sound, duration_s: Fraction, container: str, ta
 
     Where the sound can't be decoded the film stays silent, with a warning, or an InputError if it is strict.
     """
+    require_encoder(_CODECS[container]["acodec"], target)
     # Only one file lies beside the target at any time: the silent film lives on without a name.
     descriptor = os.open(part, os.O_RDONLY)
     try:

@@ -4,11 +4,12 @@ from fractions import Fraction
 from pathlib import Path
 
 from mcnet_cli.errors import UsageError
-from mcnet_cli.media.decode import Span, open_video
-from mcnet_cli.media.frames import FrameSource
+from mcnet_cli.media.animated import open_animated
+from mcnet_cli.media.decode import open_video
+from mcnet_cli.media.frames import FrameSource, Span
 from mcnet_cli.media.options import require_local_file
-from mcnet_cli.media.pictures import open_folder, open_picture, open_webp
-from mcnet_cli.media.webp import is_animated_webp
+from mcnet_cli.media.pictures import open_folder, open_picture
+from mcnet_cli.media.timing import is_animated_webp, is_gif
 
 _HEAD_BYTES = 64
 
@@ -47,15 +48,15 @@ def open_frames(
     require_local_file(path)
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    if is_animated_webp(head):
-        return open_webp(path, fps=fps, span=span, strict=strict)
+    if is_animated_webp(head) or is_gif(head):
+        return open_animated(path, head, fps=fps, span=span, strict=strict)
     if _is_still(head):
         return open_picture(path, fps=fps, span=span, strict=strict)
     return open_video(path, fps=fps, span=span, strict=strict)
 
 
 def _is_still(head: bytes) -> bool:
-    """Whether a file is a picture that doesn't move, by its first bytes. A gif counts as a video."""
+    """Whether a file is a picture that doesn't move, by its first bytes."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"acTL" not in head
     if head[:4] == b"RIFF":
