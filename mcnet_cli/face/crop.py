@@ -1,0 +1,158 @@
+"""Crop boxes: where the network's square picture lies in a photo or a clip, cutting it out, pasting it back.
+
+Boxes may reach beyond the picture; what lies there repeats the picture's border.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.errors import UsageError
+from mcnet_cli.face.landmarks import Points
+from mcnet_cli.face.sampling import Picture, box_transform, resample
+
+# How far hair, chin and ears reach beyond the mesh, in heights of the mesh: left, top, right, bottom.
+HEAD = np.array([-0.12, -0.30, 0.12, 0.08])
+SMALLEST_SIDE_PX = 2.0
+LARGEST_PX = 1e6
+FEATHER = 0.125  # of the square's side
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How a crop relates to the face in it, as the weights were trained.
+
+    face_height: of the mesh, relative to the square's side. center_x, center_y: of the mesh in the square, in
+    [0, 1]. tube_factor: if not 0, it is used instead: the side, relative to the longer side of the tube's box
+    (all frames' faces together), with the same centre.
+    """
+
+    face_height: float = 0.53
+    center_x: float = 0.50
+    center_y: float = 0.54
+    tube_factor: float = 0.0
+
+    PAPER: ClassVar["Framing"]
+
+    def __post_init__(self) -> None:
+        if not 0.05 <= self.face_height <= 1:
+            raise ValueError(f"face_height is {self.face_height}, not in [0.05, 1]")
+        if not (0 <= self.center_x <= 1 and 0 <= self.center_y <= 1):
+            raise ValueError(f"center is ({self.center_x}, {self.center_y}), not in [0, 1]")
+        if not (self.tube_factor == 0 or 1 <= self.tube_factor <= 4):
+            raise ValueError(f"tube_factor is {self.tube_factor}, neither 0 nor in [1, 4]")
+
+
+# The rule of the VoxCeleb preprocessing that the paper trains on (ICCV 2023).
+Framing.PAPER = Framing(tube_factor=1.2)
+
+
+@dataclass(frozen=True, slots=True)
+class CropBox:
+    """A box in pixels of a picture; (x, y) is its upper left corner. It may reach beyond the picture."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        numbers = (self.x, self.y, self.width, self.height)
+        if not all(math.isfinite(n) and abs(n) <= LARGEST_PX for n in numbers):
+            raise ValueError("a crop's numbers must be finite and below a million")
+        if min(self.width, self.height) < 1:
+            raise ValueError("a crop's width and height must be at least 1")
+
+
+def crop_box(points: Points, framing: Framing) -> CropBox:
+    """The square for one face. points: (468, 2) in pixels."""
+    return clip_box([points], framing)
+
+
+def clip_box(samples: Sequence[Points], framing: Framing) -> CropBox:
+    """One square for a whole clip. samples: (468, 2) points in pixels of at least one frame.
+
+    Size and place follow the median frame; where the head moves too far for that, the square grows just
+    enough to hold it in every sampled frame.
+    """
+    boxes = np.array([[*points.min(0), *points.max(0)] for points in samples], np.float64)
+    if framing.tube_factor:
+        low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+        side = max(float((high - low).max()) * framing.tube_factor, SMALLEST_SIDE_PX)
+        corner = (low + high - side) / 2
+        return CropBox(float(corner[0]), float(corner[1]), side, side)
+    heights = boxes[:, 3] - boxes[:, 1]
+    side = max(float(np.median(heights)) / framing.face_height, SMALLEST_SIDE_PX)
+    centre = np.median((boxes[:, :2] + boxes[:, 2:]) / 2, axis=0)
+    corner = centre - side * np.array([framing.center_x, framing.center_y])
+    if len(samples) > 1:
+        heads = boxes + heights[:, None] * HEAD
+        corner, side = _holding(corner, side, heads[:, :2].min(0), heads[:, 2:].max(0))
+    return CropBox(float(corner[0]), float(corner[1]), side, side)
+
+
+def _holding(
+    corner: NDArray[np.float64], side: float, low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """The square at `corner`, grown and moved just enough to hold the box from `low` to `high`."""
+    larger = max(side, float((high - low).max()))
+    corner = corner - (larger - side) / 2
+    return np.clip(corner, high - larger, low), larger
+
+
+def parse_crop(text: str) -> CropBox | Literal["auto", "none"]:
+    """The option's value: auto, none, or X,Y,W,H in pixels. UsageError for anything else."""
+    if text == "auto" or text == "none":
+        return "auto" if text == "auto" else "none"
+    try:
+        x, y, width, height = map(float, text.split(","))
+        return CropBox(x, y, width, height)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is no crop", hint="give auto, none, or X,Y,W,H in pixels such as 120,40,512,512"
+        ) from error
+
+
+def crop(rgb: Picture, box: CropBox, size: int) -> Picture:
+    """The box of an (H, W, 3) uint8 picture as (size, size, 3); a box that is no square is stretched."""
+    transform = box_transform(box.x, box.y, box.width, box.height, (size, size))
+    return resample(rgb, transform, (size, size))
+
+
+def feather_mask(size: int) -> NDArray[np.float32]:
+    """(size, size) weights in [0, 1] for pasting: 1 inside, 0 at the edges, round at the corners."""
+    steps = (np.arange(size, dtype=np.float32) + 0.5) / size
+    inward = np.minimum(steps, 1 - steps) / FEATHER
+    missing = np.clip(1 - inward, 0, 1)
+    distance = np.clip(1 - np.hypot(missing[:, None], missing[None, :]), 0, 1)
+    smooth: NDArray[np.float32] = (distance * distance * (3 - 2 * distance)).astype(np.float32)
+    return smooth
+
+
+def paste(photo: Picture, face: Picture, box: CropBox, mask: NDArray[np.float32]) -> Picture:
+    """A copy of `photo` (H, W, 3) with the square `face` (S, S, 3) blended into `box` by `mask` (S, S).
+
+    Beyond the box the photo's pixels are unchanged.
+    """
+    height, width = photo.shape[:2]
+    left, top = (max(0, math.floor(n)) for n in (box.x, box.y))
+    right, bottom = min(width, math.ceil(box.x + box.width)), min(height, math.ceil(box.y + box.height))
+    result = photo.copy()
+    if left >= right or top >= bottom:
+        return result
+    size = right - left, bottom - top
+    place = np.array(
+        [
+            [box.width / face.shape[1], 0, box.x - left],
+            [0, box.height / face.shape[0], box.y - top],
+        ]
+    )
+    drawn = resample(face, place, size).astype(np.float32)
+    share = np.clip(resample(mask, place, size, border="black"), 0, 1)[..., None]
+    part = result[top:bottom, left:right]
+    part[:] = np.rint(part + share * (drawn - part)).astype(np.uint8)
+    return result

@@ -1,0 +1,123 @@
+"""Landmarks: the 468-point face mesh (Kartynnik et al. 2019, "Real-time facial surface geometry")."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.assets import asset
+from mcnet_cli.errors import WeightsError
+from mcnet_cli.face.sampling import Picture, resample
+
+Points = NDArray[np.float32]
+
+COUNT = 468
+EYES = (33, 263)  # the outer corners, the picture's left one first
+INPUT_PX = 192
+REGION_ENLARGEMENT = 1.5  # of a face's extent: the network wants to see what surrounds a face
+SMALLEST_REGION_PX = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where to look for a face, in pixels.
+
+    box: (4,) left, top, right, bottom. eyes: (2, 2), the picture's left one first.
+    """
+
+    box: Points
+    eyes: Points
+
+    def transform(self) -> NDArray[np.float64]:
+        """(2, 3) from picture pixels to the network's input, upright by the line between the eyes."""
+        low, high = self.box[:2].astype(float), self.box[2:].astype(float)
+        side = max(*(high - low), SMALLEST_REGION_PX) * REGION_ENLARGEMENT
+        x, y = self.eyes[1].astype(float) - self.eyes[0]
+        angle = np.arctan2(y, x)
+        cos, sin = np.cos(angle) * INPUT_PX / side, np.sin(angle) * INPUT_PX / side
+        turn = np.array([[cos, sin], [-sin, cos]])
+        return np.column_stack([turn, INPUT_PX / 2 - turn @ ((low + high) / 2)])
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """A face's mesh. points: (468, 2) float32 pixels; score: the chance in [0, 1] that it is a face."""
+
+    points: Points
+    score: float
+
+    @cached_property
+    def region(self) -> Region:
+        """The mesh's extent, with the eyes' outer corners."""
+        return Region(np.concatenate([self.points.min(0), self.points.max(0)]), self.points[list(EYES)])
+
+    @property
+    def area(self) -> float:
+        """Area of the mesh's extent in square pixels."""
+        width, height = self.region.box[2:] - self.region.box[:2]
+        return float(width * height)
+
+
+class FaceMesh:
+    """Finds the mesh of a face whose region is roughly known."""
+
+    def __init__(self) -> None:
+        self._network = read_network("face/face_landmark.tflite")
+
+    def __call__(self, rgb: Picture, region: Region) -> Landmarks:
+        """Landmarks of the face in `region` of an (H, W, 3) picture; a low score if there is none.
+
+        A second pass looks at the first one's extent: that mends tilted heads and loose regions.
+        """
+        solid, score = self._look(rgb, self.glance(rgb, region).region)
+        return Landmarks(solid[:, :2].astype(np.float32), score)
+
+    def glance(self, rgb: Picture, region: Region) -> Landmarks:
+        """Landmarks by one pass: enough to tell whether there is a face."""
+        solid, score = self._look(rgb, region)
+        return Landmarks(solid[:, :2].astype(np.float32), score)
+
+    def solid(self, rgb: Picture, region: Region) -> Points:
+        """(468, 3) points in pixels; the third coordinate is depth, growing away from the viewer."""
+        solid, _ = self._look(rgb, self.glance(rgb, region).region)
+        return solid.astype(np.float32)
+
+    def _look(self, rgb: Picture, region: Region) -> tuple[NDArray[np.float64], float]:
+        """One pass: (468, 3) points in picture pixels, and the score."""
+        transform = region.transform()
+        face = resample(rgb, transform, (INPUT_PX, INPUT_PX), border="black")
+        planes = as_planes(face.astype(np.float32) / 255)
+        points, logit = sorted(run_network(self._network, planes), key=lambda output: -output.size)
+        solid = points.reshape(COUNT, 3).astype(np.float64)
+        back = np.linalg.inv(transform[:, :2])
+        solid[:, 2] *= np.sqrt(abs(np.linalg.det(back)))
+        solid[:, :2] = (solid[:, :2] - transform[:, 2]) @ back.T
+        return solid, float(sigmoid(logit).ravel()[0])
+
+
+def read_network(name: str) -> cv2.dnn.Net:
+    """A network from the shipped TFLite file `name`; WeightsError if it can't be read."""
+    path = asset(name)
+    try:
+        return cv2.dnn.readNetFromTFLite(np.frombuffer(path.read_bytes(), np.uint8))
+    except (cv2.error, OSError) as error:
+        raise WeightsError(f"{name} is damaged", hint="install mcnet-cli again") from error
+
+
+def as_planes(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """(H, W, C) values as a network's input (1, C, H, W)."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
+
+
+def run_network(network: cv2.dnn.Net, planes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """All outputs of a network for a (1, C, H, W) input."""
+    network.setInput(planes)
+    return list(network.forward(network.getUnconnectedOutLayersNames()))
+
+
+def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
+    """The logistic function, without overflow."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
