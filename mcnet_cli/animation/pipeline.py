@@ -130,5 +130,5 @@ def _invertible(weights: Path) -> Iterator[None]:
     """Singular jacobians are the fault of the weights."""
     try:
         yield
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise WeightsError(f"{shown(weights)} gives jacobians that can't be inverted") from error

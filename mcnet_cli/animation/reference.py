@@ -27,7 +27,8 @@ def hull_scale(source: Points, reference: Points) -> float:
 def shape_of(points: Points) -> NDArray[np.float32]:
     """(N, 2) points centred and divided by the square root of their hull's area."""
     centred = points.astype(np.float32) - points.astype(np.float32).mean(0)
-    return centred / np.float32(max(np.sqrt(hull_area(centred)), 1e-6))
+    shape: NDArray[np.float32] = centred / np.float32(max(np.sqrt(hull_area(centred)), 1e-6))
+    return shape
 
 
 def best_reference(source: Points, driving: Points, usable: NDArray[np.bool_]) -> int:

@@ -242,7 +242,10 @@ def animate(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Make portraits move like the person in a driving video."""
+    """Make portraits move like the person in a driving video.
+
+    Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4
+    """
     if len(paths) < 2:
         raise UsageError("a source and a driving are needed", hint="mcnet animate portrait.jpg driving.mp4")
     if json and output == "-":
