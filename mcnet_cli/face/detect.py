@@ -1,5 +1,6 @@
 """Face detection offline: BlazeFace (Bazarevsky et al. 2019), each candidate checked by the face mesh."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -24,6 +25,7 @@ DetectorName = Literal["blazeface", "face-alignment"]
 FACE_SCORE = 0.5  # of the mesh: below, a candidate is no face
 CANDIDATE_SCORE = 0.5
 OVERLAP = 0.3  # intersection over union from which two boxes are one face
+SMALLEST_TILE_PX = 192  # below, a network sees the whole picture without loss
 BEYOND = 0.25  # of the picture's sides: how far a face may reach out of it
 
 
@@ -46,8 +48,8 @@ class Detector(Protocol):
 
     name: DetectorName
 
-    def __call__(self, rgb: Picture) -> list[Face]:
-        """Faces in a picture."""
+    def __call__(self, rgb: Picture, *, thorough: bool = True) -> list[Face]:
+        """Faces in a picture; `thorough`: also small ones, which takes several times as long."""
 
 
 def make_detector(name: str) -> Detector:
@@ -65,7 +67,7 @@ def make_detector(name: str) -> Detector:
 
 
 class BlazeFaceDetector:
-    """The full-range model; where it finds nothing, the back-camera model."""
+    """The full-range model; where it finds nothing, the back-camera model; then parts of the picture."""
 
     name: DetectorName = "blazeface"
 
@@ -74,8 +76,11 @@ class BlazeFaceDetector:
         self._full = BlazeFace("face/face_detection_full_range.tflite", 192, {4: 1})
         self._back = BlazeFace("face/face_detection_back.tflite", 256, {16: 2, 32: 6})
 
-    def __call__(self, rgb: Picture) -> list[Face]:
-        """Faces in (H, W, 3) uint8 RGB, the largest first."""
+    def __call__(self, rgb: Picture, *, thorough: bool = True) -> list[Face]:
+        """Faces in (H, W, 3) uint8 RGB, the largest first.
+
+        thorough: look for faces of less than a tenth of the picture too, if there is no larger one.
+        """
         height, width = rgb.shape[:2]
         whole = np.array([0, 0, width, height], np.float32)
         # A face that fills the picture is seen better with some black around it.
@@ -83,7 +88,26 @@ class BlazeFaceDetector:
         for model, view in ((self._full, whole), (self._back, whole), (self._back, wide)):
             if faces := checked(rgb, model(rgb, view), self._mesh):
                 return faces
+        for side in tile_sides(width, height) if thorough else ():
+            tiles = tiles_of(width, height, side)
+            if faces := checked(rgb, [face for tile in tiles for face in self._full(rgb, tile)], self._mesh):
+                return faces
         return []
+
+
+def tile_sides(width: int, height: int) -> list[int]:
+    """Sides of the squares to search for smaller and smaller faces."""
+    sides = (max(width, height) // 2, max(width, height) // 4)
+    return [side for side in sides if side >= SMALLEST_TILE_PX and min(width, height) >= SMALLEST_TILE_PX]
+
+
+def tiles_of(width: int, height: int, side: int) -> list[Points]:
+    """(4,) squares of that side that cover a picture, overlapping by a third or more."""
+    rows, columns = (
+        np.linspace(0, max(0, length - side), 1 + math.ceil(max(0, length - side) / (side * 2 / 3)))
+        for length in (height, width)
+    )
+    return [np.array([x, y, x + side, y + side], np.float32) for y in rows for x in columns]
 
 
 class BlazeFace:

@@ -58,8 +58,8 @@ class FaceAlignmentDetector:
             ) from error
         self._mesh = FaceMesh()
 
-    def __call__(self, rgb: Picture) -> list[Face]:
-        """Faces in (H, W, 3) uint8 RGB, the largest first."""
+    def __call__(self, rgb: Picture, *, thorough: bool = True) -> list[Face]:
+        """Faces in (H, W, 3) uint8 RGB, the largest first; it is always thorough."""
         height, width = rgb.shape[:2]
         scale = min(1.0, LONGEST_SIDE_PX / max(height, width))
         size = (

@@ -7,6 +7,7 @@ from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
 from mcnet_cli.face.sampling import Picture
 
 COMPARABLE_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background
+PATIENCE, RARELY = 25, 10  # frames without a face until, and then how often, small ones are looked for
 LARGEST_JUMP = 0.5  # of the mesh's size between two frames, in place as in size: more is a cut
 
 
@@ -22,11 +23,13 @@ class FaceTracker:
         self._near = None if near is None else np.array(near, np.float32)
         self._last: Landmarks | None = None
         self._region: Region | None = None
+        self._missed = 0
 
     def __call__(self, rgb: Picture) -> Landmarks | None:
         """Landmarks in the next frame, (H, W, 3); None if there is no face."""
         found = self._followed(rgb) or self._detected(rgb)
         self._region = found.region if found else None
+        self._missed = 0 if found else self._missed + 1
         self._last = found or self._last
         return found
 
@@ -37,7 +40,8 @@ class FaceTracker:
         return found if found.score > FACE_SCORE and _near(found.region.box, self._region.box) else None
 
     def _detected(self, rgb: Picture) -> Landmarks | None:
-        for face in self._by_likeness(self._detector(rgb)):
+        thorough = self._missed < PATIENCE or self._missed % RARELY == 0
+        for face in self._by_likeness(self._detector(rgb, thorough=thorough)):
             found = self._mesh(rgb, face.region)
             if found.score > FACE_SCORE:
                 return found
