@@ -67,20 +67,17 @@ def _read(
 ) -> Generator[Frame, None, None]:
     """Yields for each moment of the constant rate the frame that is shown then."""
     order = iter(range(len(durations))) if steady else _shown_at(durations, source.frame_rate)
-    first = math.ceil(span.start_s * source.frame_rate)
-    last = None if span.end_s is None else math.ceil(span.end_s * source.frame_rate)
-    if span.max_frames is not None:
-        last = min(first + span.max_frames, last or first + span.max_frames)
+    first, limit = span.first(source.frame_rate), span.limit(source.frame_rate)
     decoded = _decode(source, len(durations))
     frame, have = None, -1
-    for index in islice(order, first, last):
+    for index in islice(order, first, None if limit is None else first + limit):
         while have < index:
             frame, have = next(decoded, None), have + 1
             if frame is None:
                 return
         assert frame is not None
         yield frame
-    if not source.frames_read and span.max_frames != 0:
+    if not source.frames_read and limit != 0:
         raise InputError(
             f"{shown(source.path)} has no frame at {span.start_s:g} s or later",
             hint="take an earlier --start",

@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -43,28 +42,23 @@ def open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) ->
 
 
 def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
-    seek: dict[str, Any] = {}
-    trim: dict[str, Any] = {}
     # A sixteenth of a frame early, so that rounding never loses the frame at the start itself.
     start_s = max(0.0, span.start_s - float(Fraction(1, 16) / source.frame_rate))
-    if info.format_name.split(",")[0] in _UNSEEKABLE:
-        trim = {"start": f"{start_s:.6f}"} if span.start_s else {}
-        trim |= {"end": f"{span.end_s:.6f}"} if span.end_s is not None else {}
-    else:
-        seek = {"ss": f"{start_s:.6f}"} if span.start_s else {}
-        seek |= {"t": f"{span.end_s - start_s:.6f}"} if span.end_s is not None else {}
+    is_seekable = info.format_name.split(",")[0] not in _UNSEEKABLE
+    seek = {"ss": f"{start_s:.6f}"} if span.start_s and is_seekable else {}
     # Decoding several frames at a time makes damaged ones come out by chance.
     stream = open_input(info.path, threads=1, **seek)["V:0"]
     stream = stream.filter("fps", fps=str(source.frame_rate), start_time=0)
-    if trim:
-        stream = stream.filter("trim", **trim)
+    if span.start_s and not is_seekable:
+        stream = stream.filter("trim", start=f"{start_s:.6f}").filter("setpts", "PTS-STARTPTS")
     stream = stream.filter("scale", info.width, info.height)
-    limit = {} if span.max_frames is None else {"vframes": span.max_frames}
-    return compiled(stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **limit))
+    limit = span.limit(source.frame_rate)
+    enough = {} if limit is None else {"vframes": limit}
+    return compiled(stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **enough))
 
 
 def _decode(source: FrameSource, info: VideoInfo, span: Span) -> Generator[Frame, None, None]:
-    if span.max_frames == 0:
+    if span.limit(source.frame_rate) == 0:
         return
     with running(_command(source, info, span), stdout=subprocess.PIPE, watch=_GRAPH_SIZE) as child:
         while True:

@@ -1,5 +1,6 @@
 """A stream of frames, whatever it comes from."""
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,13 +25,26 @@ class Span:
     end_s: float | None = None
     max_frames: int | None = None
 
-    def frames_of(self, duration_s: float | None, frame_rate: Fraction) -> int | None:
-        """How many frames of a clip of `duration_s` that is, or None where nobody knows."""
-        end_s = min((t for t in (duration_s, self.end_s) if t is not None), default=None)
-        if end_s is None:
-            return self.max_frames
-        count = max(0, round((end_s - self.start_s) * frame_rate))
-        return count if self.max_frames is None else min(count, self.max_frames)
+    def first(self, rate: Fraction) -> int:
+        """The number of the first wanted frame, where frame i is shown at i / rate."""
+        return _at_or_after(self.start_s, rate)
+
+    def limit(self, rate: Fraction) -> int | None:
+        """At most how many frames are wanted, or None for all."""
+        until_end = None if self.end_s is None else max(0, _at_or_after(self.end_s, rate) - self.first(rate))
+        return min((count for count in (until_end, self.max_frames) if count is not None), default=None)
+
+    def frames_of(self, duration_s: float | None, rate: Fraction) -> int | None:
+        """How many frames of a clip of `duration_s` are wanted, or None where nobody knows."""
+        limit = self.limit(rate)
+        if duration_s is None:
+            return limit
+        count = max(0, round(duration_s * rate) - self.first(rate))
+        return count if limit is None else min(count, limit)
+
+
+def _at_or_after(time_s: float, rate: Fraction) -> int:
+    return math.ceil(time_s * rate - 1e-6)  # less what decimal fractions lose in binary
 
 
 class FrameSource:

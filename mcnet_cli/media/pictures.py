@@ -1,6 +1,5 @@
 """Frames from pictures: a folder of them, or a single one."""
 
-import math
 import re
 from collections.abc import Generator
 from fractions import Fraction
@@ -44,9 +43,9 @@ def open_picture(path: Path, *, fps: Fraction | None, span: Span, strict: bool) 
 
 
 def _open_pictures(path: Path, paths: list[Path], rate: Fraction, span: Span, strict: bool) -> FrameSource:
-    first = math.ceil(span.start_s * rate)
-    chosen = paths[first : None if span.end_s is None else math.ceil(span.end_s * rate)][: span.max_frames]
-    if not chosen and span.max_frames != 0:
+    limit = span.limit(rate)
+    chosen = paths[span.first(rate) :][:limit]
+    if not chosen and limit != 0:
         raise InputError(
             f"{shown(path)} has no frame at {span.start_s:g} s or later", hint="take an earlier --start"
         )
