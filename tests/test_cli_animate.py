@@ -21,7 +21,7 @@ UNCROPPED = ["--source-crop", "none", "--driving-crop", "none", "--device", "cpu
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current folder with a photo, a clip with sound, and tiny weights as the default; signals as before."""
+    """A current folder with a photo, a clip with sound, and tiny weights as the default."""
     write_photo(tmp_path / "photo.png")
     write_moving_clip(tmp_path / "clip.mp4", sound=True)
     monkeypatch.setenv("MCNET_WEIGHTS", str(write_tiny(tmp_path / "tiny.safetensors")))

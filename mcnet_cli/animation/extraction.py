@@ -22,6 +22,7 @@ from mcnet_cli.media import FrameSource, open_frames
 from mcnet_cli.model import ModelConfig
 
 FINDING, READING = "finding the face in the driving", "reading the driving"
+TRACKED_PX = 256  # a given crop is looked at for a face in this size
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def read_driving(
         for frame in _counted(frames, READING, total, on_progress):
             face = face_picture(frame, box, engine.size)
             if tracker is not None:
-                _follow(request, tracker, track, frame if box is None else face)
+                _follow(request, tracker, track, frame if box is None else crop(frame, box, TRACKED_PX))
             batch.append(face)
             if len(batch) == engine.batch_size:
                 detect()
