@@ -18,7 +18,7 @@ SYSTEM_ERRNOS = frozenset(
 
 def system_failure(error: OSError, path: str | Path) -> SystemFailure:
     """The failure of a disk or of memory while `path` was written, with what is free in its folder."""
-    folder = Path(path).parent
+    folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
     hint = None
     with contextlib.suppress(OSError):
         hint = f"{shutil.disk_usage(folder).free >> 20} MB are free in {shown(folder.resolve())}"

@@ -21,7 +21,7 @@ from mcnet_cli.media.options import compiled, disk_failure, file_name, open_inpu
 from mcnet_cli.media.process import Child, running
 from mcnet_cli.media.sink import FrameSink, even
 from mcnet_cli.media.sound import Sound, add_sound
-from mcnet_cli.media.timing import webp_durations_ms
+from mcnet_cli.media.timing import is_whole_still_webp, webp_durations_ms
 
 _FASTEST_GIF = 50  # frames a second: browsers slow down what asks for less than 2/100 s a frame
 _STDOUT = 1
@@ -148,14 +148,11 @@ def _failure(child: Child, target: Path) -> Exception:
 
 def _verify(part: Path, sent: int, frame_rate: Fraction, suffix: str, target: Path) -> None:
     """Counts what is in the file: an encoder whose pipe closes early ends a short file that looks whole."""
-    if suffix == ".webp":  # equal frames are stored as one that lasts longer
-        total_ms = sum(webp_durations_ms(part))
-        complete = abs(total_ms - sent * 1000 / frame_rate) <= 1000 / frame_rate + 2
-        found = str(round(total_ms * frame_rate / 1000))
+    if suffix == ".webp":  # equal frames become one that lasts longer, or a still
+        found = sent if is_whole_still_webp(part) else round(sum(webp_durations_ms(part)) * frame_rate / 1000)
     else:
-        count = _count_packets(part)
-        complete, found = count == sent, str(count)
-    if not complete:
+        found = _count_packets(part)
+    if found != sent:
         raise SystemFailure(f"only {found} of {sent} frames reached {shown(target)}")
 
 

@@ -36,6 +36,14 @@ def webp_durations_ms(path: Path) -> list[int]:
     return durations
 
 
+def is_whole_still_webp(path: Path) -> bool:
+    """Whether a file is a WebP of one picture, as long as its header says."""
+    with path.open("rb") as file:
+        head = file.read(32)
+    whole = len(head) == 32 and int.from_bytes(head[4:8], "little") + 8 == path.stat().st_size
+    return whole and head[8:12] == b"WEBP" and not is_animated_webp(head)
+
+
 def gif_durations_ms(path: Path) -> list[int]:
     """How long each frame of a GIF is shown; frames after damage are left out."""
     durations: list[int] = []
