@@ -44,9 +44,10 @@ def open_animated(path: Path, head: bytes, *, fps: Fraction | None, span: Span, 
 
 def constant_rate(durations_ms: list[int], *, rounding_ms: int) -> Fraction | None:
     """The rate of frames that are shown equally long, but for the container's rounding; None for others."""
-    count, total_ms = len(durations_ms), sum(durations_ms)
     if max(durations_ms) - min(durations_ms) > rounding_ms:
         return None
+    timed_ms = durations_ms[:-1] or durations_ms  # how long the last is shown, some writers make up
+    count, total_ms = len(timed_ms), sum(timed_ms)
     mean = Fraction(1000 * count, total_ms)
     if len(set(durations_ms)) == 1:
         return mean
