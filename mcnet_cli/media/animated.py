@@ -18,6 +18,7 @@ from mcnet_cli.media.timing import gif_durations_ms, is_gif, webp_durations_ms
 
 _SHORTEST_MS = 10
 _STILL_MS = 40
+_USUAL_RATES = tuple(map(Fraction, (12, 15, 24, 25, 30, 48, 50, 60)))
 
 
 def open_animated(path: Path, head: bytes, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
@@ -52,9 +53,10 @@ def constant_rate(durations_ms: list[int], *, rounding_ms: int) -> Fraction | No
     if len(set(durations_ms)) == 1:
         return mean
     nearest = Fraction(round(mean))
-    for usual in (nearest, nearest * Fraction(1000, 1001), nearest + Fraction(1, 2)):
-        if usual and abs(count * 1000 / usual - total_ms) <= rounding_ms:
-            return usual
+    usual = sorted(_USUAL_RATES, key=lambda rate: abs(rate - mean))
+    for rate in (*usual, nearest, nearest * Fraction(1000, 1001)):
+        if rate and abs(count * 1000 / rate - total_ms) <= rounding_ms:
+            return rate
     return mean
 
 
