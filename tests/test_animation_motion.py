@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mcnet_cli.animation import Motion, read_motion, write_motion
-from mcnet_cli.animation.landmark_track import SAMPLE_LIMIT, LandmarkTrack
+from mcnet_cli.animation.landmark_track import SAMPLE_LIMIT, LandmarkTrack, telling
 from mcnet_cli.errors import InputError, UsageError
 
 
@@ -192,7 +192,7 @@ def test_a_cut_motion_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_landmarks_of_a_clip_take_two_kilobytes_a_frame_and_keep_their_place() -> None:
-    track, rng = LandmarkTrack(), np.random.default_rng(0)
+    track, rng = LandmarkTrack(whole=True), np.random.default_rng(0)
     points = rng.uniform(0, 300, (468, 2)).astype(np.float32)
     for shift in range(3):
         track.add(points + shift if shift != 1 else None, 640, 480)
@@ -202,8 +202,17 @@ def test_landmarks_of_a_clip_take_two_kilobytes_a_frame_and_keep_their_place() -
     assert np.abs(pixels - points - 2).max() < 0.2
 
 
+def test_the_telling_landmarks_are_the_same_whether_all_are_kept_or_not() -> None:
+    points = np.random.default_rng(0).uniform(0, 300, (468, 2)).astype(np.float32)
+    tracks = LandmarkTrack(whole=True), LandmarkTrack(whole=False)
+    for track in tracks:
+        track.add(points, 640, 480)
+    assert np.array_equal(telling(tracks[0].landmarks), telling(tracks[1].landmarks))
+    assert tracks[1].landmarks.nbytes < 400
+
+
 def test_samples_of_a_long_clip_are_bounded_and_spread_over_it() -> None:
-    track = LandmarkTrack()
+    track = LandmarkTrack(whole=False)
     for frame in range(1000):
         track.add(np.full((468, 2), frame, np.float32), 640, 480)
     seen = [int(points[0, 0]) for points in track.samples]

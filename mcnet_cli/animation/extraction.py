@@ -62,17 +62,19 @@ def read_driving(
     *,
     box: CropBox | None,
     tracker: FaceTracker | None,
+    whole_landmarks: bool,
     on_progress: OnProgress,
 ) -> Driving:
     """The motion of `request.driving`.
 
     box: a given crop. tracker: looks for the face; without a box it also says where to crop, with one it only
     tells frames with a face from others and gives the landmarks. None for neither: the frames as they are.
+    whole_landmarks: as a motion file needs them.
     InputError for a driving that can't be read, or without a face where one is needed.
     """
     if is_motion_file(request.driving):
         return _from_file(request, engine)
-    track = LandmarkTrack()
+    track = LandmarkTrack(whole=whole_landmarks)
     given = box is not None or request.driving_crop == "none"
     if tracker is not None and not given:
         with open_driving(request) as frames:

@@ -82,7 +82,7 @@ class Job:
             find_faces=self._find_faces if self.detects else None,
         )
 
-    def read_driving(self) -> Driving:
+    def read_driving(self, *, whole_landmarks: bool) -> Driving:
         """Reads the driving."""
         tracks = self.detects and not is_motion_file(self.request.driving)
         return read_driving(
@@ -91,6 +91,7 @@ class Job:
             self.framing,
             box=self.crops.driving,
             tracker=FaceTracker(self._detector, self._mesh) if tracks else None,
+            whole_landmarks=whole_landmarks,
             on_progress=self.on_progress,
         )
 

@@ -19,9 +19,10 @@ class Motion:
     """T frames of a driving, without sound, picture or likeness.
 
     values: (T, K, 2) float32 in [-1, 1] of the crop. jacobians: (T, K, 2, 2) float32, or None for a network
-    without them. landmarks: (T, 468, 2) float16, [-1, 1] along the longer side of the driving's picture,
-    arbitrary where no face was found; None if no detector ran. found: (T,) bool, whether there was a face
-    (all True if no detector ran). rate: frames a second. digest: of the keypoint detector's parameters.
+    without them. landmarks: (T, L, 2) float16, [-1, 1] along the longer side of the driving's picture, all
+    468 or the telling ones alone, arbitrary where no face was found; None if no detector ran. found: (T,)
+    bool, whether there was a face (all True if no detector ran). rate: frames a second. digest: of the
+    keypoint detector's parameters.
     """
 
     values: Floats

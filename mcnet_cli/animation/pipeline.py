@@ -42,7 +42,7 @@ def animate(
         return make_plan(job, outputs)
     job.load()
     sources = [job.look_at(path) for path in request.sources]
-    driving = job.read_driving()
+    driving = job.read_driving(whole_landmarks=request.save_motion is not None)
     if request.motion == "relative":
         check_reference(driving.motion, request)
     if request.save_motion is not None:
@@ -109,7 +109,7 @@ def extract_motion(
         fps=fps,
         strict=strict,
     )
-    return Job(request, on_progress or _silent).read_driving().motion
+    return Job(request, on_progress or _silent).read_driving(whole_landmarks=True).motion
 
 
 def load_model(weights: str | None = None, *, device: str = "auto") -> MCNet:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.landmark_track import telling
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.reference import best_reference, hull_scale
 from mcnet_cli.animation.request import AnimationRequest
@@ -43,7 +44,7 @@ def choose_reference(motion: Motion, request: AnimationRequest, face: EncodedFac
         check_reference(motion, request)
         return int(request.reference)
     if motion.landmarks is not None and face.face.landmarks is not None:
-        return best_reference(face.face.landmarks, motion.landmarks, motion.found)
+        return best_reference(telling(face.face.landmarks), telling(motion.landmarks), motion.found)
     return best_reference(face.state.keypoints.values[0].float().cpu().numpy(), motion.values, motion.found)
 
 
