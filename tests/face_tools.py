@@ -1,0 +1,54 @@
+"""The example portrait, models loaded once, and scenes for the tests of faces."""
+
+import functools
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mcnet_cli.face import BlazeFaceDetector, FaceMesh, Landmarks, faces_in
+from mcnet_cli.media import read_image
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ROOT.parent / "shared" / "media" / "sources"
+TRAIN = ROOT.parent / "shared" / "media" / "train"
+cv2.setNumThreads(1)
+
+
+@functools.cache
+def portrait() -> np.ndarray:
+    """The example portrait, 512 x 512; its face is about 95 x 108 pixels."""
+    return read_image(ROOT / "examples" / "portrait.jpg")
+
+
+@functools.cache
+def detector() -> BlazeFaceDetector:
+    return BlazeFaceDetector()
+
+
+@functools.cache
+def mesh() -> FaceMesh:
+    return FaceMesh()
+
+
+@functools.cache
+def portrait_face() -> Landmarks:
+    (face,) = faces_in(portrait(), detector(), mesh())
+    return face
+
+
+def scene(width: int, height: int, faces: list[tuple[int, int, int]]) -> np.ndarray:
+    """Smooth colours with the portrait's head at (x, y, side) each."""
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 255, (6, 8, 3), np.uint8)
+    picture = cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC)
+    head = portrait()[10:230, 120:340]
+    for x, y, side in faces:
+        picture[y : y + side, x : x + side] = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA)
+    return picture
+
+
+def turned(picture: np.ndarray, degrees: float) -> np.ndarray:
+    """The picture turned about the portrait's face."""
+    turn = cv2.getRotationMatrix2D((225, 122), degrees, 1)
+    return cv2.warpAffine(picture, turn, picture.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)

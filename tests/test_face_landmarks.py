@@ -1,0 +1,70 @@
+import cv2
+import numpy as np
+import pytest
+from face_tools import TRAIN, detector, mesh, portrait, portrait_face, turned
+
+from mcnet_cli.face import FaceTracker, Region
+from mcnet_cli.media import open_frames
+
+LEFT_EYE, RIGHT_EYE, NOSE_TIP, CHIN = 33, 263, 1, 152
+
+
+def test_landmarks_are_468_points_on_the_face() -> None:
+    face = portrait_face()
+    assert face.points.shape == (468, 2)
+    assert face.points.dtype == np.float32
+    assert face.score > 0.9
+    left, right, nose, chin = face.points[[LEFT_EYE, RIGHT_EYE, NOSE_TIP, CHIN]]
+    assert left[0] < nose[0] < right[0]
+    assert left[1] < nose[1] < chin[1]
+
+
+def test_landmarks_turn_with_the_picture() -> None:
+    turn = cv2.getRotationMatrix2D((225, 122), 40, 1)
+    expected = portrait_face().points @ turn[:, :2].T + turn[:, 2]
+    (face,) = detector()(turned(portrait(), 40))
+    found = mesh()(turned(portrait(), 40), face.region).points
+    eyes = np.linalg.norm(expected[LEFT_EYE] - expected[RIGHT_EYE])
+    assert np.linalg.norm(found - expected, axis=1).mean() < 0.04 * eyes
+
+
+def test_landmarks_scale_with_the_picture_without_aliasing() -> None:
+    large = cv2.resize(portrait(), None, fx=9, fy=9, interpolation=cv2.INTER_CUBIC)
+    region = portrait_face().region
+    found = mesh()(large, Region(region.box * 9, region.eyes * 9)).points / 9
+    np.testing.assert_allclose(found, portrait_face().points, atol=1.0)
+
+
+def test_the_second_pass_mends_a_loose_region() -> None:
+    region = portrait_face().region
+    loose = Region(region.box + np.array([-25, -20, 15, 30], np.float32), region.eyes)
+    exact = portrait_face().points
+    once = np.linalg.norm(mesh().glance(portrait(), loose).points - exact, axis=1).mean()
+    twice = np.linalg.norm(mesh()(portrait(), loose).points - exact, axis=1).mean()
+    assert twice < once
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 0), (5, 5, 5.1, 5.1), (-900, -900, -800, -800), (0, 0, 1e5, 1e5)])
+def test_where_there_is_no_face_the_score_says_so(box: tuple[float, ...]) -> None:
+    corners = np.array(box, np.float32)
+    found = mesh()(portrait(), Region(corners, corners.reshape(2, 2)))
+    assert np.isfinite(found.points).all()
+    assert found.score < 0.5
+
+
+def test_depth_grows_from_the_nose_to_the_sides() -> None:
+    solid = mesh().solid(portrait(), portrait_face().region)
+    np.testing.assert_allclose(solid[:, :2], portrait_face().points, atol=0.5)
+    assert solid[NOSE_TIP, 2] < solid[[127, 356], 2].min() - 20
+
+
+@pytest.mark.skipif(not TRAIN.is_dir(), reason="the folder of shared media is not beside the project")
+def test_landmarks_equal_those_beside_the_training_clips() -> None:
+    kept = np.load(TRAIN / "dpe_d.landmarks.npz")["points"].astype(np.float32)
+    tracker = FaceTracker(detector(), mesh())
+    with open_frames(TRAIN / "dpe_d.mp4", max_frames=12) as frames:
+        for frame, expected in zip(frames, kept, strict=False):
+            found = tracker(frame)
+            assert found is not None
+            eyes = np.linalg.norm(expected[LEFT_EYE] - expected[RIGHT_EYE])
+            assert np.linalg.norm(found.points - expected, axis=1).mean() < 0.03 * eyes

@@ -1,0 +1,94 @@
+import numpy as np
+from face_tools import detector, mesh, scene
+
+from mcnet_cli.face import Detector, Face, FaceTracker, Landmarks
+from mcnet_cli.face.detect import DetectorName
+
+EMPTY = scene(480, 320, [])
+
+
+class Counting:
+    """A detector that counts its calls, and how many of them were thorough."""
+
+    def __init__(self, inner: Detector) -> None:
+        self.name, self.inner, self.calls, self.thorough = inner.name, inner, 0, 0
+
+    def __call__(self, rgb: np.ndarray, *, thorough: bool = True) -> list[Face]:
+        self.calls += 1
+        self.thorough += thorough
+        return self.inner(rgb, thorough=thorough)
+
+
+class Blind:
+    """A detector that never finds anything."""
+
+    name: DetectorName = "blazeface"
+
+    def __call__(self, rgb: np.ndarray, *, thorough: bool = True) -> list[Face]:
+        return []
+
+
+def middle_x(found: Landmarks) -> float:
+    return float(found.points[:, 0].mean())
+
+
+def test_a_moving_face_is_followed_without_the_detector() -> None:
+    counting = Counting(detector())
+    tracker = FaceTracker(counting, mesh())
+    for step in range(8):
+        found = tracker(scene(480, 320, [(60 + 12 * step, 80, 160)]))
+        assert found is not None
+        assert abs(middle_x(found) - (60 + 12 * step + 77)) < 8
+    assert counting.calls == 1
+
+
+def test_without_a_face_there_is_none_and_the_detector_finds_it_again() -> None:
+    counting = Counting(detector())
+    tracker = FaceTracker(counting, mesh())
+    assert tracker(EMPTY) is None
+    assert tracker(scene(480, 320, [(60, 80, 160)])) is not None
+    assert tracker(EMPTY) is None
+    again = tracker(scene(480, 320, [(260, 60, 200)]))
+    assert again is not None
+    assert abs(middle_x(again) - 357) < 10
+    assert counting.calls == 4
+
+
+def test_the_largest_face_is_followed_unless_another_is_chosen() -> None:
+    two = scene(480, 320, [(20, 60, 200), (280, 80, 150)])
+    largest, chosen = (
+        FaceTracker(detector(), mesh())(two),
+        FaceTracker(detector(), mesh(), near=(350, 150))(two),
+    )
+    assert largest is not None
+    assert chosen is not None
+    assert abs(middle_x(largest) - 117) < 10
+    assert abs(middle_x(chosen) - 352) < 10
+
+
+def test_after_a_gap_the_same_face_is_taken_up_again_and_not_a_larger_one() -> None:
+    tracker = FaceTracker(detector(), mesh())
+    assert tracker(scene(480, 320, [(290, 90, 150)])) is not None
+    assert tracker(EMPTY) is None
+    found = tracker(scene(480, 320, [(10, 50, 220), (285, 85, 150)]))
+    assert found is not None
+    assert abs(middle_x(found) - 357) < 10
+
+
+def test_a_cut_to_another_place_is_noticed() -> None:
+    counting = Counting(detector())
+    tracker = FaceTracker(counting, mesh())
+    tracker(scene(480, 320, [(10, 60, 200)]))
+    found = tracker(scene(480, 320, [(300, 60, 120)]))
+    assert found is not None
+    assert abs(middle_x(found) - 358) < 10
+    assert counting.calls == 2
+
+
+def test_long_stretches_without_a_face_are_searched_for_small_ones_only_now_and_then() -> None:
+    counting = Counting(Blind())
+    tracker = FaceTracker(counting, mesh())
+    for _ in range(125):
+        assert tracker(EMPTY) is None
+    assert counting.calls == 125
+    assert counting.thorough == 35
