@@ -282,3 +282,14 @@ def test_probe_tells_size_rate_length_and_sound(tmp_path: Path) -> None:
 
 def test_numbered_frames_can_be_told_apart() -> None:
     assert [number_of(frame) for frame in numbered_frames(20)] == list(range(20))
+
+
+@pytest.mark.slow
+def test_a_frame_that_is_shown_for_half_a_day_does_not_fill_the_disk(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 3, size=(16, 16))
+    ffmpeg(
+        "-i", clip, "-vf", "setpts='if(lt(N,2),N,1e6)/25/TB'", "-fps_mode", "vfr", *X264, tmp_path / "gap.mkv"
+    )
+    source, frames = read(tmp_path / "gap.mkv")
+    assert len(frames) == 10_000
+    assert source.damaged

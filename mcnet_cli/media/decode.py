@@ -18,6 +18,7 @@ from mcnet_cli.media.process import Log, running
 _GRAPH_SIZE = re.compile(r"\[graph .* input from stream .*\] \[verbose\] w:(\d+) h:(\d+) pixfmt:")
 _PACKET = re.compile(rb"^\d+,\s*-?\d+,\s*(-?\d+),\s*(\d+),", re.M)
 _TIME_BASE = re.compile(rb"^#tb (\d+): (\d+)/(\d+)", re.M)
+_FEWEST = 10_000
 # Bare streams and pictures can't be sought; their start is found by decoding up to it.
 _UNSEEKABLE = {"h264", "hevc", "gif", "apng", "yuv4mpegpipe", "webp_pipe"}
 
@@ -60,12 +61,19 @@ def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
 def _decode(source: FrameSource, info: VideoInfo, span: Span) -> Generator[Frame, None, None]:
     if span.limit(source.frame_rate) == 0:
         return
+    # Timestamps that lie could have one frame repeated for days. Real clips take over a byte a frame.
+    most = max(_FEWEST, info.path.stat().st_size)
     with running(_command(source, info, span), stdout=subprocess.PIPE, watch=_GRAPH_SIZE) as child:
         while True:
             frame = np.empty((info.height, info.width, 3), np.uint8)
             view = frame.data.cast("B")
             if child.read_exactly(view) < len(view):
                 break
+            if source.frames_read >= most:
+                source.note_damage(
+                    f"{shown(info.path)} is damaged: one frame lasts for hours, it is cut there"
+                )
+                return
             yield frame
         child.finish()
         log = child.log

@@ -1,7 +1,9 @@
 """What a video file says about itself, found with ffmpeg alone (there need be no ffprobe)."""
 
 import re
+import signal
 import subprocess
+import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -55,11 +57,15 @@ def probe(path: Path) -> VideoInfo:
         compiled(first.output("pipe:", format="framecrc", vframes=1)), stdout=subprocess.PIPE
     ) as child:
         head = bytearray(4096)
+        impatience = threading.Timer(_TIME_LIMIT_S, child.process.kill)
+        impatience.daemon = True
+        impatience.start()
         try:
             got = child.read_exactly(memoryview(head))
-            child.finish(_TIME_LIMIT_S)
-        except subprocess.TimeoutExpired as error:
-            raise InputError(f"{shown(path)} takes too long to open") from error
+            if child.finish() == -signal.SIGKILL:
+                raise InputError(f"{shown(path)} takes too long to open", hint="it may be damaged")
+        finally:
+            impatience.cancel()
         log = child.log
     said = "\n".join(log.lines).split("\n[info] Output #")[0]
     _check_size(path, said)

@@ -1,17 +1,20 @@
 """Running ffmpeg as a child that never blocks on its own messages and never outlives us."""
 
 import contextlib
+import logging
 import os
 import re
 import shutil
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, cast
 
 from mcnet_cli.errors import SystemFailure, shown
+
+logger = logging.getLogger(__name__)
 
 # ffmpeg's log line with `-loglevel level+...`: "[h264 @ 0x5581] [error] text". Anchored, so that a title
 # inside a file can't pose as an error.
@@ -111,12 +114,12 @@ class Child:
         while data:
             data = data[stdin.write(data) :]
 
-    def finish(self, timeout_s: float | None = None) -> int:
+    def finish(self) -> int:
         """Closes stdin, waits for the end, and returns the exit status; the log is complete then."""
         if self.process.stdin:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
-        status = self.process.wait(timeout_s)
+        status = self.process.wait()
         self._drain.join(5)
         return status
 
@@ -150,8 +153,9 @@ def running(
 
     Raises SystemFailure if it can't be started.
     """
-    try:
-        process = subprocess.Popen(
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             list(arguments),
             stdin=stdin,
             stdout=stdout,
@@ -162,6 +166,9 @@ def running(
             restore_signals=False,
             env=child_environment(),
         )
+
+    try:
+        process = _undisturbed(start)
     except OSError as error:
         raise SystemFailure(
             f"can't run ffmpeg ({shown(arguments[0])}): {error.strerror}",
@@ -172,3 +179,32 @@ def running(
         yield child
     finally:
         child.end()
+        for message in child.log.text.splitlines():
+            logger.debug("ffmpeg: %s", shown(message))
+
+
+def _undisturbed(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Starts a process in a thread: a signal handler that raised in the midst of it would lose the child."""
+    made: list[subprocess.Popen[bytes]] = []
+    failed: list[OSError] = []
+
+    def run() -> None:
+        try:
+            made.append(start())
+        except OSError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    try:
+        thread.start()
+        thread.join()
+    except BaseException:
+        if thread.ident is not None:
+            thread.join()
+        for process in made:
+            process.kill()
+            process.wait()
+        raise
+    if failed:
+        raise failed[0]
+    return made[0]
