@@ -28,6 +28,7 @@ CHIN, FOREHEAD = 152, 10
 # (hair) and below it (neck), and how far behind the outline they lie, in widths of the face.
 RINGS = ((1.18, 1.0, 0.85, 0.10), (1.4, 0.97, 0.5, 0.22), (1.7, 0.7, 0.16, 0.3), (2.15, 0.22, 0.0, 0.3))
 PIVOT_DEPTH = 0.55  # widths of the face behind its outline: where the neck carries the head
+LID_FALL = 1.45  # relative to the height of the open eye
 DARK = (38, 14, 14)
 
 
@@ -146,9 +147,11 @@ class Puppet:
         points[: len(self.face), 0] -= pose.rounding * 0.36 * near * (points[: len(self.face), 0] - centre[0])
         points[: len(self.face), 2] -= pose.rounding * 0.05 * self.width * near
         for upper, lower, crease in zip(EYES_UPPER, EYES_LOWER, LID_CREASES, strict=True):
-            closing = points[list(lower)] - points[list(upper)]
-            points[list(crease), 1] += 0.3 * pose.blink * closing[1:-1, 1]
-            points[list(upper)] += 0.97 * pose.blink * closing
+            # The mesh draws eyes narrower than they are, so the upper lid comes down over the lower one.
+            closing = pose.blink * (points[list(lower)] - points[list(upper)])
+            points[list(crease), 1] += LID_FALL * 0.8 * closing[1:-1, 1]
+            points[list(upper)] += LID_FALL * closing
+            points[[*upper[1:-1], *crease], 2] -= 0.08 * self.width * pose.blink
         return points
 
     def _turned(self, points: Array, pose: Pose) -> Array:
@@ -161,7 +164,7 @@ class Puppet:
         return points + self.follow[:, None] * (turned - points)
 
     def _darkened(self, drawn: NDArray[np.uint8], owner: NDArray[np.int32], skin: Array) -> NDArray[np.uint8]:
-        """Paints the mouth's inside dark where there are neither lips nor teeth, with a soft edge on teeth."""
+        """Paints the mouth's inside dark where there are neither lips nor teeth, softly on teeth."""
         edge = skin[[*MOUTH_UPPER, *MOUTH_LOWER[-2:0:-1]], :2]
         mouth = np.zeros(owner.shape, np.uint8)
         cv2.fillPoly(mouth, [np.rint(edge).astype(np.int32)], 1)
