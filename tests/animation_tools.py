@@ -32,7 +32,7 @@ def tiny_config(*, jacobians: bool = True, size: int = SIZE) -> ModelConfig:
     return ModelConfig(
         size=size,
         keypoints=KeypointConfig(6, jacobians, HourglassConfig(8, 16, 2), kernel=7, padded=True),
-        motion=MotionConfig(HourglassConfig(8, 16, 2)),
+        motion=MotionConfig(HourglassConfig(8, 16, 2), kernel=3),
         memory=MemoryConfig(sizes=(64,), width=8, style_width=4, bank_size=4, experts=1),
         generator=GeneratorConfig(channels=(8, 8, 8), residual_blocks=(1, 1)),
     )

@@ -48,8 +48,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def known() -> dict[str, np.ndarray]:
+    """What has been rendered before; that the same input gives the same frames has a test of its own."""
+    return {}
+
+
 @pytest.fixture
-def frames(place: Path, tmp_path: Path):
+def frames(place: Path, tmp_path: Path, known: dict[str, np.ndarray]):
     """Renders the photo with the clip and the given options, both uncropped."""
 
     def render(**options: object) -> np.ndarray:
@@ -58,7 +64,10 @@ def frames(place: Path, tmp_path: Path):
             settings.pop("source", place / "photo.png"),
             settings.pop("driving", place / "clip.mp4"),
         )
-        return rendered(tmp_path, source, driving, **settings)
+        key = repr((source, driving, settings))
+        if key not in known or {"save_motion", "crop_json"} & {*settings}:
+            known[key] = rendered(tmp_path, source, driving, **settings)
+        return known[key]
 
     return render
 
@@ -417,6 +426,25 @@ def test_a_failure_in_the_middle_leaves_nothing(place: Path, tmp_path: Path) -> 
             place / "photo.png",
             place / "clip.mp4",
             output=tmp_path / "a.mp4",
+            weights=str(place / "tiny.safetensors"),
+            see=stop,
+            **NO_CROP,
+        )
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_failure_leaves_no_motion_no_crops_and_no_folder(place: Path, tmp_path: Path) -> None:
+    def stop(now: Progress) -> None:
+        if now.stage == "rendering":
+            raise InputError("enough")
+
+    with pytest.raises(InputError, match="enough"):
+        run(
+            place / "photo.png",
+            place / "clip.mp4",
+            output=f"{tmp_path}/some/films/",
+            save_motion=tmp_path / "a.motion",
+            crop_json=tmp_path / "crops.json",
             weights=str(place / "tiny.safetensors"),
             see=stop,
             **NO_CROP,

@@ -20,7 +20,7 @@ from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
 Picture = NDArray[np.uint8]
 CPU_BATCH = 4
 GPU_BATCH_LIMIT = 32
-MAPS_ALIVE = 40  # feature maps of the finest size that rendering a frame keeps at once, measured on `mcnet`
+MAPS_ALIVE = 30  # feature maps of the finest size that a frame needs at once; `mcnet` up to 29, `lite` 13
 LARGE_FRAME = 256 << 20  # bytes; from here on a frame fills a CPU by itself
 
 log = logging.getLogger(__name__)

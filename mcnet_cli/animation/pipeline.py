@@ -45,9 +45,6 @@ def animate(
     driving = job.read_driving(whole_landmarks=request.save_motion is not None)
     if request.motion == "relative":
         check_reference(driving.motion, request)
-    if request.save_motion is not None:
-        write_motion(request.save_motion, driving.motion, overwrite=request.overwrite)
-    job.crops.save(driving.box, {source.path: source.boxes for source in sources})
     prepared = prepare_motion(driving.motion, request, job.weights.smooth)
     results = []
     with made_folder(request):
@@ -71,6 +68,9 @@ def animate(
                 )
             )
             began = now
+        if request.save_motion is not None:
+            write_motion(request.save_motion, driving.motion, overwrite=request.overwrite)
+        job.crops.save(driving.box, {source.path: source.boxes for source in sources})
     return job.report(results)
 
 
