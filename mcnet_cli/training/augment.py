@@ -54,22 +54,65 @@ def augment(pairs: Pairs, size: int, config: AugmentConfig, rng: np.random.Gener
     separate = rng.random(count) < config.separate_share
     other = np.where(separate[:, None, None], random_affines(rng, config, flips), shared)
     colour = _random_colour(count, config.colour, rng)
-    source, source_points = _transformed(pairs.source, pairs.source_points, shared, size)
-    driving, driving_points = _transformed(pairs.driving, pairs.driving_points, other, size)
+    shape = ShapeWarp.draw(count, config.shape, rng)
+    source, source_points = _transformed(pairs.source, pairs.source_points, shared, shape, size)
+    driving, driving_points = _transformed(pairs.driving, pairs.driving_points, other, shape, size)
     return Batch(colour(source), colour(driving), source_points, driving_points, torch.from_numpy(flips))
 
 
-def _transformed(frames: np.ndarray, points: np.ndarray, affine: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True, slots=True)
+class ShapeWarp:
+    """A smooth change of shape, the same for both frames: a few people look like many.
+
+    z + Σ amplitude · sin(frequency · z + phase); all are (B, WAVES, 2), frequencies under one wave a picture.
+    """
+
+    amplitudes: Tensor
+    frequencies: Tensor
+    phases: Tensor
+
+    @classmethod
+    def draw(cls, count: int, deviation: float, rng: np.random.Generator) -> "ShapeWarp":
+        """Random warps of `count` pictures; deviation: of the shift of a point, in [-1, 1] coordinates."""
+        shape, waves = (count, 4, 2), 4
+        numbers = (
+            rng.normal(0, deviation * (2 / waves) ** 0.5, shape),
+            rng.uniform(-3, 3, shape),
+            rng.uniform(0, 2 * np.pi, shape[:2]),
+        )
+        return cls(*(torch.from_numpy(n).float() for n in numbers))
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """(B, ..., 2) output coordinates to where their colour comes from."""
+        waves = torch.sin(torch.einsum("b...c,bwc->b...w", points, self.frequencies) + self._phase(points))
+        return points + torch.einsum("b...w,bwc->b...c", waves, self.amplitudes)
+
+    def inverse(self, points: Tensor) -> Tensor:
+        """The opposite way, by fixed-point iteration: the slope of the waves is well under 1."""
+        found = points
+        for _ in range(8):
+            found = points - (self(found) - found)
+        return found
+
+    def _phase(self, points: Tensor) -> Tensor:
+        return self.phases.reshape(len(points), *[1] * (points.ndim - 2), -1)
+
+
+def _transformed(
+    frames: np.ndarray, points: np.ndarray, affine: np.ndarray, shape: ShapeWarp, size: int
+) -> tuple[Tensor, Tensor]:
     side = frames.shape[1]
     pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     if side > size:
         pictures = F.avg_pool2d(pictures, side // size)
     theta = torch.from_numpy(affine)
-    grid = F.affine_grid(theta, [len(frames), 3, size, size], align_corners=True)
+    identity = torch.eye(2, 3).expand_as(theta)
+    grid = shape(F.affine_grid(identity, [len(frames), 3, size, size], align_corners=True))
+    grid = torch.einsum("bij,bhwj->bhwi", theta[:, :, :2], grid) + theta[:, None, None, :, 2]
     pictures = F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=True)
     coordinates = torch.from_numpy(points) * (2 / (side - 1)) - 1
     inverse = torch.linalg.inv(theta[:, :, :2])
-    return pictures, (coordinates - theta[:, None, :, 2]) @ inverse.transpose(1, 2)
+    return pictures, shape.inverse((coordinates - theta[:, None, :, 2]) @ inverse.transpose(1, 2))
 
 
 def _random_colour(count: int, deviation: float, rng: np.random.Generator):  # type: ignore[no-untyped-def]

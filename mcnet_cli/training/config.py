@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 LANDMARKS = (10, 152, 234, 454, 105, 334, 1, 159, 386, 145, 374, 33, 263, 61, 291, 13, 14, 0, 17)
 MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374}
 HEAD_LANDMARKS = 7
+# How clips are cropped that `mcnet preprocess` makes: `animate` crops the same way.
+FRAMING = {"face_height": 0.53, "center_x": 0.50, "center_y": 0.54}
 
 
 def mirror_order() -> list[int]:
@@ -41,13 +43,17 @@ class LossWeights:
 
 @dataclass(frozen=True, slots=True)
 class AugmentConfig:
-    """Standard deviations of the random affine and colour changes that both frames of a pair share."""
+    """Standard deviations of the random affine, shape and colour changes that both frames of a pair share.
+
+    shape: of the shift of a point by smooth waves, which makes a few people look like many.
+    """
 
     rotation_deg: float = 9.0
     scale: float = 0.10
     anisotropy: float = 0.05
     shear: float = 0.05
     shift: float = 0.07
+    shape: float = 0.03
     colour: float = 0.06
     separate_share: float = 0.1
 

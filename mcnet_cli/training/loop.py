@@ -116,7 +116,7 @@ class Training:
         """A sheet of the moving average on six pairs that are the same every time."""
         chance = np.random.default_rng(1)
         pairs = PairSampler(self.clips, 0.8, chance).draw(6)
-        still = AugmentConfig(0, 0, 0, 0, 0, 0, 0)
+        still = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0)
         batch = augment(pairs, self.ema.config.size, still, chance).to(self.device)
         with torch.inference_mode(), self._autocast():
             source, driving = self._true_keypoints(batch)
