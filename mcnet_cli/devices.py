@@ -37,7 +37,9 @@ def choose_device(name: str = "auto") -> torch.device:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, colon, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (colon and (kind != "cuda" or not (number.isascii() and number.isdecimal()))):
+    if kind not in ("cpu", "cuda", "mps") or (
+        colon and (kind != "cuda" or not (number.isascii() and number.isdecimal()))
+    ):
         raise UsageError(f"no device {name!r}", hint="there are auto, cpu, cuda, cuda:N and mps")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UsageError("mps isn't available on this machine", hint="take --device cpu, or leave it out")

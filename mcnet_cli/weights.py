@@ -21,5 +21,6 @@ def resolve_weights(name: str | None = None) -> Path:
     if path.exists():
         return path
     raise WeightsError(
-        f"no weights called {shown(name)}, and no such file", hint=f"there is {', '.join(EMBEDDED)}; or give a file"
+        f"no weights called {shown(name)}, and no such file",
+        hint=f"there is {', '.join(EMBEDDED)}; or give a file",
     )

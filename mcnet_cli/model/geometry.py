@@ -102,7 +102,7 @@ def _gaussian_kernel(factor: int) -> Tensor:
 
 
 def band_limited_downsample(image: Tensor, factor: int) -> Tensor:
-    """(B, C, H, W) blurred with σ = (factor - 1) / 2, then every `factor`-th pixel; a factor of 1 changes nothing."""
+    """(B, C, H, W) blurred with σ = (factor - 1) / 2, then every `factor`-th pixel."""
     if factor == 1:
         return image
     kernel = _gaussian_kernel(factor).to(image)

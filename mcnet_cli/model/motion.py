@@ -50,7 +50,9 @@ class DenseMotionNetwork(nn.Module):
         channels, kernel = self.hourglass.channels, motion.kernel
         self.mask = nn.Conv2d(channels, count + 1, kernel, padding=kernel // 2)
         self.occlusion = nn.Conv2d(channels, 1, kernel, padding=kernel // 2)
-        self.register_buffer("variances", torch.tensor(motion.heatmap_variances).expand(count).clone(), persistent=False)
+        self.register_buffer(
+            "variances", torch.tensor(motion.heatmap_variances).expand(count).clone(), persistent=False
+        )
         self.locality: LocalityPrior | None = None
         if motion.locality:
             self.locality = LocalityPrior(motion.locality)
@@ -85,7 +87,7 @@ class DenseMotionNetwork(nn.Module):
 
 
 class LocalityPrior(nn.Module):
-    """Mask logits that fall with the squared distance to the keypoint, so that an untrained network interpolates."""
+    """Mask logits that fall with the distance to the keypoint: an untrained network interpolates."""
 
     deviations: Tensor
 
