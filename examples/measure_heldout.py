@@ -8,7 +8,8 @@ Across people: each clip drives the first frame of the next clip, relative motio
 error, mouth, inner mouth: mean absolute error over that of showing the source unmoved; in the whole picture,
 in a box around the mouth, and inside the lips of frames with an open mouth. flow: cosine between the optical
 flows from the source to the real and to the made frame. landmarks: distance of the face meshes, % of the eye
-distance. sharpness: mean absolute Laplacian over the real frames'. across mouth, across eyes: correlation over
+distance.
+sharpness: mean absolute Laplacian over the real frames'. across mouth, across eyes: correlation over
 frames of the driving's and the result's openings.
 """
 

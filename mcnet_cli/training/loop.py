@@ -223,16 +223,18 @@ class Training:
         def shrunk(image: Tensor) -> Tensor:
             return F.avg_pool2d(image, size // SMALL) if size > SMALL else image
 
-        images = [shrunk(rendering.prediction), shrunk(rendering.decoded)]
-        if self.step % 3 == 0:
-            images.append(shrunk(rendering.deformed))
+        # the network costs more than the generator: two pictures are looked at in every third step only
+        occasional = {
+            0: ("warped_perceptual", weights.warped_perceptual, rendering.deformed),
+            1: ("decoded_perceptual", weights.decoded_perceptual, rendering.decoded),
+        }.get(self.step % 3)
+        images = [shrunk(rendering.prediction)]
+        if occasional:
+            images.append(shrunk(occasional[2]))
         distances = self.perceptual(images, shrunk(target))
-        terms = {
-            "perceptual": weights.perceptual * distances[0],
-            "decoded_perceptual": weights.decoded_perceptual * distances[1],
-        }
-        if self.step % 3 == 0:
-            terms["warped_perceptual"] = weights.warped_perceptual * distances[2]
+        terms = {"perceptual": weights.perceptual * distances[0]}
+        if occasional:
+            terms[occasional[0]] = occasional[1] * distances[1]
         side = 80 if size > SMALL else 56
         boxes = losses.crop_boxes(points, size, side, self.rng).to(self.device)
         crops = [losses.crop(image, boxes, side) for image in (rendering.prediction, rendering.decoded, target)]
