@@ -53,7 +53,9 @@ def imports(path: Path) -> set[str]:
             assert node.level == 0, f"{path.name}: relative imports hide the layer"
             names.add(node.module or "")
             if node.module == "mcnet_cli":
-                names |= {f"mcnet_cli.{alias.name}" for alias in node.names if not alias.name.startswith("__")}
+                names |= {
+                    f"mcnet_cli.{alias.name}" for alias in node.names if not alias.name.startswith("__")
+                }
     return names
 
 

@@ -1,4 +1,4 @@
-"""Our own network against what it computed when this golden was made: it guards where the official ones are absent.
+"""The network against what it computed when this golden was made: a guard where the official ones are absent.
 
 After a wanted change: python tests/test_model_drift.py
 """
@@ -69,7 +69,9 @@ def computed(config: ModelConfig) -> dict[str, Tensor]:
 def test_the_network_computes_what_it_always_did(name: str) -> None:
     golden = load_file(GOLDEN)
     for part, value in computed(configs()[name]).items():
-        torch.testing.assert_close(value, golden[f"{name}.{part}"], atol=2e-4, rtol=1e-3, msg=f"{name}: {part}")
+        torch.testing.assert_close(
+            value, golden[f"{name}.{part}"], atol=2e-4, rtol=1e-3, msg=f"{name}: {part}"
+        )
 
 
 def test_the_conditions_of_the_memory_differ() -> None:
