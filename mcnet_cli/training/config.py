@@ -73,7 +73,7 @@ class RunConfig:
     steps: int = 0
     batch_size: int = 6
     small_batch: int = 12
-    small_share: float = 0.27
+    small_share: float = 0.45
     learning_rate: float = 6e-4
     warmup_steps: int = 50
     decay_from: float = 0.6
