@@ -34,8 +34,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, code: str) -> str:
     """What `code` prints where the package lies in `folder`; nothing of the checkout is in reach."""
     script = f"import sys; sys.path.insert(0, {str(folder)!r}); {code}"
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, stdout=subprocess.PIPE, check=True)
+    return done.stdout.decode().strip()
 
 
 def test_the_wheel_carries_the_weights_and_the_face_models_and_no_tests(wheel: Path) -> None:

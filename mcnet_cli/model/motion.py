@@ -11,11 +11,11 @@ from mcnet_cli.model.blocks import Hourglass
 from mcnet_cli.model.config import ModelConfig
 from mcnet_cli.model.geometry import (
     Keypoints,
-    coordinate_grid,
     full_precision,
     gaussian_heatmaps,
     sample,
     sparse_motions,
+    squared_offsets,
 )
 
 
@@ -99,8 +99,8 @@ class LocalityPrior(nn.Module):
 
     def forward(self, driving: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, K, 2) driving positions to (B, K + 1, H, W) logits, the background first."""
-        offsets = coordinate_grid(*size, like=driving) - driving[:, :, None, None]
         scale = self.factor / (2 * self.deviations.square())
-        logits = -offsets.square().sum(-1) * scale[:, None, None]
+        across, down = (-square * scale[:, None] for square in squared_offsets(driving, size))
+        logits = down[..., :, None] + across[..., None, :]
         background = self.background.expand(logits.shape[0], 1, *size).to(logits.dtype)
         return torch.cat([background, logits], dim=1)
