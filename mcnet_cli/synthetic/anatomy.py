@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.synthetic.hairdo import hair_grid
 from mcnet_cli.synthetic.identity import Identity, Shape
+from mcnet_cli.synthetic.skull import CENTRE, RADII, boxy
 from mcnet_cli.synthetic.topology import (
     BROWS,
     CHIN,
@@ -35,9 +36,7 @@ TILES = {
     "ear": (0.875, 0.5, 0.125, 0.5),
 }
 INSET = 0.02  # of a tile, so that neighbours don't bleed in
-SKULL = np.array([0.0, -0.25, 0.72])
-SKULL_RADII = np.array([0.455, 0.63, 0.63])
-RINGS = (0.08, 0.2, 0.35, 0.55, 0.78, 1.0)  # from the face's outline to the back of the head
+RINGS = (0.06, 0.14, 0.24, 0.36, 0.5, 0.65, 0.82, 1.0)  # from the face's outline to the back of the head
 NECK_ROWS, COLUMNS = 7, 33
 
 
@@ -72,7 +71,7 @@ class Part:
     faces: Indices
     texture: Points
     gloss: float
-    two_sided: bool = False
+    two_sided: NDArray[np.bool_] | bool = False
     nearer: float = 0.0
 
 
@@ -81,14 +80,16 @@ def surface(identity: Identity) -> Surface:
     face = shaped(identity.shape)
     skin, _ = triangles()
     shine = identity.skin.shine
-    head = Part(face, np.ones(len(face)), skin, tiled(unrolled(), "face")[skin], shine)
+    head = Part(face, np.ones(len(face)), skin, tiled(unrolled(), "face")[skin], shine, nearer=0.03)
     skull, outline, share = _skull(face, shine)
-    hair = hair_grid(identity, SKULL, SKULL_RADII)
+    hair = hair_grid(identity, face)
     rest = [_neck(shine), *(_ear(face, side, shine) for side in (-1, 1)), _shoulders(identity)]
     if hair is not None:
-        points, follow, flat, curtain = hair
-        faces, texture = grid(points, flat, "hair", SKULL)
-        rest.append(Part(points.reshape(-1, 3), follow.ravel(), faces, texture, 0.3, curtain, 0.035))
+        points, follow, flat = hair
+        faces, texture = grid(points, flat, "hair", CENTRE)
+        # The inner side shows where the shell hangs free of the head.
+        free = flat.reshape(-1, 2)[faces, 1].max(1) > 0.6
+        rest.append(Part(points.reshape(-1, 3), follow.ravel(), faces, texture, 0.3, free, 0.04))
     parts = [head, skull, *rest]
     starts = np.cumsum([0, *(len(part.points) for part in parts)])
     joined = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
@@ -106,7 +107,7 @@ def surface(identity: Identity) -> Surface:
         faces=rows[joined],
         texture=np.concatenate([part.texture for part in parts]).astype(np.float32),
         gloss=np.repeat([part.gloss for part in parts], counts),
-        two_sided=np.repeat([part.two_sided for part in parts], counts),
+        two_sided=np.concatenate([np.broadcast_to(part.two_sided, len(part.faces)) for part in parts]),
         nearer=np.repeat([part.nearer for part in parts], counts),
     )
 
@@ -184,7 +185,7 @@ def _near(points: Points, middle: Points, reach: tuple[float, float]) -> Points:
 def _skull(face: Points, shine: float) -> tuple[Part, Indices, Points]:
     """The back of the head, from the face's outline; whose point each goes along with, and how much."""
     ring = np.array([*OVAL, OVAL[0]])
-    reach = (face[ring] - SKULL) / SKULL_RADII
+    reach = (face[ring] - CENTRE) / RADII
     length = np.linalg.norm(reach, axis=1, keepdims=True)
     start = reach / length
     pole = np.array([0.0, 0.15, 1.0]) / np.hypot(0.15, 1.0)
@@ -192,13 +193,14 @@ def _skull(face: Points, shine: float) -> tuple[Part, Indices, Points]:
     rows = [face[ring]]
     for t in RINGS:
         direction = (np.sin((1 - t) * angle) * start + np.sin(t * angle) * pole) / np.sin(angle)
-        radius = 1 + (length - 1) * (1 - np.clip(t / 0.6, 0, 1)) ** 2
-        rows.append(SKULL + direction * radius * SKULL_RADII)
+        around = boxy(direction)[:, None]
+        radius = around + (length - boxy(start)[:, None]) * (1 - np.clip(t / 0.6, 0, 1)) ** 2
+        rows.append(CENTRE + direction * radius * RADII)
     points = np.array(rows)
     steps = np.array([0, *RINGS])
-    around = np.linspace(0, 1, len(ring))
-    flat = np.stack(np.broadcast_arrays(around[None, :], steps[:, None]), -1)
-    faces, texture = grid(points, flat, "scalp", SKULL)
+    across = np.linspace(0, 1, len(ring))
+    flat = np.stack(np.broadcast_arrays(across[None, :], steps[:, None]), -1)
+    faces, texture = grid(points, flat, "scalp", CENTRE)
     share = np.repeat((1 - steps) ** 2, len(ring))
     part = Part(points.reshape(-1, 3), np.ones(points[..., 0].size), faces, texture, 0.4 * shine)
     return part, np.tile(np.arange(len(ring)) % len(OVAL), len(rows)), share
@@ -207,17 +209,17 @@ def _skull(face: Points, shine: float) -> tuple[Part, Indices, Points]:
 def _neck(shine: float) -> Part:
     y = np.linspace(0.2, 0.95, NECK_ROWS)
     down = np.linspace(0, 1, NECK_ROWS)
-    width = 0.275 + 0.05 * down**3
+    width = 0.28 + 0 * down
     axis = 0.74 + 0.1 * down
     points = _tube(y, width, width * 1.02, axis)
     faces, texture = grid(points, _unit_grid(points), "neck", np.array([0, 0.5, 0.78]))
     follow = np.repeat(np.clip(1 - (y - 0.25) / 0.55, 0, 1), COLUMNS)
-    return Part(points.reshape(-1, 3), follow, faces, texture, 0.5 * shine)
+    return Part(points.reshape(-1, 3), follow, faces, texture, 0.5 * shine, nearer=-0.08)
 
 
 def _shoulders(identity: Identity) -> Part:
     high = identity.scene.collar == "high"
-    first = (0.5, 0.3, 0.31, 0.8) if high else (0.72, 0.31, 0.32, 0.82)
+    first = (0.5, 0.31, 0.32, 0.78) if high else (0.72, 0.31, 0.32, 0.82)
     second = (0.7, 0.31, 0.32, 0.82) if high else (0.76, 0.37, 0.36, 0.83)
     table = np.array([
         first, second, (0.82, 0.5, 0.40, 0.84), (0.89, 0.72, 0.42, 0.86), (0.98, 0.92, 0.44, 0.86),

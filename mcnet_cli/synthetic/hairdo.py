@@ -4,21 +4,23 @@ import cv2
 import numpy as np
 
 from mcnet_cli.synthetic.identity import Identity
-from mcnet_cli.synthetic.topology import Points
+from mcnet_cli.synthetic.skull import CENTRE, RADII, boxy
+from mcnet_cli.synthetic.topology import OVAL, Points
 
 ROWS, COLUMNS = 12, 65
 # Where the shell ends: heights (y) at shares of the way around, from the forehead's middle to the nape.
 AROUND = (0.0, 0.18, 0.26, 0.31, 0.36, 0.39, 0.42, 0.45, 0.52, 0.57, 0.66, 1.0)
-CROPPED = (-0.53, -0.51, -0.43, -0.3, -0.2, -0.1, -0.06, -0.16, -0.16, 0.02, 0.2, 0.24)
-HANGING = (-0.53, -0.51, -0.43, -0.33, -0.1, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # 1: the hair's own length
+CROPPED = (-0.49, -0.47, -0.4, -0.29, -0.2, -0.1, -0.06, -0.16, -0.17, -0.06, 0.12, 0.2)
+HANGING = (-0.49, -0.47, -0.4, -0.31, -0.1, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # 1: the hair's own length
 CURTAIN_FROM = 0.34  # of the way around: from here on hanging hair hangs
 
 
-def hair_grid(identity: Identity, centre: Points, radii: Points) -> tuple[Points, Points, Points, bool] | None:
-    """The shell about a skull of that centre and radii; None for a style that is only painted on the scalp.
+def hair_grid(identity: Identity, face: Points) -> tuple[Points, Points, Points] | None:
+    """The shell about the skull; None for a style that is only painted on the scalp.
 
-    Returns (R, C, 3) points, (R, C) how much each follows the head, (R, C, 2) places on the hair's tile, and
-    whether it hangs free, so that its inner side can be seen.
+    face: (468, 3) at rest, which the shell meets at the forehead and the temples.
+
+    Returns (R, C, 3) points, (R, C) how much each follows the head, and (R, C, 2) places on the hair's tile.
     """
     hair = identity.hair
     if hair.style in ("bald", "buzz"):
@@ -31,42 +33,47 @@ def hair_grid(identity: Identity, centre: Points, radii: Points) -> tuple[Points
     ends[ends > 0.9] = hair.length
     front = share < 0.3
     if hair.style == "fringe" or (hanging and hair.curl > 0.25 and hair.parting > 0):
-        low = -0.28 + 0.1 * hair.parting * np.sin(around)
+        low = -0.34 + 0.07 * hair.parting * np.sin(around)
         ends[front] = np.maximum(ends, np.where(share < 0.27, low, low - (share - 0.27) * 2))[front]
     else:
         ends[front] -= hair.recession * np.clip(np.sin(np.pi * share[front] / 0.3), 0.2, 1)
     ends += rng.normal(0, 0.012, COLUMNS) * (1 + 2 * hair.curl)
     ends[-1] = ends[0]
 
-    lowest = np.clip((ends - centre[1]) / radii[1], -1, 1)
-    straight = np.pi / 2 + np.clip(ends - centre[1], 0, None) / radii[1]
-    arc = np.where(hanging & (ends > centre[1]), straight, np.pi / 2 + np.arcsin(lowest))
+    lowest = np.clip((ends - CENTRE[1]) / RADII[1], -0.98, 0.98)
+    straight = np.pi / 2 + np.clip(ends - CENTRE[1], 0, None) / RADII[1]
+    arc = np.where(hanging & (ends > CENTRE[1]), straight, np.pi / 2 + np.arcsin(lowest))
     down = np.linspace(0.0, 1, ROWS)[:, None]
     angle = down * arc
     falling = np.where(hanging, np.clip(angle - np.pi / 2, 0, None), 0)
     angle = angle - falling
 
+    # Near the hairline the shell lies on the face, which is flatter than the skull.
+    border = (face[[*OVAL[-8:], *OVAL[:9]]] - CENTRE) / RADII
+    turn = np.arctan2(border[:, 0], -border[:, 2])
+    flatness = np.interp(around, turn, np.linalg.norm(border, axis=1) / boxy(border), left=1, right=1)
+    hug = 1 + (flatness - 1) * down**1.5
+
     lumps = cv2.resize(rng.normal(size=(5, 17)), (COLUMNS, ROWS), interpolation=cv2.INTER_CUBIC)
     fine = rng.normal(size=(ROWS, COLUMNS))
-    thickness = hair.thickness * (1 + 0.25 * hair.parting * np.sin(around))
-    thickness = thickness * (1 + 0.12 * lumps + 0.1 * hair.curl * fine)
-    edge = np.clip((1 - down) / 0.18, 0, 1)
+    thickness = hair.thickness * (1 + 0.25 * hair.parting * np.sin(around) * np.sin(np.pi * down))
+    thickness = thickness * (1 + np.clip(3 * down, 0, 1) * (0.12 * lumps + 0.1 * hair.curl * fine))
+    edge = np.clip((1 - down) / np.where(share < 0.4, 0.2, 0.5), 0, 1)
     thickness = thickness * np.where(hanging & (share > CURTAIN_FROM), 1.0, 0.12 + 0.88 * np.sqrt(edge)) + 0.012
     # Where hair is combed to the sides of a parting, it lies lower.
     if hair.style != "afro":
-        thickness -= 0.025 * np.exp(-((around - 0.8 * hair.parting) ** 2) / 0.02) * (share < 0.5)
+        furrow = np.exp(-((around - 0.8 * hair.parting) ** 2) / 0.02) * np.sin(np.pi * down) ** 0.5
+        thickness = np.maximum(thickness - 0.025 * furrow, 0.01)
     thickness[:, -1] = thickness[:, 0]
 
     waves = 0.02 * hair.curl * np.sin(falling * 9 + around * 3) + 0.04 * falling
     out = np.sin(angle) + waves
-    points = np.stack(
-        [
-            centre[0] + (radii[0] + thickness) * out * np.sin(around),
-            centre[1] - (radii[1] + thickness) * np.cos(angle) + falling * radii[1],
-            centre[2] - (radii[2] + thickness) * out * np.cos(around),
-        ],
-        -1,
+    direction = np.stack(
+        np.broadcast_arrays(out * np.sin(around), -np.cos(angle), -out * np.cos(around)), -1
     )
+    reach = boxy(direction) * hug
+    points = CENTRE + direction * (RADII * reach[..., None] + thickness[..., None])
+    points[..., 1] += falling * RADII[1]
     follow = np.clip(1 - (points[..., 1] - 0.4) / 0.9, 0, 1)
     flat = np.stack(np.broadcast_arrays((around / (2 * np.pi) + 0.5)[None, :], down), -1)
-    return points, follow, flat, hanging
+    return points, follow, flat

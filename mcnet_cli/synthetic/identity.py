@@ -133,12 +133,12 @@ class Hair:
         if skin.age > 0.6 and rng.random() < 0.6:
             colour += (np.array(HAIRS[-1]) - colour) * rng.uniform(0.4, 1)
         colour = colour * rng.uniform(0.8, 1.2)
-        thickness = {"afro": (0.2, 0.38), "short": (0.03, 0.13), "fringe": (0.05, 0.11)}
+        thickness = {"afro": (0.1, 0.2), "short": (0.02, 0.1), "fringe": (0.03, 0.09)}
         return cls(
             style=style,
             colour=_colour(colour),
             brows=_colour(colour * 0.72),
-            thickness=float(rng.uniform(*thickness.get(style, (0.05, 0.12)))),
+            thickness=float(rng.uniform(*thickness.get(style, (0.03, 0.09)))),
             curl=1.0 if style == "afro" else float(rng.uniform(0, 1) ** 2),
             parting=float(rng.uniform(-0.9, 0.9)),
             length=float(rng.uniform(0.2, 0.5) if style == "bob" else rng.uniform(0.7, 1.1)),
@@ -206,4 +206,4 @@ def _colour(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", most: float 
 
 def _drawn_to_dark(rng: np.random.Generator, count: int, dark: float) -> int:
     """A place in a table that starts with dark colours; dark skins tend to dark hair and eyes."""
-    return min(int(rng.uniform(0, 1) ** (1 + 4 * dark) * count), count - 1)
+    return min(int(rng.uniform(0, 1) ** (0.7 + 3 * dark) * count), count - 1)

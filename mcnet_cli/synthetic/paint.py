@@ -145,7 +145,7 @@ def _scalp(identity: Identity, height: int, width: int, rng: np.random.Generator
     across, down = _axes(height, width)
     jaw = np.clip(1 - np.abs(across - 0.5) / 0.24, 0, 1)
     tone = np.array(identity.skin.tone)
-    _blend(canvas, tone * (0.55, 0.46, 0.44), np.clip(jaw * 3, 0, 1) * np.clip(down * 6, 0, 1) * 0.8)
+    _blend(canvas, tone * (0.55, 0.46, 0.44), np.clip(jaw * 3, 0, 1) * np.clip(down * 3, 0, 1) * 0.75)
     skin = identity.skin
     if skin.beard:
         _blend(canvas, np.array(identity.hair.brows), np.clip(jaw * 6, 0, 1) * np.clip(1 - down / 0.15, 0, 1) * skin.beard)
