@@ -188,13 +188,14 @@ def _skull(face: Points, shine: float) -> tuple[Part, Indices, Points]:
     reach = (face[ring] - CENTRE) / RADII
     length = np.linalg.norm(reach, axis=1, keepdims=True)
     start = reach / length
-    pole = np.array([0.0, 0.15, 1.0]) / np.hypot(0.15, 1.0)
+    pole = np.array([0.0, -0.4, 0.9]) / np.hypot(0.4, 0.9)
     angle = np.arccos(np.clip(start @ pole, -1, 1))[:, None]
     rows = [face[ring]]
     for t in RINGS:
         direction = (np.sin((1 - t) * angle) * start + np.sin(t * angle) * pole) / np.sin(angle)
-        around = boxy(direction)[:, None]
-        radius = around + (length - boxy(start)[:, None]) * (1 - np.clip(t / 0.6, 0, 1)) ** 2
+        blend = np.clip(t / 0.45, 0, 1)
+        left = 1 - blend * blend * (3 - 2 * blend)
+        radius = boxy(direction)[:, None] + (length - boxy(start)[:, None]) * left
         rows.append(CENTRE + direction * radius * RADII)
     points = np.array(rows)
     steps = np.array([0, *RINGS])
@@ -202,7 +203,7 @@ def _skull(face: Points, shine: float) -> tuple[Part, Indices, Points]:
     flat = np.stack(np.broadcast_arrays(across[None, :], steps[:, None]), -1)
     faces, texture = grid(points, flat, "scalp", CENTRE)
     share = np.repeat((1 - steps) ** 2, len(ring))
-    part = Part(points.reshape(-1, 3), np.ones(points[..., 0].size), faces, texture, 0.4 * shine)
+    part = Part(points.reshape(-1, 3), np.ones(points[..., 0].size), faces, texture, shine)
     return part, np.tile(np.arange(len(ring)) % len(OVAL), len(rows)), share
 
 

@@ -28,6 +28,7 @@ CHEEKS, WINGS, UNDER_EYES = (50, 280), (129, 358), ((230, 231), (450, 451))
 FOLDS = ((129, 203, 206, 216), (358, 423, 426, 436))
 BEARD = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454,
          352, 411, 427, 436, 410, 287, 273, 335, 18, 106, 43, 57, 186, 216, 207, 187, 123)  # fmt: skip
+BEARD_COVER = 0.9
 MOUSTACHE = (57, 186, 92, 165, 97, 2, 326, 391, 322, 410, 287, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 FOREHEAD_LINES = ((104, 69, 108, 151, 337, 299, 333), (105, 66, 107, 9, 336, 296, 334))
 
@@ -87,11 +88,12 @@ def _face(identity: Identity, height: int, width: int, rng: np.random.Generator)
     _blend(canvas, dim * 0.6, sum(_blob(place[n], (6, 4), canvas) for n in MOUTH_CORNERS) * 0.5)
     _brows(canvas, identity, place, rng)
     if hair.style != "bald":
-        # Strands and shade where the hair begins.
-        top = place[list(OVAL[:7]) + list(OVAL[-6:])]
-        ring = _stroke(place[[*OVAL[-8:], *OVAL[:9]]], 22 if hair.style == "buzz" else 12, 7, canvas)
-        ring *= np.clip((top[:, 1].max() + 20 - np.arange(height, dtype=np.float32)) / 40, 0, 1)[:, None]
-        _blend(canvas, np.array(hair.colour) * 0.8, np.clip(ring * 1.2, 0, 1) * 0.9)
+        # Where the hair begins: dense at the outline, sparse before it.
+        border = place[[*OVAL[-8:], *OVAL[:9]]]
+        border = border + 0.04 * (border - place[NOSE])
+        wide = 30 if hair.style == "buzz" else 16
+        grown = _stroke(border, wide, wide / 3, canvas) * rng.normal(1, 0.12, (height, width))
+        _blend(canvas, np.array(hair.colour) * 0.9, np.clip(grown * 0.95, 0, 0.85))
     return canvas
 
 
@@ -122,9 +124,12 @@ def _beard(canvas: Canvas, identity: Identity, place: Points, rng: np.random.Gen
     grain = np.clip(rng.normal(0.9, 0.3, canvas.shape[:2]), 0, 1.3).astype(np.float32)
     grain = cv2.GaussianBlur(grain, (0, 0), 0.8)
     colour = np.array(identity.hair.brows)
-    for strength, shape, blur in ((skin.beard, BEARD, 9.0), (skin.moustache, MOUSTACHE, 3.5)):
+    beard = place[list(BEARD)]
+    jaw = np.isin(BEARD, OVAL)
+    beard[jaw] += 0.12 * (beard[jaw] - place[NOSE])  # beyond the outline, where it goes on
+    for strength, shape, blur in ((skin.beard, beard, 9.0), (skin.moustache, place[list(MOUSTACHE)], 3.5)):
         if strength:
-            _blend(canvas, colour, np.clip(_area(place[list(shape)], blur, canvas) * grain, 0, 1) * strength * 0.92)
+            _blend(canvas, colour, np.clip(_area(shape, blur, canvas) * grain, 0, 1) * strength * BEARD_COVER)
 
 
 def _freckles(canvas: Canvas, identity: Identity, place: Points, rng: np.random.Generator) -> None:
@@ -148,11 +153,13 @@ def _scalp(identity: Identity, height: int, width: int, rng: np.random.Generator
     _blend(canvas, tone * (0.55, 0.46, 0.44), np.clip(jaw * 3, 0, 1) * np.clip(down * 3, 0, 1) * 0.75)
     skin = identity.skin
     if skin.beard:
-        _blend(canvas, np.array(identity.hair.brows), np.clip(jaw * 6, 0, 1) * np.clip(1 - down / 0.15, 0, 1) * skin.beard)
+        grown = np.clip(jaw * 6, 0, 1) * np.clip(1.1 - down / 0.25, 0, 1)
+        _blend(canvas, np.array(identity.hair.brows), grown * skin.beard * BEARD_COVER)
     if identity.hair.style != "bald":
         grown = np.clip((np.abs(across - 0.5) - 0.23) / 0.03, 0, 1) + np.clip((down - 0.45) / 0.1, 0, 1)
         grain = rng.normal(1, 0.08, (height, width, 1)).astype(np.float32)
-        _blend(canvas, np.array(identity.hair.colour) * grain, np.clip(grown, 0, 1) * 0.92)
+        grown = np.clip(grown, 0, 1) * np.clip(0.72 + down, 0, 0.92)
+        _blend(canvas, np.array(identity.hair.colour) * grain, grown)
     return canvas
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mcnet_cli.synthetic import openings
 from mcnet_cli.synthetic.anatomy import surface
 from mcnet_cli.synthetic.backdrop import backdrop
+from mcnet_cli.synthetic.glasses import draw_glasses
 from mcnet_cli.synthetic.identity import Identity
 from mcnet_cli.synthetic.motion import Expression, Pose, expressed, posed, projected
 from mcnet_cli.synthetic.paint import HEIGHT_PX, atlas
@@ -83,6 +84,8 @@ class Head:
         colour += drawn[..., 3:] * (np.array(scene.key, np.float32) * 255)
         view = openings.View(pose, expression, large, self._light_on_face(diffuse))
         self._fill_openings(colour, owner - count, flat, view)
+        if self.identity.glasses:
+            draw_glasses(colour, self.identity, self.face, view)
         return self._composed(colour, owner != NOTHING, size), (flat[:COUNT] / DETAIL).astype(np.float32)
 
     def _lit(self, solid: Points) -> tuple[Points, Points]:
