@@ -89,7 +89,7 @@ def surface(identity: Identity) -> Surface:
         faces, texture = grid(points, flat, "hair", CENTRE)
         # The inner side shows where the shell hangs free of the head.
         free = flat.reshape(-1, 2)[faces, 1].max(1) > 0.6
-        rest.append(Part(points.reshape(-1, 3), follow.ravel(), faces, texture, 0.3, free, 0.04))
+        rest.append(Part(points.reshape(-1, 3), follow.ravel(), faces, texture, 0.3, free, 0.07))
     parts = [head, skull, *rest]
     starts = np.cumsum([0, *(len(part.points) for part in parts)])
     joined = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
@@ -237,7 +237,9 @@ def _ear(face: Points, side: int, shine: float) -> Part:
     down, around = np.linspace(0, np.pi, 9), np.linspace(0, 2 * np.pi, 13)
     ball = np.stack(
         np.broadcast_arrays(
-            np.sin(down)[:, None] * np.cos(around), -np.cos(down)[:, None], np.sin(down)[:, None] * np.sin(around)
+            np.sin(down)[:, None] * np.cos(around),
+            -np.cos(down)[:, None],
+            np.sin(down)[:, None] * np.sin(around),
         ),
         -1,
     )

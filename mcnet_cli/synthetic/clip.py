@@ -63,10 +63,7 @@ def performance(seed: int, frames: int) -> tuple[list[Pose], list[Expression]]:
     gaze_x = np.clip(-0.7 * yaw + _glances(rng, frames, 6), -28, 28)
     gaze_y = np.clip(-0.5 * pitch + _glances(rng, frames, 3), -12, 14)
     lids = _blinks(rng, frames)
-    poses = [
-        Pose(*values)
-        for values in np.stack([yaw, pitch + 2 * mouth, roll, x, y, 1 + zoom], 1).tolist()
-    ]
+    poses = [Pose(*values) for values in np.stack([yaw, pitch + 2 * mouth, roll, x, y, 1 + zoom], 1).tolist()]
     actions = np.stack([mouth, smile, rounding, lids, gaze_x, gaze_y, brows], 1)
     return poses, [Expression(*values) for values in actions.tolist()]
 

@@ -12,7 +12,7 @@ ROWS, COLUMNS = 12, 65
 AROUND = (0.0, 0.18, 0.26, 0.31, 0.36, 0.39, 0.42, 0.45, 0.52, 0.57, 0.66, 1.0)
 CROPPED = (-0.49, -0.47, -0.4, -0.29, -0.2, -0.1, -0.06, -0.16, -0.17, -0.06, 0.12, 0.2)
 HANGING = (-0.49, -0.47, -0.4, -0.31, -0.1, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # 1: the hair's own length
-CURTAIN_FROM = 0.34  # of the way around: from here on hanging hair hangs
+CURTAIN_FROM = 0.36  # of the way around: from here on hanging hair hangs
 
 
 def hair_grid(identity: Identity, face: Points) -> tuple[Points, Points, Points] | None:
@@ -58,8 +58,10 @@ def hair_grid(identity: Identity, face: Points) -> tuple[Points, Points, Points]
     fine = rng.normal(size=(ROWS, COLUMNS))
     thickness = hair.thickness * (1 + 0.25 * hair.parting * np.sin(around) * np.sin(np.pi * down))
     thickness = thickness * (1 + np.clip(3 * down, 0, 1) * (0.12 * lumps + 0.1 * hair.curl * fine))
-    edge = np.clip((1 - down) / np.where(share < 0.4, 0.2, 0.5), 0, 1)
-    thickness = thickness * np.where(hanging & (share > CURTAIN_FROM), 1.0, 0.12 + 0.88 * np.sqrt(edge)) + 0.012
+    edge = np.clip((1 - down) / np.where(share < 0.2, 0.2, 0.5), 0, 1)
+    free = np.clip((share - CURTAIN_FROM) / 0.12, 0, 1) * hanging
+    edge = np.maximum(0.12 + 0.88 * np.sqrt(edge), free)
+    thickness = thickness * edge + 0.012
     # Where hair is combed to the sides of a parting, it lies lower.
     if hair.style != "afro":
         furrow = np.exp(-((around - 0.8 * hair.parting) ** 2) / 0.02) * np.sin(np.pi * down) ** 0.5
@@ -68,9 +70,9 @@ def hair_grid(identity: Identity, face: Points) -> tuple[Points, Points, Points]
 
     waves = 0.02 * hair.curl * np.sin(falling * 9 + around * 3) + 0.04 * falling
     out = np.sin(angle) + waves
-    direction = np.stack(
-        np.broadcast_arrays(out * np.sin(around), -np.cos(angle), -out * np.cos(around)), -1
-    )
+    # The front edges of hanging hair lie on the cheeks, which are narrower than the skull.
+    out = out - 0.2 * np.clip(falling / 0.7, 0, 1) * np.exp(-(((share - 0.37) / 0.07) ** 2))
+    direction = np.stack(np.broadcast_arrays(out * np.sin(around), -np.cos(angle), -out * np.cos(around)), -1)
     reach = boxy(direction) * hug
     points = CENTRE + direction * (RADII * reach[..., None] + thickness[..., None])
     points[..., 1] += falling * RADII[1]

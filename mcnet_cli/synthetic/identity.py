@@ -196,7 +196,9 @@ class Identity:
         """The person of a seed, which is at least 0."""
         rng = np.random.default_rng([seed, 0])
         skin = Skin.draw(rng)
-        return cls(seed, Shape.draw(rng), skin, Hair.draw(rng, skin), Scene.draw(rng), bool(rng.random() < 0.15))
+        return cls(
+            seed, Shape.draw(rng), skin, Hair.draw(rng, skin), Scene.draw(rng), bool(rng.random() < 0.15)
+        )
 
 
 def _colour(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", most: float = 0.97) -> Colour:
@@ -206,4 +208,4 @@ def _colour(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", most: float 
 
 def _drawn_to_dark(rng: np.random.Generator, count: int, dark: float) -> int:
     """A place in a table that starts with dark colours; dark skins tend to dark hair and eyes."""
-    return min(int(rng.uniform(0, 1) ** (0.7 + 3 * dark) * count), count - 1)
+    return min(int(rng.uniform(0, 1) ** (0.7 + 5 * dark) * count), count - 1)

@@ -26,7 +26,9 @@ class View:
     light: Points
 
 
-def eye(identity: Identity, face: Points, side: int, lids: Points, box: tuple[slice, slice], view: View) -> Colours:
+def eye(
+    identity: Identity, face: Points, side: int, lids: Points, box: tuple[slice, slice], view: View
+) -> Colours:
     """The eyeball behind the lids. side: 0 for the picture's left eye; lids: (468, 2) pixels; box: rows, columns.
 
     face: (468, 3) the face at rest, before the head turns.

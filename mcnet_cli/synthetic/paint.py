@@ -82,7 +82,11 @@ def _face(identity: Identity, height: int, width: int, rng: np.random.Generator)
 
     lips = _area(place[outline(LIPS)], 1.6, canvas)
     _blend(canvas, np.array(skin.lips), lips * 0.92)
-    _blend(canvas, np.array(skin.lips) * 1.12 + 0.02, _blob(place[[14, 17]].mean(0), (26, 5), canvas) * lips * 0.5)
+    _blend(
+        canvas,
+        np.array(skin.lips) * 1.12 + 0.02,
+        _blob(place[[14, 17]].mean(0), (26, 5), canvas) * lips * 0.5,
+    )
     for edge in MOUTH:
         _blend(canvas, np.array(skin.lips) * 0.4, _stroke(place[list(edge)], 3, 1.4, canvas) * 0.75)
     _blend(canvas, dim * 0.6, sum(_blob(place[n], (6, 4), canvas) for n in MOUTH_CORNERS) * 0.5)
@@ -113,7 +117,9 @@ def _brows(canvas: Canvas, identity: Identity, place: Points, rng: np.random.Gen
             y = y + (1 - taper) * (0.5 - share) * 12
             lean = np.stack([-side * (3 + 3 * (1 - steps)), -2.5 * np.sin(np.pi * steps) - 0.5], 1)
             starts = np.stack([x, y], 1) + rng.normal(0, 0.9, (len(steps), 2))
-            for start, end in zip(starts, starts + lean * rng.uniform(0.7, 1.5, (len(steps), 1)), strict=True):
+            for start, end in zip(
+                starts, starts + lean * rng.uniform(0.7, 1.5, (len(steps), 1)), strict=True
+            ):
                 cv2.line(cover, _fixed(start), _fixed(end), 0.9, 2, cv2.LINE_AA, 4)
     cover = cv2.GaussianBlur(cover, (0, 0), 1.3)
     _blend(canvas, np.array(identity.hair.brows), np.clip(cover * 1.2, 0, 1) * (0.55 + 0.4 * thickness))
@@ -137,7 +143,9 @@ def _freckles(canvas: Canvas, identity: Identity, place: Points, rng: np.random.
     cover = np.zeros(canvas.shape[:2], np.float32)
     middle = place[[*CHEEKS, NOSE]].mean(0) - (0, 12)
     for spot in rng.normal(middle, (75, 22), (int(150 * identity.skin.freckles), 2)):
-        cv2.circle(cover, _fixed(spot), int(rng.integers(8, 22)), float(rng.uniform(0.3, 0.8)), -1, cv2.LINE_AA, 4)
+        cv2.circle(
+            cover, _fixed(spot), int(rng.integers(8, 22)), float(rng.uniform(0.3, 0.8)), -1, cv2.LINE_AA, 4
+        )
     for _ in range(int(rng.integers(0, 3))):
         spot = place[int(rng.integers(len(place)))]
         cv2.circle(cover, _fixed(spot), int(rng.integers(24, 44)), 0.8, -1, cv2.LINE_AA, 4)
@@ -171,15 +179,27 @@ def _hair(identity: Identity, height: int, width: int, rng: np.random.Generator)
         for weight, rows, columns in ((0.16, 2, width), (0.12, 3, width // 3), (0.1, 4, width // 10))
     )
     if identity.hair.style == "afro" or curl > 0.5:
-        strands = 0.5 * strands + 0.22 * curl * cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), 1.3) * 2.5
+        strands = (
+            0.5 * strands
+            + 0.22 * curl * cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), 1.3) * 2.5
+        )
     else:
         # Strands wave: each row is moved along.
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         sway = (2 + 12 * curl) * np.sin(y / height * (6 + 20 * curl) + x / width * 9)
-        strands = cv2.remap(strands.astype(np.float32), (x + sway).astype(np.float32), y, cv2.INTER_LINEAR, None, cv2.BORDER_WRAP)
+        strands = cv2.remap(
+            strands.astype(np.float32),
+            (x + sway).astype(np.float32),
+            y,
+            cv2.INTER_LINEAR,
+            None,
+            cv2.BORDER_WRAP,
+        )
     _, down = _axes(height, width)
     light = 1 + strands + 0.1 * np.sin(down * np.pi) - 0.12 * np.clip((down - 0.8) / 0.2, 0, 1)
-    return np.asarray(np.array(identity.hair.colour) * light[..., None] + 0.02 * strands[..., None], np.float32)
+    return np.asarray(
+        np.array(identity.hair.colour) * light[..., None] + 0.02 * strands[..., None], np.float32
+    )
 
 
 def _cloth(identity: Identity, height: int, width: int, rng: np.random.Generator) -> Canvas:
@@ -200,7 +220,11 @@ def _cloth(identity: Identity, height: int, width: int, rng: np.random.Generator
         notch = (down < 0.42 - front * 5.5).astype(np.float32)
         _blend(canvas, np.array(identity.skin.tone) * 0.9, notch)
     else:
-        _blend(canvas, np.array(scene.clothes) * 0.6, np.exp(-((down - 0.15) ** 2) / 0.0008).astype(np.float32) * 0.6)
+        _blend(
+            canvas,
+            np.array(scene.clothes) * 0.6,
+            np.exp(-((down - 0.15) ** 2) / 0.0008).astype(np.float32) * 0.6,
+        )
     return canvas
 
 
@@ -223,7 +247,7 @@ def _ear(identity: Identity, height: int, width: int, rng: np.random.Generator) 
     tone = np.array(identity.skin.tone) * (1.0, 0.88, 0.86)
     canvas[:] = canvas * (1.0, 0.92, 0.9)
     across, down = _axes(height, width)
-    hollow = np.exp(-(((across - 0.42) / 0.17) ** 2 + ((down - 0.5) / 0.2) ** 2) ** 2)
+    hollow = np.exp(-((((across - 0.42) / 0.17) ** 2 + ((down - 0.5) / 0.2) ** 2) ** 2))
     ridge = np.exp(-((np.hypot((across - 0.45) / 0.3, (down - 0.44) / 0.32) - 1) ** 2) / 0.02)
     _blend(canvas, tone * 0.5, np.asarray(hollow, np.float32) * 0.75)
     _blend(canvas, tone * 0.68, np.asarray(ridge, np.float32) * 0.5)

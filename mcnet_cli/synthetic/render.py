@@ -151,9 +151,7 @@ def _normals(points: Points, faces: Indices) -> Points:
     a, b, c = (points[faces[:, n]] for n in range(3))
     across = -np.cross(b - a, c - a)
     flat = faces.ravel()
-    total = np.stack(
-        [np.bincount(flat, np.repeat(across[:, axis], 3), len(points)) for axis in range(3)], 1
-    )
+    total = np.stack([np.bincount(flat, np.repeat(across[:, axis], 3), len(points)) for axis in range(3)], 1)
     length = np.linalg.norm(total, axis=1, keepdims=True)
     unit: Points = total / np.maximum(length, 1e-12)
     return unit
