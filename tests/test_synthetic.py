@@ -101,7 +101,7 @@ def test_the_lids_meet_as_the_eyes_close() -> None:
 
 def test_the_picture_shows_what_the_landmarks_say() -> None:
     for seed in (0, 6, 9):
-        identity = Identity.draw(seed)
+        identity = dataclasses.replace(Identity.draw(seed), glasses=False)
         states = (Expression(), Expression(mouth=0.8), Expression(lids=1))
         rest, speaking, asleep = (found_in(render(identity, Pose(), state, SIZE)[0]) for state in states)
         assert rest and speaking and asleep
@@ -135,7 +135,7 @@ def test_the_head_turns_nods_and_tilts_as_told() -> None:
 
 def test_the_head_moves_by_shares_of_the_picture_and_grows_about_its_middle() -> None:
     rest = points_of()
-    np.testing.assert_allclose(points_of(pose=Pose(x=0.1, y=-0.05)), rest + (0.1, -0.05), atol=1e-5)
+    np.testing.assert_allclose(points_of(pose=Pose(x=0.1, y=-0.05)), rest + np.array([0.1, -0.05]), atol=1e-5)
     zoomed = points_of(pose=Pose(zoom=1.2))
     np.testing.assert_allclose(zoomed - (0.5, 0.54), (rest - (0.5, 0.54)) * 1.2, atol=1e-5)
 

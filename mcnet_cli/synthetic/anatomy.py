@@ -1,6 +1,6 @@
 """A person's surface at rest: the face mesh in its own shape, with skull, ears, neck, hair and shoulders.
 
-Units and axes as in topology. Every part is a grid of rows and columns whose texture lies in a tile of one atlas.
+Units and axes as in topology. Every part is a grid of rows and columns, textured by one tile of the atlas.
 """
 
 from dataclasses import dataclass
@@ -44,11 +44,13 @@ NECK_ROWS, COLUMNS = 7, 33
 class Surface:
     """Triangles with places on the atlas.
 
-    points: (N, 3) at rest. follow: (N,) how much each follows the head's turn, in [0, 1]. outline, share: (N,)
-    whose point of the face's OVAL each goes along with when the face moves, and how much. faces: (T, 3), turning
-    clockwise as seen from outside. texture: (T, 3, 2) places of their corners on the atlas in [0, 1]. gloss: (T,).
-    two_sided: (T,) seen from both sides. nearer: (T,) how much nearer they count when drawn.
-    The first 468 points are the face mesh's.
+    points: (N, 3) at rest; the first 468 are the face mesh's.
+    follow: (N,) how much each follows the head's turn, in [0, 1].
+    outline, share: (N,) which of OVAL's points each goes along with when the face moves, and how much.
+    faces: (T, 3) clockwise as seen from outside.
+    texture: (T, 3, 2) places of their corners on the atlas, in [0, 1].
+    gloss: (T,) strength of their gleam. two_sided: (T,) whether they are seen from both sides.
+    nearer: (T,) how much nearer than they are they count when drawn.
     """
 
     points: Points

@@ -9,7 +9,7 @@ from mcnet_cli.errors import UsageError
 from mcnet_cli.synthetic.identity import Identity
 from mcnet_cli.synthetic.motion import Expression, Pose
 from mcnet_cli.synthetic.render import Head, head_of
-from mcnet_cli.synthetic.topology import Points
+from mcnet_cli.synthetic.topology import COUNT, Points
 
 FRAME_RATE = 25  # that the motions are timed for
 FACE_HEIGHT, CENTER_X, CENTER_Y = 0.53, 0.50, 0.54  # of the mesh in the picture, as training clips are framed
@@ -20,7 +20,7 @@ SMALLEST_PX = 16
 class SyntheticClip:
     """A clip and what is known about it.
 
-    frames: (T, S, S, 3) uint8, RGB. landmarks: (T, 468, 2) float32 pixels of the frames, in the face mesh's order.
+    frames: (T, S, S, 3) uint8, RGB. landmarks: (T, 468, 2) float32 pixels, in the face mesh's order.
     """
 
     frames: NDArray[np.uint8]
@@ -41,7 +41,7 @@ def render_clip(seed: int, frames: int = 100, size: int = 256) -> SyntheticClip:
     poses, expressions = performance(seed, frames)
     poses = framed(head, poses, expressions)
     pictures = np.empty((frames, size, size, 3), np.uint8)
-    landmarks = np.empty((frames, 468, 2), np.float32)
+    landmarks = np.empty((frames, COUNT, 2), np.float32)
     for number, (pose, expression) in enumerate(zip(poses, expressions, strict=True)):
         pictures[number], landmarks[number] = head.draw(pose, expression, size)
     return SyntheticClip(pictures, landmarks)
@@ -69,7 +69,7 @@ def performance(seed: int, frames: int) -> tuple[list[Pose], list[Expression]]:
 
 
 def framed(head: Head, poses: list[Pose], expressions: list[Expression]) -> list[Pose]:
-    """The poses, moved and resized all alike so that the median mesh lies in the picture as in training clips."""
+    """The poses, all moved and resized alike so that the median mesh lies as in training clips."""
     for _ in range(2):  # the first pass changes the size, about which the second one corrects the place
         meshes = np.array([head.landmarks(*moment, 1) for moment in zip(poses, expressions, strict=True)])
         low, high = meshes.min(1), meshes.max(1)

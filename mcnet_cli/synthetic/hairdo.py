@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mcnet_cli.synthetic.identity import Identity
+from mcnet_cli.synthetic.identity import Hair, Identity
 from mcnet_cli.synthetic.skull import CENTRE, RADII, boxy
 from mcnet_cli.synthetic.topology import OVAL, Points
 
@@ -29,6 +29,37 @@ def hair_grid(identity: Identity, face: Points) -> tuple[Points, Points, Points]
     hanging = hair.style in ("bob", "long")
     around = np.linspace(-np.pi, np.pi, COLUMNS)
     share = np.abs(around) / np.pi
+    down = np.linspace(0.0, 1, ROWS)[:, None]
+    ends = _hairline(hair, hanging, around, rng)
+    reach = (ends - CENTRE[1]) / RADII[1]
+    round_arc = np.pi / 2 + np.arcsin(np.clip(reach, -0.98, 0.98))
+    # Hanging hair falls straight from the skull's widest place.
+    angle = down * np.where(hanging & (reach > 0), np.pi / 2 + reach, round_arc)
+    falling = np.where(hanging, np.clip(angle - np.pi / 2, 0, None), 0)
+    angle = angle - falling
+    thickness = _thickness(hair, hanging, around, down, rng)
+
+    # Near the hairline the shell lies on the face, which is flatter than the skull.
+    border = (face[[*OVAL[-8:], *OVAL[:9]]] - CENTRE) / RADII
+    turn = np.arctan2(border[:, 0], -border[:, 2])
+    flatness = np.interp(around, turn, np.linalg.norm(border, axis=1) / boxy(border), left=1, right=1)
+    hug = 1 + (flatness - 1) * down**1.5
+    waves = 0.02 * hair.curl * np.sin(falling * 9 + around * 3) + 0.04 * falling
+    out = np.sin(angle) + waves
+    # The front edges of hanging hair lie on the cheeks, which are narrower than the skull.
+    out = out - 0.2 * np.clip(falling / 0.7, 0, 1) * np.exp(-(((share - 0.37) / 0.07) ** 2))
+    direction = np.stack(np.broadcast_arrays(out * np.sin(around), -np.cos(angle), -out * np.cos(around)), -1)
+    radius = boxy(direction) * hug
+    points = CENTRE + direction * (RADII * radius[..., None] + thickness[..., None])
+    points[..., 1] += falling * RADII[1]
+    follow = np.clip(1 - (points[..., 1] - 0.4) / 0.9, 0, 1)
+    flat = np.stack(np.broadcast_arrays((around / (2 * np.pi) + 0.5)[None, :], down), -1)
+    return points, follow, flat
+
+
+def _hairline(hair: Hair, hanging: bool, around: Points, rng: np.random.Generator) -> Points:
+    """(C,) the heights where the shell ends."""
+    share = np.abs(around) / np.pi
     ends = np.interp(share, AROUND, HANGING if hanging else CROPPED)
     ends[ends > 0.9] = hair.length
     front = share < 0.3
@@ -39,43 +70,22 @@ def hair_grid(identity: Identity, face: Points) -> tuple[Points, Points, Points]
         ends[front] -= hair.recession * np.clip(np.sin(np.pi * share[front] / 0.3), 0.2, 1)
     ends += rng.normal(0, 0.012, COLUMNS) * (1 + 2 * hair.curl)
     ends[-1] = ends[0]
+    return ends
 
-    lowest = np.clip((ends - CENTRE[1]) / RADII[1], -0.98, 0.98)
-    straight = np.pi / 2 + np.clip(ends - CENTRE[1], 0, None) / RADII[1]
-    arc = np.where(hanging & (ends > CENTRE[1]), straight, np.pi / 2 + np.arcsin(lowest))
-    down = np.linspace(0.0, 1, ROWS)[:, None]
-    angle = down * arc
-    falling = np.where(hanging, np.clip(angle - np.pi / 2, 0, None), 0)
-    angle = angle - falling
 
-    # Near the hairline the shell lies on the face, which is flatter than the skull.
-    border = (face[[*OVAL[-8:], *OVAL[:9]]] - CENTRE) / RADII
-    turn = np.arctan2(border[:, 0], -border[:, 2])
-    flatness = np.interp(around, turn, np.linalg.norm(border, axis=1) / boxy(border), left=1, right=1)
-    hug = 1 + (flatness - 1) * down**1.5
-
+def _thickness(hair: Hair, hanging: bool, around: Points, down: Points, rng: np.random.Generator) -> Points:
+    """(R, C) how far the shell lies above the skull; thin at the hairline, but not where hair hangs."""
+    share = np.abs(around) / np.pi
     lumps = cv2.resize(rng.normal(size=(5, 17)), (COLUMNS, ROWS), interpolation=cv2.INTER_CUBIC)
-    fine = rng.normal(size=(ROWS, COLUMNS))
+    uneven = 0.12 * lumps + 0.1 * hair.curl * rng.normal(size=(ROWS, COLUMNS))
     thickness = hair.thickness * (1 + 0.25 * hair.parting * np.sin(around) * np.sin(np.pi * down))
-    thickness = thickness * (1 + np.clip(3 * down, 0, 1) * (0.12 * lumps + 0.1 * hair.curl * fine))
-    edge = np.clip((1 - down) / np.where(share < 0.2, 0.2, 0.5), 0, 1)
+    thickness = thickness * (1 + np.clip(3 * down, 0, 1) * uneven)
+    edge = 0.12 + 0.88 * np.sqrt(np.clip((1 - down) / np.where(share < 0.2, 0.2, 0.5), 0, 1))
     free = np.clip((share - CURTAIN_FROM) / 0.12, 0, 1) * hanging
-    edge = np.maximum(0.12 + 0.88 * np.sqrt(edge), free)
-    thickness = thickness * edge + 0.012
-    # Where hair is combed to the sides of a parting, it lies lower.
+    thickness = thickness * np.maximum(edge, free) + 0.012
     if hair.style != "afro":
+        # Along a parting it lies lower.
         furrow = np.exp(-((around - 0.8 * hair.parting) ** 2) / 0.02) * np.sin(np.pi * down) ** 0.5
         thickness = np.maximum(thickness - 0.025 * furrow, 0.01)
     thickness[:, -1] = thickness[:, 0]
-
-    waves = 0.02 * hair.curl * np.sin(falling * 9 + around * 3) + 0.04 * falling
-    out = np.sin(angle) + waves
-    # The front edges of hanging hair lie on the cheeks, which are narrower than the skull.
-    out = out - 0.2 * np.clip(falling / 0.7, 0, 1) * np.exp(-(((share - 0.37) / 0.07) ** 2))
-    direction = np.stack(np.broadcast_arrays(out * np.sin(around), -np.cos(angle), -out * np.cos(around)), -1)
-    reach = boxy(direction) * hug
-    points = CENTRE + direction * (RADII * reach[..., None] + thickness[..., None])
-    points[..., 1] += falling * RADII[1]
-    follow = np.clip(1 - (points[..., 1] - 0.4) / 0.9, 0, 1)
-    flat = np.stack(np.broadcast_arrays((around / (2 * np.pi) + 0.5)[None, :], down), -1)
-    return points, follow, flat
+    return np.asarray(thickness)

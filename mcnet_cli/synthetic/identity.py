@@ -39,7 +39,7 @@ STYLES: tuple[Style, ...] = ("bald", "buzz", "short", "fringe", "afro", "bob", "
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Departures from the average face, most of them about a normal deviate times a few percent; 0: average."""
+    """Departures from the average face, relative to its height or to the part's size."""
 
     width: float
     jaw: float
@@ -110,7 +110,11 @@ class Skin:
 
 @dataclass(frozen=True, slots=True)
 class Hair:
-    """A hairstyle. thickness: above the skull, in heights of the mesh; curl, parting, fringe in [0, 1]."""
+    """A hairstyle.
+
+    thickness: above the skull, in heights of the mesh. curl: in [0, 1]. parting: from -1, left, to 1, right.
+    length: where hanging hair ends, as y. recession: how far the hairline lies above the mesh.
+    """
 
     style: Style
     colour: Colour
@@ -148,7 +152,7 @@ class Hair:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Light, clothes and background. Directions point to the light; y grows downwards, z away from the viewer."""
+    """Light, clothes and background. key_direction points to the light, in the axes of topology."""
 
     key_direction: tuple[float, float, float]
     key: Colour

@@ -25,8 +25,8 @@ VIEWER_DISTANCE = 7.0  # from the tip of the nose, in heights of the mesh
 class Pose:
     """Where the head is.
 
-    yaw, pitch, roll: degrees; the face turns to the picture's right, nods down, tilts clockwise. x, y: moves in
-    sides of the picture. zoom: size, relative to a mesh of 0.53 of the picture's height.
+    yaw, pitch, roll: degrees; the face turns to the picture's right, nods down, tilts clockwise.
+    x, y: moves in sides of the picture. zoom: size; 1 for a mesh of 0.53 of the picture's height.
     """
 
     yaw: float = 0.0
@@ -61,7 +61,8 @@ def rotation(pose: Pose) -> Points:
     about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
     about_y = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
     about_z = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
+    turn: Points = about_z @ about_y @ about_x
+    return turn
 
 
 def posed(points: Points, pose: Pose) -> Points:
@@ -94,11 +95,7 @@ def expressed(face: Points, expression: Expression) -> Points:
     points[:, 1] -= expression.smile * (0.05 * near * side**2 + 0.03 * cheeks)
     points[:, 2] += expression.smile * 0.03 * near * side**2 - max(expression.smile, 0) * 0.03 * cheeks
 
-    opening = expression.mouth * JAW_DEGREES
-    swing = np.radians(opening) * jaw_share()
-    lever = points - HINGE
-    points[:, 1] = HINGE[1] + lever[:, 1] * np.cos(swing) - lever[:, 2] * np.sin(swing)
-    points[:, 2] = HINGE[2] + lever[:, 1] * np.sin(swing) + lever[:, 2] * np.cos(swing)
+    points = swung(points, expression.mouth * jaw_share())
     points[list(MOUTH[0][1:-1]), 1] -= 0.012 * expression.mouth
 
     for (upper, lower), crease in zip(EYES, CREASES, strict=True):
@@ -113,6 +110,16 @@ def expressed(face: Points, expression: Expression) -> Points:
         points[list(upper[1:-1]), 1] += 0.012 * expression.gaze_y / 20 * (1 - expression.lids)
     points[:, 1] -= 0.035 * expression.brows * brow_share()
     return points
+
+
+def swung(points: Points, opening: Points | float) -> Points:
+    """(N, 3) points turned about the jaw's hinge; opening: of the jaw in [0, 1], for all or (N,) for each."""
+    swing = np.radians(JAW_DEGREES) * opening
+    y, z = points[:, 1] - HINGE[1], points[:, 2] - HINGE[2]
+    turned = points.copy()
+    turned[:, 1] = HINGE[1] + y * np.cos(swing) - z * np.sin(swing)
+    turned[:, 2] = HINGE[2] + y * np.sin(swing) + z * np.cos(swing)
+    return turned
 
 
 @functools.cache

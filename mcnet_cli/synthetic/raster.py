@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.synthetic.brushes import FIXED_POINT_BITS, fixed
 from mcnet_cli.synthetic.topology import Indices, Points
 
-FIXED_POINT_BITS = 4
 NOTHING = -1
 
 
@@ -16,8 +16,7 @@ def owners(corners: Points, order: Indices, names: Indices, size: int) -> NDArra
     corners: (T, 3, 2) pixels. order: from the farthest triangle to the nearest. names: (T,).
     """
     picture = np.full((size, size), NOTHING, np.int32)
-    fixed = np.rint((corners - 0.5) * (1 << FIXED_POINT_BITS)).astype(np.int32)[order]
-    for triangle, name in zip(fixed, names[order].tolist(), strict=True):
+    for triangle, name in zip(fixed(corners[order] - 0.5), names[order].tolist(), strict=True):
         cv2.fillConvexPoly(picture, triangle, name, cv2.LINE_8, FIXED_POINT_BITS)
     return picture
 

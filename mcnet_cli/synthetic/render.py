@@ -50,10 +50,8 @@ class Head:
         """The picture (S, S, 3) and the landmarks (468, 2) in its pixels."""
         body, large = self.surface, size * DETAIL
         face = expressed(self.face, expression)
-        rest = body.points.copy()
-        rest[:COUNT] = face
         moved = (face - self.face)[list(OVAL)]
-        rest += body.share[:, None] * moved[body.outline]
+        rest = body.points + body.share[:, None] * moved[body.outline]
         rest[:COUNT] = face
         solid = rest + body.follow[:, None] * (posed(rest, pose) - rest)
         flat = projected(solid, pose, large)
@@ -94,7 +92,7 @@ class Head:
         key = np.array(self.identity.scene.key_direction)
         key = key / np.linalg.norm(key)
         diffuse = np.clip((normals @ key + WRAP) / (1 + WRAP), 0, None) - 0.1 * normals[:, 1]
-        halfway = key + (0, 0, -1)
+        halfway = key + np.array([0, 0, -1])
         gleam = np.clip(normals @ (halfway / np.linalg.norm(halfway)), 0, None) ** SHININESS
         return diffuse, gleam
 

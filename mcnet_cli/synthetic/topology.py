@@ -1,11 +1,11 @@
 """The face mesh: its average shape, its named points and its triangles.
 
-Points are (468, 3) in the face mesh's order (Kartynnik et al. 2019). Units are heights of the mesh; x grows to
-the picture's right, y down, z away from the viewer. The origin is the middle of the mesh's height, at the tip
-of the nose in depth.
+Points are (468, 3) in the face mesh's order (Kartynnik et al. 2019). Units are heights of the mesh; x grows
+to the picture's right, y down, z away from the viewer. The origin is the middle of the mesh's height, at the
+tip of the nose in depth.
 
-template.npy was made by this project: the shipped face mesh's measure of 38 frontal frames with closed mouths,
-aligned, averaged and made symmetric, in ten-thousandths of a unit.
+template.npy was made by this project: what the shipped face mesh measured in 38 frontal frames of many people
+with closed mouths, aligned, averaged and made symmetric, in ten-thousandths of a unit.
 """
 
 import functools
@@ -62,7 +62,7 @@ def template() -> Points:
 
 @functools.cache
 def unrolled() -> Points:
-    """(468, 2) places in [0, 1] on the face's texture: the head unrolled like a cylinder, lips and lids apart."""
+    """(468, 2) places in [0, 1] on the face's texture: unrolled like a cylinder, with parted lips."""
     points = template().copy()
     upper, lower = (list(edge) for edge in MOUTH)
     middle = points[upper[5], 1]
@@ -83,7 +83,7 @@ def triangles() -> tuple[Indices, Indices]:
     for x, y in flat.tolist():
         plane.insert((x, y))
     numbers = {tuple(place): number for number, place in enumerate(flat.tolist())}
-    corners = plane.getTriangleList().reshape(-1, 3, 2).tolist()
+    corners = np.asarray(plane.getTriangleList()).reshape(-1, 3, 2).tolist()
     found = [[numbers.get(tuple(corner), -1) for corner in triangle] for triangle in corners]
     every = np.array([triangle for triangle in found if -1 not in triangle], np.intp)
     middles = flat[every].mean(1)
