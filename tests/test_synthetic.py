@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import cv2
 import numpy as np
@@ -7,7 +8,7 @@ from face_tools import detector, mesh
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import Framing, Landmarks, clip_box, faces_in
-from mcnet_cli.synthetic import Expression, Identity, Pose, render, render_clip
+from mcnet_cli.synthetic import Expression, Identity, Pose, SyntheticClip, render, render_clip
 from mcnet_cli.synthetic.raster import NOTHING, interpolated, owners
 from mcnet_cli.synthetic.topology import COUNT, EYES, MOUTH, OVAL, outline, template, triangles, unrolled
 
@@ -15,7 +16,11 @@ SIZE = 256
 UPPER_LIP, LOWER_LIP, MOUTH_LEFT, MOUTH_RIGHT = 13, 14, 61, 291
 UPPER_LIDS, LOWER_LIDS, EYE_LEFT, EYE_RIGHT = (159, 386), (145, 374), 33, 263
 NOSE, CHIN, FOREHEAD = 1, 152, 10
-CLIP = render_clip(seed=1, frames=20, size=128)
+
+
+@functools.cache
+def clip() -> SyntheticClip:
+    return render_clip(seed=1, frames=20, size=128)
 
 
 def points_of(seed: int = 0, pose: Pose | None = None, **expression: float) -> np.ndarray:
@@ -29,6 +34,13 @@ def found_in(picture: np.ndarray) -> Landmarks | None:
     return max(faces, key=lambda face: face.area) if faces else None
 
 
+def inside_of(corners: np.ndarray) -> np.ndarray:
+    """(SIZE, SIZE) the pixels within a polygon and not on its edge."""
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
+    return cv2.erode(mask, np.ones((3, 3))) > 0
+
+
 def gap(points: np.ndarray, first: int, second: int) -> float:
     """The distance of two points, relative to that of the eyes' outer corners."""
     eyes = np.linalg.norm(points[EYE_RIGHT] - points[EYE_LEFT])
@@ -36,40 +48,40 @@ def gap(points: np.ndarray, first: int, second: int) -> float:
 
 
 def test_a_clip_has_frames_and_landmarks() -> None:
-    assert CLIP.frames.shape == (20, 128, 128, 3)
-    assert CLIP.frames.dtype == np.uint8
-    assert CLIP.landmarks.shape == (20, 468, 2)
-    assert CLIP.landmarks.dtype == np.float32
-    assert np.isfinite(CLIP.landmarks).all()
+    assert clip().frames.shape == (20, 128, 128, 3)
+    assert clip().frames.dtype == np.uint8
+    assert clip().landmarks.shape == (20, 468, 2)
+    assert clip().landmarks.dtype == np.float32
+    assert np.isfinite(clip().landmarks).all()
 
 
 def test_a_seed_always_gives_the_same_clip() -> None:
     again = render_clip(seed=1, frames=20, size=128)
-    np.testing.assert_array_equal(again.frames, CLIP.frames)
-    np.testing.assert_array_equal(again.landmarks, CLIP.landmarks)
+    np.testing.assert_array_equal(again.frames, clip().frames)
+    np.testing.assert_array_equal(again.landmarks, clip().landmarks)
 
 
 def test_seeds_differ_in_face_colours_and_motion() -> None:
     other = render_clip(seed=2, frames=20, size=128)
-    assert np.abs(other.frames.astype(int) - CLIP.frames).mean() > 20
-    assert np.abs(other.landmarks - CLIP.landmarks).mean() > 1
+    assert np.abs(other.frames.astype(int) - clip().frames).mean() > 20
+    assert np.abs(other.landmarks - clip().landmarks).mean() > 1
     shapes = np.array([points_of(seed) for seed in range(6)])
     spread = np.linalg.norm(shapes - shapes.mean(0), axis=2).mean(1)
     assert (spread > 0.004).all()
 
 
 def test_clips_are_framed_as_training_clips_are() -> None:
-    box = clip_box(list(CLIP.landmarks), Framing())
+    box = clip_box(list(clip().landmarks), Framing())
     np.testing.assert_allclose([box.x, box.y, box.width, box.height], [0, 0, 128, 128], atol=0.5)
 
 
 def test_a_clip_moves_speaks_and_blinks() -> None:
-    clip = render_clip(seed=4, frames=75, size=32)
-    lips = [gap(points, UPPER_LIP, LOWER_LIP) for points in clip.landmarks]
-    lids = [gap(points, UPPER_LIDS[0], LOWER_LIDS[0]) for points in clip.landmarks]
+    landmarks = render_clip(seed=4, frames=75, size=32).landmarks
+    lips = [gap(points, UPPER_LIP, LOWER_LIP) for points in landmarks]
+    lids = [gap(points, UPPER_LIDS[0], LOWER_LIDS[0]) for points in landmarks]
     assert min(lips) < 0.05 < 0.15 < max(lips)
     assert min(lids) < 0.01 < 0.06 < max(lids)
-    assert np.ptp(clip.landmarks[:, NOSE], axis=0).max() > 1
+    assert np.ptp(landmarks[:, NOSE], axis=0).max() > 1
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -99,18 +111,26 @@ def test_the_lids_meet_as_the_eyes_close() -> None:
         assert gaps[2] < 0.01
 
 
-def test_the_picture_shows_what_the_landmarks_say() -> None:
+def test_the_shipped_face_mesh_sees_the_mouth_open() -> None:
     for seed in (0, 6, 9):
-        identity = dataclasses.replace(Identity.draw(seed), glasses=False)
-        states = (Expression(), Expression(mouth=0.8), Expression(lids=1))
-        rest, speaking, asleep = (found_in(render(identity, Pose(), state, SIZE)[0]) for state in states)
-        assert rest and speaking and asleep
+        pictures = (render(Identity.draw(seed), Pose(), Expression(mouth=m), SIZE)[0] for m in (0, 0.8))
+        rest, speaking = (found_in(picture) for picture in pictures)
+        assert rest and speaking
         opened = gap(speaking.points, UPPER_LIP, LOWER_LIP) - gap(rest.points, UPPER_LIP, LOWER_LIP)
-        closed = gap(rest.points, UPPER_LIDS[0], LOWER_LIDS[0]) - gap(
-            asleep.points, UPPER_LIDS[0], LOWER_LIDS[0]
-        )
         assert opened > 0.1
-        assert closed > 0.03
+
+
+def test_closed_lids_hide_the_eyes() -> None:
+    # Not by the face mesh: this one hardly moves its lids, in photos neither.
+    for seed in (0, 3, 6):
+        identity = Identity.draw(seed)
+        awake, points = render(identity, Pose(), Expression(), SIZE)
+        asleep, _ = render(identity, Pose(), Expression(lids=1), SIZE)
+        for eye in EYES:
+            inside = inside_of(points[outline(eye)])
+            # Eyeballs are mostly grey, skin is not.
+            colourful = [np.percentile(np.ptp(picture[inside], axis=1), 30) for picture in (awake, asleep)]
+            assert colourful[0] < 0.5 * colourful[1]
 
 
 def test_a_smile_widens_the_mouth_and_rounding_narrows_it() -> None:
@@ -145,9 +165,7 @@ def test_the_irises_follow_the_gaze() -> None:
     places = []
     for gaze in (-20, 0, 20):
         picture, points = render(identity, Pose(), Expression(gaze_x=gaze), SIZE)
-        mask = np.zeros((SIZE, SIZE), np.uint8)
-        cv2.fillPoly(mask, [np.rint(points[outline(EYES[0])]).astype(np.int32)], 1)
-        darkness = (255.0 - picture.mean(2)) ** 4 * mask
+        darkness = (255.0 - picture.mean(2)) ** 4 * inside_of(points[outline(EYES[0])])
         places.append(float((darkness.sum(0) * np.arange(SIZE)).sum() / darkness.sum()))
     assert places[0] + 1 < places[1] < places[2] - 1
 
@@ -155,9 +173,7 @@ def test_the_irises_follow_the_gaze() -> None:
 def test_the_mouth_is_dark_or_teeth_and_not_lips_when_open() -> None:
     identity = Identity.draw(8)
     picture, points = render(identity, Pose(), Expression(mouth=0.9), SIZE)
-    mask = np.zeros((SIZE, SIZE), np.uint8)
-    cv2.fillPoly(mask, [np.rint(points[outline(MOUTH)]).astype(np.int32)], 1)
-    inside = picture[cv2.erode(mask, np.ones((3, 3))) > 0].mean(1)
+    inside = picture[inside_of(points[outline(MOUTH)])].mean(1)
     assert inside.min() < 40 < 110 < inside.max()
 
 
