@@ -212,9 +212,8 @@ def _skull(face: Points, shine: float) -> tuple[Part, Indices, Points]:
 def _neck(shine: float) -> Part:
     y = np.linspace(0.2, 0.95, NECK_ROWS)
     down = np.linspace(0, 1, NECK_ROWS)
-    width = 0.28 + 0 * down
-    axis = 0.74 + 0.1 * down
-    points = _tube(y, width, width * 1.02, axis)
+    width = np.full(NECK_ROWS, 0.28)
+    points = _tube(y, width, width, 0.74 + 0.1 * down)
     faces, texture = grid(points, _unit_grid(points), "neck", np.array([0, 0.5, 0.78]))
     follow = np.repeat(np.clip(1 - (y - 0.25) / 0.55, 0, 1), COLUMNS)
     return Part(points.reshape(-1, 3), follow, faces, texture, 0.5 * shine, nearer=-0.08)

@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.synthetic.identity import Identity
-from mcnet_cli.synthetic.motion import Expression, Pose
+from mcnet_cli.synthetic.motion import CENTER_X, CENTER_Y, FACE_HEIGHT, Expression, Pose
 from mcnet_cli.synthetic.render import Head, head_of
 from mcnet_cli.synthetic.topology import COUNT, Points
 
 FRAME_RATE = 25  # that the motions are timed for
-FACE_HEIGHT, CENTER_X, CENTER_Y = 0.53, 0.50, 0.54  # of the mesh in the picture, as training clips are framed
 SMALLEST_PX = 16
 
 

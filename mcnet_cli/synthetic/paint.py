@@ -10,6 +10,8 @@ from mcnet_cli.synthetic.complexion import BEARD_COVER, face_tile
 from mcnet_cli.synthetic.identity import Identity
 
 HEIGHT_PX = 512  # of the atlas and of the face's tile
+CURLY = 0.5  # from this curl on, locks instead of strands
+UNDER_CHIN = np.array([0.55, 0.46, 0.44])  # factors on the skin's tone, in the chin's shade
 
 
 def atlas(identity: Identity) -> NDArray[np.uint8]:
@@ -33,7 +35,7 @@ def _scalp(identity: Identity, height: int, width: int, rng: np.random.Generator
     across, down = axes(height, width)
     jaw = np.clip(1 - np.abs(across - 0.5) / 0.24, 0, 1)
     tone = np.array(identity.skin.tone)
-    blend(canvas, tone * (0.55, 0.46, 0.44), np.clip(jaw * 3, 0, 1) * np.clip(down * 3, 0, 1) * 0.75)
+    blend(canvas, tone * UNDER_CHIN, np.clip(jaw * 3, 0, 1) * np.clip(down * 3, 0, 1) * 0.75)
     skin = identity.skin
     if skin.beard:
         grown = np.clip(jaw * 6, 0, 1) * np.clip(1.1 - down / 0.25, 0, 1)
@@ -53,28 +55,19 @@ def _hair(identity: Identity, height: int, width: int, rng: np.random.Generator)
         weight * cv2.resize(rng.normal(size=(rows, columns)), (width, height), interpolation=cv2.INTER_CUBIC)
         for weight, rows, columns in ((0.16, 2, width), (0.12, 3, width // 3), (0.1, 4, width // 10))
     )
-    if identity.hair.style == "afro" or curl > 0.5:
-        strands = (
-            0.5 * strands
-            + 0.22 * curl * cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), 1.3) * 2.5
-        )
+    if curl > CURLY:
+        locks = cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), 1.3)
+        strands = 0.5 * strands + 0.55 * curl * locks
     else:
         # Strands wave: each row is moved along.
-        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        x, y = np.meshgrid(np.arange(width), np.arange(height))
         sway = (2 + 12 * curl) * np.sin(y / height * (6 + 20 * curl) + x / width * 9)
-        strands = cv2.remap(
-            strands.astype(np.float32),
-            (x + sway).astype(np.float32),
-            y,
-            cv2.INTER_LINEAR,
-            None,
-            cv2.BORDER_WRAP,
-        )
+        places = np.stack([x + sway, y], -1).astype(np.float32)
+        strands = cv2.remap(strands.astype(np.float32), places, None, cv2.INTER_LINEAR, None, cv2.BORDER_WRAP)
     _, down = axes(height, width)
     light = 1 + strands + 0.1 * np.sin(down * np.pi) - 0.12 * np.clip((down - 0.8) / 0.2, 0, 1)
-    return np.asarray(
-        np.array(identity.hair.colour) * light[..., None] + 0.02 * strands[..., None], np.float32
-    )
+    painted = np.array(identity.hair.colour) * light[..., None] + 0.02 * strands[..., None]
+    return np.asarray(painted, np.float32)
 
 
 def _cloth(identity: Identity, height: int, width: int, rng: np.random.Generator) -> Canvas:
@@ -95,11 +88,8 @@ def _cloth(identity: Identity, height: int, width: int, rng: np.random.Generator
         notch = (down < 0.42 - front * 5.5).astype(np.float32)
         blend(canvas, np.array(identity.skin.tone) * 0.9, notch)
     else:
-        blend(
-            canvas,
-            np.array(scene.clothes) * 0.6,
-            np.exp(-((down - 0.15) ** 2) / 0.0008).astype(np.float32) * 0.6,
-        )
+        seam = np.exp(-((down - 0.15) ** 2) / 0.0008).astype(np.float32)
+        blend(canvas, np.array(scene.clothes) * 0.6, seam * 0.6)
     return canvas
 
 
@@ -108,7 +98,7 @@ def _neck(identity: Identity, height: int, width: int, rng: np.random.Generator)
     across, down = axes(height, width)
     tone = np.array(identity.skin.tone)
     under = np.clip((0.72 - down) / 0.35, 0, 1)
-    blend(canvas, tone * (0.55, 0.46, 0.44), under * 0.8)
+    blend(canvas, tone * UNDER_CHIN, under * 0.8)
     for side in (-1, 1):
         tendon = np.exp(-((across - 0.5 - side * (0.13 - 0.1 * down)) ** 2) / 0.0006)
         blend(canvas, tone * 0.75, np.asarray(tendon, np.float32) * 0.25)

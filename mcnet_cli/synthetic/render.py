@@ -19,6 +19,7 @@ from mcnet_cli.synthetic.topology import COUNT, EYES, MOUTH, OVAL, Indices, Poin
 Picture = NDArray[np.uint8]
 DETAIL = 2  # drawn so many times larger, for smooth edges
 SHININESS = 14
+INNER_SIDE = 0.25  # the light on the inner side of hair, relative to the outer one
 WRAP = 0.3  # how far light reaches around a rounded surface
 
 
@@ -48,43 +49,55 @@ class Head:
 
     def draw(self, pose: Pose, expression: Expression, size: int) -> tuple[Picture, NDArray[np.float32]]:
         """The picture (S, S, 3) and the landmarks (468, 2) in its pixels."""
-        body, large = self.surface, size * DETAIL
-        face = expressed(self.face, expression)
-        moved = (face - self.face)[list(OVAL)]
-        rest = body.points + body.share[:, None] * moved[body.outline]
-        rest[:COUNT] = face
-        solid = rest + body.follow[:, None] * (posed(rest, pose) - rest)
+        large = size * DETAIL
+        solid = self._moved(pose, expression)
         flat = projected(solid, pose, large)
         diffuse, gleam = self._lit(solid)
+        owner, drawn = self._rasterised(solid, flat, diffuse, gleam, large)
+        scene = self.identity.scene
+        key, ambient = np.array(scene.key, np.float32), np.array(scene.ambient, np.float32)
+        colour = cv2.remap(self.atlas, drawn[..., :2], None, cv2.INTER_LINEAR).astype(np.float32)
+        colour *= drawn[..., 2:3] * key + ambient
+        colour += drawn[..., 3:] * (key * 255)
+        light = ambient + float(diffuse[:COUNT].mean()) * key
+        view = openings.View(pose, expression, large, light)
+        self._fill_openings(colour, owner - len(self.surface.faces), flat, view)
+        if self.identity.glasses:
+            draw_glasses(colour, self.identity, self.face, view)
+        return self._composed(colour, owner != NOTHING, size), (flat[:COUNT] / DETAIL).astype(np.float32)
 
+    def _moved(self, pose: Pose, expression: Expression) -> Points:
+        """(N, 3) all points of the surface where the pose and the expression take them."""
+        body = self.surface
+        face = expressed(self.face, expression)
+        change = (face - self.face)[list(OVAL)]
+        rest = body.points + body.share[:, None] * change[body.outline]
+        rest[:COUNT] = face
+        return rest + body.follow[:, None] * (posed(rest, pose) - rest)
+
+    def _rasterised(
+        self, solid: Points, flat: Points, diffuse: Points, gleam: Points, size: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """(S, S) which triangle each pixel shows, openings after all others, and (S, S, 4) values there.
+
+        The values: x and y on the atlas in pixels, the key light that falls there, and how it gleams.
+        """
+        body, count = self.surface, len(self.surface.faces)
         faces = np.concatenate([body.faces, self.holes])
         corners = flat[faces]
         a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
         front = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] > 0
-        count = len(body.faces)
         shown = np.flatnonzero(front | np.concatenate([body.two_sided, np.ones(len(self.holes), bool)]))
         depth = solid[faces, 2].mean(1)
         depth[:count] -= body.nearer
-        names = np.concatenate([np.arange(count), count + self.opening])
         order = shown[np.argsort(-depth[shown], kind="stable")]
-        owner = owners(corners, order, names, large)
-
+        names = np.concatenate([np.arange(count), count + self.opening])
+        owner = owners(corners, order, names, size)
         values = np.empty((count, 3, 4), np.float32)
         values[..., :2] = body.texture * (2 * HEIGHT_PX, HEIGHT_PX) - 0.5
-        values[..., 2] = diffuse[body.faces] * np.where(front[:count], 1, 0.25)[:, None]
+        values[..., 2] = diffuse[body.faces] * np.where(front[:count], 1, INNER_SIDE)[:, None]
         values[..., 3] = gleam[body.faces] * (body.gloss * front[:count])[:, None]
-        drawn = interpolated(owner, corners[:count], values)
-        scene = self.identity.scene
-        colour = cv2.remap(self.atlas, drawn[..., :2], None, cv2.INTER_LINEAR).astype(np.float32)
-        light = drawn[..., 2:3] * np.array(scene.key, np.float32)
-        light += np.array(scene.ambient, np.float32)
-        colour *= light
-        colour += drawn[..., 3:] * (np.array(scene.key, np.float32) * 255)
-        view = openings.View(pose, expression, large, self._light_on_face(diffuse))
-        self._fill_openings(colour, owner - count, flat, view)
-        if self.identity.glasses:
-            draw_glasses(colour, self.identity, self.face, view)
-        return self._composed(colour, owner != NOTHING, size), (flat[:COUNT] / DETAIL).astype(np.float32)
+        return owner, interpolated(owner, corners[:count], values)
 
     def _lit(self, solid: Points) -> tuple[Points, Points]:
         """(N,) the key light that falls on each point, and how it gleams there."""
@@ -96,14 +109,10 @@ class Head:
         gleam = np.clip(normals @ (halfway / np.linalg.norm(halfway)), 0, None) ** SHININESS
         return diffuse, gleam
 
-    def _light_on_face(self, diffuse: Points) -> Points:
-        scene = self.identity.scene
-        light: Points = np.array(scene.ambient) + float(diffuse[:COUNT].mean()) * np.array(scene.key)
-        return light
-
     def _fill_openings(
         self, colour: NDArray[np.float32], opening: NDArray[np.int32], flat: Points, view: openings.View
     ) -> None:
+        """Draws mouth and eyes where `opening` (S, S) has their numbers."""
         for number, (upper, lower) in enumerate((MOUTH, *EYES)):
             around = flat[[*upper, *lower]]
             low = np.clip(np.floor(around.min(0)).astype(int) - 1, 0, view.size)
