@@ -73,7 +73,7 @@ class Part:
     faces: Indices
     texture: Points
     gloss: float
-    two_sided: NDArray[np.bool_] | bool = False
+    two_sided: bool = False
     nearer: float = 0.0
 
 
@@ -89,15 +89,15 @@ def surface(identity: Identity) -> Surface:
     if hair is not None:
         points, follow, flat = hair
         faces, texture = grid(points, flat, "hair", CENTRE)
-        # The inner side shows where the shell hangs free of the head.
-        free = flat.reshape(-1, 2)[faces, 1].max(1) > 0.6
-        rest.append(Part(points.reshape(-1, 3), follow.ravel(), faces, texture, 0.3, free, 0.07))
+        rest.append(Part(points.reshape(-1, 3), follow.ravel(), faces, texture, 0.3, True, 0.07))
     parts = [head, skull, *rest]
     starts = np.cumsum([0, *(len(part.points) for part in parts)])
     joined = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
-    # The skull's first ring is the face's own outline, so that the light runs on smoothly.
-    rows = np.arange(starts[-1])
-    rows[starts[1] : starts[1] + len(OVAL) + 1] = [*OVAL, OVAL[0]]
+    # The skull's first ring is the face's own outline, and its rings are closed: the light runs on smoothly.
+    same = np.arange(starts[-1])
+    rings = same[starts[1] : starts[2]].reshape(-1, len(OVAL) + 1)
+    rings[0, :-1] = OVAL
+    rings[:, -1] = rings[:, 0]
     count = len(face)
     counts = [len(part.faces) for part in parts]
     zeros = np.zeros(starts[-1] - starts[2])
@@ -106,10 +106,10 @@ def surface(identity: Identity) -> Surface:
         follow=np.concatenate([part.follow for part in parts]),
         outline=np.concatenate([np.zeros(count, np.intp), outline, zeros.astype(np.intp)]),
         share=np.concatenate([np.zeros(count), share, zeros]),
-        faces=rows[joined],
+        faces=same[joined],
         texture=np.concatenate([part.texture for part in parts]).astype(np.float32),
         gloss=np.repeat([part.gloss for part in parts], counts),
-        two_sided=np.concatenate([np.broadcast_to(part.two_sided, len(part.faces)) for part in parts]),
+        two_sided=np.repeat([part.two_sided for part in parts], counts),
         nearer=np.repeat([part.nearer for part in parts], counts),
     )
 
