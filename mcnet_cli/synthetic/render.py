@@ -55,10 +55,12 @@ class Head:
         diffuse, gleam = self._lit(solid)
         owner, drawn = self._rasterised(solid, flat, diffuse, gleam, large)
         scene = self.identity.scene
-        key, ambient = np.array(scene.key, np.float32), np.array(scene.ambient, np.float32)
+        key, ambient = np.array(scene.key), np.array(scene.ambient)
         colour = cv2.remap(self.atlas, drawn[..., :2], None, cv2.INTER_LINEAR).astype(np.float32)
-        colour *= drawn[..., 2:3] * key + ambient
-        colour += drawn[..., 3:] * (key * 255)
+        # Rows: red, green, blue; columns: what each takes of the four drawn values, and of 1.
+        none = np.zeros(3)
+        colour *= cv2.transform(drawn, np.stack([none, none, key, none, ambient], 1))
+        colour += cv2.transform(drawn, np.stack([none, none, none, 255 * key, none], 1))
         light = ambient + float(diffuse[:COUNT].mean()) * key
         view = openings.View(pose, expression, large, light)
         self._fill_openings(colour, owner - len(self.surface.faces), flat, view)
