@@ -199,7 +199,8 @@ class Training:
         wanted = torch.cat([source.values, driving.values])
         terms = {"keypoints": weights.keypoints * losses.keypoint_distance(found, wanted)}
         if self.progress > config.detector_from and self.rng.random() < config.detector_share:
-            source, driving = found[:count], found[count:]
+            # as they are, errors included, but without gradient: pictures would pull the detector off the landmarks
+            source, driving = found[:count].map(Tensor.detach), found[count:].map(Tensor.detach)
         rendering: Rendering = self.model(self._state(self.model, batch.source, source), driving)
         target, size = batch.driving, batch.driving.shape[-1]
         regions = losses.region_weights(cpu_batch.driving_points, size).to(self.device)

@@ -10,7 +10,7 @@ from mcnet_cli.checkpoint import write_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.model import ModelConfig
-from mcnet_cli.training.config import FRAMING, RunConfig
+from mcnet_cli.training.config import FRAMING, LANDMARKS, RunConfig
 from mcnet_cli.training.dataset import find_clips, load_clips
 from mcnet_cli.training.loop import Training, write_config
 from mcnet_cli.training.perceptual import load_perceptual
@@ -82,5 +82,5 @@ def train(request: TrainRequest, on_progress: Callable[[dict[str, Any]], None] |
         "clips": len(clips),
         "perceptual": "none" if perceptual is None else "efficientnet-lite0",
     }
-    write_weights(weights, training.ema.state_dict(), model, framing=FRAMING, smooth=None, card=card)
+    write_weights(weights, training.ema.state_dict(), model, framing=FRAMING, smooth=None, card=card, landmarks=LANDMARKS)
     return TrainReport(weights, training.step, training.elapsed_s, len(clips), training.skipped)
