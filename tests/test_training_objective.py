@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from mcnet_cli.model import MCNet, ModelConfig
 from mcnet_cli.model.config import (
+    Condition,
     GeneratorConfig,
     HourglassConfig,
     KeypointConfig,
@@ -22,6 +24,7 @@ from mcnet_cli.training.objective import (
     Objective,
     PaperLossWeights,
     discriminator_objective,
+    draw_noise,
     paper_objective,
 )
 from mcnet_cli.training.perceptual import VGG19
@@ -37,13 +40,15 @@ def vgg19() -> VGG19:
     return VGG19()
 
 
-def tiny_model(*, jacobians: bool = True) -> MCNet:
+def tiny_model(*, jacobians: bool = True, condition: Condition = "both") -> MCNet:
     torch.manual_seed(1)
     config = ModelConfig(
         size=64,
         keypoints=KeypointConfig(8, jacobians, HourglassConfig(4, 16, 2)),
         motion=MotionConfig(HourglassConfig(4, 16, 2)),
-        memory=MemoryConfig(sizes=(64, 128), width=8, style_width=4, bank_size=8, experts=2),
+        memory=MemoryConfig(
+            sizes=(64, 128), width=8, style_width=4, bank_size=8, experts=2, condition=condition
+        ),
         generator=GeneratorConfig(channels=(4, 8, 8), residual_blocks=(1, 1)),
     )
     return MCNet(config)
@@ -60,6 +65,7 @@ def compute(vgg19: VGG19) -> Compute:
         model: MCNet | None = None,
         discriminator: Discriminator | None = None,
         network: VGG19 | None = vgg19,
+        noise: Tensor | None = None,
         **weights: float,
     ) -> Objective:
         return paper_objective(
@@ -70,6 +76,7 @@ def compute(vgg19: VGG19) -> Compute:
             random(2, 3, 64, 64, seed=1),
             RandomTransform.draw(2, np.random.default_rng(0)),
             PaperLossWeights(**weights),
+            noise,
         )
 
     return compute
@@ -113,8 +120,6 @@ def test_the_gan_adds_two_terms_and_the_total_does_not_teach_the_discriminator(c
     assert list(objective.terms) == [*PLAIN_TERMS, "gan", "feature_matching"]
     objective.total.backward()
     assert all(parameter.grad is None for parameter in discriminator.parameters())
-    unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
-    assert unused == ["generator.mbUnit.styleconv.weight"]  # the gain of a noise that is off
 
 
 def test_the_discriminators_step_teaches_the_discriminator_alone(compute: Compute) -> None:
@@ -134,6 +139,31 @@ def test_a_gan_without_a_discriminator_is_refused(compute: Compute) -> None:
 def test_weights_are_finite_and_not_negative(value: float) -> None:
     with pytest.raises(ValueError, match="consistency"):
         PaperLossWeights(consistency=value)
+
+
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_every_parameter_learns_under_each_memory_condition(condition: Condition, compute: Compute) -> None:
+    model = tiny_model(condition=condition)
+    compute(model, noise=draw_noise(model.config, 2, np.random.default_rng(0))).total.backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_noise_differs_from_size_to_size_and_acts_by_its_gain(compute: Compute) -> None:
+    model = tiny_model().eval()
+    noise = draw_noise(model.config, 2, np.random.default_rng(0))
+    assert noise.shape == (2, 2, 8, 8)
+    plain = compute(model, network=None).rendering
+    noisy = compute(model, network=None, noise=noise).rendering
+    assert torch.equal(noisy.prediction, plain.prediction)  # the gain starts at 0
+    torch.nn.init.ones_(model.generator.mbUnit.styleconv.weight)
+    noisy = compute(model, network=None, noise=noise).rendering
+    assert torch.equal(noisy.prediction, compute(model, network=None, noise=noise).rendering.prediction)
+    changes = [a.styled_memory - b.styled_memory for a, b in zip(noisy.memory, plain.memory, strict=True)]
+    assert all(change.abs().mean() > 0.1 for change in changes)
+    assert not torch.allclose(changes[0], changes[1], atol=0.1)
 
 
 def test_steps_down_the_objective_lower_it(compute: Compute) -> None:
