@@ -74,7 +74,7 @@ class VGG19(PerceptualDistance):
         )
         for name, values in (("mean", [0.485, 0.456, 0.406]), ("deviation", [0.229, 0.224, 0.225])):
             self.register_buffer(name, torch.tensor(values).reshape(3, 1, 1), persistent=False)
-        self.eval().requires_grad_(False)
+        self.requires_grad_(False)
 
     def features(self, image: Tensor) -> list[Tensor]:
         """relu1_1, relu2_1, …, relu5_1 of (B, 3, H, W) in [0, 1]; H and W at least 16."""
