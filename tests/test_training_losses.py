@@ -163,7 +163,7 @@ def test_consistency_resizes_features_with_corners_kept() -> None:
 def test_keypoints_are_as_far_from_landmarks_as_the_mean_coordinate() -> None:
     landmarks = random(2, 5, 2)
     moved = Keypoints(landmarks + torch.tensor([0.1, -0.3]))
-    assert losses.keypoint_distance(moved, landmarks).item() == pytest.approx(0.2)
+    assert losses.landmark_distance(moved, landmarks).item() == pytest.approx(0.2)
 
 
 # The discriminator and its terms

@@ -197,7 +197,7 @@ class Training:
         found, count = self.model.detect_keypoints(frames), len(batch.source)
         source, driving = self._true_keypoints(batch)
         wanted = torch.cat([source.values, driving.values])
-        terms = {"keypoints": weights.keypoints * losses.keypoint_distance(found, wanted)}
+        terms = {"keypoints": weights.keypoints * losses.landmark_distance(found, wanted)}
         if self.progress > config.detector_from and self.rng.random() < config.detector_share:
             source, driving = found[:count], found[count:]
         rendering: Rendering = self.model(self._state(self.model, batch.source, source), driving)

@@ -90,7 +90,7 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     return torch.stack([(goal - made).abs().mean() for goal, made in zip(real, fake, strict=True)]).sum()
 
 
-def keypoint_distance(found: Keypoints, wanted: Tensor) -> Tensor:
+def landmark_distance(found: Keypoints, wanted: Tensor) -> Tensor:
     """Mean absolute distance of keypoints to (B, K, 2) landmarks."""
     return (found.values - wanted).abs().mean()
 
