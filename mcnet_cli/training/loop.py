@@ -197,7 +197,7 @@ class Training:
         found, count = self.model.detect_keypoints(frames), len(batch.source)
         source, driving = self._true_keypoints(batch)
         wanted = torch.cat([source.values, driving.values])
-        terms = {"keypoints": weights.keypoints * losses.keypoint_distance(found, wanted)}
+        terms = {"keypoints": weights.keypoints * losses.landmark_distance(found, wanted)}
         if self.progress > config.detector_from and self.rng.random() < config.detector_share:
             # as they are, errors included, but without gradient: pictures would pull the detector off the landmarks
             source, driving = found[:count].map(Tensor.detach), found[count:].map(Tensor.detach)
