@@ -63,8 +63,8 @@ def fetch_weights(
         typer.Option(
             "--sha256",
             metavar="HEX",
-            help="What the downloaded file must have. Where neither this nor the list says, the first download "
-            "is trusted, and every later one must equal it.",
+            help="What the downloaded file must have. Where neither this nor the list says, the first "
+            "download is trusted, and every later one must equal it.",
             rich_help_panel=CACHE,
             show_default=False,
         ),

@@ -103,7 +103,7 @@ def _checksum(entry: Entry, record: Record | None) -> str:
         case Embedded():
             return "none"
         case TorchHubFile():
-            return f"{entry.source.sha256_prefix}…"
+            return f"{entry.source.sha256_prefix}..."
         case HubFile() if record is None:
             return "first use is trusted"
         case Manual() if record is None:
