@@ -188,13 +188,14 @@ class Cache:
             except OSError as error:
                 raise system_failure(error, folder / LOCK) from error
 
-    def sweep(self, name: str, *, keep: Path | None = None) -> None:
-        """Removes what killed runs have left: files of `name` but `keep`, and old parts of downloads.
+    def sweep(self, name: str) -> None:
+        """Removes what killed runs have left: files of `name` without a record, and old parts of downloads.
 
         Call it with the lock held. A day is longer than any download; younger ones may be another process's.
         """
+        keep = self._file_of(name)
         for path in self.folder(name).glob("*"):
-            if path.name not in (RECORD, LOCK) and path != keep:
+            if path.name not in (RECORD, LOCK) and path.relative_to(self.root).as_posix() != keep:
                 with contextlib.suppress(OSError):
                     path.unlink()
         for part in self.hub.glob("models--*/blobs/*.incomplete"):

@@ -79,7 +79,7 @@ def convert(source: Path, name: str, cache: Cache, *, force: bool = False) -> Co
             pinned=False,
         )
         cache.keep(name, record)
-        cache.sweep(name, keep=target)
+        cache.sweep(name)
     return Conversion(
         name=name,
         path=target,
