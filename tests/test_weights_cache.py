@@ -226,12 +226,24 @@ def test_a_failure_leaves_nothing_and_those_who_wait_go_on(cache: Cache) -> None
     waiting.start()
     with pytest.raises(OSError, match="no luck"), cache.locked("mine") as folder:
         entered.set()
-        (folder / "half").write_bytes(b"x")
+        (folder / "mine-01234567.safetensors").write_bytes(b"x")
         assert not went_on.wait(0.3)
         raise OSError("no luck")
     waiting.join(10)
     assert went_on.is_set()
     assert {path.name for path in (cache.root / "mine").iterdir()} <= {"net.bin", "record.json", ".lock"}
+
+
+def test_only_its_own_files_are_ever_removed(cache: Cache) -> None:
+    (cache.root / "Documents").mkdir(parents=True)
+    letter = cache.root / "Documents" / "letter.txt"
+    letter.write_text("keep me")
+    with pytest.raises(OSError, match="no luck"), cache.locked("Documents") as folder:
+        (folder / ".Documents-01234567.safetensors.89abcdef.part.safetensors").write_bytes(b"x")
+        raise OSError("no luck")
+    kept(cache, "Documents")
+    cache.remove("Documents")
+    assert [path.name for path in letter.parent.iterdir()] == ["letter.txt"]
 
 
 def test_removing_keeps_a_file_that_another_name_has(cache: Cache) -> None:

@@ -54,6 +54,20 @@ def test_the_licence_in_a_card_is_kept(cache: Cache, tmp_path: Path) -> None:
     assert read_weights(resolve_weights("theirs", cache=cache)).card.items() > card.items()
 
 
+@pytest.mark.parametrize(("licence", "shown_as"), [(5, "5"), ({"a": 1}, "{'a': 1}"), ("\x1b[2J", "\\x1b[2J")])
+def test_an_odd_licence_is_shown_as_plain_text(
+    cache: Cache, tmp_path: Path, licence: object, shown_as: str
+) -> None:
+    model = MCNet(tiny_config())
+    source = tmp_path / "theirs.safetensors"
+    write_weights(
+        source, model.state_dict(), model.config, framing=None, smooth=None, card={"licence": licence}
+    )
+    report = convert_file(source, None, cache, force=False)
+    assert report.weights[0].licence == shown_as
+    assert shown_as in report.as_text()
+
+
 def test_a_taken_name_is_replaced_only_by_force(cache: Cache, tmp_path: Path) -> None:
     one, other = (write_tiny(tmp_path / f"{seed}.safetensors", seed=seed) for seed in (1, 2))
     convert_file(one, "mine", cache, force=False)
