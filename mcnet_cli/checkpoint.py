@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mcnet_cli._legacy import LEGACY_MAGIC, check_container, official_entries, read_checkpoint
+from mcnet_cli._legacy import read_epoch as read_epoch  # for those who convert checkpoints
 from mcnet_cli._safetensors import read_header, read_tensors, write_tensors
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import atomic_output, require_regular_file

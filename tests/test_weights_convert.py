@@ -43,6 +43,14 @@ def test_converted_weights_equal_the_file_tensor_by_tensor(cache: Cache, tmp_pat
     }
 
 
+def test_a_conversion_keeps_smoothing_and_landmarks(cache: Cache, tmp_path: Path) -> None:
+    landmarks = (10, 152, 234, 454, 61, 291)
+    source = write_tiny(tmp_path / "w.safetensors", smooth=0.7, landmarks=landmarks, jacobians=False)
+    convert_file(source, "mine", cache, force=False)
+    after = read_weights(resolve_weights("mine", cache=cache))
+    assert (after.smooth, after.landmarks) == (0.7, landmarks)
+
+
 def test_the_licence_in_a_card_is_kept(cache: Cache, tmp_path: Path) -> None:
     model = MCNet(tiny_config())
     card = {"licence": "CC-BY-4.0", "author": "somebody"}

@@ -178,6 +178,15 @@ class ModelConfig:
         except KeyError:
             raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}") from None
 
+    @property
+    def described(self) -> str:
+        """The preset's name, or what tells this architecture from others."""
+        for name, preset in PRESETS.items():
+            if self == preset:
+                return name
+        memory = self.memory
+        return f"custom (size {self.size}, {memory.experts} memory experts, condition {memory.condition})"
+
     def to_json(self) -> str:
         """The config as JSON, as weights files carry it."""
         return json.dumps(dataclasses.asdict(self), separators=(",", ":"))

@@ -4,11 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcnet_cli._legacy import read_epoch
-from mcnet_cli.checkpoint import Weights, read_weights, write_weights
+from mcnet_cli.checkpoint import Weights, read_epoch, read_weights, write_weights
 from mcnet_cli.errors import UsageError, WeightsError, shown
-from mcnet_cli.model import ModelConfig
-from mcnet_cli.model.config import PRESETS
 from mcnet_cli.weights.cache import RECORD, Cache, Record, sha256_of
 from mcnet_cli.weights.registry import HUB_PREFIX, Manual, registry
 
@@ -68,6 +65,7 @@ def convert(source: Path, name: str, cache: Cache, *, force: bool = False) -> Co
             framing=weights.framing,
             smooth=weights.smooth,
             card=card,
+            landmarks=weights.landmarks,
             half=False,
         )
         record = Record(
@@ -84,7 +82,7 @@ def convert(source: Path, name: str, cache: Cache, *, force: bool = False) -> Co
     return Conversion(
         name=name,
         path=target,
-        architecture=_architecture(weights.config),
+        architecture=weights.config.described,
         keypoints=weights.config.keypoints.count,
         jacobians=weights.config.keypoints.jacobians,
         epoch=read_epoch(source),
@@ -117,12 +115,3 @@ def _licence(name: str, weights: Weights) -> str:
         return shown(str(weights.card["licence"])[:100])
     entry = registry().get(name)
     return entry.licence if entry else "not stated in the file"
-
-
-def _architecture(config: ModelConfig) -> str:
-    """The preset's name, or what the config differs from."""
-    for name, preset in PRESETS.items():
-        if config == preset:
-            return name
-    memory = config.memory
-    return f"custom (size {config.size}, {memory.experts} memory experts, condition {memory.condition})"
