@@ -143,14 +143,14 @@ def crop(images: Tensor, theta: Tensor, side: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class OpeningMasks:
-    """(B, 1, S, S) each: inside openings that changed, and on the rest of the face."""
+    """(B, 1, S, S) each: inside openings that are new, and on the rest of the face."""
 
     changed: Tensor
     skin: Tensor
 
 
 def opening_masks(batch: Batch, size: int) -> OpeningMasks:
-    """Where mouth and eyes are open in the driving and were not so in the source, and where neither is."""
+    """Where mouth and eyes are open in the driving and were closed in the source, and where neither is."""
     source, driving = ((p.numpy() + 1) * (size - 1) / 2 for p in (batch.source_points, batch.driving_points))
     changed = np.zeros((len(source), size, size), np.uint8)
     skin = np.zeros_like(changed)
@@ -168,7 +168,7 @@ def opening_masks(batch: Batch, size: int) -> OpeningMasks:
             surroundings = np.zeros_like(skin[row])
             cv2.fillPoly(surroundings, [polygon], 1)
             skin[row][cv2.dilate(surroundings, np.ones((5, 5), np.uint8)) > 0] = 0
-            if now > 0.04 and now - was > 0.03:
+            if now > 0.04 and now - was > 0.03 and was < 0.06:  # an open one is better warped
                 cv2.fillPoly(changed[row], [polygon], 1)
     return OpeningMasks(*(torch.from_numpy(mask)[:, None].float() for mask in (changed, skin)))
 
