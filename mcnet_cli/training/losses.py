@@ -1,5 +1,6 @@
-"""The loss of a step, term by term. Regions and openings come from the face mesh."""
+"""The loss of a step, term by term: the paper's first, then those of regions that the face mesh gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,16 +10,85 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcnet_cli.model import Keypoints, Rendering
+from mcnet_cli.model.geometry import band_limited_downsample, full_precision
 from mcnet_cli.model.memory import MemoryTrace
 from mcnet_cli.training.augment import Batch
+from mcnet_cli.training.equivariance import RandomTransform
+from mcnet_cli.training.perceptual import PerceptualDistance
 
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 LEFT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
 RIGHT_EYE = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
-FACE_OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
-FACE_OVAL += (152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
+FACE_OVAL = (
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
 MOUTH_BOX = (61, 291, 0, 17, 13, 14)
 EYE_BOX = (33, 263, 159, 386, 145, 374, 105, 334)
+
+
+PYRAMID = (1, 2, 4, 8)
+NEAREST_PX = 16  # the perceptual networks halve the picture four times
+SEPARATION = 0.2
+
+
+def perceptual_pyramid(network: PerceptualDistance, prediction: Tensor, target: Tensor) -> Tensor:
+    """Difference of features of (B, 3, H, W) pictures, summed over layers and scales (FOMM, sec. 3.3).
+
+    Scales are 1, 1/2, 1/4 and 1/8, as far as the picture keeps 16 pixels a side.
+    """
+    factors = [factor for factor in PYRAMID if target.shape[-1] // factor >= NEAREST_PX]
+    levels = [
+        [band_limited_downsample(image, factor) for image in (prediction, target)] for factor in factors
+    ]
+    return torch.stack([network.differences([made], wanted).sum() for made, wanted in levels]).sum()
+
+
+def equivariance_value(driving: Keypoints, transformed: Keypoints, transform: RandomTransform) -> Tensor:
+    """Keypoints move with the picture: driving's against T of those of T∘driving (FOMM, sec. 3.3)."""
+    return (driving.values - transform.warp_points(transformed.values)).abs().mean()
+
+
+def equivariance_jacobian(driving: Keypoints, transformed: Keypoints, transform: RandomTransform) -> Tensor:
+    """Jacobians turn with the picture: I - J(driving)⁻¹·∂T·J(T∘driving) (FOMM, sec. 3.3).
+
+    ∂T is taken at the transformed picture's keypoints. ValueError for keypoints without jacobians.
+    """
+    if driving.jacobians is None or transformed.jacobians is None:
+        raise ValueError("these keypoints have no jacobians")
+    with full_precision(driving.jacobians):
+        carried = transform.jacobian(transformed.values) @ transformed.jacobians
+        product = torch.linalg.inv(driving.jacobians) @ carried
+    error: Tensor = torch.eye(2, dtype=product.dtype, device=product.device) - product
+    return error.abs().mean()
+
+
+def keypoint_separation(keypoints: Keypoints, *, official: bool = False) -> Tensor:
+    """The paper's keypoint distance: max(0, 0.2 - d) averaged over all ordered pairs.
+
+    The hinge is that of face-vid2vid's keypoint prior (CVPR 2021). official: the published code's
+    1 - sign(d - 0.2), which has no gradient anywhere.
+    """
+    offsets = keypoints.values[:, :, None] - keypoints.values[:, None]
+    distances = torch.sqrt(offsets.square().sum(-1) + 1e-8)
+    # a keypoint is not its own neighbour
+    beyond = distances - SEPARATION + SEPARATION * torch.eye(distances.shape[-1], device=distances.device)
+    return (1 - torch.sign(beyond)).mean() if official else F.relu(-beyond).mean()
+
+
+def generator_gan(scores: Tensor) -> Tensor:
+    """The generator's side of least squares: the prediction's scores towards 1 (Mao et al., ICCV 2017)."""
+    return (1 - scores).square().mean()
+
+
+def discriminator_gan(real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's side: real scores towards 1, predictions' towards 0 (Mao et al., ICCV 2017)."""
+    return ((1 - real).square() + fake.square()).mean()
+
+
+def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """Features of a prediction towards the real frame's, summed over maps (pix2pixHD, CVPR 2018)."""
+    return torch.stack([(goal - made).abs().mean() for goal, made in zip(real, fake, strict=True)]).sum()
 
 
 def keypoint_distance(found: Keypoints, wanted: Tensor) -> Tensor:
@@ -89,7 +159,11 @@ def opening_masks(batch: Batch, size: int) -> OpeningMasks:
         before, after = source[row], driving[row]
         scale = max(float(np.linalg.norm(after[33] - after[263])), 1e-3)
         cv2.fillPoly(skin[row], [after[list(FACE_OVAL)].round().astype(np.int32)], 1)
-        for outline, (top, bottom) in ((INNER_LIPS, (13, 14)), (LEFT_EYE, (159, 145)), (RIGHT_EYE, (386, 374))):
+        for outline, (top, bottom) in (
+            (INNER_LIPS, (13, 14)),
+            (LEFT_EYE, (159, 145)),
+            (RIGHT_EYE, (386, 374)),
+        ):
             was, now = (float(np.linalg.norm(p[top] - p[bottom])) / scale for p in (before, after))
             polygon = after[list(outline)].round().astype(np.int32)
             surroundings = np.zeros_like(skin[row])
@@ -97,8 +171,7 @@ def opening_masks(batch: Batch, size: int) -> OpeningMasks:
             skin[row][cv2.dilate(surroundings, np.ones((5, 5), np.uint8)) > 0] = 0
             if now > 0.04 and now - was > 0.03:
                 cv2.fillPoly(changed[row], [polygon], 1)
-    as_mask = lambda mask: torch.from_numpy(mask)[:, None].float()  # noqa: E731
-    return OpeningMasks(as_mask(changed), as_mask(skin))
+    return OpeningMasks(*(torch.from_numpy(mask)[:, None].float() for mask in (changed, skin)))
 
 
 def openings_loss(rendering: Rendering, masks: OpeningMasks) -> Tensor:
