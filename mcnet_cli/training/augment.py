@@ -19,6 +19,7 @@ class Batch:
 
     mirrored: (B,) which pairs were flipped, so that left landmarks are now right ones.
     numbers: (B,) of the pairs in the run: what else is random of a pair follows from its number.
+    clips: names of the pairs' clips.
     Pictures are on the device that computes, all else on the CPU.
     """
 
@@ -28,6 +29,7 @@ class Batch:
     driving_points: Tensor
     mirrored: Tensor
     numbers: Tensor
+    clips: tuple[str, ...]
 
 
 def random_affines(rng: np.random.Generator, config: AugmentConfig, flips: np.ndarray) -> np.ndarray:
@@ -72,7 +74,7 @@ def augment(pairs: Sequence[Pair], size: int, config: AugmentConfig, seed: int, 
     if config.jitter:
         pictures = jittered(pictures, [one.jitter for one in drawn])
     numbers = torch.tensor([pair.number for pair in pairs])
-    return Batch(*pictures, *points, torch.from_numpy(mirrored), numbers)
+    return Batch(*pictures, *points, torch.from_numpy(mirrored), numbers, tuple(pair.clip for pair in pairs))
 
 
 @dataclass(frozen=True, slots=True)

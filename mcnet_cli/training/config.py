@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from mcnet_cli.model import PRESETS, ModelConfig
+from mcnet_cli.training.loss_weights import LandmarkLossWeights, PaperLossWeights
 
 # Face-mesh points that the keypoints are trained to be: head, then lids, eye corners, mouth corners, lips.
 LANDMARKS = (10, 152, 234, 454, 105, 334, 1, 159, 386, 145, 374, 33, 263, 61, 291, 13, 14, 0, 17)
@@ -28,31 +29,6 @@ def _within(config: Any, low: float, high: float, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         _require(low <= value <= high, f"{name} = {value}: must be between {low:g} and {high:g}")
-
-
-@dataclass(frozen=True, slots=True)
-class LandmarkLossWeights:
-    """Factors of the loss terms of training with landmarks; 0 leaves a term out.
-
-    perceptual, decoded_perceptual: of the prediction and of the decoder's own picture, at 128².
-    crop_perceptual: the same on a crop around the mouth or the eyes, at full size.
-    warped_perceptual: of the warped source, every third step.
-    pixel, decoded_pixel, warped_pixel: mean absolute errors, mouth and lids weighted up in the first two.
-    keypoints: mean absolute distance of the detector's keypoints to the landmarks.
-    consistency: memory values to projected features (ICCV 2023, sec. 3.4).
-    openings: occlusion towards 0 inside mouth and eye openings that changed, towards 1 on the rest of the face.
-    """
-
-    perceptual: float = 1.0
-    decoded_perceptual: float = 0.5
-    crop_perceptual: float = 2.0
-    warped_perceptual: float = 0.6
-    pixel: float = 8.0
-    decoded_pixel: float = 4.0
-    warped_pixel: float = 2.0
-    keypoints: float = 10.0
-    consistency: float = 0.05
-    openings: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +188,11 @@ class OutputConfig:
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """A training run. steps: its length, if over 0; otherwise `schedule` says it."""
+    """A training run.
+
+    steps: its length, if over 0; otherwise `schedule` says it.
+    losses: of the kind that `keypoints.supervision` calls for, the paper's for "none".
+    """
 
     seed: int = 0
     steps: int = 0
@@ -222,7 +202,7 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     keypoints: KeypointTraining = field(default_factory=KeypointTraining)
-    losses: LandmarkLossWeights = field(default_factory=LandmarkLossWeights)
+    losses: LandmarkLossWeights | PaperLossWeights = field(default_factory=LandmarkLossWeights)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
@@ -235,7 +215,12 @@ class RunConfig:
         _within(self, 0, 1, "learning_rate")
         length = self.steps or self.schedule.epochs or self.schedule.minutes
         _require(length > 0, "give the run a length: steps, schedule.epochs or schedule.minutes")
-        if self.keypoints.supervision == "landmarks":
+        with_landmarks = self.keypoints.supervision == "landmarks"
+        _require(
+            with_landmarks == isinstance(self.losses, LandmarkLossWeights),
+            f"losses are not those of keypoints.supervision = {self.keypoints.supervision}",
+        )
+        if with_landmarks:
             wanted, detector = len(self.keypoints.landmarks), self.model.keypoints
             _require(
                 detector.count == wanted and not detector.jacobians,

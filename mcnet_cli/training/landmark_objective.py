@@ -1,7 +1,5 @@
 """Training with landmarks: keypoints are tied to points of the face mesh, regions of the face weigh more."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,20 +7,11 @@ from torch import Tensor, nn
 from mcnet_cli.model import Keypoints, MCNet, Rendering, SourceState
 from mcnet_cli.training import losses
 from mcnet_cli.training.augment import Batch
-from mcnet_cli.training.config import SMALL, KeypointTraining, LandmarkLossWeights, mirror_order
+from mcnet_cli.training.config import SMALL, KeypointTraining, mirror_order
+from mcnet_cli.training.loss_weights import LandmarkLossWeights
+from mcnet_cli.training.moment import Moment, Terms
 from mcnet_cli.training.perceptual import PerceptualDistance
 from mcnet_cli.training.sampling import chance
-
-Terms = dict[str, Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Where in a run a step is: its number, and the share of the run that has passed."""
-
-    seed: int
-    step: int
-    progress: float
 
 
 class LandmarkObjective(nn.Module):

@@ -4,8 +4,10 @@ The n-th pair depends on the seed and n alone. So a run goes on where it was by 
 work by every k-th number, and workers change nothing.
 """
 
+import contextlib
+import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,10 +116,11 @@ class PairSampler:
         return Pair(number, clip.name, *frames, points[source], points[driving])
 
 
-def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Iterator[Draw]:
+def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generator[Draw, None, None]:
     """The draws `first`, `first + step`, … without end; `workers` processes read ahead, in the same order.
 
-    Close the iterator to end the workers. SystemFailure if one of them dies.
+    Close the generator to end the workers. If one of them dies, torch raises a RuntimeError, now or anywhere
+    else in the main thread: see `workers_watched`.
     """
     numbers = iter(range(first, 2**62, step))
     if not workers:
@@ -125,7 +128,7 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Iterato
         return
     from torch.utils.data import DataLoader
 
-    loader = DataLoader(
+    yield from DataLoader(
         _Draws(sampler),  # type: ignore[arg-type]
         sampler=numbers,  # type: ignore[arg-type]
         batch_size=None,
@@ -133,11 +136,8 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Iterato
         prefetch_factor=8,
         worker_init_fn=_leave_signals_to_the_parent,
         collate_fn=_as_it_is,
+        multiprocessing_context="fork" if "fork" in multiprocessing.get_all_start_methods() else None,
     )
-    try:
-        yield from loader
-    except RuntimeError as error:
-        raise worker_failure(error) from error
 
 
 class _Draws:
@@ -162,10 +162,14 @@ def _leave_signals_to_the_parent(_worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def worker_failure(error: RuntimeError) -> Exception:
-    """A dead worker as a failure of the system; any other error as it is."""
-    if "DataLoader worker" not in str(error):
-        return error
-    return SystemFailure(
-        "a process that reads clips has died", hint="out of memory? take fewer with --set data.workers=1"
-    )
+@contextlib.contextmanager
+def workers_watched() -> Iterator[None]:
+    """Turns the death of a worker into SystemFailure."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise SystemFailure(
+            "a process that reads clips has died", hint="out of memory? take fewer with --set data.workers=1"
+        ) from error

@@ -6,11 +6,13 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
-from mcnet_cli.training.config import RECIPES, LandmarkLossWeights, RunConfig
+from mcnet_cli.training.config import RECIPES, RunConfig
+from mcnet_cli.training.loss_weights import PaperLossWeights
 
 FILE_LIMIT = 1 << 20  # bytes
 Settings = dict[str, Any]
@@ -51,8 +53,15 @@ def resolve(layers: Iterable[Settings]) -> RunConfig:
     merged: Settings = {}
     for settings in layers:
         merged = _merged(merged, settings)
+    keypoints = merged.get("keypoints")
+    unsupervised = isinstance(keypoints, Mapping) and keypoints.get("supervision") == "none"
+    defaults = RunConfig()
+    if unsupervised:
+        supervision = dataclasses.replace(defaults.keypoints, supervision="none")
+        defaults = dataclasses.replace(defaults, keypoints=supervision, losses=PaperLossWeights())
     try:
-        return build(RunConfig, merged, RunConfig())
+        config: RunConfig = build(RunConfig, merged, defaults)
+        return config
     except ValueError as error:
         raise UsageError(f"configuration: {error}") from error
 
@@ -90,6 +99,8 @@ def build(kind: type[Any], data: Any, defaults: Any, name: str = "") -> Any:
 def _value(kind: Any, data: Any, default: Any, name: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return build(kind, data, default, name)  # type: ignore[arg-type]
+    if get_origin(kind) is UnionType:  # of dataclasses: the kind that the defaults have
+        return build(type(default), data, default, name)
     if get_origin(kind) is tuple:
         if not isinstance(data, list | tuple):
             raise ValueError(f"{name} = {data!r}: must be a list")

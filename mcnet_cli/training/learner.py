@@ -1,0 +1,190 @@
+"""The networks that learn, their optimizers, and one step of them."""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mcnet_cli.devices import Compute
+from mcnet_cli.model import MCNet, Rendering
+from mcnet_cli.training.augment import Batch
+from mcnet_cli.training.checkpoints import (
+    Checkpoint,
+    optimizer_tensors,
+    random_tensors,
+    restore_optimizer,
+    restore_random,
+)
+from mcnet_cli.training.config import RunConfig
+from mcnet_cli.training.discriminator import Discriminator
+from mcnet_cli.training.landmark_objective import LandmarkObjective
+from mcnet_cli.training.loss_weights import PaperLossWeights
+from mcnet_cli.training.moment import Moment, Terms
+from mcnet_cli.training.paper_objective import DiscriminatorObjective, PaperObjective
+from mcnet_cli.training.perceptual import PerceptualDistance
+from mcnet_cli.training.world import World, averaging, failing_together
+
+BETAS = (0.5, 0.999)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step said. terms: loss terms, their `total`, and a norm of gradients for each optimizer.
+
+    bad: the name of the first that isn't finite, by which the step was skipped, or None.
+    """
+
+    terms: dict[str, float]
+    bad: str | None
+
+
+class Learner:
+    """The network, its moving average `ema`, and all that changes both."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        compute: Compute,
+        world: World,
+        perceptual: PerceptualDistance | None,
+        initial: dict[str, Tensor] | None = None,
+    ) -> None:
+        """initial: weights to begin with, as `read_weights` gives them."""
+        torch.manual_seed(config.seed)
+        self.config, self.compute, self.world = config, compute, world
+        self.model = MCNet(config.model).to(compute.device).channels_last()
+        if initial is not None:
+            self.model.load_state_dict(initial)
+        self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.model.kp_detector.requires_grad_(not config.keypoints.freeze)
+        if perceptual is not None:
+            perceptual = perceptual.to(compute.device, memory_format=torch.channels_last)
+        self.discriminator: Discriminator | None = None
+        if isinstance(config.losses, PaperLossWeights):
+            if config.losses.gan:
+                self.discriminator = Discriminator(config.model.keypoints.count).to(compute.device)
+            made = PaperObjective(self.model, self.discriminator, config.losses, perceptual)
+            self._paper: PaperObjective | None = made
+            self.objective = world.parallel(made)
+        else:
+            self._paper = None
+            self.objective = world.parallel(LandmarkObjective(self.model, config.losses, config.keypoints, perceptual))
+        self.judge = world.parallel(DiscriminatorObjective(self.discriminator)) if self.discriminator else None
+        self.optimizers = {
+            name: torch.optim.Adam(trained, config.learning_rate, betas=BETAS)
+            for name, trained in self._groups().items()
+        }
+
+    def _groups(self) -> dict[str, list[nn.Parameter]]:
+        """One optimizer for the whole network; as in the paper, one for each of the three."""
+        if self._paper is None:
+            networks: dict[str, nn.Module | None] = {"model": self.model}
+        else:
+            networks = {"generator": self.model.generator, "kp_detector": self.model.kp_detector}
+            networks["discriminator"] = self.discriminator
+        groups = {name: [p for p in n.parameters() if p.requires_grad] for name, n in networks.items() if n is not None}
+        return {name: group for name, group in groups.items() if group}
+
+    def update(self, batches: Sequence[Batch], moment: Moment) -> Step:
+        """One step of the optimizers on `batches` together. One that isn't finite is skipped, by all processes."""
+        config = self.config
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * config.schedule.rate(moment.step, moment.progress)
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
+        self.model.train()
+        self.model.kp_detector.train(not config.keypoints.freeze)
+        with failing_together():
+            found = [
+                self._backward(batch, moment, 1 / len(batches), is_last=number + 1 == len(batches))
+                for number, batch in enumerate(batches)
+            ]
+        norms = {
+            f"gradient of {name}": nn.utils.clip_grad_norm_(
+                [p for group in optimizer.param_groups for p in group["params"]],
+                math.inf if name == "discriminator" else config.optimizer.clip_norm,
+            )
+            for name, optimizer in self.optimizers.items()
+        }
+        terms = _numbers(found, norms)
+        bad = next((name for name, value in terms.items() if not math.isfinite(value)), None)
+        if any(self.world.largest(float(bad is not None))):
+            for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+                buffer.copy_(before)  # batch norms have seen what isn't finite
+            return Step(terms, bad or "a term of another process")
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        self._average(moment.step)
+        return Step(terms, None)
+
+    def _backward(self, batch: Batch, moment: Moment, share: float, *, is_last: bool) -> Terms:
+        """Adds to the gradients; returns the terms, detached. is_last: whether the processes' gradients meet."""
+        with averaging(self.objective, wanted=is_last):
+            with self.autocast():
+                terms: Terms = self.objective(batch, moment)
+            total = torch.stack([term.float() for term in terms.values()]).sum()
+            (share * total).backward()  # type: ignore[no-untyped-call]
+        terms = {name: term.detach() for name, term in terms.items()} | {"total": total.detach()}
+        if self.judge is not None and self._paper is not None:
+            with averaging(self.judge, wanted=is_last):
+                with self.autocast():
+                    loss: Tensor = self.judge(batch, self._paper.last)
+                (share * loss).backward()  # type: ignore[no-untyped-call]
+            terms["discriminator"] = loss.detach()
+        return terms
+
+    def autocast(self) -> torch.autocast:
+        """The run's numbers, where they are narrower than float32."""
+        dtype = self.compute.dtype
+        return torch.autocast(self.compute.device.type, dtype, enabled=dtype != torch.float32)
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        decay = min(self.config.optimizer.ema, (1 + step) / (10 + step))
+        for kept, now in zip(self.ema.state_dict().values(), self.model.state_dict().values(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(now, 1 - decay)
+            else:
+                kept.copy_(now)
+
+    def render(self, source: Tensor, driving: Tensor) -> Rendering:
+        """The moving average's picture of (B, 3, S, S) `source` with the motion of `driving`, as users will get it."""
+        with torch.inference_mode(), self.autocast():
+            source = source.contiguous(memory_format=torch.channels_last)
+            state = self.ema.encode_source(source)
+            rendering: Rendering = self.ema(state, self.ema.detect_keypoints(driving))
+        return rendering
+
+    def checkpoint(self, facts: dict[str, object]) -> Checkpoint:
+        """All that the next step depends on."""
+        weights = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.discriminator is not None:
+            weights |= {f"discriminator.{name}": t for name, t in self.discriminator.state_dict().items()}
+        state = {f"ema.{name}": tensor for name, tensor in self.ema.state_dict().items()} | random_tensors()
+        for name, optimizer in self.optimizers.items():
+            state |= optimizer_tensors(name, optimizer)
+        return Checkpoint(weights, state, facts)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Goes back to a checkpoint of the same configuration."""
+        self.model.load_state_dict(_below("model", checkpoint.weights))
+        self.ema.load_state_dict(_below("ema", checkpoint.state))
+        if self.discriminator is not None:
+            self.discriminator.load_state_dict(_below("discriminator", checkpoint.weights))
+        for name, optimizer in self.optimizers.items():
+            restore_optimizer(name, optimizer, checkpoint.state)
+        restore_random(checkpoint.state)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def _numbers(found: Sequence[Terms], norms: Terms) -> dict[str, float]:
+    """Terms averaged over batches, and norms, brought to the CPU at once."""
+    terms = {name: torch.stack([terms[name].float() for terms in found]).mean() for name in found[0]} | norms
+    return dict(zip(terms, torch.stack([*terms.values()]).tolist(), strict=True))
