@@ -27,6 +27,16 @@ def read_checkpoint(path: Path, *, device: str) -> dict[str, Tensor]:
     return official_entries(path, _load(path, device))
 
 
+def read_epoch(path: Path) -> int | None:
+    """The epoch that a checkpoint which `read_checkpoint` takes says it ends; None if it says none."""
+    with open(path, "rb") as file:
+        if file.read(9)[8:] == b"{":  # safetensors
+            return None
+    content = _load(path, "meta")
+    epoch = content.get("epoch") if isinstance(content, Mapping) else None
+    return epoch if type(epoch) is int and 0 <= epoch < 10**9 else None
+
+
 def check_container(path: Path) -> None:
     """Raises WeightsError unless `path` is a whole zip as torch writes it: stored members, one pickle."""
     try:

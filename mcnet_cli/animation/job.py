@@ -40,7 +40,7 @@ class Job:
     @cached_property
     def weights(self) -> Weights:
         """The checked weights file."""
-        return read_weights(resolve_weights(self.request.weights))
+        return read_weights(resolve_weights(self.request.weights, fetch=self.request.fetch))
 
     @cached_property
     def engine(self) -> Engine:

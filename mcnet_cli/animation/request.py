@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from mcnet_cli.errors import UsageError
+from mcnet_cli.weights import NEVER, Fetch
 
 MOTIONS = ("relative", "absolute")
 DETECTORS = ("blazeface", "face-alignment")
@@ -37,6 +38,7 @@ class AnimationRequest:
     sources: portraits. driving: a video, gif, folder of images, image or .motion file.
     output: as typed (a trailing slash means a folder, `-` stdout); None: `SOURCE--DRIVING.mp4` here.
     weights: a name, path or hub address; None: the environment's, else the bundled default.
+    fetch: whether weights that are missing may be downloaded; it isn't by default.
     reference: `best`, `first` or a frame number. strength: factor on the displacement from it.
     smooth: sigma in frames, None for what the weights ask for. face: `largest`, `all` or a number.
     source_crop, driving_crop: `auto`, `none` or `X,Y,W,H` in pixels.
@@ -48,6 +50,7 @@ class AnimationRequest:
     driving: Path
     output: str | None = None
     weights: str | None = None
+    fetch: Fetch = NEVER
     device: str = "auto"
     precision: str = "auto"
     motion: str = "relative"

@@ -9,7 +9,7 @@ import typer
 from mcnet_cli import __version__
 
 EXAMPLE = "Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4"
-COMMANDS = ("animate", "train")
+COMMANDS = ("animate", "train", "fetch-weights", "doctor")
 
 app = typer.Typer(
     name="mcnet",
@@ -37,5 +37,6 @@ def _mcnet(
 
 
 for _name in COMMANDS:
-    if importlib.util.find_spec(f"mcnet_cli.cli.{_name}"):
-        app.command(_name)(getattr(importlib.import_module(f"mcnet_cli.cli.{_name}"), _name))
+    _module = _name.replace("-", "_")
+    if importlib.util.find_spec(f"mcnet_cli.cli.{_module}"):
+        app.command(_name)(getattr(importlib.import_module(f"mcnet_cli.cli.{_module}"), _module))

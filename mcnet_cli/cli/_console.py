@@ -118,6 +118,11 @@ class Console:
         elif not self.quiet:
             self.line(text)
 
+    def show(self, data: Mapping[str, Any], text: str) -> None:
+        """What a command was asked to show, on stdout: `data` with --json, else `text`."""
+        self.close()
+        print(json.dumps(data) if self.json else text, flush=True)
+
     def close(self) -> None:
         """Ends the progress bar."""
         live, self._live, self._task, self._stage = self._live, None, None, None

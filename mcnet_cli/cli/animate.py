@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mcnet_cli.cli._console import console
+from mcnet_cli.cli._fetching import Agreed, fetch_policy
 from mcnet_cli.cli._options import OUTPUT, Device, Json, Overwrite, Precision, Quiet, Verbose
 from mcnet_cli.errors import UsageError
 
@@ -41,10 +42,12 @@ def animate(
             "-w",
             "--weights",
             metavar="NAME|FILE|hf:OWNER/REPO[@REV]/FILE",
-            help="Weights of the network; official .pth.tar files work. Default: $MCNET_WEIGHTS, else lite.",
+            help="Weights of the network: a name (see mcnet fetch-weights --list), a file (official .pth.tar "
+            "files work), or a file on the hub. Default: $MCNET_WEIGHTS, else lite.",
             show_default=False,
         ),
     ] = None,
+    fetch: Agreed = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and render nothing.")
     ] = False,
@@ -257,6 +260,7 @@ def animate(
         driving=paths[-1],
         output=output,
         weights=weights,
+        fetch=fetch_policy(fetch),
         device=device,
         precision=precision,
         motion=motion,

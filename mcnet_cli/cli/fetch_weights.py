@@ -1,0 +1,122 @@
+"""`mcnet fetch-weights`: weights by name, listed, fetched, converted, verified and removed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mcnet_cli.cli._console import console
+from mcnet_cli.cli._fetching import show_download
+from mcnet_cli.cli._options import Json, Quiet, Verbose
+from mcnet_cli.errors import UsageError, WeightsError
+
+ACTIONS, CACHE = "Instead of fetching", "How"
+
+
+def fetch_weights(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME | hf:OWNER/REPO[@REV]/FILE]",
+            help="Registered weights (see --list), or a file of any model repository on the hub.",
+            show_default=False,
+        ),
+    ] = None,
+    list_: Annotated[
+        bool,
+        typer.Option(
+            "--list", help="Show all weights with state, size, checksum, licence.", rich_help_panel=ACTIONS
+        ),
+    ] = False,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-file",
+            metavar="FILE",
+            help="Convert a checkpoint that you have, such as an official .pth.tar; afterwards it is "
+            "--weights NAME. No code in it runs.",
+            rich_help_panel=ACTIONS,
+            show_default=False,
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Hash again what is here: NAME, or all without it.", rich_help_panel=ACTIONS
+        ),
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Delete NAME from the cache.", rich_help_panel=ACTIONS)
+    ] = False,
+    given_name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="How to call the converted file. Default: the file's own name.",
+            rich_help_panel=CACHE,
+            show_default=False,
+        ),
+    ] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option(
+            "--sha256",
+            metavar="HEX",
+            help="What the downloaded file must have. Where neither this nor the list says, the first "
+            "download is trusted, and every later one must equal it.",
+            rich_help_panel=CACHE,
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Download again, or replace converted weights.", rich_help_panel=CACHE),
+    ] = False,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache-dir",
+            metavar="DIR",
+            help="Default: $MCNET_CACHE, else mcnet in the platform's folder for caches.",
+            rich_help_panel=CACHE,
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Fetch weights by name, or list, convert, verify and remove them.
+
+    Downloads go through huggingface_hub: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and proxies work as with it.
+    A dropped connection is resumed; a download that was killed starts again, and what it left is swept after
+    a day. Every file is hashed before it is used.
+
+    Example: mcnet fetch-weights --from-file 00000099-checkpoint.pth.tar --name mcnet-official
+    """
+    from mcnet_cli import weights
+
+    chosen = [list_, from_file is not None, verify, remove]
+    if sum(chosen) > 1:
+        raise UsageError("--list, --from-file, --verify and --remove exclude each other")
+    if given_name is not None and from_file is None:
+        raise UsageError(
+            "--name belongs to --from-file", hint="mcnet fetch-weights --from-file FILE --name NAME"
+        )
+    if (list_ or from_file is not None) and name is not None:
+        raise UsageError(f"{name}: --list and --from-file take no other name")
+    cache = weights.Cache(cache_dir)
+    if from_file is not None:
+        report = weights.convert_file(from_file, given_name, cache, force=force)
+    elif list_ or verify:
+        report = weights.show(name, cache, verify=verify)
+    elif name is None:
+        raise UsageError("say which weights", hint="mcnet fetch-weights --list shows what there is")
+    elif remove:
+        report = weights.remove(name, cache)
+    else:
+        report = weights.fetch(name, cache, sha256=sha256, force=force, on_progress=show_download)
+    (console.show if list_ or verify else console.report)(report.as_json(), report.as_text())
+    if verify and any(status.problem for status in report.weights):
+        raise typer.Exit(WeightsError.exit_code)

@@ -1,0 +1,29 @@
+"""Weights by name: the registry, the cache, downloads, conversion, verification.
+
+Commands call `resolve_weights` for a network's weights, and `cached_path` or `resolve_file` for those of
+other kinds. Importing this package doesn't load torch.
+"""
+
+from mcnet_cli.weights.actions import CacheReport, convert_file, fetch, remove, show
+from mcnet_cli.weights.cache import Cache
+from mcnet_cli.weights.registry import Entry, registry
+from mcnet_cli.weights.resolve import NEVER, Fetch, cached_path, resolve_file, resolve_weights
+from mcnet_cli.weights.survey import Status, survey
+
+__all__ = [
+    "NEVER",
+    "Cache",
+    "CacheReport",
+    "Entry",
+    "Fetch",
+    "Status",
+    "cached_path",
+    "convert_file",
+    "fetch",
+    "registry",
+    "remove",
+    "resolve_file",
+    "resolve_weights",
+    "show",
+    "survey",
+]
