@@ -49,8 +49,10 @@ def random_affines(rng: np.random.Generator, config: AugmentConfig, flips: np.nd
     return np.concatenate([matrix, shift], axis=2).astype(np.float32)
 
 
-def augment(pairs: Sequence[Pair], size: int, config: AugmentConfig, seed: int, device: torch.device) -> Batch:
-    """Pairs to a batch at `size`, with random geometry and colour that depend on the seed and the pairs' numbers."""
+def augment(
+    pairs: Sequence[Pair], size: int, config: AugmentConfig, seed: int, device: torch.device
+) -> Batch:
+    """Pairs to a batch at `size`; geometry and colour depend on the seed and the pairs' numbers."""
     drawn = [_Drawn.draw(chance(seed, pair.number, 2), config) for pair in pairs]
     mirrored = np.array([one.mirrored for one in drawn])
     shape = ShapeWarp.joined([one.shape for one in drawn]) if config.shape else None
@@ -74,7 +76,8 @@ def augment(pairs: Sequence[Pair], size: int, config: AugmentConfig, seed: int, 
     if config.jitter:
         pictures = jittered(pictures, [one.jitter for one in drawn])
     numbers = torch.tensor([pair.number for pair in pairs])
-    return Batch(*pictures, *points, torch.from_numpy(mirrored), numbers, tuple(pair.clip for pair in pairs))
+    names = tuple(pair.clip for pair in pairs)
+    return Batch(pictures[0], pictures[1], points[0], points[1], torch.from_numpy(mirrored), numbers, names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ def _transformed(
     *,
     exact: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Pictures on `device` and points on the CPU. exact: there is only mirroring, so no pixel is interpolated."""
+    """Pictures on `device`, points on the CPU. exact: there is mirroring alone: nothing is interpolated."""
     side = frames.shape[1]
     pictures = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 255
     if side > size:
@@ -160,7 +163,9 @@ def _transformed(
     if exact:
         mirrored = theta[:, 0, 0] < 0
         here = mirrored.to(device)[:, None, None, None]
-        return torch.where(here, pictures.flip(3), pictures), coordinates * theta[:, :, :2].diagonal(0, 1, 2)[:, None]
+        return torch.where(here, pictures.flip(3), pictures), coordinates * theta[:, :, :2].diagonal(0, 1, 2)[
+            :, None
+        ]
     identity = torch.eye(2, 3).expand_as(theta)
     grid = F.affine_grid(identity, [len(frames), 3, size, size], align_corners=True)
     grid = shape(grid) if shape else grid

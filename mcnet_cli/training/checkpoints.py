@@ -28,8 +28,8 @@ WEIGHTS, STATE, FACTS = "weights.safetensors", "state.safetensors", "facts.json"
 class Checkpoint:
     """A moment of a run.
 
-    weights: of the networks. state: of the optimizers, the moving average and chance. facts: JSON, with at least
-    `step`; `score` where there is validation, lower being better.
+    weights: of the networks. state: of the optimizers, the moving average and chance. facts: JSON, with at
+    least `step`; `score` where there is validation, lower being better.
     """
 
     weights: dict[str, Tensor]
@@ -46,7 +46,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     part = folder / f".{final.name}.part"
     for name, tensor in checkpoint.weights.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise InputError(f"{name} is not finite at step {checkpoint.facts['step']}: no checkpoint was written")
+            raise InputError(
+                f"{name} is not finite at step {checkpoint.facts['step']}: no checkpoint was written"
+            )
     try:
         remove_partial(folder)
         part.mkdir(parents=True)
@@ -105,7 +107,9 @@ def load_latest(folder: Path) -> Checkpoint | None:
             facts["step"] += 0
             return Checkpoint(load_file(path / WEIGHTS), load_file(path / STATE), facts)
         except (FileNotFoundError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            logger.warning("checkpoint %s is damaged (%s); trying the one before", path.name, type(error).__name__)
+            logger.warning(
+                "checkpoint %s is damaged (%s); trying the one before", path.name, type(error).__name__
+            )
     if saved:
         raise InputError(f"no checkpoint in {shown(folder)} can be read", hint="start again with another -o")
     return None
@@ -114,7 +118,9 @@ def load_latest(folder: Path) -> Checkpoint | None:
 def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Adam's moments and step counts."""
     entries = optimizer.state_dict()["state"].items()
-    return {f"optimizer.{name}.{number}.{key}": value for number, entry in entries for key, value in entry.items()}
+    return {
+        f"optimizer.{name}.{number}.{key}": value for number, entry in entries for key, value in entry.items()
+    }
 
 
 def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
@@ -133,8 +139,10 @@ def random_tensors() -> dict[str, Tensor]:
     _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     states = {
         "random.python": torch.tensor([version, *words]),
-        "random.numpy": torch.from_numpy(np.append(keys.astype(np.int64), [position, has_gauss])),
-        "random.gauss": torch.tensor([float("-inf") if gauss is None else gauss, cached], dtype=torch.float64).view(torch.int64),
+        "random.numpy": torch.tensor([*map(int, keys), position, has_gauss]),
+        "random.gauss": torch.tensor(
+            [float("-inf") if gauss is None else gauss, cached], dtype=torch.float64
+        ).view(torch.int64),
         "random.torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():

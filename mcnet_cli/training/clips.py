@@ -29,18 +29,17 @@ class ClipPath:
         return self.path.with_name(stem + suffix)
 
     def key(self, *about: object) -> str:
-        """A file name for what is kept of this clip; another one if the clip, or what it is `about`, changes."""
+        """A file name for what is kept of this clip; another if the clip, or what it is `about`, changes."""
         status = self.path.stat()
         text = "\0".join(map(str, (self.name, status.st_size, status.st_mtime_ns, *about)))
         return f"{self.path.stem[:60]}-{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}"
 
 
 def find_clips(folder: Path) -> list[ClipPath]:
-    """The clips below `folder` in the order of their names: videos, and folders that hold only pictures
-    (`folder` itself, if it holds nothing else).
+    """The clips below `folder` in the order of their names: videos, and folders that hold only pictures.
 
-    A clip's identity is the folder that it lies in; for those in `folder` itself the name up to `#`. Links are
-    followed, hidden names left out. InputError if there are no clips.
+    A clip's identity is the folder that it lies in; for those in `folder` itself the name up to `#`. A folder
+    of pictures alone is one clip. Links are followed, hidden names left out. InputError if there is none.
     """
     if not folder.is_dir():
         reason = "is not a folder of clips" if folder.exists() else "doesn't exist"
@@ -54,7 +53,8 @@ def find_clips(folder: Path) -> list[ClipPath]:
         return [ClipPath(folder, folder.name, folder.name)]
     if not found:
         raise InputError(
-            f"no clips in {shown(folder)}", hint="it should hold face videos (mp4, mov, mkv, webm), or folders of frames"
+            f"no clips in {shown(folder)}",
+            hint="it should hold face videos (mp4, mov, mkv, webm), or folders of frames",
         )
     return sorted(found, key=lambda clip: clip.name)
 

@@ -36,7 +36,8 @@ class ColourChange:
         """(B, 3, H, W) in [0, 1], likewise."""
         matrix, gain, offset, gamma = (getattr(self, name).to(pictures.device) for name in self.__slots__)
         mixed = torch.einsum("bij,bjhw->bihw", matrix, pictures)
-        return (mixed * gain + offset).clamp(1e-4, 1).pow(gamma)
+        changed: Tensor = (mixed * gain + offset).clamp(1e-4, 1).pow(gamma)
+        return changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Jitter:
 
     @classmethod
     def draw(cls, reach: float, rng: np.random.Generator) -> "Jitter":
-        """Brightness, contrast and saturation by 1 ± `reach`, hue by ± `reach` of a full turn, in random order."""
+        """Brightness, contrast and saturation by 1 ± `reach`, hue by ± `reach` of a turn, in random order."""
         amounts = {name: 1 + rng.uniform(-reach, reach) for name in ("brightness", "contrast", "saturation")}
         amounts["hue"] = rng.uniform(-reach, reach)
         names = [*amounts]
@@ -88,7 +89,9 @@ def _hue(picture: Tensor, turn: float) -> Tensor:
     value, low = picture.amax(0), picture.amin(0)
     chroma = value - low
     red, green, blue = (picture - low) / chroma.clamp_min(1e-8)
-    sector = torch.where(value == picture[0], green - blue, torch.where(value == picture[1], blue - red + 2, red - green + 4))
+    sector = torch.where(
+        value == picture[0], green - blue, torch.where(value == picture[1], blue - red + 2, red - green + 4)
+    )
     sector = sector + 6 * turn
     # each channel falls and rises over the six sectors, two sectors after the one before
     channels = []

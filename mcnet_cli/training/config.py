@@ -228,6 +228,13 @@ class RunConfig:
                 " otherwise set it to none",
             )
 
+    def total_steps(self, epoch: int, processes: int = 1) -> int | None:
+        """The length in steps, where an epoch has so many pairs; None where it is in minutes."""
+        if self.steps or not self.schedule.epochs:
+            return self.steps or None
+        per_step = self.batch_size * self.optimizer.accumulate * processes
+        return max(1, round(self.schedule.epochs * epoch / per_step))
+
 
 # What the recipes change in RunConfig's defaults, in the form of a configuration file.
 RECIPES: dict[str, dict[str, Any]] = {

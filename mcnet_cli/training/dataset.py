@@ -25,7 +25,7 @@ from mcnet_cli.training.frames import (
 from mcnet_cli.training.landmarks import ClipLandmarks, computed_landmarks, landmarks_beside
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[int, int], None]
 GOOD_SCORE = 0.5
 MOUTH, EYES, EYE_DISTANCE = ((13, 14),), ((159, 145), (386, 374)), (33, 263)
 
@@ -51,7 +51,7 @@ def opening(points: Array, pairs: Sequence[tuple[int, int]]) -> Array:
     """(T,) summed distances between pairs of (T, 468, 2) landmarks, over the eye distance."""
 
     def distance(pair: tuple[int, int]) -> Array:
-        return np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1)
+        return np.asarray(np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1))
 
     total: Array = sum(map(distance, pairs)) / np.maximum(distance(EYE_DISTANCE), 1e-3)
     return total
@@ -59,7 +59,7 @@ def opening(points: Array, pairs: Sequence[tuple[int, int]]) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class ClipReport:
-    """What came of one clip. frames: usable ones; landmarks: beside, computed or not used; problem: or None."""
+    """What came of one clip. frames: usable ones. landmarks: beside, computed, not used. problem: if any."""
 
     name: str
     identity: str
@@ -81,14 +81,24 @@ class Dataset:
         """Those that can't be used."""
         return [report for report in self.reports if report.problem]
 
+    def require_most(self) -> None:
+        """InputError if more than half of the clips, or all, can't be used."""
+        if not self.clips:
+            first = self.bad[0]
+            raise InputError(
+                f"none of {len(self.bad)} clips can be used; {shown(first.name)}: {first.problem}"
+            )
+        if len(self.bad) > len(self.clips):
+            raise InputError(
+                f"{len(self.bad)} of {len(self.reports)} clips can't be used: more than half",
+                hint="mcnet train CLIPS --check-data lists them",
+            )
+
 
 def load_dataset(
     found: Sequence[ClipPath], config: RunConfig, run: Path, on_progress: Progress | None = None
 ) -> Dataset:
-    """Opens all clips; unusable ones are warned of, once, and left out. run: for what is worth keeping.
-
-    InputError if more than half of them, or all, can't be used.
-    """
+    """Opens all clips; unusable ones are warned of, once, and left out. run: for what is worth keeping."""
     loader = _Loader(config, run, _storage(found, config))
     clips, reports = [], []
     for clip, report in _in_parallel(loader.load, found, on_progress):
@@ -97,27 +107,20 @@ def load_dataset(
             logger.warning("skipped %s: %s", shown(report.name), report.problem)
         else:
             clips.append(clip)
-    data = Dataset(clips, reports)
-    if not clips:
-        first = data.bad[0]
-        raise InputError(f"none of the {len(found)} clips can be used; {shown(first.name)}: {first.problem}")
-    if 2 * len(data.bad) > len(found):
-        raise InputError(
-            f"{len(data.bad)} of the {len(found)} clips can't be used: more than half",
-            hint="mcnet train CLIPS --check-data lists them",
-        )
-    return data
+    return Dataset(clips, reports)
 
 
 def _in_parallel(
-    load: Callable[[ClipPath], tuple[Clip | None, ClipReport]], found: Sequence[ClipPath], on_progress: Progress | None
+    load: Callable[[ClipPath], tuple[Clip | None, ClipReport]],
+    found: Sequence[ClipPath],
+    on_progress: Progress | None,
 ) -> Iterator[tuple[Clip | None, ClipReport]]:
     """Results in the order of `found`; waiting for ffmpeg is most of the work, so threads will do."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         try:
             for number, result in enumerate(pool.map(load, found)):
                 if on_progress:
-                    on_progress("reading clips", number + 1, len(found))
+                    on_progress(number + 1, len(found))
                 yield result
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -185,7 +188,8 @@ class _Loader:
         elif self.storage == "disk":
             name = found.key(self.size, self.data.frames_per_clip, self.wants_landmarks)
             stored = frames_on_disk(
-                self.frame_cache / f"{name}.npy", lambda: np.stack([read()[min(i, len(frames) - 1)] for i in numbers])
+                self.frame_cache / f"{name}.npy",
+                lambda: np.stack([read()[min(i, len(frames) - 1)] for i in numbers]),
             )
         else:
             stored = SoughtFrames(found, info.rate, numbers, self.size)
@@ -217,7 +221,9 @@ class _Loader:
             raise InputError(f"it has {count} frame{'s' * (count != 1)}; a pair needs two")
         if landmarks is not None:
             count = min(count, len(landmarks.points))
-            found = (landmarks.scores[:count] > GOOD_SCORE) & np.isfinite(landmarks.points[:count]).all((1, 2))
+            found = (landmarks.scores[:count] > GOOD_SCORE) & np.isfinite(landmarks.points[:count]).all(
+                (1, 2)
+            )
             good = np.flatnonzero(found)
         if len(good) < 2:
             raise InputError(f"it shows a face in {len(good)} of {count} frames; a pair needs two")

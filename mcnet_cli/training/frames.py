@@ -40,7 +40,10 @@ def clip_info(clip: ClipPath) -> ClipInfo:
     """Opens a clip; InputError if it can't be used or isn't square."""
     with open_frames(clip.path) as source:
         if source.width != source.height:
-            raise InputError(f"it is {source.width}×{source.height}, not square", hint="cut faces out with mcnet preprocess")
+            raise InputError(
+                f"it is {source.width}x{source.height}, not square",
+                hint="cut faces out with mcnet preprocess",
+            )
         return ClipInfo(source.height, source.frame_rate, source.frame_count_hint)
 
 
@@ -55,7 +58,8 @@ def resized(frame: Array, size: int) -> Array:
     if frame.shape[:2] == (size, size):
         return frame
     shrinks = frame.shape[0] > size
-    return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(frame, (size, size), interpolation=interpolation))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a run says of itself: `log.jsonl`, one object a line, and TensorBoard's files where that is installed."""
+"""What a run says of itself: `log.jsonl`, one object a line, and TensorBoard's files if it is installed."""
 
 import importlib.util
 import json
@@ -36,6 +36,10 @@ class Journal:
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0) + 1
+
+    def mean(self, name: str) -> float:
+        """The mean so far of what will be in the next row; not a number if there is nothing yet."""
+        return self._sums[name] / self._counts[name] if name in self._sums else float("nan")
 
     def means(self) -> dict[str, float]:
         """The means of what was gathered since the last time."""

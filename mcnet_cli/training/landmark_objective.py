@@ -34,8 +34,13 @@ class LandmarkObjective(nn.Module):
         weights, target, size = self.weights, batch.driving, batch.driving.shape[-1]
         frames = torch.cat([batch.source, batch.driving]).contiguous(memory_format=torch.channels_last)
         found, count = self.model.detect_keypoints(frames), len(batch.source)
-        source, driving = (self.wanted(points, batch).to(target.device) for points in (batch.source_points, batch.driving_points))
-        terms = {"keypoints": weights.keypoints * losses.keypoint_distance(found, torch.cat([source, driving]))}
+        source, driving = (
+            self.wanted(points, batch).to(target.device)
+            for points in (batch.source_points, batch.driving_points)
+        )
+        terms = {
+            "keypoints": weights.keypoints * losses.keypoint_distance(found, torch.cat([source, driving]))
+        }
         pair = Keypoints(source), Keypoints(driving)
         own = chance(moment.seed, moment.step, 3).random() < self.keypoints.detector_share
         if moment.progress > self.keypoints.detector_from and own:
@@ -44,7 +49,9 @@ class LandmarkObjective(nn.Module):
         rendering: Rendering = self.model(state, pair[1])
         regions = losses.region_weights(batch.driving_points, size).to(target.device)
         terms["pixel"] = weights.pixel * losses.weighted_l1(rendering.prediction, target, regions)
-        terms["decoded_pixel"] = weights.decoded_pixel * losses.weighted_l1(rendering.decoded, target, regions)
+        terms["decoded_pixel"] = weights.decoded_pixel * losses.weighted_l1(
+            rendering.decoded, target, regions
+        )
         terms["warped_pixel"] = weights.warped_pixel * (rendering.deformed - target).abs().mean()
         terms["consistency"] = weights.consistency * losses.feature_consistency(rendering.memory)
         masks = losses.opening_masks(batch, rendering.motion.occlusion.shape[-1])
@@ -57,7 +64,7 @@ class LandmarkObjective(nn.Module):
         return {name: term for name, term in terms.items() if getattr(weights, name)}
 
     def wanted(self, points: Tensor, batch: Batch) -> Tensor:
-        """(B, 468, 2) landmarks to the (B, K, 2) keypoints that they stand for, left and right as in the picture."""
+        """(B, 468, 2) landmarks to (B, K, 2) keypoints, left and right as the pictures show them."""
         chosen = points[:, list(self.keypoints.landmarks)]
         return torch.where(batch.mirrored[:, None, None], chosen[:, self._mirror], chosen)
 
@@ -74,7 +81,9 @@ class LandmarkObjective(nn.Module):
             images.append(shrunk(rendering.deformed))
         distances = perceptual(images, shrunk(target))
         names = ("perceptual", "decoded_perceptual", "warped_perceptual")
-        terms = {name: getattr(weights, name) * distance for name, distance in zip(names, distances, strict=False)}
+        terms = {
+            name: getattr(weights, name) * distance for name, distance in zip(names, distances, strict=False)
+        }
         side = 80 if size > SMALL else 56
         points = batch.driving_points
         boxes = [
@@ -82,7 +91,9 @@ class LandmarkObjective(nn.Module):
             for row, number in enumerate(batch.numbers.tolist())
         ]
         place = torch.cat(boxes).to(target.device)
-        crops = [losses.crop(image, place, side) for image in (rendering.prediction, rendering.decoded, target)]
+        crops = [
+            losses.crop(image, place, side) for image in (rendering.prediction, rendering.decoded, target)
+        ]
         near = perceptual(crops[:2], crops[2])
         terms["crop_perceptual"] = weights.crop_perceptual * (2 * near[0] + near[1]) / 3
         return terms

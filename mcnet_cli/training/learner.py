@@ -61,7 +61,7 @@ class Learner:
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.model.kp_detector.requires_grad_(not config.keypoints.freeze)
         if perceptual is not None:
-            perceptual = perceptual.to(compute.device, memory_format=torch.channels_last)
+            perceptual = perceptual.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator: Discriminator | None = None
         if isinstance(config.losses, PaperLossWeights):
             if config.losses.gan:
@@ -71,8 +71,12 @@ class Learner:
             self.objective = world.parallel(made)
         else:
             self._paper = None
-            self.objective = world.parallel(LandmarkObjective(self.model, config.losses, config.keypoints, perceptual))
-        self.judge = world.parallel(DiscriminatorObjective(self.discriminator)) if self.discriminator else None
+            self.objective = world.parallel(
+                LandmarkObjective(self.model, config.losses, config.keypoints, perceptual)
+            )
+        self.judge = (
+            world.parallel(DiscriminatorObjective(self.discriminator)) if self.discriminator else None
+        )
         self.optimizers = {
             name: torch.optim.Adam(trained, config.learning_rate, betas=BETAS)
             for name, trained in self._groups().items()
@@ -85,11 +89,15 @@ class Learner:
         else:
             networks = {"generator": self.model.generator, "kp_detector": self.model.kp_detector}
             networks["discriminator"] = self.discriminator
-        groups = {name: [p for p in n.parameters() if p.requires_grad] for name, n in networks.items() if n is not None}
+        groups = {
+            name: [p for p in n.parameters() if p.requires_grad]
+            for name, n in networks.items()
+            if n is not None
+        }
         return {name: group for name, group in groups.items() if group}
 
     def update(self, batches: Sequence[Batch], moment: Moment) -> Step:
-        """One step of the optimizers on `batches` together. One that isn't finite is skipped, by all processes."""
+        """One step of the optimizers on all `batches`. One that isn't finite is skipped, by all processes."""
         config = self.config
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
@@ -122,7 +130,7 @@ class Learner:
         return Step(terms, None)
 
     def _backward(self, batch: Batch, moment: Moment, share: float, *, is_last: bool) -> Terms:
-        """Adds to the gradients; returns the terms, detached. is_last: whether the processes' gradients meet."""
+        """Adds to the gradients; returns the terms, detached. is_last: whether processes' gradients meet."""
         with averaging(self.objective, wanted=is_last):
             with self.autocast():
                 terms: Terms = self.objective(batch, moment)
@@ -152,7 +160,7 @@ class Learner:
                 kept.copy_(now)
 
     def render(self, source: Tensor, driving: Tensor) -> Rendering:
-        """The moving average's picture of (B, 3, S, S) `source` with the motion of `driving`, as users will get it."""
+        """What users get: the moving average's `source` that moves like `driving`, (B, 3, S, S) both."""
         with torch.inference_mode(), self.autocast():
             source = source.contiguous(memory_format=torch.channels_last)
             state = self.ema.encode_source(source)
@@ -181,7 +189,9 @@ class Learner:
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
+    return {
+        name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")
+    }
 
 
 def _numbers(found: Sequence[Terms], norms: Terms) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The training loop, in the order in which it happens."""
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from mcnet_cli.training.validation import validation_figures
 from mcnet_cli.training.world import World
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[dict[str, Any]], None]
+Progress = Callable[[int, int, str], None]  # done, total, unit and figures
 PATIENCE = 3  # steps in a row that aren't finite
 
 
@@ -32,8 +33,8 @@ PATIENCE = 3  # steps in a row that aren't finite
 class State:
     """How far a run is; what checkpoints remember besides tensors.
 
-    samples: pairs drawn, by all processes. skipped: steps that weren't finite; bad_in_a_row: the last of them.
-    bad_clips: names of clips that failed while they were read.
+    samples: pairs drawn, by all processes. skipped: steps that weren't finite; bad_in_a_row: the latest of
+    them. bad_clips: names of clips that failed while they were read.
     """
 
     step: int = 0
@@ -48,7 +49,13 @@ class Training:
     """A run in progress."""
 
     def __init__(
-        self, config: RunConfig, data: Dataset, held_out: Dataset | None, run: Path, learner: Learner, world: World
+        self,
+        config: RunConfig,
+        data: Dataset,
+        held_out: Dataset | None,
+        run: Path,
+        learner: Learner,
+        world: World,
     ) -> None:
         self.config, self.data, self.held_out, self.run = config, data, held_out, run
         self.learner, self.world, self.state = learner, world, State()
@@ -66,11 +73,7 @@ class Training:
     @property
     def total_steps(self) -> int | None:
         """The length in steps; None where it is in minutes."""
-        config = self.config
-        if config.steps or not config.schedule.epochs:
-            return config.steps or None
-        pairs = config.schedule.epochs * self.sampler.epoch_length
-        return max(1, round(pairs / (config.batch_size * config.optimizer.accumulate * self.world.size)))
+        return self.config.total_steps(self.sampler.epoch_length, self.world.size)
 
     @property
     def progress(self) -> float:
@@ -86,14 +89,16 @@ class Training:
             return False
         if found.facts["model"] != self.config.model.to_json():
             raise UsageError(
-                f"{shown(self.run)} holds a run of another architecture", hint="choose another -o, or the same --config"
+                f"{shown(self.run)} holds a run of another architecture",
+                hint="choose another -o, or the same --config",
             )
         try:
             self.learner.restore(found)
             self.state = State(**found.facts["state"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UsageError(
-                f"{shown(self.run)} holds a run of another kind", hint="choose another -o, or the same --config"
+                f"{shown(self.run)} holds a run of another kind",
+                hint="choose another -o, or the same --config",
             ) from error
         self.figures = found.facts["figures"]
         self._last_row = time.monotonic(), self.state.samples
@@ -103,7 +108,7 @@ class Training:
         """Runs to the end, or until Ctrl-C or TERM, which save first and are then raised."""
         config, state, journal = self.config, self.state, Journal(self.run, writes=self.world.is_main)
         journal.forget_after(state.step)
-        began = state.step
+        began = dataclasses.replace(state)
         draws = stream(self.sampler, state.samples + self.world.rank, self.world.size, config.data.workers)
         with stop_asked() as asked, workers_watched(), closing(draws), closing(journal):
             while self.progress < 1:
@@ -113,11 +118,10 @@ class Training:
                 self._count(step, batches, journal)
                 seconds = state.elapsed_s + time.monotonic() - started
                 stopped, state.elapsed_s = self.world.largest(asked(), seconds if self.world.is_main else 0)
+                if on_progress:
+                    self._show(on_progress, began, journal)
                 if state.step % config.output.log_every == 0:
-                    row = self._row() | journal.means()
-                    journal.write(row)
-                    if on_progress:
-                        on_progress(row)
+                    journal.write(self._row() | journal.means())
                 if state.step % config.output.sheet_every == 0:
                     self.write_sheet()
                 if stopped:
@@ -126,7 +130,7 @@ class Training:
                 if state.step % config.checkpoint_every == 0 and self.progress < 1:
                     self.validate(journal)
                     self.save()
-            if state.step > began:
+            if state.step > began.step:
                 self.validate(journal)
                 self.save()
                 self.write_sheet()
@@ -142,7 +146,9 @@ class Training:
             if draw.pair is None:
                 raise draw.error or InputError("no clip can be read")
             pairs.append(draw.pair)
-        return augment(pairs, SMALL if small else full, config.augment, config.seed, self.learner.compute.device)
+        return augment(
+            pairs, SMALL if small else full, config.augment, config.seed, self.learner.compute.device
+        )
 
     def _note_bad_clip(self, name: str, reason: str, journal: Journal) -> None:
         bad = self.state.bad_clips
@@ -173,25 +179,40 @@ class Training:
                 hint="lower learning_rate, or look at the clips that log.jsonl names",
             )
 
+    def _show(self, on_progress: Progress, began: State, journal: Journal) -> None:
+        """Reports what is done of this call's work: in steps, or in seconds where minutes are the length."""
+        figures = f"loss {journal.mean('total'):.3f}, {self._samples_per_s():.1f} samples/s"
+        state, minutes = self.state, self.config.schedule.minutes
+        if total := self.total_steps:
+            on_progress(state.step - began.step, total - began.step, f"steps, {figures}")
+        else:
+            done, whole = state.elapsed_s - began.elapsed_s, 60 * minutes - began.elapsed_s
+            on_progress(round(done), round(whole), f"s of training, {figures}")
+
+    def _samples_per_s(self) -> float:
+        since, samples = self._last_row
+        return (self.state.samples - samples) / max(time.monotonic() - since, 1e-6)
+
     def _row(self) -> dict[str, Any]:
         """What the log says of this moment, besides the losses."""
-        state, now = self.state, time.monotonic()
-        since, samples = self._last_row
-        self._last_row = now, state.samples
+        state, speed = self.state, self._samples_per_s()
+        self._last_row = time.monotonic(), state.samples
         return {
             "step": state.step,
             "progress": round(self.progress, 4),
             "elapsed_s": round(state.elapsed_s, 1),
             "skipped": state.skipped,
             "bad_clips": len(state.bad_clips),
-            "samples_per_s": round((state.samples - samples) / max(now - since, 1e-6), 2),
+            "samples_per_s": round(speed, 2),
         }
 
     def validate(self, journal: Journal) -> None:
         """Measures the moving average on held-out clips, if there are any."""
         if self.held_out is None or not self.world.is_main:
             return
-        self.figures = validation_figures(self.learner.render, self.held_out.clips, self.learner.compute.device)
+        self.figures = validation_figures(
+            self.learner.render, self.held_out.clips, self.learner.compute.device
+        )
         self._measured_at = self.state.step
         journal.write({"step": self.state.step} | {f"validation_{k}": v for k, v in self.figures.items()})
 
@@ -206,7 +227,9 @@ class Training:
             "figures": self.figures,
             "score": self.figures.get("error_over_copy") if self._measured_at == self.state.step else None,
         }
-        save_checkpoint(self.run / "checkpoints", self.learner.checkpoint(facts), keep=self.config.output.keep)
+        save_checkpoint(
+            self.run / "checkpoints", self.learner.checkpoint(facts), keep=self.config.output.keep
+        )
 
     def write_sheet(self) -> None:
         """A sheet of the moving average on six pairs that are the same every time."""

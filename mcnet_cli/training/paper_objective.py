@@ -28,12 +28,16 @@ class PaperObjective(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.weights, self.perceptual = model, weights, perceptual
-        self._critic = (discriminator,)  # in a tuple, lest it count as a part: it learns by `DiscriminatorObjective`
+        self._critic = (
+            discriminator,
+        )  # in a tuple, lest it count as a part: it learns by `DiscriminatorObjective`
 
     def forward(self, batch: Batch, moment: Moment) -> Terms:
         """The weighted terms; those of weight 0 are left out."""
         draws = [RandomTransform.draw(1, chance(moment.seed, number, 5)) for number in batch.numbers.tolist()]
-        transform = RandomTransform(torch.cat([d.theta for d in draws]), torch.cat([d.weights for d in draws]))
+        transform = RandomTransform(
+            torch.cat([d.theta for d in draws]), torch.cat([d.weights for d in draws])
+        )
         self.last = paper_objective(
             self.model,
             self._critic[0],

@@ -1,6 +1,7 @@
 """`train`: from a folder of clips to a run folder whose weights file `mcnet animate` takes."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.training.checkpoints import remove_partial, saved_steps
 from mcnet_cli.training.clips import find_clips
-from mcnet_cli.training.config import FRAMING, RunConfig
+from mcnet_cli.training.config import FRAMING
 from mcnet_cli.training.dataset import Dataset, load_dataset
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.loop import Training
@@ -23,7 +24,7 @@ from mcnet_cli.training.request import ClipTable, TrainReport, TrainRequest
 from mcnet_cli.training.settings import write_config
 from mcnet_cli.training.stopping import locked
 from mcnet_cli.training.world import World
-from mcnet_cli.weights import resolve_weights
+from mcnet_cli.weights import cached_path, resolve_weights
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, unit
@@ -31,7 +32,7 @@ Progress = Callable[[str, int, int, str], None]  # stage, done, total, unit
 
 def train(request: TrainRequest, on_progress: Progress | None = None) -> TrainReport:
     """Trains, or goes on with what `request.run` holds. Raises the children of McnetError."""
-    compute = _compute(request)
+    compute = choose_compute(request)
     with World(request.launch, compute.device) as world:
         if not world.is_main:
             logging.getLogger("mcnet_cli").setLevel(logging.ERROR)  # one voice is enough
@@ -41,14 +42,22 @@ def train(request: TrainRequest, on_progress: Progress | None = None) -> TrainRe
             return _train(request, compute, world, on_progress)
 
 
-def _train(request: TrainRequest, compute: Compute, world: World, on_progress: Progress | None) -> TrainReport:
+def _train(
+    request: TrainRequest, compute: Compute, world: World, on_progress: Progress | None
+) -> TrainReport:
     config, run = request.config, request.run
-    weights = _initial_weights(request)
+    weights = request.init
+    if weights is not None and weights.config != config.model:
+        raise UsageError(f"{shown(weights.path)} is of another architecture than the settings ask for")
     with world.main_first():
-        data, held_out = _data(request, run, on_progress)
-    perceptual = choose_perceptual(None)
-    learner = Learner(config, compute, world, perceptual, weights and weights.state)
+        data, held_out = _data(request, on_progress)
+    perceptual = choose_perceptual(cached_path("vgg19"))
+    learner = Learner(config, compute, world, perceptual, None if weights is None else weights.state)
     training = Training(config, data, held_out, run, learner, world)
+    if saved_steps(run / "checkpoints") and request.resume is False:
+        raise UsageError(
+            f"{shown(run)} holds a run already", hint="choose another -o, or go on with it by --resume"
+        )
     if not training.resume() and request.resume:
         raise UsageError(f"{shown(run)} holds no checkpoint to go on with", hint="leave out --resume")
     target = run / "weights.safetensors"
@@ -56,7 +65,7 @@ def _train(request: TrainRequest, compute: Compute, world: World, on_progress: P
         remove_partial(run / "checkpoints")
         write_config(run / "config.toml", config)
     world.barrier()
-    training.train(on_progress and (lambda row: on_progress("training", *training.done(), _unit(row))))
+    training.train(on_progress and functools.partial(on_progress, "training"))
     if world.is_main:
         card = _card(request, training, weights, "none" if perceptual is None else perceptual.name)
         framing = FRAMING if weights is None or weights.framing is None else weights.framing
@@ -74,7 +83,68 @@ def _train(request: TrainRequest, compute: Compute, world: World, on_progress: P
     )
 
 
+def initial_weights(name: str) -> Weights:
+    """Weights to begin with: a registered name, or a file. WeightsError if they can't be used."""
+    return read_weights(resolve_weights(name))
+
+
 def check_data(request: TrainRequest, on_progress: Progress | None = None) -> ClipTable:
-    """What can be used of the clips, and why not of the others; no network is built."""
+    """What can be used of the clips, and why not of the others; computes landmarks where there are none."""
     request.run.mkdir(parents=True, exist_ok=True)
-    return ClipTable(_data(request, request.run, on_progress, strict=False)[0])
+    return ClipTable(_opened(request, request.clips, on_progress))
+
+
+def choose_compute(request: TrainRequest) -> Compute:
+    """Where this process computes: of several GPUs its own."""
+    device = request.device
+    if request.launch.size > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{request.launch.local_rank}"
+    compute = choose(device, request.precision)
+    if compute.dtype == torch.float16:
+        raise UsageError("training in fp16 would lose small gradients", hint="take --precision bf16 or fp32")
+    return compute
+
+
+def _data(request: TrainRequest, on_progress: Progress | None) -> tuple[Dataset, Dataset | None]:
+    """Clips to train on, and those held out."""
+    data = _opened(request, request.clips, on_progress)
+    data.require_most()
+    if request.held_out is None:
+        return data, None
+    whole = dataclasses.replace(request.config.data, frames_per_clip=0)
+    config = dataclasses.replace(request.config, data=whole)
+    held_out = _opened(
+        dataclasses.replace(request, config=config, synthetic=0), request.held_out, on_progress
+    )
+    held_out.require_most()
+    return data, held_out
+
+
+def _opened(request: TrainRequest, folder: Path, on_progress: Progress | None) -> Dataset:
+    def show(done: int, total: int) -> None:
+        if on_progress:
+            on_progress("reading clips", done, total, "clips")
+
+    return load_dataset(find_clips(folder), request.config, request.run, show)
+
+
+def _card(
+    request: TrainRequest, training: Training, weights: Weights | None, perceptual: str
+) -> dict[str, Any]:
+    """What the weights say of themselves. No clock: the same run makes the same bytes."""
+    schedule, timed = request.config.schedule, training.total_steps is None
+    return (
+        {
+            "trained_by": f"mcnet {__version__}",
+            "command": request.command,
+            "steps": training.state.step,
+            "samples": training.state.samples,
+            "clips": len(training.data.clips),
+            "synthetic_clips": request.synthetic,
+            "keypoints": request.config.keypoints.supervision,
+            "perceptual": perceptual,
+        }
+        | ({"minutes": schedule.minutes} if timed else {})
+        | ({"init": weights.path.name} if weights else {})
+        | ({"validation": training.figures} if training.figures else {})
+    )

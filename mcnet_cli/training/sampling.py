@@ -53,12 +53,18 @@ class PairSampler:
     """Identity, then one of its clips, then two frames: the n-th pair of a run.
 
     An epoch shows every identity `repeats` times, in random order. Two frames are drawn with replacement and
-    sorted, and swapped in `time_flip` of the cases; in `expressive_share` the second frame is instead the one of
-    six with the most different expression.
+    sorted, and swapped in `time_flip` of the cases; in `expressive_share` the second frame is instead the one
+    of six with the most different expression.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], seed: int, *, repeats: int = 1, expressive_share: float = 0.0, time_flip: float = 0.5
+        self,
+        clips: Sequence[Clip],
+        seed: int,
+        *,
+        repeats: int = 1,
+        expressive_share: float = 0.0,
+        time_flip: float = 0.5,
     ) -> None:
         self.clips, self.seed, self.repeats = clips, seed, repeats
         self.expressive_share, self.time_flip = expressive_share, time_flip
@@ -85,14 +91,16 @@ class PairSampler:
                 problems[self.clips[clip].name] = str(error)
             except McnetError as error:
                 return Draw(None, problems, error)
-        return Draw(None, problems, InputError(f"{TRIES} clips in a row can't be read: {', '.join(problems)}"))
+        return Draw(
+            None, problems, InputError(f"{TRIES} clips in a row can't be read: {', '.join(problems)}")
+        )
 
     def _identity(self, number: int) -> str:
         epoch, place = divmod(number, self.epoch_length)
         if epoch != self._epoch:
             order = chance(self.seed, epoch, 0).permutation(self.epoch_length)
             self._epoch, self._order = epoch, order % len(self._identities)
-        return self._identities[self._order[place]]
+        return self._identities[int(self._order[place])]
 
     def _clip(self, number: int, attempt: int) -> tuple[int, np.random.Generator]:
         rng = chance(self.seed, number, 1, attempt)
@@ -130,12 +138,12 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generat
 
     yield from DataLoader(
         _Draws(sampler),  # type: ignore[arg-type]
-        sampler=numbers,  # type: ignore[arg-type]
+        sampler=numbers,
         batch_size=None,
         num_workers=workers,
         prefetch_factor=8,
         worker_init_fn=_leave_signals_to_the_parent,
-        collate_fn=_as_it_is,
+        collate_fn=_as_it_is,  # type: ignore[arg-type]
         multiprocessing_context="fork" if "fork" in multiprocessing.get_all_start_methods() else None,
     )
 

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import UnionType
@@ -11,11 +11,33 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
+from mcnet_cli.model import ModelConfig
 from mcnet_cli.training.config import RECIPES, RunConfig
 from mcnet_cli.training.loss_weights import PaperLossWeights
 
 FILE_LIMIT = 1 << 20  # bytes
 Settings = dict[str, Any]
+
+
+def configure(
+    run: Path,
+    *,
+    configs: Sequence[str] = (),
+    assignments: Sequence[str] = (),
+    changes: Settings | None = None,
+    model: ModelConfig | None = None,
+) -> RunConfig:
+    """The configuration of the run in the folder `run`. UsageError or InputError names what is wrong.
+
+    configs: recipes' names and TOML files, each over the one before; without any, those of the run if it has
+    begun, else `lite`. model: an architecture to begin from. assignments, changes: the last words, as `a.b=c`
+    and as settings.
+    """
+    begun = run / "config.toml"
+    names = [*configs] or ([str(begun)] if begun.is_file() else [])
+    layers = [layer(name) for name in names]
+    layers += [{"model": asdict(model)}] if model is not None else []
+    return resolve([*layers, *map(assignment, assignments), changes or {}])
 
 
 def layer(name: str) -> Settings:
@@ -24,7 +46,10 @@ def layer(name: str) -> Settings:
         return RECIPES[name]
     path = Path(name)
     if path.suffix != ".toml" and not path.exists():
-        raise UsageError(f"--config: no recipe {shown(name)!r}", hint=f"there are {', '.join(RECIPES)}; or give a FILE.toml")
+        raise UsageError(
+            f"--config: no recipe {shown(name)!r}",
+            hint=f"there are {', '.join(RECIPES)}; or give a FILE.toml",
+        )
     if require_regular_file(path).st_size > FILE_LIMIT:
         raise InputError(f"{shown(path)} is too large for a configuration")
     try:
@@ -49,7 +74,7 @@ def assignment(text: str) -> Settings:
 
 
 def resolve(layers: Iterable[Settings]) -> RunConfig:
-    """The configuration that `layers` make, the later ones over the earlier; UsageError names a bad setting."""
+    """The configuration that `layers` make, later ones over earlier; UsageError names a bad setting."""
     merged: Settings = {}
     for settings in layers:
         merged = _merged(merged, settings)
@@ -70,14 +95,17 @@ def _merged(below: Settings, above: Mapping[str, Any]) -> Settings:
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
-        merged[key] = _merged(under, value) if isinstance(under, dict) and isinstance(value, Mapping) else value
+        merged[key] = (
+            _merged(under, value) if isinstance(under, dict) and isinstance(value, Mapping) else value
+        )
     return merged
 
 
 def build(kind: type[Any], data: Any, defaults: Any, name: str = "") -> Any:
     """The dataclass `kind` from `data`, where it says nothing from `defaults`.
 
-    ValueError for an unknown key, which names the nearest one, and for a value of another type or out of range.
+    ValueError for an unknown key, which names the nearest one, and for a value of another type or out of
+    range.
     """
     if not isinstance(data, Mapping):
         raise ValueError(f"{name} = {data!r}: must be a table")
@@ -87,7 +115,9 @@ def build(kind: type[Any], data: Any, defaults: Any, name: str = "") -> Any:
             nearest = difflib.get_close_matches(key, hints, 1, 0.0)[0]
             raise ValueError(f"no setting {prefix}{shown(key)}; the nearest is {prefix}{nearest}")
     values = {
-        key: _value(hint, data[key], getattr(defaults, key), f"{prefix}{key}") if key in data else getattr(defaults, key)
+        key: _value(hint, data[key], getattr(defaults, key), f"{prefix}{key}")
+        if key in data
+        else getattr(defaults, key)
         for key, hint in hints.items()
     }
     try:

@@ -37,7 +37,9 @@ def write_sheet(path: Path, learner: Learner, sampler: PairSampler) -> None:
     with torch.inference_mode(), learner.autocast():
         found = [learner.ema.detect_keypoints(frames) for frames in (batch.source, batch.driving)]
     squares = _squares(size).to(device).expand(len(pairs), -1, -1, -1)
-    grid = F.interpolate(rendering.motion.deformation.float().permute(0, 3, 1, 2), (size, size), mode="bilinear")
+    grid = F.interpolate(
+        rendering.motion.deformation.float().permute(0, 3, 1, 2), (size, size), mode="bilinear"
+    )
     columns = [
         _dotted(_levels(batch.source), found[0]),
         _dotted(_levels(batch.driving), found[1]),
@@ -51,7 +53,9 @@ def write_sheet(path: Path, learner: Learner, sampler: PairSampler) -> None:
 def write_contact_sheet(path: Path, learner: Learner, clips: Sequence[Clip]) -> None:
     """Six clips, two rows each: six of its frames, and the same made from the first of them."""
     rows = []
-    for clip in [clips[i] for i in np.linspace(0, len(clips) - 1, min(CLIPS, len(clips))).round().astype(int)]:
+    for clip in [
+        clips[i] for i in np.linspace(0, len(clips) - 1, min(CLIPS, len(clips))).round().astype(int)
+    ]:
         moments = np.linspace(0, len(clip.frames) - 1, MOMENTS).round().astype(int)
         frames = np.stack([np.asarray(clip.frames[int(number)]) for number in moments])
         made = learner.render(*animated(frames, learner.compute.device)).prediction
@@ -60,7 +64,7 @@ def write_contact_sheet(path: Path, learner: Learner, clips: Sequence[Clip]) -> 
 
 
 def animated(frames: Array, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(T, S, S, 3) uint8 as what `Learner.render` takes: the first frame as the source of all, and all as driving."""
+    """(T, S, S, 3) uint8 as `Learner.render` takes them: the first frame as the source, all as driving."""
     pictures = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 255
     return pictures[:1].expand_as(pictures), pictures
 
@@ -80,7 +84,9 @@ def _dotted(pictures: Array, keypoints: Keypoints) -> Array:
     size, radius = pictures.shape[1], max(1, pictures.shape[1] // 100)
     places = ((keypoints.values.float().cpu().numpy() + 1) * (size - 1) / 2).round().astype(int)
     hues = np.linspace(0, 150, places.shape[1]).astype(np.uint8)
-    colours = cv2.cvtColor(np.stack([hues, np.full_like(hues, 255), np.full_like(hues, 255)], -1)[None], cv2.COLOR_HSV2RGB)
+    colours = cv2.cvtColor(
+        np.stack([hues, np.full_like(hues, 255), np.full_like(hues, 255)], -1)[None], cv2.COLOR_HSV2RGB
+    )
     dotted = np.ascontiguousarray(pictures)
     for picture, points in zip(dotted, places.tolist(), strict=True):
         for point, colour in zip(points, colours[0].tolist(), strict=True):

@@ -21,8 +21,8 @@ def validation_figures(
 ) -> dict[str, float]:
     """Errors of `clips` made from their first frames, absolute motion, over those of standing still.
 
-    error_over_copy: mean |result - real| over mean |first frame - real|. mouth_over_copy: the same in the box of
-    the mouth, where clips have landmarks.
+    error_over_copy: mean |result - real| over mean |first frame - real|. mouth_over_copy: the same in the box
+    of the mouth, where clips have landmarks.
     """
     whole, mouth = np.zeros(2), np.zeros(2)
     for clip in clips:
@@ -57,4 +57,4 @@ def _in_mouths(errors: Array, points: Array, size: int) -> Array:
         x0, y0 = np.clip(mouth.min(0) - margin, 0, size - 1).astype(int)
         x1, y1 = np.clip(mouth.max(0) + margin, 1, size).astype(int)
         found.append(errors[:, number, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)].mean((1, 2)))
-    return np.mean(found, axis=0)
+    return np.asarray(np.mean(found, axis=0))

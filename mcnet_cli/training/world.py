@@ -25,6 +25,9 @@ class Launch:
     size: int = 1
 
 
+ALONE = Launch()
+
+
 class World:
     """This process among the others. Use it as a context manager."""
 
@@ -43,7 +46,9 @@ class World:
             try:
                 dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=PATIENCE)
             except (RuntimeError, ValueError) as error:
-                raise SystemFailure("the processes of this run can't find each other", hint="start them by torchrun") from error
+                raise SystemFailure(
+                    "the processes of this run can't find each other", hint="start them by torchrun"
+                ) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,7 +83,7 @@ class World:
         if self.size == 1:
             return module
         if self.device.type == "cuda":
-            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         else:
             _sync_norms(module)
         return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
@@ -91,8 +96,14 @@ def failing_together() -> Iterator[None]:
         yield
     except RuntimeError as error:
         said = str(error)
-        if isinstance(error, dist.DistBackendError | dist.DistNetworkError) or "onnection" in said or "gloo" in said:
-            raise SystemFailure("another process of this run has ended", hint="its own message says why") from error
+        if (
+            isinstance(error, dist.DistBackendError | dist.DistNetworkError)
+            or "onnection" in said
+            or "gloo" in said
+        ):
+            raise SystemFailure(
+                "another process of this run has ended", hint="its own message says why"
+            ) from error
         raise
 
 
@@ -137,5 +148,5 @@ def _summed(values: Tensor) -> Tensor:
     """Added up over the processes, with gradient."""
     from torch.distributed.nn.functional import all_reduce
 
-    together: Tensor = all_reduce(values)
+    together: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
     return together
