@@ -60,7 +60,8 @@ def points_of(count: int, size: int = SIZE) -> np.ndarray:
     """(T, 468, 2) pixels: a ring of points that wanders."""
     angle = np.linspace(0, 2 * np.pi, 468, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle)], -1) * size * 0.3 + size / 2
-    return np.stack([ring + [n % 3, n % 2] for n in range(count)]).astype(np.float32)
+    shifts = np.stack([np.arange(count) % 3, np.arange(count) % 2], -1)
+    return (ring + shifts[:, None]).astype(np.float32)
 
 
 def write_face_clip(

@@ -134,8 +134,10 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generat
     if not workers:
         yield from map(sampler.draw, numbers)
         return
+    import cv2
     from torch.utils.data import DataLoader
 
+    cv2.setNumThreads(0)  # its threads would be missing in forked workers, which then wait for them
     yield from DataLoader(
         _Draws(sampler),  # type: ignore[arg-type]
         sampler=numbers,
@@ -163,9 +165,6 @@ def _as_it_is(draw: Draw) -> Draw:
 
 
 def _leave_signals_to_the_parent(_worker: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
