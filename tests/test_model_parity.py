@@ -1,60 +1,31 @@
 """The network against golden tensors of the official one, made with weights that a recipe rebuilds."""
 
-import json
-import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from parity_tools import assert_close, goldens, needs_goldens, picture, rebuilt_model
 from torch import Tensor
 
-from mcnet_cli.model import Keypoints, MCNet, ModelConfig, Rendering, SourceState, transfer_motion
+from mcnet_cli.model import Keypoints, MCNet, Rendering, SourceState, transfer_motion
 
-PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
-pytestmark = pytest.mark.skipif(not PARITY.is_dir(), reason="the parity goldens are not beside the project")
-
-
-def official_state() -> dict[str, Tensor]:
-    """The weights that the goldens were made with, by official name."""
-    manifest = json.loads((PARITY / "manifest.json").read_text())
-    state = {}
-    for entry in manifest["parameters"]:
-        name, shape = entry["name"], entry["shape"]
-        if entry.get("kept") or not name.startswith(("generator.", "kp_detector.")):
-            continue
-        chance = np.random.RandomState((zlib.crc32(name.encode()) + manifest["salt"]) % 2**32)
-        value = chance.uniform(entry["low"], entry["high"], size=shape).astype(np.float32)
-        if "offset" in entry:
-            value += np.resize(np.float32(entry["offset"]), shape)
-        state[name] = torch.from_numpy(value)
-    return state
+pytestmark = needs_goldens
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
-    return load_file(PARITY / "golden.safetensors")
+    return goldens()
 
 
 @pytest.fixture(scope="module")
 def model() -> MCNet:
-    model = MCNet(ModelConfig.preset("mcnet")).eval()
-    problems = model.load_state_dict(official_state(), strict=False)
-    assert not problems.unexpected_keys
-    assert all(name.endswith("num_batches_tracked") for name in problems.missing_keys)
-    return model
+    return rebuilt_model()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def without_gradients() -> Iterator[None]:
     with torch.inference_mode():
         yield
-
-
-def picture(golden: dict[str, Tensor], name: str) -> Tensor:
-    return golden[f"input.{name}"].permute(2, 0, 1)[None].float() / 255
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +44,6 @@ def state(model: MCNet, golden: dict[str, Tensor]) -> SourceState:
 def rendering(model: MCNet, state: SourceState, keypoints: dict[str, Keypoints]) -> Rendering:
     rendering: Rendering = model(state, keypoints["driving"])
     return rendering
-
-
-def assert_close(actual: Tensor, expected: Tensor, largest: float, mean: float | None = None) -> None:
-    error = (actual - expected).abs()
-    assert actual.shape == expected.shape
-    assert error.max().item() < largest
-    if mean is not None:
-        assert error.mean().item() < mean
 
 
 @pytest.mark.parametrize("name", ["source", "driving", "initial"])

@@ -96,8 +96,8 @@ class Generator(nn.Module):
             features.append(block(features[-1]))
         return image, small, tuple(features)
 
-    def forward(self, source: SourceState, driving: Keypoints) -> Rendering:
-        """source and driving keypoints, both of batch B."""
+    def forward(self, source: SourceState, driving: Keypoints, noise: Tensor | None = None) -> Rendering:
+        """source and driving keypoints, both of batch B; noise: the memory's, (B, S, M, M)."""
         setting, sizes, border = self.config.generator, self.config.feature_sizes, self.config.motion.border
         motion: MotionField = self.dense_motion_network(source.motion_image, source.keypoints, driving)
         traces: list[MemoryTrace] = []
@@ -112,7 +112,8 @@ class Generator(nn.Module):
             feature = feature * occlusion(feature)
             if sizes[level] not in self.config.memory.sizes:
                 return feature
-            traces.append(self.mbUnit(feature, sizes[level], source.keypoints.values))
+            grain = None if noise is None else noise[:, len(traces), None]
+            traces.append(self.mbUnit(feature, sizes[level], source.keypoints.values, grain))
             return traces[-1].after
 
         def detail(like: Tensor) -> Tensor:

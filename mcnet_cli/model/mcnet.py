@@ -50,7 +50,11 @@ class MCNet(nn.Module):
         """
         return self(state, motion).prediction  # type: ignore[no-any-return]
 
-    def forward(self, state: SourceState, motion: Keypoints) -> Rendering:
-        """Like `render`, with all intermediates that training and tests look at."""
-        rendering: Rendering = self.generator(state.expand(len(motion)), motion)
+    def forward(self, state: SourceState, motion: Keypoints, noise: Tensor | None = None) -> Rendering:
+        """Like `render`, with all intermediates that training and tests look at.
+
+        noise: (B, S, M, M) of the memory, one map for each of the S sizes that it serves, coarsest first. The
+        paper's training draws it from N(0, 1); without it results repeat.
+        """
+        rendering: Rendering = self.generator(state.expand(len(motion)), motion, noise)
         return rendering

@@ -59,13 +59,16 @@ class MemoryUnit(nn.Module):
             )
             self.styleconv = StyledConv(width)
 
-    def forward(self, feature: Tensor, size: int, source_values: Tensor) -> MemoryTrace:
+    def forward(
+        self, feature: Tensor, size: int, source_values: Tensor, noise: Tensor | None = None
+    ) -> MemoryTrace:
         """Compensates a warped and occluded feature.
 
         feature: (B, c, s, s), size: its nominal side, source_values: (B, K, 2) keypoints of the source.
+        noise: (B, 1, M, M), added to the conditioned bank with a learned gain.
         """
         same, projected = feature[:, 0::2], self.get_submodule(f"feat_forward_proj_{size}")(feature[:, 1::2])
-        styled = self.styled_memory(projected, source_values)
+        styled = self.styled_memory(projected, source_values, noise)
         key, value = F.relu(self.conv_kv(styled, projected)).chunk(2, dim=1)
         query = F.relu(self.query_conv(projected))
         residual = self._attend(query, key, value)
@@ -75,13 +78,13 @@ class MemoryUnit(nn.Module):
         after = rearrange(torch.stack([same, compensated], dim=2), "b c pair h w -> b (c pair) h w")
         return MemoryTrace(feature, projected, styled, key, value, query, residual, after)
 
-    def styled_memory(self, projected: Tensor, source_values: Tensor) -> Tensor:
+    def styled_memory(self, projected: Tensor, source_values: Tensor, noise: Tensor | None = None) -> Tensor:
         """The bank conditioned by the implicit scale (identity) representation, (B, C, M, M)."""
         if self.condition == "none":
             return self.mb.expand(projected.shape[0], -1, -1, -1)
         pooled, points = projected.mean((2, 3)), source_values.flatten(1).to(projected.dtype)
         parts = {"both": [pooled, points], "features": [pooled], "keypoints": [points]}[self.condition]
-        styled: Tensor = self.styleconv(self.mb, self.style_route(torch.cat(parts, dim=1)))
+        styled: Tensor = self.styleconv(self.mb, self.style_route(torch.cat(parts, dim=1)), noise)
         return styled
 
     @staticmethod

@@ -39,7 +39,7 @@ class LandmarkObjective(nn.Module):
             for points in (batch.source_points, batch.driving_points)
         )
         terms = {
-            "keypoints": weights.keypoints * losses.keypoint_distance(found, torch.cat([source, driving]))
+            "keypoints": weights.keypoints * losses.landmark_distance(found, torch.cat([source, driving]))
         }
         pair = Keypoints(source), Keypoints(driving)
         own = chance(moment.seed, moment.step, 3).random() < self.keypoints.detector_share

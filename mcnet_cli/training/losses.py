@@ -26,9 +26,8 @@ FACE_OVAL = (
 MOUTH_BOX = (61, 291, 0, 17, 13, 14)
 EYE_BOX = (33, 263, 159, 386, 145, 374, 105, 334)
 
-
 PYRAMID = (1, 2, 4, 8)
-NEAREST_PX = 16  # the perceptual networks halve the picture four times
+SMALLEST_PX = 16  # the perceptual networks halve the picture four times
 SEPARATION = 0.2
 
 
@@ -37,7 +36,7 @@ def perceptual_pyramid(network: PerceptualDistance, prediction: Tensor, target: 
 
     Scales are 1, 1/2, 1/4 and 1/8, as far as the picture keeps 16 pixels a side.
     """
-    factors = [factor for factor in PYRAMID if target.shape[-1] // factor >= NEAREST_PX]
+    factors = [factor for factor in PYRAMID if target.shape[-1] // factor >= SMALLEST_PX]
     levels = [
         [band_limited_downsample(image, factor) for image in (prediction, target)] for factor in factors
     ]
@@ -91,7 +90,7 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     return torch.stack([(goal - made).abs().mean() for goal, made in zip(real, fake, strict=True)]).sum()
 
 
-def keypoint_distance(found: Keypoints, wanted: Tensor) -> Tensor:
+def landmark_distance(found: Keypoints, wanted: Tensor) -> Tensor:
     """Mean absolute distance of keypoints to (B, K, 2) landmarks."""
     return (found.values - wanted).abs().mean()
 

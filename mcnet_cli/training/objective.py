@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mcnet_cli.model import Keypoints, MCNet, Rendering
+from mcnet_cli.model import Keypoints, MCNet, ModelConfig, Rendering
 from mcnet_cli.training import losses
 from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.equivariance import RandomTransform
@@ -31,6 +32,13 @@ class Objective:
         return torch.stack(list(self.terms.values())).sum()
 
 
+def draw_noise(config: ModelConfig, batch: int, rng: np.random.Generator) -> Tensor:
+    """The memory's N(0, 1) noise of `batch` pictures, (B, S, M, M): a map for each size that it serves."""
+    side = config.memory.bank_size
+    shape = (batch, len(config.memory.sizes), side, side)
+    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+
+
 def paper_objective(
     model: MCNet,
     discriminator: Discriminator | None,
@@ -39,17 +47,19 @@ def paper_objective(
     driving: Tensor,
     transform: RandomTransform,
     weights: PaperLossWeights,
+    noise: Tensor | None = None,
 ) -> Objective:
     """The paper's loss terms (ICCV 2023, sec. 3.4; FOMM, NeurIPS 2019, sec. 3.3).
 
     source, driving: (B, 3, H, W) in [0, 1], the driving being what the prediction should look like.
     transform: of B pictures. Terms are left out for want of `perceptual`, or of jacobians.
+    noise: the memory's, as `draw_noise` gives it; None for none, and then its gain learns nothing.
     The discriminator gets no gradient; `weights.gan` over 0 needs one (ValueError).
     """
     if weights.gan and discriminator is None:
         raise ValueError("the GAN term needs a discriminator")
     state, found = model.encode_source(source), model.detect_keypoints(driving)
-    rendering: Rendering = model(state, found)
+    rendering: Rendering = model(state, found, noise)
     terms: dict[str, Tensor] = {}
 
     def add(name: str, value: Tensor) -> None:

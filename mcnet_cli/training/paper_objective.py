@@ -9,7 +9,7 @@ from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.equivariance import RandomTransform
 from mcnet_cli.training.loss_weights import PaperLossWeights
 from mcnet_cli.training.moment import Moment, Terms
-from mcnet_cli.training.objective import Objective, discriminator_objective, paper_objective
+from mcnet_cli.training.objective import Objective, discriminator_objective, draw_noise, paper_objective
 from mcnet_cli.training.perceptual import PerceptualDistance
 from mcnet_cli.training.sampling import chance
 
@@ -44,8 +44,9 @@ class PaperObjective(nn.Module):
             self.perceptual,
             batch.source,
             batch.driving,
-            transform.to(batch.driving.device),
+            transform.to(device),
             self.weights,
+            noise.to(device),
         )
         return self.last.terms
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mcnet_cli._safetensors import read_header, read_tensors
+from mcnet_cli.checkpoint import FLOATS
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import require_regular_file
 
@@ -73,7 +74,7 @@ class VGG19(PerceptualDistance):
         )
         for name, values in (("mean", [0.485, 0.456, 0.406]), ("deviation", [0.229, 0.224, 0.225])):
             self.register_buffer(name, torch.tensor(values).reshape(3, 1, 1), persistent=False)
-        self.eval().requires_grad_(False)
+        self.requires_grad_(False)
 
     def features(self, image: Tensor) -> list[Tensor]:
         """relu1_1, relu2_1, …, relu5_1 of (B, 3, H, W) in [0, 1]; H and W at least 16."""
@@ -165,10 +166,10 @@ def load_vgg19(path: Path) -> VGG19:
         if header.shapes[name] != tuple(tensor.shape):
             found = header.shapes[name]
             raise WeightsError(f"{shown(path)}: {name} has the shape {found}, not {tuple(tensor.shape)}")
+        if header.dtypes[name] not in FLOATS:
+            raise WeightsError(f"{shown(path)}: {name} has the type {header.dtypes[name]}, not a float")
     state = {}
     for name, tensor in read_tensors(path, expected).items():
-        if not tensor.is_floating_point():
-            raise WeightsError(f"{shown(path)}: {name} has the type {tensor.dtype}, not a float")
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{shown(path)}: {name} holds values that are not finite (NaN or infinity)")
         state[name.replace("features.", "layers.")] = tensor.float()
