@@ -34,10 +34,12 @@ class PaperObjective(nn.Module):
 
     def forward(self, batch: Batch, moment: Moment) -> Terms:
         """The weighted terms; those of weight 0 are left out."""
-        draws = [RandomTransform.draw(1, chance(moment.seed, number, 5)) for number in batch.numbers.tolist()]
+        device, chances = batch.driving.device, [chance(moment.seed, n, 5) for n in batch.numbers.tolist()]
+        draws = [RandomTransform.draw(1, rng) for rng in chances]
         transform = RandomTransform(
             torch.cat([d.theta for d in draws]), torch.cat([d.weights for d in draws])
         )
+        noise = torch.cat([draw_noise(self.model.config, 1, rng) for rng in chances])
         self.last = paper_objective(
             self.model,
             self._critic[0],
