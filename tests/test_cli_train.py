@@ -23,7 +23,19 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def started(clips: Path, run: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mcnet_cli", "train", str(clips), "-o", str(run), "--device", "cpu", *QUICK, *words]
+    command = [
+        sys.executable,
+        "-m",
+        "mcnet_cli",
+        "train",
+        str(clips),
+        "-o",
+        str(run),
+        "--device",
+        "cpu",
+        *QUICK,
+        *words,
+    ]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
 
 

@@ -23,7 +23,9 @@ from mcnet_cli.training.checkpoints import (
 
 def checkpoint(step: int, *, score: float | None = None, weight: float = 1.0) -> Checkpoint:
     return Checkpoint(
-        {"model.w": torch.full((3,), weight)}, {"ema.w": torch.tensor(float(step))}, {"step": step, "score": score}
+        {"model.w": torch.full((3,), weight)},
+        {"ema.w": torch.tensor(float(step))},
+        {"step": step, "score": score},
     )
 
 
@@ -125,7 +127,13 @@ def test_an_old_checkpoint_that_cannot_be_deleted_does_no_harm(
 
 def test_all_generators_go_on_where_they_were(tmp_path: Path) -> None:
     def draws() -> list[float]:
-        return [random.gauss(0, 1), random.random(), np.random.normal(), np.random.rand(), torch.rand(1).item()]
+        return [
+            random.gauss(0, 1),
+            random.random(),
+            np.random.normal(),
+            np.random.rand(),
+            torch.rand(1).item(),
+        ]
 
     draws()
     save_checkpoint(tmp_path, Checkpoint({}, random_tensors(), {"step": 1}), keep=2)

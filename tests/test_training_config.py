@@ -52,7 +52,10 @@ def test_a_hundred_epochs_are_as_many_steps_as_pairs_over_the_whole_batch(tmp_pa
     [
         ("losses.perceptul=5", "no setting losses.perceptul; the nearest is losses.perceptual"),
         ("batchsize=5", "no setting batchsize; the nearest is batch_size"),
-        ("model.memory.conditon=none", "no setting model.memory.conditon; the nearest is model.memory.condition"),
+        (
+            "model.memory.conditon=none",
+            "no setting model.memory.conditon; the nearest is model.memory.condition",
+        ),
         ("model.memory.condition=some", "model.memory.condition = 'some': must be one of both, keypoints"),
         ("batch_size=many", "batch_size = 'many': must be of type int"),
         ("batch_size=true", "batch_size = True: must be of type int"),
@@ -103,7 +106,9 @@ def test_a_begun_run_goes_on_with_its_own_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), [("litee", UsageError), ("gone.toml", InputError)])
-def test_an_unknown_recipe_is_usage_and_a_missing_file_an_input(tmp_path: Path, name: str, kind: type) -> None:
+def test_an_unknown_recipe_is_usage_and_a_missing_file_an_input(
+    tmp_path: Path, name: str, kind: type
+) -> None:
     with pytest.raises(kind):
         configure(tmp_path, configs=[name if kind is UsageError else str(tmp_path / name)])
 

@@ -41,7 +41,14 @@ def numbered_clip(name: str, count: int = 8, identity: str = "") -> Clip:
 
 
 def test_identity_is_the_folder_or_the_name_up_to_the_number_sign(tmp_path: Path) -> None:
-    for name in ("anna#0-20.mp4", "anna#30-50.mp4", "ben.mp4", "carl/one.mp4", "carl/two.MP4", "deep/er/x.mkv"):
+    for name in (
+        "anna#0-20.mp4",
+        "anna#30-50.mp4",
+        "ben.mp4",
+        "carl/one.mp4",
+        "carl/two.MP4",
+        "deep/er/x.mkv",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     write_pictures(tmp_path / "eve" / "first", 1)
@@ -141,7 +148,11 @@ def test_bad_clips_are_named_once_and_left_out(tmp_path: Path, caplog: pytest.Lo
     write_face_clip(clips / "single.mp4", 1)
     data = loaded(clips, base=LANDMARKS)
     data.require_most()
-    assert {report.name: report.problem for report in data.bad}.keys() == {"broken.mp4", "wide.mp4", "single.mp4"}
+    assert {report.name: report.problem for report in data.bad}.keys() == {
+        "broken.mp4",
+        "wide.mp4",
+        "single.mp4",
+    }
     assert "not square" in str(next(r.problem for r in data.bad if r.name == "wide.mp4"))
     assert "1 frame;" in str(next(r.problem for r in data.bad if r.name == "single.mp4"))
     assert sum("broken.mp4" in record.getMessage() for record in caplog.records) == 1
@@ -258,7 +269,9 @@ def still_pair(number: int = 0, size: int = SIZE) -> Pair:
 
 def test_without_chance_a_batch_is_the_pair_itself() -> None:
     batch = augment([still_pair()], SIZE, STILL, 0, CPU)
-    assert torch.equal((batch.driving[0] * 255).round().byte().permute(1, 2, 0), torch.from_numpy(picture(0.9)))
+    assert torch.equal(
+        (batch.driving[0] * 255).round().byte().permute(1, 2, 0), torch.from_numpy(picture(0.9))
+    )
     expected = torch.from_numpy(points_of(2)[1]) * (2 / (SIZE - 1)) - 1
     assert torch.allclose(batch.driving_points[0], expected, atol=1e-6)
 

@@ -71,10 +71,11 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(clips: Path, tmp_path: Path
     settings = config("steps=6", "checkpoint_every=2", "optimizer.accumulate=2", *QUICK, base=base)
     run_training(clips, tmp_path / "whole", settings)
     with pytest.raises(KeyboardInterrupt):
-        run_training(
-            clips, tmp_path / "parts", settings, when(3, lambda: signal.raise_signal(signal.SIGINT))
-        )
-    assert rows_of(tmp_path / "parts")[-1]["step"] in (3, 4)  # the step during which it came is finished and saved
+        run_training(clips, tmp_path / "parts", settings, when(3, lambda: signal.raise_signal(signal.SIGINT)))
+    assert rows_of(tmp_path / "parts")[-1]["step"] in (
+        3,
+        4,
+    )  # the step during which it came is finished and saved
     torch.rand(5)  # what others do with chance meanwhile is of no account
     run_training(clips, tmp_path / "parts", settings)
     whole, parts = (checkpoint_of(tmp_path / name, 6) for name in ("whole", "parts"))
@@ -129,7 +130,9 @@ def test_a_run_of_another_architecture_is_refused(clips: Path, tmp_path: Path, c
         run_training(
             clips,
             tmp_path,
-            config("steps=2", "keypoints.supervision=none", base=[s for s in LANDMARKS if "landmarks=" not in s]),
+            config(
+                "steps=2", "keypoints.supervision=none", base=[s for s in LANDMARKS if "landmarks=" not in s]
+            ),
         )
 
 
@@ -200,9 +203,11 @@ def test_a_step_that_is_not_finite_changes_nothing_and_names_the_term(clips: Pat
         assert torch.equal(tensor, after[name]), name  # the running means of batch norms, too
 
 
-def test_three_bad_steps_in_a_row_end_the_run_and_the_log_names_the_clips(clips: Path, tmp_path: Path) -> None:
+def test_three_bad_steps_in_a_row_end_the_run_and_the_log_names_the_clips(
+    clips: Path, tmp_path: Path
+) -> None:
     run_training(clips, tmp_path, config("steps=2", *QUICK))
-    with pytest.raises(InputError, match="three steps in a row|3 steps in a row") as failure:
+    with pytest.raises(InputError, match="3 steps in a row") as failure:
         run_training(clips, tmp_path, config("steps=9", "losses.pixel=1e39", *QUICK))
     assert "pixel" in str(failure.value)
     skipped = [row for row in rows_of(tmp_path) if "bad_term" in row]
@@ -211,7 +216,9 @@ def test_three_bad_steps_in_a_row_end_the_run_and_the_log_names_the_clips(clips:
     assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == ["step-00000002"]
 
 
-def test_the_result_is_a_moving_average_and_without_decay_the_weights_themselves(clips: Path, tmp_path: Path) -> None:
+def test_the_result_is_a_moving_average_and_without_decay_the_weights_themselves(
+    clips: Path, tmp_path: Path
+) -> None:
     for decay, same in (("0.9", False), ("0", True)):
         run_training(clips, tmp_path / decay, config("steps=3", f"optimizer.ema={decay}", *QUICK))
         tensors = checkpoint_of(tmp_path / decay, 3)
@@ -232,7 +239,9 @@ def test_frozen_keypoints_stay_and_the_rest_learns(clips: Path, tmp_path: Path) 
 def test_weights_of_another_architecture_are_refused_as_a_beginning(clips: Path, tmp_path: Path) -> None:
     weights = initial_weights(str(run_training(clips, tmp_path / "first", config("steps=1", *QUICK)).weights))
     with pytest.raises(UsageError, match="another architecture"):
-        run_training(clips, tmp_path / "other", config("steps=1", "model.memory.width=4", *QUICK), init=weights)
+        run_training(
+            clips, tmp_path / "other", config("steps=1", "model.memory.width=4", *QUICK), init=weights
+        )
 
 
 def test_held_out_clips_are_measured_and_the_best_checkpoint_is_kept(clips: Path, tmp_path: Path) -> None:
@@ -241,7 +250,9 @@ def test_held_out_clips_are_measured_and_the_best_checkpoint_is_kept(clips: Path
     assert set(report.figures) == {"error_over_copy", "mouth_over_copy"}
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     facts = [json.loads((tmp_path / "checkpoints" / name / "facts.json").read_text()) for name in kept]
-    measured = [row["validation_error_over_copy"] for row in rows_of(tmp_path) if "validation_error_over_copy" in row]
+    measured = [
+        row["validation_error_over_copy"] for row in rows_of(tmp_path) if "validation_error_over_copy" in row
+    ]
     assert len(measured) == 6
     assert min(fact["score"] for fact in facts) == min(measured)
     assert kept[-2:] == ["step-00000005", "step-00000006"]

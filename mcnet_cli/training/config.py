@@ -120,6 +120,7 @@ class DataConfig:
         to `memory_gb`, else "seek".
     frames_per_clip: at most so many, every n-th; 0 for all. repeats: of each identity in an epoch.
     workers: processes that read ahead; 0 reads in between.
+    synthetic_frames: of each synthetic clip.
     expressive_share: of the pairs whose second frame is the one of six with the most different expression.
     """
 
@@ -129,6 +130,7 @@ class DataConfig:
     frames_per_clip: int = 300
     repeats: int = 1
     workers: int = 0
+    synthetic_frames: int = 100
     expressive_share: float = 0.6
 
     def __post_init__(self) -> None:
@@ -136,6 +138,7 @@ class DataConfig:
         _within(self, 0, 1e6, "memory_gb", "frames_per_clip")
         _within(self, 1, 1e6, "repeats")
         _within(self, 0, 256, "workers")
+        _within(self, 2, 100_000, "synthetic_frames")
 
 
 @dataclass(frozen=True, slots=True)

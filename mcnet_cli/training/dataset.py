@@ -18,8 +18,8 @@ from mcnet_cli.training.frames import (
     ClipInfo,
     Frames,
     SoughtFrames,
+    array_on_disk,
     clip_info,
-    frames_on_disk,
     read_all,
 )
 from mcnet_cli.training.landmarks import ClipLandmarks, computed_landmarks, landmarks_beside
@@ -187,7 +187,7 @@ class _Loader:
             stored: Frames = np.stack([frames[i] for i in numbers])
         elif self.storage == "disk":
             name = found.key(self.size, self.data.frames_per_clip, self.wants_landmarks)
-            stored = frames_on_disk(
+            stored = array_on_disk(
                 self.frame_cache / f"{name}.npy",
                 lambda: np.stack([read()[min(i, len(frames) - 1)] for i in numbers]),
             )

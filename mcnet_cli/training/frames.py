@@ -82,11 +82,11 @@ class SoughtFrames:
         raise InputError(f"{shown(self.clip.path)} has no frame {self.numbers[number]}")
 
 
-def frames_on_disk(path: Path, read: Callable[[], Array]) -> Array:
-    """An array (T, S, S, 3) that is mapped from `path`, written there first if need be."""
+def array_on_disk(path: Path, make: Callable[[], Array]) -> Array:
+    """An array that is mapped from `path`, made and written there first if need be."""
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_output(path, overwrite=True) as part, open(part, "wb") as file:
-            np.save(file, read())
+            np.save(file, make())
     mapped: Array = np.load(path, mmap_mode="r")
     return mapped

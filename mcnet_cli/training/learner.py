@@ -106,44 +106,55 @@ class Learner:
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         self.model.train()
         self.model.kp_detector.train(not config.keypoints.freeze)
+        found = []
         with failing_together():
-            found = [
-                self._backward(batch, moment, 1 / len(batches), is_last=number + 1 == len(batches))
-                for number, batch in enumerate(batches)
-            ]
-        norms = {
-            f"gradient of {name}": nn.utils.clip_grad_norm_(
-                [p for group in optimizer.param_groups for p in group["params"]],
-                math.inf if name == "discriminator" else config.optimizer.clip_norm,
-            )
-            for name, optimizer in self.optimizers.items()
-        }
-        terms = _numbers(found, norms)
-        bad = next((name for name, value in terms.items() if not math.isfinite(value)), None)
-        if any(self.world.largest(float(bad is not None))):
-            for buffer, before in zip(self.model.buffers(), buffers, strict=True):
-                buffer.copy_(before)  # batch norms have seen what isn't finite
-            return Step(terms, bad or "a term of another process")
+            for number, batch in enumerate(batches):
+                is_last, share = number + 1 == len(batches), 1 / len(batches)
+                with averaging(self.objective, wanted=is_last):
+                    with self.autocast():
+                        terms: Terms = self.objective(batch, moment)
+                    total = torch.stack([term.float() for term in terms.values()]).sum()
+                    found.append(_numbers(terms | {"total": total}))
+                    # before the gradients: those of sampling at no numbers write anywhere in memory
+                    if bad := self._first_bad(found[-1]):
+                        return self._skipped(found[-1], bad, buffers)
+                    (share * total).backward()  # type: ignore[no-untyped-call]
+                if self.judge is not None:
+                    found[-1]["discriminator"] = self._judge(self.judge, batch, share, is_last=is_last)
+        means = {name: sum(row[name] for row in found) / len(found) for name in found[0]}
+        norms = _numbers({f"gradient of {name}": self._clip(name) for name in self.optimizers})
+        if bad := self._first_bad(norms):
+            return self._skipped(means | norms, bad, buffers)
         for optimizer in self.optimizers.values():
             optimizer.step()
         self._average(moment.step)
-        return Step(terms, None)
+        return Step(means | norms, None)
 
-    def _backward(self, batch: Batch, moment: Moment, share: float, *, is_last: bool) -> Terms:
-        """Adds to the gradients; returns the terms, detached. is_last: whether processes' gradients meet."""
-        with averaging(self.objective, wanted=is_last):
+    def _judge(self, judge: nn.Module, batch: Batch, share: float, *, is_last: bool) -> float:
+        """The discriminator's loss and gradients, on what the objective has just made."""
+        assert self._paper is not None
+        with averaging(judge, wanted=is_last):
             with self.autocast():
-                terms: Terms = self.objective(batch, moment)
-            total = torch.stack([term.float() for term in terms.values()]).sum()
-            (share * total).backward()  # type: ignore[no-untyped-call]
-        terms = {name: term.detach() for name, term in terms.items()} | {"total": total.detach()}
-        if self.judge is not None and self._paper is not None:
-            with averaging(self.judge, wanted=is_last):
-                with self.autocast():
-                    loss: Tensor = self.judge(batch, self._paper.last)
-                (share * loss).backward()  # type: ignore[no-untyped-call]
-            terms["discriminator"] = loss.detach()
-        return terms
+                loss: Tensor = judge(batch, self._paper.last)
+            (share * loss).backward()  # type: ignore[no-untyped-call]
+        return loss.item()
+
+    def _clip(self, name: str) -> Tensor:
+        """Shortens the gradient of an optimizer's parameters, but for the discriminator's; its length before."""
+        most = math.inf if name == "discriminator" else self.config.optimizer.clip_norm
+        groups = self.optimizers[name].param_groups
+        return nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], most)
+
+    def _first_bad(self, values: dict[str, float]) -> str | None:
+        """The first of `values` that isn't finite, in any process; None if all are."""
+        bad = next((name for name, value in values.items() if not math.isfinite(value)), None)
+        anywhere = any(self.world.largest(float(bad is not None)))
+        return bad or ("a term of another process" if anywhere else None)
+
+    def _skipped(self, terms: dict[str, float], bad: str, buffers: Sequence[Tensor]) -> Step:
+        for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+            buffer.copy_(before)  # batch norms have seen what isn't finite
+        return Step(terms, bad)
 
     def autocast(self) -> torch.autocast:
         """The run's numbers, where they are narrower than float32."""
@@ -194,7 +205,7 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _numbers(found: Sequence[Terms], norms: Terms) -> dict[str, float]:
-    """Terms averaged over batches, and norms, brought to the CPU at once."""
-    terms = {name: torch.stack([terms[name].float() for terms in found]).mean() for name in found[0]} | norms
-    return dict(zip(terms, torch.stack([*terms.values()]).tolist(), strict=True))
+def _numbers(tensors: Terms) -> dict[str, float]:
+    """Scalars, brought to the CPU together."""
+    values = torch.stack([tensor.detach().float() for tensor in tensors.values()])
+    return dict(zip(tensors, values.tolist(), strict=True))

@@ -23,6 +23,7 @@ from mcnet_cli.training.perceptual import choose_perceptual
 from mcnet_cli.training.request import ClipTable, TrainReport, TrainRequest
 from mcnet_cli.training.settings import write_config
 from mcnet_cli.training.stopping import locked
+from mcnet_cli.training.synthetic_clips import synthetic_clips
 from mcnet_cli.training.world import World
 from mcnet_cli.weights import cached_path, resolve_weights
 
@@ -109,23 +110,31 @@ def _data(request: TrainRequest, on_progress: Progress | None) -> tuple[Dataset,
     """Clips to train on, and those held out."""
     data = _opened(request, request.clips, on_progress)
     data.require_most()
+    clips = [
+        *data.clips,
+        *synthetic_clips(
+            request.synthetic, request.config, request.run, _shower("drawing heads", on_progress)
+        ),
+    ]
+    data = Dataset(clips, data.reports)
     if request.held_out is None:
         return data, None
     whole = dataclasses.replace(request.config.data, frames_per_clip=0)
     config = dataclasses.replace(request.config, data=whole)
     held_out = _opened(
-        dataclasses.replace(request, config=config, synthetic=0), request.held_out, on_progress
+        dataclasses.replace(request, config=config), request.held_out, on_progress
     )
     held_out.require_most()
     return data, held_out
 
 
 def _opened(request: TrainRequest, folder: Path, on_progress: Progress | None) -> Dataset:
-    def show(done: int, total: int) -> None:
-        if on_progress:
-            on_progress("reading clips", done, total, "clips")
-
+    show = _shower("reading clips", on_progress)
     return load_dataset(find_clips(folder), request.config, request.run, show)
+
+
+def _shower(stage: str, on_progress: Progress | None) -> Callable[[int, int], None] | None:
+    return on_progress and (lambda done, total: on_progress(stage, done, total, "clips"))
 
 
 def _card(
