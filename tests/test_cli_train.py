@@ -14,7 +14,7 @@ from training_tools import PAPER, environment, mcnet_train, options, write_clips
 
 from mcnet_cli.checkpoint import read_weights
 
-QUICK = options("losses.perceptual=0", base=PAPER)
+QUICK = options(base=PAPER)
 
 
 @pytest.fixture(scope="module")

@@ -236,7 +236,7 @@ def test_a_clip_that_fails_while_it_is_read_is_replaced_and_reported(tmp_path: P
 
 def test_a_run_counts_clips_that_go_bad_and_stops_when_most_have(tmp_path: Path) -> None:
     clips = write_clips(tmp_path / "clips", "ab")
-    settings = config("steps=30", "data.frames=seek", "losses.perceptual=0", base=PAPER)
+    settings = config("steps=30", "data.frames=seek", base=PAPER)
 
     def spoil(_stage: str, done: int, _total: int, _unit: str) -> None:
         if _stage == "training" and done == 1:
@@ -344,7 +344,7 @@ def test_a_read_only_folder_of_links_trains(tmp_path: Path) -> None:
         (clips / path.name).symlink_to(path)
     clips.chmod(0o555)
     try:
-        report = run_training(clips, tmp_path / "run", config("steps=1", "losses.perceptual=0", base=PAPER))
+        report = run_training(clips, tmp_path / "run", config("steps=1", base=PAPER))
     finally:
         clips.chmod(0o755)
     assert report.clips == 2

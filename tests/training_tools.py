@@ -16,7 +16,7 @@ from mcnet_cli.training.settings import assignment, resolve
 
 torch.set_num_threads(1)  # so little work is done sooner without help
 
-# A detector of seven landmarks; as tiny as the network can be.
+# As tiny as the network can be; without the perceptual networks, which would be most of the work.
 TINY = """
 model.size=64
 model.keypoints.hourglass={expansion=4, cap=8, blocks=2}
@@ -40,10 +40,14 @@ LANDMARKS = [
     "model.keypoints.count=7",
     "model.keypoints.jacobians=false",
     "keypoints.landmarks=[10, 152, 234, 454, 105, 334, 1]",
+    *(f"losses.{name}perceptual=0" for name in ("", "decoded_", "crop_", "warped_")),
 ]
-PAPER = [*TINY, "keypoints.supervision=none", "model.keypoints={count=5, jacobians=true}"]
-# The perceptual networks are most of the work, and are tested elsewhere.
-QUICK = ["losses.perceptual=0"]
+PAPER = [
+    *TINY,
+    "keypoints.supervision=none",
+    "model.keypoints={count=5, jacobians=true}",
+    "losses.perceptual=0",
+]
 
 
 def config(*changes: str, base: list[str] = LANDMARKS) -> RunConfig:

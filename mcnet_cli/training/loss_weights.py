@@ -40,6 +40,12 @@ class LandmarkLossWeights:
     def __post_init__(self) -> None:
         _require_factors(self)
 
+    @property
+    def wants_perceptual(self) -> bool:
+        """Whether a perceptual network is needed."""
+        near = (self.perceptual, self.decoded_perceptual, self.crop_perceptual, self.warped_perceptual)
+        return any(near)
+
 
 @dataclass(frozen=True, slots=True)
 class PaperLossWeights:
@@ -65,3 +71,8 @@ class PaperLossWeights:
 
     def __post_init__(self) -> None:
         _require_factors(self)
+
+    @property
+    def wants_perceptual(self) -> bool:
+        """Whether a perceptual network is needed."""
+        return bool(self.perceptual)

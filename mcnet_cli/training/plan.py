@@ -19,7 +19,7 @@ from mcnet_cli.training.perceptual import choose_perceptual
 from mcnet_cli.training.request import TrainRequest
 from mcnet_cli.training.run import Progress, choose_compute
 from mcnet_cli.training.sampling import Pair
-from mcnet_cli.training.world import Launch, World
+from mcnet_cli.training.world import ALONE, World
 from mcnet_cli.weights import cached_path
 
 TIMED = 3  # steps, after one that isn't

@@ -52,7 +52,7 @@ def _train(
         raise UsageError(f"{shown(weights.path)} is of another architecture than the settings ask for")
     with world.main_first():
         data, held_out = _data(request, on_progress)
-    perceptual = choose_perceptual(cached_path("vgg19"))
+    perceptual = choose_perceptual(cached_path("vgg19")) if config.losses.wants_perceptual else None
     learner = Learner(config, compute, world, perceptual, None if weights is None else weights.state)
     training = Training(config, data, held_out, run, learner, world)
     if saved_steps(run / "checkpoints") and request.resume is False:
@@ -121,9 +121,7 @@ def _data(request: TrainRequest, on_progress: Progress | None) -> tuple[Dataset,
         return data, None
     whole = dataclasses.replace(request.config.data, frames_per_clip=0)
     config = dataclasses.replace(request.config, data=whole)
-    held_out = _opened(
-        dataclasses.replace(request, config=config), request.held_out, on_progress
-    )
+    held_out = _opened(dataclasses.replace(request, config=config), request.held_out, on_progress)
     held_out.require_most()
     return data, held_out
 
