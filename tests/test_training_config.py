@@ -129,3 +129,11 @@ def test_landmark_losses_belong_to_landmarks() -> None:
     with pytest.raises(ValueError, match="losses are not those"):
         RunConfig(losses=PaperLossWeights())
     assert isinstance(RunConfig().losses, LandmarkLossWeights)
+
+
+def test_the_recipe_for_a_handful_of_clips_begins_from_lite(tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[1] / "examples" / "fine_tune.toml"
+    config = configure(tmp_path, configs=[str(recipe)], model=PRESETS["lite"])
+    assert config.model == PRESETS["lite"]
+    assert config.keypoints.freeze
+    assert config.learning_rate < RunConfig().learning_rate

@@ -140,7 +140,7 @@ class Learner:
         return loss.item()
 
     def _clip(self, name: str) -> Tensor:
-        """Shortens the gradient of an optimizer's parameters, but for the discriminator's; its length before."""
+        """Shortens an optimizer's gradient, but for the discriminator's; returns its length before."""
         most = math.inf if name == "discriminator" else self.config.optimizer.clip_norm
         groups = self.optimizers[name].param_groups
         return nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], most)

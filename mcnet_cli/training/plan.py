@@ -77,7 +77,7 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         if on_progress:
             on_progress("reading headers", number + 1, len(found), "clips")
     learner = Learner(
-        config, compute, World(Launch(), compute.device), choose_perceptual(cached_path("vgg19"))
+        config, compute, World(ALONE, compute.device), choose_perceptual(cached_path("vgg19"))
     )
     full = _seconds_a_step(learner, config.model.size, config.batch_size)
     share, small = config.schedule.small_share, full

@@ -34,6 +34,7 @@ Progress = Callable[[str, int, int, str], None]  # stage, done, total, unit
 def train(request: TrainRequest, on_progress: Progress | None = None) -> TrainReport:
     """Trains, or goes on with what `request.run` holds. Raises the children of McnetError."""
     compute = choose_compute(request)
+    find_clips(request.clips)  # a wrong folder leaves nothing behind
     with World(request.launch, compute.device) as world:
         if not world.is_main:
             logging.getLogger("mcnet_cli").setLevel(logging.ERROR)  # one voice is enough
