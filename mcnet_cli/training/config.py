@@ -117,7 +117,7 @@ class DataConfig:
 
     frames: "memory" decodes all clips once; "disk" too, into `cache` (by default the run's folder), for the
         next run as well; "seek" decodes the frames that are wanted when they are; "auto" takes "memory" up
-        to `memory_gb`, else "seek".
+        to `memory_gb` (for each process), else "seek".
     frames_per_clip: at most so many, every n-th; 0 for all. repeats: of each identity in an epoch.
     workers: processes that read ahead; 0 reads in between.
     synthetic_frames: of each synthetic clip.

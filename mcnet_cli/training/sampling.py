@@ -135,6 +135,7 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generat
         yield from map(sampler.draw, numbers)
         return
     import cv2
+    import torch
     from torch.utils.data import DataLoader
 
     cv2.setNumThreads(0)  # its threads would be missing in forked workers, which then wait for them
@@ -145,6 +146,7 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generat
         num_workers=workers,
         prefetch_factor=8,
         worker_init_fn=_leave_signals_to_the_parent,
+        generator=torch.Generator(),  # lest the workers' seeds are drawn from the run's
         collate_fn=_as_it_is,  # type: ignore[arg-type]
         multiprocessing_context="fork" if "fork" in multiprocessing.get_all_start_methods() else None,
     )
