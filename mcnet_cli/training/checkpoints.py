@@ -104,7 +104,7 @@ def load_latest(folder: Path) -> Checkpoint | None:
     for path in saved:
         try:
             facts: dict[str, Any] = json.loads((path / FACTS).read_text())
-            facts["step"] += 0
+            facts["step"] += 0  # a number
             return Checkpoint(load_file(path / WEIGHTS), load_file(path / STATE), facts)
         except (FileNotFoundError, ValueError, KeyError, TypeError, SafetensorError) as error:
             logger.warning(

@@ -96,13 +96,18 @@ class Learner:
         }
         return {name: group for name, group in groups.items() if group}
 
+    @property
+    def trained(self) -> dict[str, int]:
+        """How many tensors each optimizer changes."""
+        return {name: len(optimizer.param_groups[0]["params"]) for name, optimizer in self.optimizers.items()}
+
     def update(self, batches: Sequence[Batch], moment: Moment) -> Step:
         """One step of the optimizers on all `batches`. One that isn't finite is skipped, by all processes."""
         config = self.config
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * config.schedule.rate(moment.step, moment.progress)
+            rate = config.schedule.rate(moment.step, moment.progress)
+            optimizer.param_groups[0]["lr"] = config.learning_rate * rate
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         self.model.train()
         self.model.kp_detector.train(not config.keypoints.freeze)
@@ -142,8 +147,7 @@ class Learner:
     def _clip(self, name: str) -> Tensor:
         """Shortens an optimizer's gradient, but for the discriminator's; returns its length before."""
         most = math.inf if name == "discriminator" else self.config.optimizer.clip_norm
-        groups = self.optimizers[name].param_groups
-        return nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], most)
+        return nn.utils.clip_grad_norm_(self.optimizers[name].param_groups[0]["params"], most)
 
     def _first_bad(self, values: dict[str, float]) -> str | None:
         """The first of `values` that isn't finite, in any process; None if all are."""

@@ -92,14 +92,13 @@ class Training:
                 f"{shown(self.run)} holds a run of another architecture",
                 hint="choose another -o, or the same --config",
             )
-        try:
-            self.learner.restore(found)
-            self.state = State(**found.facts["state"])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        if found.facts["optimizers"] != self.learner.trained:
             raise UsageError(
-                f"{shown(self.run)} holds a run of another kind",
+                f"{shown(self.run)} holds a run that trains something else",
                 hint="choose another -o, or the same --config",
-            ) from error
+            )
+        self.learner.restore(found)
+        self.state = State(**found.facts["state"])
         self.figures = found.facts["figures"]
         self._last_row = time.monotonic(), self.state.samples
         return True
@@ -224,6 +223,7 @@ class Training:
             "step": self.state.step,
             "state": asdict(self.state),
             "model": self.config.model.to_json(),
+            "optimizers": self.learner.trained,
             "figures": self.figures,
             "score": self.figures.get("error_over_copy") if self._measured_at == self.state.step else None,
         }

@@ -76,9 +76,7 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         frames += min(count, config.data.frames_per_clip or count)
         if on_progress:
             on_progress("reading headers", number + 1, len(found), "clips")
-    learner = Learner(
-        config, compute, World(ALONE, compute.device), choose_perceptual(cached_path("vgg19"))
-    )
+    learner = Learner(config, compute, World(ALONE, compute.device), choose_perceptual(cached_path("vgg19")))
     full = _seconds_a_step(learner, config.model.size, config.batch_size)
     share, small = config.schedule.small_share, full
     if share and config.model.size > SMALL:
