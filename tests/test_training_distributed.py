@@ -14,65 +14,61 @@ from safetensors.torch import load_file
 from training_tools import PAPER, environment, mcnet_train, options, write_clips
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-QUICK = options(base=PAPER)
+SETTINGS = options(base=PAPER)
 pytestmark = pytest.mark.slow
 
 
 def tensors_of(run: Path, step: int) -> dict[str, torch.Tensor]:
     folder = run / "checkpoints" / f"step-{step:08d}"
-    return load_file(folder / "weights.safetensors")
+    return load_file(folder / "weights.safetensors") | load_file(folder / "state.safetensors")
 
 
 def test_two_processes_do_what_one_does_with_the_double_batch(tmp_path: Path) -> None:
-    clips = write_clips(tmp_path / "clips", "abcd")
-    alone = mcnet_train(clips, tmp_path / "one", "--set", "batch_size=4", "--steps", "3")
+    clips, once = write_clips(tmp_path / "clips", "abcd"), ("--steps", "1")
+    alone = mcnet_train(clips, tmp_path / "one", *SETTINGS, "--set", "batch_size=4", *once)
     assert alone.returncode == 0, alone.stderr
-    together = mcnet_train(clips, tmp_path / "two", "--set", "batch_size=2", "--steps", "3", prefix=TORCHRUN)
+    together = mcnet_train(
+        clips, tmp_path / "two", *SETTINGS, "--set", "batch_size=2", *once, prefix=TORCHRUN
+    )
     assert together.returncode == 0, together.stderr
-    one, two = (tensors_of(tmp_path / name, 3) for name in ("one", "two"))
-    for name, tensor in one.items():
-        assert torch.allclose(tensor.float(), two[name].float(), atol=2e-4, rtol=1e-3), name
+    one, two = (tensors_of(tmp_path / name, 1) for name in ("one", "two"))
+    # Adam's first moment is the gradient by half; its step would only show the gradient's sign
+    compared = [name for name in one if name.endswith(".exp_avg") or "running_" in name]
+    assert len(compared) > 50
+    for name in compared:
+        assert torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-5), name
     rows = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [1, 2, 3]  # one writer
+    assert [row["step"] for row in rows] == [1]  # one writer
 
 
 def test_an_error_of_one_process_ends_them_all(tmp_path: Path) -> None:
     clips = write_clips(tmp_path / "clips", "ab")
-    started = time.monotonic()
-    done = mcnet_train(
-        clips, tmp_path / "run", "--set", "losses.separation=1e39", "--steps", "50", prefix=TORCHRUN
-    )
+    words = [*SETTINGS, "--set", "losses.separation=1e39", "--steps", "50"]
+    done = mcnet_train(clips, tmp_path / "run", *words, prefix=TORCHRUN)
     assert done.returncode != 0
     assert "3 steps in a row were not finite" in done.stderr
-    assert time.monotonic() - started < 100
     assert not list((tmp_path / "run").glob("checkpoints/step-*"))
 
 
 def test_a_restarted_group_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
     clips = write_clips(tmp_path / "clips", "ab")
     run = tmp_path / "run"
-    words = ["--steps", "40", "--set", "checkpoint_every=2"]
+    words = [*SETTINGS, "--steps", "40", "--set", "checkpoint_every=2"]
     command = [
         sys.executable,
         *TORCHRUN,
-        "--max-restarts",
-        "1",
-        "-m",
-        "mcnet_cli",
-        "train",
-        str(clips),
-        "-o",
-        str(run),
+        *("--max-restarts", "1", "-m", "mcnet_cli"),
+        *("train", str(clips), "-o", str(run)),
     ]
     child = subprocess.Popen(
         [*command, "--device", "cpu", *words], env=environment(), stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while not list(run.glob("checkpoints/step-*")) and time.monotonic() < deadline:
         time.sleep(0.1)
     holder = (run / ".lock").read_text().split()[1]
     os.kill(int(holder), signal.SIGKILL)
-    _, said = child.communicate(timeout=100)
+    _, said = child.communicate(timeout=300)
     assert child.returncode == 0, said
     assert tensors_of(run, 40)
     rows = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]

@@ -116,7 +116,7 @@ def mcnet_train(clips: Path, run: Path, *words: str, prefix: tuple[str, ...] = (
         "cpu",
         *words,
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment(), **more)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment(), **more)
 
 
 def when(step: int, act: Callable[[], None]) -> Callable[..., None]:
