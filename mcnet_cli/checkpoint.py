@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mcnet_cli.model import MCNet, ModelConfig
 FORMAT = "1"
 FILE_LIMIT = 4 << 30  # bytes; an official checkpoint with its optimizers has 1.3 GB
 PARAMETER_LIMIT = 500_000_000  # the paper's network has 102 million
+MESH_POINTS = 468
 FRAMING_FIELDS = ("face_height", "center_x", "center_y")
 FLOATS = ("F16", "BF16", "F32", "F64")
 
@@ -32,6 +33,7 @@ class Weights:
     framing: how faces were cropped for training (see `face.crop.Framing`); None if the file doesn't say.
     smooth: default sigma in frames for smoothing keypoints; None for none.
     card: what it was trained on, how and how well; empty if the file doesn't say.
+    landmarks: the face-mesh points that its keypoints were trained to be; None for learned keypoints.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class Weights:
     framing: dict[str, float] | None
     smooth: float | None
     card: dict[str, Any]
+    landmarks: tuple[int, ...] | None = None
 
 
 def read_weights(path: Path) -> Weights:
@@ -103,9 +106,9 @@ def _read_safetensors(path: Path) -> Weights:
     _check_shapes(path, config, header.shapes)
     if wrong := [name for name, dtype in header.dtypes.items() if dtype not in FLOATS]:
         raise WeightsError(f"{shown(path)}: {wrong[0]} has the type {header.dtypes[wrong[0]]}, not a float")
-    framing, smooth, card = _read_metadata(path, metadata)
+    described = _read_metadata(path, metadata, config)
     state = _checked(path, read_tensors(path, header.shapes))
-    return Weights(path, config, state, framing, smooth, card)
+    return Weights(path, config, state, *described)
 
 
 def _read_torch(path: Path) -> Weights:
@@ -167,9 +170,9 @@ def _checked(path: Path, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_metadata(
-    path: Path, metadata: Mapping[str, str]
-) -> tuple[dict[str, float] | None, float | None, dict[str, Any]]:
-    """Framing, smoothing and card; WeightsError names the entry that makes no sense."""
+    path: Path, metadata: Mapping[str, str], config: ModelConfig
+) -> tuple[dict[str, float] | None, float | None, dict[str, Any], tuple[int, ...] | None]:
+    """Framing, smoothing, card and landmarks; WeightsError names the entry that makes no sense."""
     key = ""
     try:
         key = "mcnet.framing"
@@ -186,9 +189,16 @@ def _read_metadata(
         card = json.loads(metadata.get(key, "{}"))
         if not isinstance(card, dict):
             raise ValueError
+        key = "mcnet.landmarks"
+        landmarks = json.loads(metadata[key]) if key in metadata else None
+        if landmarks is not None:
+            landmarks = tuple(map(int, landmarks))
+            fits = len(landmarks) == config.keypoints.count and not config.keypoints.jacobians
+            if not (fits and all(0 <= number < MESH_POINTS for number in landmarks)):
+                raise ValueError
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise WeightsError(f"{shown(path)}: bad metadata: {key} makes no sense") from error
-    return framing, smooth, card
+    return framing, smooth, card, landmarks
 
 
 def build_model(weights: Weights, device: str | torch.device = "cpu") -> MCNet:
@@ -210,6 +220,7 @@ def write_weights(
     framing: Mapping[str, float] | None,
     smooth: float | None,
     card: Mapping[str, Any],
+    landmarks: Sequence[int] | None = None,
     half: bool = True,
     overwrite: bool = True,
 ) -> None:
@@ -225,7 +236,9 @@ def write_weights(
         metadata["mcnet.framing"] = json.dumps({field: float(framing[field]) for field in FRAMING_FIELDS})
     if smooth is not None:
         metadata["mcnet.smooth"] = repr(float(smooth))
-    _read_metadata(path, metadata)
+    if landmarks is not None:
+        metadata["mcnet.landmarks"] = json.dumps(list(landmarks))
+    _read_metadata(path, metadata, config)
     stored = {name: _narrowed(tensor, half) for name, tensor in _checked(path, entries).items()}
     with atomic_output(path, overwrite=overwrite) as part:
         write_tensors(part, stored, metadata)

@@ -43,4 +43,6 @@ class SystemFailure(McnetError):  # noqa: N818 - not an error of ours: disk, mem
 
 def shown(path: str | Path) -> str:
     """A file name as one printable line: control characters and undecodable bytes escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in str(path))
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in str(path)
+    )

@@ -12,7 +12,16 @@ from pathlib import Path
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, UsageError, shown
 
 SYSTEM_ERRNOS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EROFS,
+    }
 )
 
 
@@ -42,7 +51,7 @@ def require_regular_file(path: Path, *, error: type[McnetError] = InputError) ->
 
 
 def check_free(target: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) -> None:
-    """Raises UsageError if `target` may not be written: taken without `overwrite`, a folder, or one of `inputs`."""
+    """UsageError if `target` may not be written: taken without `overwrite`, a folder, or one of `inputs`."""
     try:
         status = target.stat()
     except OSError:
@@ -56,7 +65,9 @@ def check_free(target: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
             if os.path.samestat(path.stat(), status):
                 raise UsageError(f"the output {shown(target)} is the same file as the input {shown(path)}")
     if not overwrite:
-        raise UsageError(f"{shown(target)} exists already", hint="choose another -o, or replace it with --overwrite")
+        raise UsageError(
+            f"{shown(target)} exists already", hint="choose another -o, or replace it with --overwrite"
+        )
 
 
 def partial_name(target: Path) -> Path:
@@ -91,7 +102,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def publish(part: Path, target: Path, *, overwrite: bool) -> None:
-    """Gives the complete file `part` its final name; without `overwrite` a name taken meanwhile is not replaced."""
+    """Gives the complete file `part` its final name; without `overwrite` a taken name is not replaced."""
     with open(part, "rb") as file:
         os.fsync(file.fileno())
     if overwrite:

@@ -38,13 +38,21 @@ def tiny_config(*, jacobians: bool = True, size: int = SIZE) -> ModelConfig:
     )
 
 
-def write_tiny(path: Path, *, seed: int = 0, smooth: float | None = None, **options: Any) -> Path:
+def write_tiny(
+    path: Path,
+    *,
+    seed: int = 0,
+    smooth: float | None = None,
+    landmarks: tuple[int, ...] | None = None,
+    **options: Any,
+) -> Path:
     """Weights of a random tiny network whose keypoints follow the picture: they move visibly."""
     torch.manual_seed(seed)
     model = MCNet(tiny_config(**options)).eval()
     with torch.no_grad():
         model.kp_detector.kp.weight.mul_(4)
-    write_weights(path, model.state_dict(), model.config, framing=FRAMING, smooth=smooth, card={}, half=False)
+    facts: dict[str, Any] = {"framing": FRAMING, "smooth": smooth, "card": {}, "landmarks": landmarks}
+    write_weights(path, model.state_dict(), model.config, **facts, half=False)
     return path
 
 

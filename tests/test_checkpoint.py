@@ -11,6 +11,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -143,6 +144,22 @@ def test_broken_parameters_are_never_written(tmp_path: Path, state: dict[str, Te
     assert list(tmp_path.iterdir()) == []
 
 
+def test_landmarks_are_kept_where_keypoints_stand_for_some(tmp_path: Path) -> None:
+    config = replace(TINY, keypoints=replace(TINY.keypoints, jacobians=False))
+    entries, count = MCNet(config).state_dict(), config.keypoints.count
+    path = tmp_path / "w.safetensors"
+    wanted = tuple(range(10, 10 + count))
+    write_weights(path, entries, config, framing=None, smooth=None, card={}, landmarks=wanted)
+    assert read_weights(path).landmarks == wanted
+    for wrong in (wanted[:-1], (*wanted[:-1], 468), (*wanted[:-1], -1)):
+        with pytest.raises(WeightsError, match=r"mcnet\.landmarks"):
+            write_weights(path, entries, config, framing=None, smooth=None, card={}, landmarks=wrong)
+
+
+def test_learned_keypoints_have_no_landmarks(good: Path) -> None:
+    assert read_weights(good).landmarks is None
+
+
 def test_an_existing_file_is_kept_unless_asked(good: Path, state: dict[str, Tensor]) -> None:
     before = good.read_bytes()
     with pytest.raises(UsageError, match="exists already"):
@@ -247,6 +264,9 @@ def test_shapes_that_overflow_are_damage(good: Path, tmp_path: Path) -> None:
         ("mcnet.smooth", "1e9", "mcnet.smooth"),
         ("mcnet.smooth", "nan", "mcnet.smooth"),
         ("mcnet.card", "[]", "mcnet.card"),
+        ("mcnet.landmarks", "[1]", "mcnet.landmarks"),
+        ("mcnet.landmarks", "{}", "mcnet.landmarks"),
+        ("mcnet.landmarks", '["a"]', "mcnet.landmarks"),
     ],
 )
 def test_metadata_is_checked(good: Path, tmp_path: Path, key: str, value: str, word: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mcnet_cli.devices import choose, choose_device, choose_precision, computes_bf16
+from mcnet_cli.devices import choose, choose_device, choose_precision, has_amx, has_avx512_bf16
 from mcnet_cli.errors import UsageError
 
 
@@ -36,12 +36,23 @@ def test_an_unknown_device_is_a_usage_error(name: str) -> None:
 
 def test_auto_takes_bf16_on_a_cpu_only_if_the_processor_computes_in_it() -> None:
     dtype, why = choose_precision("auto", torch.device("cpu"))
-    assert dtype == (torch.bfloat16 if computes_bf16() else torch.float32)
+    assert dtype == (torch.bfloat16 if has_amx() else torch.float32)
     assert "processor" in why
-    flags = [
-        getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    ]
-    assert computes_bf16() == any(flags)
+    dtype, _ = choose_precision("auto", torch.device("cpu"), training=True)
+    assert dtype == (torch.bfloat16 if has_amx() or has_avx512_bf16() else torch.float32)
+
+
+def test_bf16_on_a_cpu_follows_what_torch_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {}
+    for amx, avx in ((True, True), (False, True), (False, False)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
+        taken[amx, avx] = [choose("cpu", training=training).precision for training in (False, True)]
+    assert taken == {
+        (True, True): ["bf16", "bf16"],
+        (False, True): ["fp32", "bf16"],
+        (False, False): ["fp32", "fp32"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,9 @@ def test_two_processes_do_what_one_does_with_the_double_batch(tmp_path: Path) ->
     compared = [name for name in one if name.endswith(".exp_avg") or "running_" in name]
     assert len(compared) > 50
     for name in compared:
-        assert torch.allclose(one[name], two[name], rtol=1e-3, atol=1e-5), name
+        assert torch.allclose(one[name], two[name], rtol=1e-3, atol=2e-4), name
+    gradient, shared = (torch.cat([t[n].flatten() for n in compared if "exp_avg" in n]) for t in (one, two))
+    assert (gradient - shared).norm() < 1e-3 * gradient.norm()
     rows = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1]  # one writer
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Engine:
         self.config: ModelConfig = weights.config
         self.compute = compute
         self.digest = detector_digest(weights)
+        self.landmarks = weights.landmarks
         self.batch_size = batch_size or suitable_batch_size(weights.config, compute)
         self.model: MCNet = build_model(weights, compute.device)
         self._compiled: Callable[[SourceState, Keypoints], Tensor] | None = None
@@ -63,10 +65,13 @@ class Engine:
             )
         return keypoints
 
-    def encode_source(self, picture: Picture) -> SourceState:
-        """All that rendering needs of a (size, size, 3) source."""
+    def encode_source(self, picture: Picture, values: NDArray[np.float32] | None = None) -> SourceState:
+        """All that rendering needs of a (size, size, 3) source; its keypoints (K, 2) where they are known."""
         with _computing(self.compute.device):
-            return self.model.encode_source(self._tensor([picture]))
+            state = self.model.encode_source(self._tensor([picture]))
+        if values is None:
+            return state
+        return replace(state, keypoints=Keypoints(torch.from_numpy(values)[None].to(self.compute.device)))
 
     def render(self, state: SourceState, motion: Keypoints) -> NDArray[np.uint8]:
         """(B, size, size, 3) frames: the predictions times 255, rounded; at most `batch_size` at once."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from mcnet_cli.animation.engine import Engine
 from mcnet_cli.animation.landmark_track import LandmarkTrack
-from mcnet_cli.animation.motion import Motion
+from mcnet_cli.animation.motion import Floats, Motion
 from mcnet_cli.animation.motion_file import read_motion
-from mcnet_cli.animation.pictures import Picture, resized
+from mcnet_cli.animation.pictures import Picture, on_square, resized
 from mcnet_cli.animation.request import AnimationRequest, OnProgress, Progress, is_motion_file
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import CropBox, FaceTracker, Framing, clip_box, crop
@@ -69,42 +69,31 @@ def read_driving(
 
     box: a given crop. tracker: looks for the face; without a box it also says where to crop, with one it only
     tells frames with a face from others and gives the landmarks. None for neither: the frames as they are.
+    Where the weights' keypoints are landmarks, tracked ones are taken: nearer than the network's own.
     whole_landmarks: as a motion file needs them.
     InputError for a driving that can't be read, or without a face where one is needed.
     """
     if is_motion_file(request.driving):
         return _from_file(request, engine)
-    track = LandmarkTrack(whole=whole_landmarks)
-    given = box is not None or request.driving_crop == "none"
-    if tracker is not None and not given:
+    track = LandmarkTrack(whole=whole_landmarks, exact=engine.landmarks or ())
+    finder = tracker if box is None and request.driving_crop != "none" else None
+    if finder is not None:
         with open_driving(request) as frames:
             for frame in _counted(frames, FINDING, frames.frame_count_hint, on_progress):
-                _follow(request, tracker, track, frame)
+                _follow(request, finder, track, frame)
         if not track.faces:
             raise _faceless(request)
         box = clip_box(track.samples, framing)
         tracker = None
-    values, jacobians = bytearray(), bytearray()
-    batch: list[Picture] = []
-
-    def detect() -> None:
-        keypoints = engine.detect_keypoints(batch)
-        values.extend(keypoints.values.numpy().tobytes())
-        if keypoints.jacobians is not None:
-            jacobians.extend(keypoints.jacobians.numpy().tobytes())
-        batch.clear()
-
-    with open_driving(request) as frames:
-        total = len(track) or frames.frame_count_hint
-        for frame in _counted(frames, READING, total, on_progress):
-            face = face_picture(frame, box, engine.size)
-            if tracker is not None:
-                _follow(request, tracker, track, frame if box is None else crop(frame, box, TRACKED_PX))
-            batch.append(face)
-            if len(batch) == engine.batch_size:
-                detect()
-        if batch:
-            detect()
+    jacobians: Floats | None = None
+    if finder is not None and engine.landmarks is not None:
+        values = on_square(track.exact, box, (frames.width, frames.height), engine.size)
+    else:
+        with open_driving(request) as frames:
+            values, jacobians = _detected(request, engine, frames, box, tracker, track, on_progress)
+        if engine.landmarks is not None and track.faces:
+            looked_at = (frames.width, frames.height) if box is None else (TRACKED_PX, TRACKED_PX)
+            values = on_square(track.exact, None, looked_at, engine.size)
     if not frames.frames_read:
         raise InputError(f"{shown(request.driving)}: there are no frames in it")
     if len(track) not in (0, frames.frames_read):
@@ -125,16 +114,51 @@ def face_picture(frame: Picture, box: CropBox | None, size: int) -> Picture:
     return resized(frame, size, size) if box is None else crop(frame, box, size)
 
 
+def _detected(
+    request: AnimationRequest,
+    engine: Engine,
+    frames: FrameSource,
+    box: CropBox | None,
+    tracker: FaceTracker | None,
+    track: LandmarkTrack,
+    on_progress: OnProgress,
+) -> tuple[Floats, Floats | None]:
+    """Values and jacobians that the network finds in all frames; `tracker`, if any, follows along."""
+    values, jacobians = bytearray(), bytearray()
+    batch: list[Picture] = []
+
+    def detect() -> None:
+        keypoints = engine.detect_keypoints(batch)
+        values.extend(keypoints.values.numpy().tobytes())
+        if keypoints.jacobians is not None:
+            jacobians.extend(keypoints.jacobians.numpy().tobytes())
+        batch.clear()
+
+    total = len(track) or frames.frame_count_hint
+    for frame in _counted(frames, READING, total, on_progress):
+        if tracker is not None:
+            _follow(request, tracker, track, frame if box is None else crop(frame, box, TRACKED_PX))
+        batch.append(face_picture(frame, box, engine.size))
+        if len(batch) == engine.batch_size:
+            detect()
+    if batch:
+        detect()
+    count = engine.config.keypoints.count
+    return (
+        np.frombuffer(values, np.float32).reshape(-1, count, 2),
+        np.frombuffer(jacobians, np.float32).reshape(-1, count, 2, 2) if jacobians else None,
+    )
+
+
 def _motion(
-    values: bytearray, jacobians: bytearray, track: LandmarkTrack, frames: FrameSource, engine: Engine
+    values: Floats, jacobians: Floats | None, track: LandmarkTrack, frames: FrameSource, engine: Engine
 ) -> Motion:
-    count = frames.frames_read
     tracked = len(track) > 0
     return Motion(
-        np.frombuffer(values, np.float32).reshape(count, -1, 2),
-        np.frombuffer(jacobians, np.float32).reshape(count, -1, 2, 2) if jacobians else None,
+        values,
+        jacobians,
         track.landmarks if tracked and track.faces else None,
-        track.found if tracked else np.ones(count, np.bool_),
+        track.found if tracked else np.ones(len(values), np.bool_),
         frames.frame_rate,
         engine.digest,
     )

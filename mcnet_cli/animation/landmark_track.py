@@ -1,5 +1,6 @@
 """The driving's face over a whole clip, in little memory."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,14 @@ class LandmarkTrack:
     """Landmarks of one frame after the other in half precision, and some of them whole.
 
     whole: keep all 468 points (1.9 kB a frame), not only the telling ones (0.4 kB).
+    exact: numbers of points to be kept in full precision besides.
     samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face.
     """
 
-    def __init__(self, *, whole: bool) -> None:
+    def __init__(self, *, whole: bool, exact: Sequence[int] = ()) -> None:
         self.samples: list[Points] = []
+        self._exact_numbers = list(exact)
+        self._exact = bytearray()
         self._kept = np.arange(COUNT) if whole else TELLING_POINTS
         self._stride = 1
         self._faces = 0
@@ -49,9 +53,11 @@ class LandmarkTrack:
         self._found.append(points is not None)
         if points is None:
             self._points.extend(bytes(4 * len(self._kept)))
+            self._exact.extend(bytes(8 * len(self._exact_numbers)))
             return
         centred = (2 * points[self._kept] - (width, height)) / max(width, height)
         self._points.extend(centred.astype(np.float16).tobytes())
+        self._exact.extend(points[self._exact_numbers].astype(np.float32).tobytes())
         if self._faces % self._stride == 0:
             self.samples.append(points)
             if len(self.samples) > SAMPLE_LIMIT:
@@ -63,6 +69,11 @@ class LandmarkTrack:
     def landmarks(self) -> NDArray[np.float16]:
         """(T, L, 2) in [-1, 1] along the picture's longer side, 0 where there was no face; not a copy."""
         return np.frombuffer(self._points, np.float16).reshape(-1, len(self._kept), 2)
+
+    @property
+    def exact(self) -> Points:
+        """(T, N, 2) the exact points in pixels, 0 where there was no face; not a copy."""
+        return np.frombuffer(self._exact, np.float32).reshape(len(self), -1, 2)
 
     @property
     def found(self) -> NDArray[np.bool_]:

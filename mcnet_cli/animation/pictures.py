@@ -1,8 +1,10 @@
-"""Pictures between the crop and the network, and side by side."""
+"""Pictures and points between the crop and the network, and pictures side by side."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mcnet_cli.face import CropBox
 
 Picture = NDArray[np.uint8]
 
@@ -15,6 +17,19 @@ def resized(picture: Picture, width: int, height: int) -> Picture:
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     result: Picture = cv2.resize(picture, (width, height), interpolation=method)
     return result
+
+
+def on_square(
+    points: NDArray[np.float32], box: CropBox | None, picture: tuple[int, int], size: int
+) -> NDArray[np.float32]:
+    """(..., 2) pixels of a picture as keypoints, in [-1, 1] of the network's square.
+
+    box: what the square shows of the picture of (width, height) `picture`; None for all of it.
+    """
+    corner, extent = ((box.x, box.y), (box.width, box.height)) if box else ((0, 0), picture)
+    inside = (points.astype(np.float64) - corner) / extent * size
+    keypoints: NDArray[np.float32] = (inside * (2 / (size - 1)) - 1).astype(np.float32)
+    return keypoints
 
 
 def side_by_side(source: Picture, driving: Picture, result: Picture) -> Picture:

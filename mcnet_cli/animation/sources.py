@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation.engine import Engine
 from mcnet_cli.animation.extraction import face_picture
-from mcnet_cli.animation.pictures import Picture
+from mcnet_cli.animation.pictures import Picture, on_square
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import CropBox, Framing, Landmarks, choose_face, crop_box
@@ -86,9 +86,16 @@ def encode(source: Source, photo: Picture, engine: Engine) -> list[EncodedFace]:
     """All that depends on the source alone, computed once."""
     pictures = source.pictures(photo, engine.size)
     return [
-        EncodedFace(face, engine.encode_source(picture), picture)
+        EncodedFace(face, engine.encode_source(picture, _keypoints(face, source, engine)), picture)
         for face, picture in zip(source.faces, pictures, strict=True)
     ]
+
+
+def _keypoints(face: SourceFace, source: Source, engine: Engine) -> NDArray[np.float32] | None:
+    """The face's landmarks as keypoints, if the weights' keypoints are landmarks and there are any."""
+    if engine.landmarks is None or face.landmarks is None:
+        return None
+    return on_square(face.landmarks[list(engine.landmarks)], face.box, source.size, engine.size)
 
 
 def _found(

@@ -24,7 +24,7 @@ Precision = Annotated[
     typer.Option(
         "--precision",
         metavar="auto|fp32|bf16|fp16",
-        help="Numbers that the network computes with. auto: bf16 where the device computes in it, else fp32.",
+        help="Numbers that the network computes with. auto: bf16 where the device gains by it, else fp32.",
         rich_help_panel=MACHINE,
     ),
 ]

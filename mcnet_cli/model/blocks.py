@@ -45,7 +45,8 @@ class Res(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(F.relu(self.norm1(x)))
-        return x + self.conv2(F.relu(self.norm2(y)))
+        residual: Tensor = self.conv2(F.relu(self.norm2(y)))
+        return x + residual
 
 
 class _Encoder(nn.Module):

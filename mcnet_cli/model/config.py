@@ -166,7 +166,9 @@ class ModelConfig:
     @property
     def feature_sizes(self) -> tuple[int, ...]:
         """Nominal sides of the encoder's features, finest first, for a 256² picture."""
-        return tuple(256 // self.generator.stem_stride >> level for level in range(len(self.generator.channels)))
+        return tuple(
+            256 // self.generator.stem_stride >> level for level in range(len(self.generator.channels))
+        )
 
     @classmethod
     def preset(cls, name: str) -> "ModelConfig":
@@ -272,4 +274,3 @@ PRESETS: dict[str, ModelConfig] = {
         ),
     ),
 }
-

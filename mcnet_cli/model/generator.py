@@ -107,7 +107,7 @@ class Generator(nn.Module):
             return resized.to(like.dtype)
 
         def carried(level: int) -> Tensor:
-            """The level's source feature: warped, occluded, and compensated where the memory serves its size."""
+            """The level's source feature: warped, occluded, where the memory serves its size compensated."""
             feature = warp(source.features[level], motion.deformation, border)
             feature = feature * occlusion(feature)
             if sizes[level] not in self.config.memory.sizes:
@@ -126,7 +126,8 @@ class Generator(nn.Module):
         for step, blocks in enumerate(setting.residual_blocks):
             size = str(sizes[coarsest - step])
             if size in self.join:
-                hint = F.adaptive_avg_pool2d(self.hint(motion.features), y.shape[2:])  # smaller in small training
+                # y is smaller than the hint where training works at a smaller size
+                hint = F.adaptive_avg_pool2d(self.hint(motion.features), (y.shape[2], y.shape[3]))
                 y = self.join[size](torch.cat([y, hint.to(y.dtype), detail(y)], dim=1))
             for block in self.resblock[used : used + blocks]:
                 y = block(y)

@@ -54,10 +54,19 @@ def coordinate_grid(height: int, width: int, like: Tensor) -> Tensor:
 
 def gaussian_heatmaps(values: Tensor, size: tuple[int, int], variances: Tensor | float) -> Tensor:
     """(B, K, H, W) bumps exp(-½‖z - value‖² / variance) around (B, K, 2) positions."""
-    offsets = coordinate_grid(*size, like=values) - values[:, :, None, None]
     if isinstance(variances, Tensor):
-        variances = variances[:, None, None]
-    return torch.exp(-0.5 * offsets.square().sum(-1) / variances)
+        variances = variances[:, None]
+    # a bump is the product of one along x and one along y: size + size exponentials in place of size · size
+    across, down = (torch.exp(-0.5 * square / variances) for square in squared_offsets(values, size))
+    return down[..., :, None] * across[..., None, :]
+
+
+def squared_offsets(values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """(B, K, W) and (B, K, H): squared distances along x and y of the grid's lines to (B, K, 2) positions."""
+    height, width = size
+    x = torch.linspace(-1, 1, width, dtype=values.dtype, device=values.device)
+    y = torch.linspace(-1, 1, height, dtype=values.dtype, device=values.device)
+    return (x - values[..., :1]).square(), (y - values[..., 1:]).square()
 
 
 def sparse_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
@@ -102,7 +111,7 @@ def _gaussian_kernel(factor: int) -> Tensor:
 
 
 def band_limited_downsample(image: Tensor, factor: int) -> Tensor:
-    """(B, C, H, W) blurred with σ = (factor - 1) / 2, then every `factor`-th pixel; a factor of 1 changes nothing."""
+    """(B, C, H, W) blurred with σ = (factor - 1) / 2, then every `factor`-th pixel."""
     if factor == 1:
         return image
     kernel = _gaussian_kernel(factor).to(image)

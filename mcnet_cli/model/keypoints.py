@@ -22,7 +22,9 @@ class KeypointDetector(nn.Module):
         self.kp = nn.Conv2d(self.predictor.channels, config.count, config.kernel, padding=padding)
         self.jacobian: nn.Conv2d | None = None
         if config.jacobians:
-            self.jacobian = nn.Conv2d(self.predictor.channels, 4 * config.count, config.kernel, padding=padding)
+            self.jacobian = nn.Conv2d(
+                self.predictor.channels, 4 * config.count, config.kernel, padding=padding
+            )
             nn.init.zeros_(self.jacobian.weight)
             with torch.no_grad():
                 assert self.jacobian.bias is not None
@@ -35,7 +37,9 @@ class KeypointDetector(nn.Module):
         logits = rearrange(maps, "b k h w -> b k (h w)").float() / TEMPERATURE
         heatmaps = rearrange(logits.softmax(-1), "b k (h w) -> b k h w", h=height)
         with full_precision(heatmaps):
-            values = einsum(heatmaps, coordinate_grid(height, width, like=heatmaps), "b k h w, h w c -> b k c")
+            values = einsum(
+                heatmaps, coordinate_grid(height, width, like=heatmaps), "b k h w, h w c -> b k c"
+            )
         if self.jacobian is None:
             return Keypoints(values)
         maps = rearrange(self.jacobian(features).float(), "b (k c) h w -> b k c h w", c=4)

@@ -53,7 +53,9 @@ class MemoryUnit(nn.Module):
         self.diff_conv = nn.Conv2d(width, width, 1)
         self.conv_kv = DynamicConv(width, 2 * width, config.experts)
         if self.condition != "none":
-            inputs = {"both": width + 2 * keypoints, "features": width, "keypoints": 2 * keypoints}[self.condition]
+            inputs = {"both": width + 2 * keypoints, "features": width, "keypoints": 2 * keypoints}[
+                self.condition
+            ]
             self.style_route = nn.Sequential(
                 nn.Linear(inputs, config.style_width), nn.ReLU(), nn.Linear(config.style_width, width)
             )

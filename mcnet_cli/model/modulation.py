@@ -21,7 +21,7 @@ class EqualisedLinear(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """A 3×3 convolution with its inputs scaled by a style and its outputs demodulated (StyleGAN2, sec. 2.2)."""
+    """A 3×3 convolution, its inputs scaled by a style, its outputs demodulated (StyleGAN2, sec. 2.2)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class ExpertAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, experts) that sum to 1."""
-        logits = self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True))))
+        logits: Tensor = self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True))))
         return (logits.flatten(1) / self.TEMPERATURE).softmax(dim=1)
 
 

@@ -11,11 +11,11 @@ from mcnet_cli.model.blocks import Hourglass
 from mcnet_cli.model.config import ModelConfig
 from mcnet_cli.model.geometry import (
     Keypoints,
-    coordinate_grid,
     full_precision,
     gaussian_heatmaps,
     sample,
     sparse_motions,
+    squared_offsets,
 )
 
 
@@ -50,7 +50,9 @@ class DenseMotionNetwork(nn.Module):
         channels, kernel = self.hourglass.channels, motion.kernel
         self.mask = nn.Conv2d(channels, count + 1, kernel, padding=kernel // 2)
         self.occlusion = nn.Conv2d(channels, 1, kernel, padding=kernel // 2)
-        self.register_buffer("variances", torch.tensor(motion.heatmap_variances).expand(count).clone(), persistent=False)
+        self.register_buffer(
+            "variances", torch.tensor(motion.heatmap_variances).expand(count).clone(), persistent=False
+        )
         self.locality: LocalityPrior | None = None
         if motion.locality:
             self.locality = LocalityPrior(motion.locality)
@@ -85,7 +87,7 @@ class DenseMotionNetwork(nn.Module):
 
 
 class LocalityPrior(nn.Module):
-    """Mask logits that fall with the squared distance to the keypoint, so that an untrained network interpolates."""
+    """Mask logits that fall with the distance to the keypoint: an untrained network interpolates."""
 
     deviations: Tensor
 
@@ -97,8 +99,8 @@ class LocalityPrior(nn.Module):
 
     def forward(self, driving: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, K, 2) driving positions to (B, K + 1, H, W) logits, the background first."""
-        offsets = coordinate_grid(*size, like=driving) - driving[:, :, None, None]
         scale = self.factor / (2 * self.deviations.square())
-        logits = -offsets.square().sum(-1) * scale[:, None, None]
+        across, down = (-square * scale[:, None] for square in squared_offsets(driving, size))
+        logits = down[..., :, None] + across[..., None, :]
         background = self.background.expand(logits.shape[0], 1, *size).to(logits.dtype)
         return torch.cat([background, logits], dim=1)

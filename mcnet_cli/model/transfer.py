@@ -5,7 +5,9 @@ import torch
 from mcnet_cli.model.geometry import Keypoints
 
 
-def transfer_motion(driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float = 1.0) -> Keypoints:
+def transfer_motion(
+    driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float = 1.0
+) -> Keypoints:
     """Relative motion: the change from `reference` to `driving`, applied to `source`.
 
     driving: B frames; reference and source: one frame, or B. scale: factor on the displacements.

@@ -49,7 +49,7 @@ class ScheduleConfig:
     decay: Literal["linear", "step"] = "linear"
     decay_from: float = 0.6
     final_rate: float = 0.04
-    small_share: float = 0.27
+    small_share: float = 0.45
     small_batch: int = 12
 
     def __post_init__(self) -> None:

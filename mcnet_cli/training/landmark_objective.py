@@ -44,7 +44,8 @@ class LandmarkObjective(nn.Module):
         pair = Keypoints(source), Keypoints(driving)
         own = chance(moment.seed, moment.step, 3).random() < self.keypoints.detector_share
         if moment.progress > self.keypoints.detector_from and own:
-            pair = found[:count], found[count:]
+            # errors included, but without gradient: pictures would pull the detector off the landmarks
+            pair = found[:count].map(Tensor.detach), found[count:].map(Tensor.detach)
         state = SourceState(*self.model.generator.encode(frames[:count]), pair[0])
         rendering: Rendering = self.model(state, pair[1])
         regions = losses.region_weights(batch.driving_points, size).to(target.device)
@@ -76,14 +77,14 @@ class LandmarkObjective(nn.Module):
         def shrunk(image: Tensor) -> Tensor:
             return F.avg_pool2d(image, size // SMALL) if size > SMALL else image
 
-        images = [shrunk(rendering.prediction), shrunk(rendering.decoded)]
+        # the network costs more than the generator: two pictures are looked at in every third step only
+        pictures = {"perceptual": rendering.prediction}
         if moment.step % 3 == 0:
-            images.append(shrunk(rendering.deformed))
-        distances = perceptual(images, shrunk(target))
-        names = ("perceptual", "decoded_perceptual", "warped_perceptual")
-        terms = {
-            name: getattr(weights, name) * distance for name, distance in zip(names, distances, strict=False)
-        }
+            pictures["warped_perceptual"] = rendering.deformed
+        elif moment.step % 3 == 1:
+            pictures["decoded_perceptual"] = rendering.decoded
+        distances = perceptual([*map(shrunk, pictures.values())], shrunk(target))
+        terms = {n: getattr(weights, n) * distance for n, distance in zip(pictures, distances, strict=True)}
         side = 80 if size > SMALL else 56
         points = batch.driving_points
         boxes = [

@@ -16,9 +16,11 @@ def _require_factors(weights: Any) -> None:
 class LandmarkLossWeights:
     """Factors of the loss terms of training with landmarks; 0 leaves a term out.
 
-    perceptual, decoded_perceptual: of the prediction and of the decoder's own picture, at 128².
-    crop_perceptual: the same on a crop around the mouth or the eyes, at full size.
-    warped_perceptual: of the warped source, every third step.
+    perceptual: of the prediction, at 128².
+    crop_perceptual: the same on a crop around the mouth or the eyes, at full size; a third of it for the
+        decoder's own picture.
+    warped_perceptual, decoded_perceptual: of the warped source and of the decoder's own picture, at 128²,
+        every third step.
     pixel, decoded_pixel, warped_pixel: mean absolute errors, mouth and lids weighted up in the first two.
     keypoints: mean absolute distance of the detector's keypoints to the landmarks.
     consistency: memory values to projected features (ICCV 2023, sec. 3.4).
@@ -27,7 +29,7 @@ class LandmarkLossWeights:
     """
 
     perceptual: float = 1.0
-    decoded_perceptual: float = 0.5
+    decoded_perceptual: float = 0.75
     crop_perceptual: float = 2.0
     warped_perceptual: float = 0.6
     pixel: float = 8.0

@@ -70,8 +70,18 @@ def _train(
     training.train(on_progress and functools.partial(on_progress, "training"))
     if world.is_main:
         card = _card(request, training, weights, "none" if perceptual is None else perceptual.name)
+        with_landmarks = config.keypoints.supervision == "landmarks"
+        landmarks = config.keypoints.landmarks if with_landmarks else None
         framing = FRAMING if weights is None or weights.framing is None else weights.framing
-        write_weights(target, learner.ema.state_dict(), config.model, framing=framing, smooth=None, card=card)
+        write_weights(
+            target,
+            learner.ema.state_dict(),
+            config.model,
+            framing=framing,
+            smooth=None,
+            card=card,
+            landmarks=landmarks,
+        )
     state = training.state
     return TrainReport(
         target,

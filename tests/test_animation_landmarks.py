@@ -1,0 +1,88 @@
+"""Weights whose keypoints are face-mesh landmarks: where a face is tracked, its mesh gives them."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from animation_tools import NO_CROP, frames_of, run, write_tiny
+from face_tools import detector, mesh
+
+from mcnet_cli.animation import Motion, extract_motion
+from mcnet_cli.animation.motion_file import read_motion
+from mcnet_cli.checkpoint import build_model, read_weights
+from mcnet_cli.face import choose_face, crop, faces_in, parse_crop
+from mcnet_cli.media import open_frames
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+DRIVING, PORTRAIT = EXAMPLES / "driving.mp4", EXAMPLES / "portrait.jpg"
+POINTS = (10, 152, 234, 454, 61, 291)
+MOUTH_LEFT, MOUTH_RIGHT = 4, 5
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("w") / "w.safetensors", landmarks=POINTS, jacobians=False)
+
+
+def motion_with(weights: Path, crop_option: str) -> Motion:
+    return extract_motion(DRIVING, weights=str(weights), driving_crop=crop_option, max_frames=30)
+
+
+def seen_by_the_mesh(box: str, number: int) -> np.ndarray:
+    """(6, 2) landmarks of a frame, found anew in what the network sees of it, in [-1, 1]."""
+    with open_frames(DRIVING) as frames:
+        frame = next(frame for n, frame in enumerate(frames) if n == number)
+    parsed = parse_crop(box)
+    assert not isinstance(parsed, str)
+    frame = crop(frame, parsed, 256)
+    points = choose_face(faces_in(frame, detector(), mesh()), "largest").points[list(POINTS)]
+    return points / frame.shape[0] * 2 - 1
+
+
+@pytest.mark.parametrize("option", ["auto", "20,10,280,280"])
+def test_a_tracked_face_gives_the_keypoints(weights: Path, option: str) -> None:
+    motion = motion_with(weights, option)
+    assert motion.values.shape == (30, 6, 2)
+    assert motion.jacobians is None
+    for number in (0, 12, 29):
+        values = motion.values[number]
+        if option != "auto":
+            expected = seen_by_the_mesh(option, number)
+            assert np.abs(values - expected).max() < 0.06
+        assert values[MOUTH_LEFT, 0] < values[MOUTH_RIGHT, 0]
+        assert values[0, 1] < values[MOUTH_LEFT, 1] < values[1, 1]
+
+
+def test_an_automatic_crop_gives_keypoints_of_the_crop(weights: Path, tmp_path: Path) -> None:
+    crops = tmp_path / "crops.json"
+    options = {"weights": str(weights), "output": tmp_path / "a.mp4", "crop_json": crops}
+    run(PORTRAIT, DRIVING, max_frames=30, **options)
+    box = ",".join(map(str, json.loads(crops.read_text())["driving"]))
+    values = motion_with(weights, "auto").values[12]
+    assert np.abs(values - seen_by_the_mesh(box, 12)).max() < 0.06
+
+
+def test_without_any_crop_the_network_finds_its_keypoints_itself(weights: Path, tmp_path: Path) -> None:
+    motion = tmp_path / "m.motion"
+    options = {"weights": str(weights), "output": str(tmp_path / "r.mp4"), "save_motion": motion}
+    run(PORTRAIT, DRIVING, max_frames=3, **NO_CROP, **options)
+    with open_frames(DRIVING) as frames:
+        first = next(iter(frames))
+    model = build_model(read_weights(weights))
+    small = cv2.resize(first, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    own = model.detect_keypoints(torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255)
+    np.testing.assert_allclose(read_motion(motion).values[0], own.values[0].numpy(), atol=1e-5)
+
+
+def test_the_result_follows_the_landmarks(weights: Path, tmp_path: Path) -> None:
+    learned = write_tiny(tmp_path / "learned.safetensors", jacobians=False)
+    films = []
+    for path in (weights, learned):
+        target = tmp_path / f"{path.stem}.mp4"
+        run(PORTRAIT, DRIVING, weights=str(path), output=str(target), max_frames=6)
+        films.append(frames_of(target).astype(int))
+    assert np.abs(films[0] - films[1]).max() > 8

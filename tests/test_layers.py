@@ -1,0 +1,94 @@
+"""Who may import whom. The arrows are the design; any other is a mistake."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "mcnet_cli"
+EVERYWHERE = {"errors", "devices", "files", "assets", "_safetensors"}  # the ground that all stand on
+ALLOWED = {
+    "": {"animation", "weights"},  # mcnet_cli/__init__.py
+    "__main__": {"cli"},
+    "cli": {"animation", "preprocessing", "training", "weights", "synthetic", "doctor"},
+    "animation": {"model", "checkpoint", "weights", "media", "face"},
+    "preprocessing": {"weights", "media", "face"},
+    "training": {"model", "checkpoint", "weights", "media", "face", "synthetic"},
+    "doctor": {"weights", "media", "face", "animation"},
+    "checkpoint": {"model", "_legacy"},
+    "_legacy": set(),
+    "_safetensors": set(),
+    "weights": {"checkpoint"},
+    "face": {"media"},
+    "media": set(),
+    "model": set(),
+    "synthetic": set(),
+    "errors": set(),
+    "devices": set(),
+    "files": set(),
+    "assets": set(),
+}
+MODEL_MAY_USE = {"torch", "einops"} | set(sys.stdlib_module_names)
+HEAVY = ("torch", "cv2", "numpy", "face_alignment", "huggingface_hub", "PIL")
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name below the package to file; a package by its own name."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """Whole names of what a file imports, wherever in it. Those for type checkers alone count too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative imports hide the layer"
+            names.add(node.module or "")
+            if node.module == "mcnet_cli":
+                names |= {
+                    f"mcnet_cli.{alias.name}" for alias in node.names if not alias.name.startswith("__")
+                }
+    return names
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_layers_point_downwards(name: str) -> None:
+    layer = name.split(".")[0]
+    assert layer in ALLOWED, f"{layer} has no place among the layers yet"
+    used = {found.split(".")[1] for found in imports(modules()[name]) if found.startswith("mcnet_cli.")}
+    forbidden = used - ALLOWED[layer] - EVERYWHERE - {layer}
+    assert not forbidden, f"{name} reaches {sorted(forbidden)}"
+
+
+def test_the_network_needs_torch_and_einops_alone() -> None:
+    for name, path in modules().items():
+        if name.split(".")[0] == "model":
+            others = {found.split(".")[0] for found in imports(path)} - MODEL_MAY_USE - {"mcnet_cli"}
+            assert not others, f"{name} imports {sorted(others)}"
+
+
+def test_faces_know_pictures_and_no_videos() -> None:
+    for name, path in modules().items():
+        if name.split(".")[0] == "face":
+            used = {found for found in imports(path) if found.startswith("mcnet_cli.media")}
+            assert used <= {"mcnet_cli.media.image"}, f"{name} imports {sorted(used)}"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["animate", "--help"], ["train", "--help"]])
+def test_help_loads_nothing_heavy(words: list[str]) -> None:
+    script = (
+        "import sys\nfrom mcnet_cli.cli import main\n"
+        f"code = main({words!r})\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert code == 0 and not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
