@@ -249,3 +249,15 @@ def test_held_out_clips_are_measured_and_the_best_checkpoint_is_kept(clips: Path
     assert min(fact["score"] for fact in facts) == min(measured)
     assert kept[-2:] == ["step-00000005", "step-00000006"]
     assert len(kept) == 2 + (np.argmin(measured) < 4)
+
+
+def test_synthetic_heads_join_the_clips_and_are_drawn_once(clips: Path, tmp_path: Path) -> None:
+    settings = config("steps=1", "data.synthetic_frames=3")
+    report = run_training(clips, tmp_path, settings, synthetic=2)
+    assert report.clips == 5
+    card = read_weights(report.weights).card
+    assert (card["clips"], card["synthetic_clips"]) == (3, 2)
+    drawn = {path: path.stat().st_mtime_ns for path in (tmp_path / "synthetic").iterdir()}
+    assert len(drawn) == 4
+    run_training(clips, tmp_path, config("steps=2", "data.synthetic_frames=3"), synthetic=2)
+    assert drawn == {path: path.stat().st_mtime_ns for path in (tmp_path / "synthetic").iterdir()}

@@ -157,7 +157,7 @@ def _card(
             "command": request.command,
             "steps": training.state.step,
             "samples": training.state.samples,
-            "clips": len(training.data.clips),
+            "clips": len(training.data.clips) - request.synthetic,
             "synthetic_clips": request.synthetic,
             "keypoints": request.config.keypoints.supervision,
             "perceptual": perceptual,
