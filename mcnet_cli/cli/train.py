@@ -172,11 +172,8 @@ def _launch() -> Any:
     """This process's place, as torchrun and its like say it."""
     from mcnet_cli.training import Launch
 
-    rank, local, size = (int(os.environ.get(name, default)) for name, default in _PLACE.items())
-    return Launch(rank, local, size)
-
-
-_PLACE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    names = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "TORCHELASTIC_RESTART_COUNT": "0"}
+    return Launch(*(int(os.environ.get(name, default)) for name, default in names.items()))
 
 
 def _command() -> str:

@@ -121,13 +121,9 @@ def _data(request: TrainRequest, on_progress: Progress | None) -> tuple[Dataset,
     """Clips to train on, and those held out."""
     data = _opened(request, request.clips, on_progress)
     data.require_most()
-    clips = [
-        *data.clips,
-        *synthetic_clips(
-            request.synthetic, request.config, request.run, _shower("drawing heads", on_progress)
-        ),
-    ]
-    data = Dataset(clips, data.reports)
+    show = _shower("drawing heads", on_progress)
+    heads = synthetic_clips(request.synthetic, request.config, request.run, show)
+    data = Dataset([*data.clips, *heads], data.reports)
     if request.held_out is None:
         return data, None
     whole = dataclasses.replace(request.config.data, frames_per_clip=0)

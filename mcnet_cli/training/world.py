@@ -18,11 +18,12 @@ PATIENCE = timedelta(hours=1)  # the first process may compute landmarks meanwhi
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What the launcher says: which process of how many this is, and which of its machine."""
+    """What the launcher says: which process of how many this is, which of its machine, in which attempt."""
 
     rank: int = 0
     local_rank: int = 0
     size: int = 1
+    attempt: int = 0
 
 
 ALONE = Launch()
@@ -33,6 +34,7 @@ class World:
 
     def __init__(self, launch: Launch, device: torch.device) -> None:
         self.rank, self.size, self.device = launch.rank, launch.size, device
+        self._launch = launch
 
     @property
     def is_main(self) -> bool:
@@ -44,15 +46,19 @@ class World:
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
             try:
-                dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=PATIENCE)
+                store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
+                # torchrun keeps its store through restarts, with the addresses of those that have died
+                store = dist.PrefixStore(f"attempt {self._launch.attempt}", store)
+                backend = "nccl" if self.device.type == "cuda" else "gloo"
+                dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
             except (RuntimeError, ValueError) as error:
                 raise SystemFailure(
                     "the processes of this run can't find each other", hint="start them by torchrun"
                 ) from error
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self.size > 1:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if self.size > 1 and error is None:  # after an error the others might wait for each other
             dist.destroy_process_group()
 
     @contextlib.contextmanager
