@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from mcnet_cli.errors import SystemFailure
@@ -46,9 +47,9 @@ class World:
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
             try:
-                store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
+                store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
                 # torchrun keeps its store through restarts, with the addresses of those that have died
-                store = dist.PrefixStore(f"attempt {self._launch.attempt}", store)
+                store = dist.PrefixStore(f"attempt {self._launch.attempt}", store)  # type: ignore[attr-defined]
                 backend = "nccl" if self.device.type == "cuda" else "gloo"
                 dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
             except (RuntimeError, ValueError) as error:
