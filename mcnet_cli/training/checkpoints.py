@@ -133,6 +133,13 @@ def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: Mapp
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
+def seed_random(seed: int) -> None:
+    """Begins the sequences of the generators of Python, numpy, torch and CUDA."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
 def random_tensors() -> dict[str, Tensor]:
     """The states of the generators of Python, numpy, torch and CUDA."""
     version, words, gauss = random.getstate()

@@ -17,6 +17,7 @@ from mcnet_cli.training.checkpoints import (
     random_tensors,
     restore_optimizer,
     restore_random,
+    seed_random,
 )
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.discriminator import Discriminator
@@ -53,7 +54,7 @@ class Learner:
         initial: dict[str, Tensor] | None = None,
     ) -> None:
         """initial: weights to begin with, as `read_weights` gives them."""
-        torch.manual_seed(config.seed)
+        seed_random(config.seed)
         self.config, self.compute, self.world = config, compute, world
         self.model = MCNet(config.model).to(compute.device).channels_last()
         if initial is not None:
