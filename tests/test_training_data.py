@@ -248,6 +248,30 @@ def test_a_run_counts_clips_that_go_bad_and_stops_when_most_have(tmp_path: Path)
     assert '"bad_clip": "' in (tmp_path / "run" / "log.jsonl").read_text()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_failing_disk_is_a_failure_of_the_system(workers: int) -> None:
+    class Broken(np.ndarray):
+        def __getitem__(self, _number):  # type: ignore[no-untyped-def]
+            raise OSError(5, "Input/output error")
+
+    clip = Clip("a", "a", np.zeros((4, 8, 8, 3), np.uint8).view(Broken), None)
+    draws = stream(PairSampler([clip], 0), 0, 1, workers)
+    error = next(draws).error
+    draws.close()
+    assert isinstance(error, SystemFailure)
+    assert "can't read a: Input/output error" in str(error)
+
+
+def test_a_run_lists_the_clips_that_it_leaves_out(tmp_path: Path) -> None:
+    clips = write_clips(tmp_path / "clips", "ab")
+    (clips / "broken.mp4").write_bytes(b"no video at all")
+    report = run_training(clips, tmp_path / "run", config("steps=1", base=PAPER))
+    assert report.bad_clips == 1
+    first, last = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert '"bad_clip": "broken.mp4", "reason": ' in first
+    assert '"bad_clips": 1' in last
+
+
 def test_a_dead_worker_is_a_failure_of_the_system() -> None:
     class Deadly(PairSampler):
         def draw(self, number: int):  # type: ignore[no-untyped-def]

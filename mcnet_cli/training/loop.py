@@ -106,7 +106,9 @@ class Training:
     def train(self, on_progress: Progress | None = None) -> None:
         """Runs to the end, or until Ctrl-C or TERM, which save first and are then raised."""
         config, state, journal = self.config, self.state, Journal(self.run, writes=self.world.is_main)
-        journal.forget_after(state.step)
+        journal.forget_after(state.step or -1)
+        for report in self.data.bad if not state.step else ():
+            journal.write({"step": 0, "bad_clip": report.name, "reason": report.problem})
         began = dataclasses.replace(state)
         draws = stream(self.sampler, state.samples + self.world.rank, self.world.size, config.data.workers)
         with stop_asked() as asked, workers_watched(), closing(draws), closing(journal):
@@ -155,7 +157,7 @@ class Training:
             return
         bad.append(name)
         logger.warning("left out %s: %s", shown(name), reason)
-        journal.write({"step": self.state.step, "bad_clip": name, "reason": reason, "bad_clips": len(bad)})
+        journal.write({"step": self.state.step, "bad_clip": name, "reason": reason})
         if 2 * len(bad) > len(self.data.clips):
             raise InputError(f"{len(bad)} of {len(self.data.clips)} clips can't be read: more than half")
 
@@ -201,7 +203,7 @@ class Training:
             "progress": round(self.progress, 4),
             "elapsed_s": round(state.elapsed_s, 1),
             "skipped": state.skipped,
-            "bad_clips": len(state.bad_clips),
+            "bad_clips": len(self.data.bad) + len(state.bad_clips),
             "samples_per_s": round(speed, 2),
         }
 

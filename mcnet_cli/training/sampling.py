@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcnet_cli.errors import InputError, McnetError, SystemFailure
+from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array
 
@@ -85,12 +85,15 @@ class PairSampler:
         problems: dict[str, str] = {}
         for attempt in range(TRIES):
             clip, rng = self._clip(number, attempt)
+            name = self.clips[clip].name
             try:
                 return Draw(self._pair(number, clip, rng), problems)
             except InputError as error:
-                problems[self.clips[clip].name] = str(error)
+                problems[name] = str(error)
             except McnetError as error:
                 return Draw(None, problems, error)
+            except OSError as error:
+                return Draw(None, problems, SystemFailure(f"can't read {shown(name)}: {error.strerror}"))
         return Draw(
             None, problems, InputError(f"{TRIES} clips in a row can't be read: {', '.join(problems)}")
         )
