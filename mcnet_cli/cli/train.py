@@ -13,7 +13,6 @@ from mcnet_cli.cli._options import OUTPUT, Device, Json, Precision, Quiet, Verbo
 from mcnet_cli.errors import UsageError
 
 LENGTH, SETTINGS, DATA = "Length: one of", "Settings", "Data"
-EXAMPLE = "Example: mcnet train clips/ -o run --minutes 90"
 
 
 def train(

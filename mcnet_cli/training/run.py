@@ -111,7 +111,7 @@ def choose_compute(request: TrainRequest) -> Compute:
     device = request.device
     if request.launch.size > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
         device = f"cuda:{request.launch.local_rank}"
-    compute = choose(device, request.precision)
+    compute = choose(device, request.precision, training=True)
     if compute.dtype == torch.float16:
         raise UsageError("training in fp16 would lose small gradients", hint="take --precision bf16 or fp32")
     return compute
