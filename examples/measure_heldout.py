@@ -16,7 +16,7 @@ frames of the driving's and the result's openings.
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -69,20 +69,24 @@ def tensor(frames: Frames) -> torch.Tensor:
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
 
 
-def keypoints(model: MCNet, frames: Frames) -> Keypoints:
-    """Of all frames, some at a time."""
-    parts = [model.detect_keypoints(tensor(frames[i : i + BATCH])) for i in range(0, len(frames), BATCH)]
+def keypoints(model: MCNet, clip: Clip, numbers: tuple[int, ...] | None) -> Keypoints:
+    """Of all frames: the landmarks with these numbers, else what the network finds."""
+    if numbers is not None:
+        values = clip.points[:, list(numbers)] * (2 / (clip.frames.shape[1] - 1)) - 1
+        return Keypoints(torch.from_numpy(values).float())
+    starts = range(0, len(clip.frames), BATCH)
+    parts = [model.detect_keypoints(tensor(clip.frames[i : i + BATCH])) for i in starts]
     jacobians = None if parts[0].jacobians is None else torch.cat([p.jacobians for p in parts])
     return Keypoints(torch.cat([p.values for p in parts]), jacobians)
 
 
-def rendered(model: MCNet, source: Frames, motion: Keypoints) -> Frames:
-    """(T, S, S, 3) frames of a (S, S, 3) source."""
-    state = model.encode_source(tensor(source[None]))
+def rendered(model: MCNet, source: Frames, start: Keypoints, motion: Keypoints) -> Frames:
+    """(T, S, S, 3) frames of a (S, S, 3) source whose keypoints are `start`."""
+    state = replace(model.encode_source(tensor(source[None])), keypoints=start)
 
     def parts() -> Iterator[Frames]:
-        for start in range(0, len(motion), BATCH):
-            frames = model.render(state, motion[start : start + BATCH])
+        for first in range(0, len(motion), BATCH):
+            frames = model.render(state, motion[first : first + BATCH])
             yield frames.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
 
     return np.concatenate(list(parts()))
@@ -175,30 +179,29 @@ def main() -> None:
     parser.add_argument("clips", type=Path, help="folder of square face clips")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet: source, driving, result")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--network-keypoints",
+        action="store_true",
+        help="take the network's own keypoints, even where `mcnet animate` takes landmarks for them",
+    )
     options = parser.parse_args()
-    mesh, model = FaceMesh(), build_model(read_weights(options.weights))
+    weights = read_weights(options.weights)
+    mesh, model = FaceMesh(), build_model(weights)
+    numbers = None if options.network_keypoints else weights.landmarks
     clips = [read_clip(path, mesh, model.config.size) for path in sorted(options.clips.glob("*.mp4"))]
     rows, sheets = {}, []
     with torch.inference_mode():
-        motions = [keypoints(model, clip.frames) for clip in clips]
-        for number, clip in enumerate(clips):
-            made = rendered(model, clip.frames[0], motions[number])
-            other = clips[(number + 1) % len(clips)]
-            theirs = motions[(number + 1) % len(clips)]
-            moved = rendered(
-                model, other.frames[0], transfer_motion(motions[number], motions[number][0], theirs[0])
-            )
+        motions = [keypoints(model, clip, numbers) for clip in clips]
+        for clip, motion, other, theirs in zip(
+            clips, motions, clips[1:] + clips[:1], motions[1:] + motions[:1], strict=True
+        ):
+            made = rendered(model, clip.frames[0], motion[0], motion)
+            relative = transfer_motion(motion, motion[0], theirs[0])
+            moved = rendered(model, other.frames[0], theirs[0], relative)
             rows[clip.name] = same_person(clip, made, mesh) | across_people(clip, other, moved, mesh)
             shown = np.linspace(1, len(made) - 1, 5).round().astype(int)
-            sheets += [
-                np.hstack([f[i] for i in shown for f in [frames]]) for frames in (clip.frames, made, moved)
-            ]
-            sheets[-3:] = [
-                np.hstack([first, strip])
-                for first, strip in zip(
-                    (clip.frames[0], clip.frames[0], other.frames[0]), sheets[-3:], strict=True
-                )
-            ]
+            for first, frames in ((clip, clip.frames), (clip, made), (other, moved)):
+                sheets.append(np.hstack([first.frames[0], *(frames[i] for i in shown)]))
     mean = {
         name: float(np.nanmean([row[name] for row in rows.values()])) for name in next(iter(rows.values()))
     }

@@ -73,7 +73,8 @@ from pathlib import Path
 from mcnet_cli.weights import Cache
 from mcnet_cli.weights.download import fetch_file
 from mcnet_cli.weights.registry import Entry, HubFile
-fetch_file(Entry("data", "metric", HubFile("someone/faces", "data.bin"), "", ""), Cache(Path({str(cache.root)!r})))
+entry = Entry("data", "metric", HubFile("someone/faces", "data.bin"), "", "")
+fetch_file(entry, Cache(Path({str(cache.root)!r})))
 """
     return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
 

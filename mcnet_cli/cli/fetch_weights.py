@@ -17,7 +17,7 @@ def fetch_weights(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME | hf:OWNER/REPO[@REV]/FILE]",
+            metavar="NAME|hf:OWNER/REPO[@REV]/FILE",
             help="Registered weights (see --list), or a file of any model repository on the hub.",
             show_default=False,
         ),
@@ -89,9 +89,11 @@ def fetch_weights(
 ) -> None:
     """Fetch weights by name, or list, convert, verify and remove them.
 
-    Downloads go through huggingface_hub: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and proxies work as with it.
-    A dropped connection is resumed; a download that was killed starts again, and what it left is swept after
-    a day. Every file is hashed before it is used.
+    Downloads go through huggingface_hub, with HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and proxies.
+
+    A dropped connection is resumed; a download that was killed starts again.
+
+    What that left behind is swept a day later. Every file is hashed before each use.
 
     Example: mcnet fetch-weights --from-file 00000099-checkpoint.pth.tar --name mcnet-official
     """
@@ -104,6 +106,8 @@ def fetch_weights(
         raise UsageError(
             "--name belongs to --from-file", hint="mcnet fetch-weights --from-file FILE --name NAME"
         )
+    if (sha256 is not None and any(chosen)) or (force and (list_ or verify or remove)):
+        raise UsageError("--sha256 and --force are for fetching")
     if (list_ or from_file is not None) and name is not None:
         raise UsageError(f"{name}: --list and --from-file take no other name")
     cache = weights.Cache(cache_dir)

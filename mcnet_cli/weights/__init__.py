@@ -7,7 +7,7 @@ other kinds. Importing this package doesn't load torch.
 from mcnet_cli.weights.actions import CacheReport, convert_file, fetch, remove, show
 from mcnet_cli.weights.cache import Cache
 from mcnet_cli.weights.registry import Entry, registry
-from mcnet_cli.weights.resolve import NEVER, Fetch, cached_path, resolve_file, resolve_weights
+from mcnet_cli.weights.resolve import NEVER, Fetch, cached_path, find, resolve_file, resolve_weights
 from mcnet_cli.weights.survey import Status, survey
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "cached_path",
     "convert_file",
     "fetch",
+    "find",
     "registry",
     "remove",
     "resolve_file",

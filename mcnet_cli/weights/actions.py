@@ -9,7 +9,7 @@ from mcnet_cli import __version__
 from mcnet_cli.errors import UsageError, WeightsError, shown
 from mcnet_cli.weights.cache import Cache
 from mcnet_cli.weights.download import OnProgress, fetch_file
-from mcnet_cli.weights.registry import Embedded, Entry, HubFile, TorchHubFile
+from mcnet_cli.weights.registry import Embedded, HubFile, TorchHubFile
 from mcnet_cli.weights.resolve import find, how_to_get, torch_hub_folder
 from mcnet_cli.weights.survey import Status, as_table, find_entry, status_of, survey
 
@@ -67,8 +67,8 @@ def fetch(
         status = status_of(entry, cache)
         done = f"{shown(name)}: {'fetched' if fetched else 'here already, and whole'}, sha256 {status.sha256}"
         return CacheReport(cache.root, f"{done}\n  {shown(path)}", [status])
-    if sha256 is not None:
-        raise UsageError("--sha256 is for downloads from the hub")
+    if sha256 is not None or force:
+        raise UsageError("--sha256 and --force are for downloads from the hub")
     found = find(entry, cache)
     if found is None:
         raise how_to_get(entry)
@@ -97,12 +97,7 @@ def remove(name: str, cache: Cache) -> CacheReport:
         raise UsageError(f"{name} ships with mcnet-cli and can't be removed")
     if isinstance(entry.source, TorchHubFile):
         raise UsageError(f"{name} is not in mcnet's cache", hint=f"it belongs in {shown(torch_hub_folder())}")
-    if not is_kept(entry, cache):
+    if entry.cache_name not in cache.names():
         raise WeightsError(f"{shown(name)} is not in the cache", hint="see mcnet fetch-weights --list")
     cache.remove(entry.cache_name)
     return CacheReport(cache.root, f"{shown(name)}: removed", [])
-
-
-def is_kept(entry: Entry, cache: Cache) -> bool:
-    """Whether the cache has a record of an entry, be it damaged."""
-    return entry.cache_name in cache.names()

@@ -1,7 +1,7 @@
 """The folder where weights are kept, and what it knows about each from its first use on.
 
     CACHE/NAME/record.json   where the file lies, its sha256 and size, where it came from
-    CACHE/NAME/*.safetensors weights that mcnet converted
+    CACHE/NAME/NAME-XXXXXXXX.safetensors   weights that mcnet converted
     CACHE/NAME/.lock         held while a process fetches, converts or removes
     CACHE/hub/...            huggingface_hub's own layout
 
@@ -14,8 +14,8 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -161,7 +161,7 @@ class Cache:
     def locked(self, name: str) -> Iterator[Path]:
         """Holds the lock of `name`, waiting for other processes; yields its folder, which exists then.
 
-        If nothing has been kept at the end, the folder goes again.
+        If nothing has been kept at the end, the folder goes again, unless it holds files of others.
         """
         folder = self.folder(name)
         lock = self._acquire(name, folder)
@@ -169,7 +169,10 @@ class Cache:
             yield folder
         finally:
             if not (folder / RECORD).exists():
-                shutil.rmtree(folder, ignore_errors=True)  # a waiting process sees that its lock is gone
+                with contextlib.suppress(OSError):
+                    self.sweep(name)
+                    (folder / LOCK).unlink()  # a process that waits for it sees that it is gone
+                    folder.rmdir()
             lock.release()
 
     def _acquire(self, name: str, folder: Path) -> "BaseFileLock":
@@ -188,13 +191,15 @@ class Cache:
             except OSError as error:
                 raise system_failure(error, folder / LOCK) from error
 
-    def sweep(self, name: str, *, keep: Path | None = None) -> None:
-        """Removes what killed runs have left: files of `name` but `keep`, and old parts of downloads.
+    def sweep(self, name: str) -> None:
+        """Removes what killed runs have left: files of `name` without a record, and old parts of downloads.
 
         Call it with the lock held. A day is longer than any download; younger ones may be another process's.
         """
-        for path in self.folder(name).glob("*"):
-            if path.name not in (RECORD, LOCK) and path != keep:
+        keep = self._file_of(name)
+        ours = re.compile(rf"{re.escape(name)}-[0-9a-f]{{8}}\.safetensors|\..+\.[0-9a-f]{{8}}\.part.*")
+        for path in self.folder(name).iterdir():
+            if ours.fullmatch(path.name) and path.relative_to(self.root).as_posix() != keep:
                 with contextlib.suppress(OSError):
                     path.unlink()
         for part in self.hub.glob("models--*/blobs/*.incomplete"):

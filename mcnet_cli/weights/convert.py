@@ -58,7 +58,8 @@ def convert(source: Path, name: str, cache: Cache, *, force: bool = False) -> Co
             )
         weights = read_weights(source)
         digest = sha256_of(source)
-        card = _card(name, source, digest, weights)
+        licence = _licence(name, weights)
+        card = _card(source, digest, weights, licence)
         target = folder / f"{name}-{digest[:8]}.safetensors"
         write_weights(
             target,
@@ -75,11 +76,11 @@ def convert(source: Path, name: str, cache: Cache, *, force: bool = False) -> Co
             sha256=sha256_of(target),
             size=target.stat().st_size,
             origin=f"{shown(source.name)}, sha256 {digest}",
-            licence=card["licence"],
+            licence=licence,
             pinned=False,
         )
         cache.keep(name, record)
-        cache.sweep(name, keep=target)
+        cache.sweep(name)
     return Conversion(
         name=name,
         path=target,
@@ -87,7 +88,7 @@ def convert(source: Path, name: str, cache: Cache, *, force: bool = False) -> Co
         keypoints=weights.config.keypoints.count,
         jacobians=weights.config.keypoints.jacobians,
         epoch=read_epoch(source),
-        licence=card["licence"],
+        licence=licence,
     )
 
 
@@ -104,12 +105,18 @@ def check_name(name: str, cache: Cache) -> None:
         raise UsageError(f"--name {name}: names that begin so are for downloads", hint="choose another")
 
 
-def _card(name: str, source: Path, digest: str, weights: Weights) -> dict[str, Any]:
-    """The file's own card, with where it came from; its licence is never lost, nor made up."""
-    entry = registry().get(name)
-    licence = entry.licence if entry else "not stated in the file"
+def _card(source: Path, digest: str, weights: Weights, licence: str) -> dict[str, Any]:
+    """The file's own card, with where it came from, and with a licence."""
     origin = {"file": shown(source.name), "sha256": digest}
     return {"licence": licence, **weights.card, "converted_from": origin}
+
+
+def _licence(name: str, weights: Weights) -> str:
+    """By the file's card, else by the registry; never made up."""
+    if "licence" in weights.card:
+        return shown(str(weights.card["licence"])[:100])
+    entry = registry().get(name)
+    return entry.licence if entry else "not stated in the file"
 
 
 def _architecture(config: ModelConfig) -> str:

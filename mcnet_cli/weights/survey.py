@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mcnet_cli.errors import McnetError, WeightsError, shown
-from mcnet_cli.weights.cache import Cache, Record
+from mcnet_cli.weights.cache import RECORD, Cache, Record
 from mcnet_cli.weights.registry import Embedded, Entry, HubFile, Manual, TorchHubFile, entry_of, own, registry
 from mcnet_cli.weights.resolve import Found, find
 
@@ -52,7 +52,7 @@ def find_entry(name: str, cache: Cache) -> Entry:
     """The entry of a registered name, a hub address or a name in the cache; WeightsError for any other."""
     if entry := entry_of(name):
         return entry
-    if (cache.folder(name) / "record.json").exists():
+    if (cache.folder(name) / RECORD).exists():
         return own(name)
     raise WeightsError(f"no weights are called {shown(name)}", hint="see mcnet fetch-weights --list")
 

@@ -1,0 +1,297 @@
+"""What is installed, what works, and what to do about the rest."""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mcnet_cli import __version__
+from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, shown
+from mcnet_cli.files import system_failure
+from mcnet_cli.weights import Cache, find, registry, survey
+
+LITTLE_MB, TOO_LITTLE_MB = 2000, 100
+TEST_FRAMES = 4
+REQUIRED = (
+    "torch", "typer", "rich", "huggingface-hub", "opencv-python", "numpy", "ffmpeg-python", "imageio-ffmpeg",
+    "face-alignment", "safetensors", "einops", "Pillow", "tomli-w", "filelock",
+)  # fmt: skip
+ENCODERS = {
+    "libx264": "mp4, mov and mkv",
+    "aac": "their sound",
+    "libvpx-vp9": "webm",
+    "libopus": "its sound",
+    "libwebp_anim": "animated webp",
+}
+
+ANOTHER_FFMPEG = (
+    "export MCNET_FFMPEG=\"$(python -c 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())')\""
+)
+
+State = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    note: an optional thing is absent. problem: something is wrong; `fix` is what to do, and `code` what the
+    commands that need it end with. details: values for programs.
+    """
+
+    topic: str
+    state: State
+    text: str
+    fix: str | None = None
+    code: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return dataclasses.asdict(self)
+
+    def as_text(self) -> str:
+        """A line, and one more with the fix."""
+        mark = {"ok": "ok  ", "note": "note", "problem": "FAIL"}[self.state]
+        fix = f"\n{'':14}  {self.fix}" if self.fix else ""
+        return f"{mark}  {self.topic:8}  {self.text}{fix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All findings, in the order in which things depend on each other."""
+
+    findings: list[Finding]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or the code of the worst problem; a bug is the worst, then what the system lacks."""
+        codes = [finding.code for finding in self.findings if finding.state == "problem"]
+        return max(codes, key=lambda code: (code == 1, code), default=0)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {
+            "version": __version__,
+            "code": self.exit_code,
+            "findings": [finding.as_json() for finding in self.findings],
+        }
+
+    def as_text(self) -> str:
+        """For people."""
+        problems = sum(finding.state == "problem" for finding in self.findings)
+        end = "all is well" if not problems else f"{problems} problem{'s' if problems > 1 else ''}"
+        return "\n".join([*(finding.as_text() for finding in self.findings), end])
+
+
+def examine(cache: Cache) -> Diagnosis:
+    """Looks at everything; what fails becomes a finding."""
+    findings: list[Finding] = []
+    for topic, look in (
+        ("version", look_at_versions),
+        ("device", look_at_devices),
+        ("ffmpeg", look_at_ffmpeg),
+        ("faces", lambda: look_at_detectors(cache)),
+        ("weights", lambda: look_at_weights(cache)),
+        ("disk", lambda: look_at_disk(cache)),
+        ("test", run_self_test),
+    ):
+        try:
+            findings += look()
+        except McnetError as error:
+            findings.append(Finding(topic, "problem", str(error), error.hint, error.exit_code))
+        except ImportError as error:
+            fix = f"{shown(sys.executable)} -m pip install --force-reinstall mcnet-cli"
+            findings.append(Finding(topic, "problem", _first_line(error), fix, SystemFailure.exit_code))
+        except (OSError, MemoryError) as error:
+            findings.append(Finding(topic, "problem", _first_line(error), code=SystemFailure.exit_code))
+        except Exception as error:  # a doctor that breaks down helps nobody
+            fix = "this is a bug in mcnet: please report it"
+            findings.append(Finding(topic, "problem", _first_line(error), fix, code=1))
+    return Diagnosis(findings)
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {shown(str(error).partition(chr(10))[0][:200])}"
+
+
+def look_at_versions() -> Iterator[Finding]:
+    """Of mcnet, Python and the libraries."""
+    found: dict[str, str | None] = {}
+    for name in REQUIRED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    python = platform.python_version()
+    yield Finding(
+        "version",
+        "ok",
+        f"mcnet {__version__}, Python {python}, {platform.platform(terse=True)}, torch {found['torch']}",
+        details={"mcnet": __version__, "python": python, "platform": platform.platform(), **found},
+    )
+    if missing := [name for name, version in found.items() if version is None]:
+        fix = f"{shown(sys.executable)} -m pip install {' '.join(missing)}"
+        yield Finding(
+            "version", "problem", f"not installed: {', '.join(missing)}", fix, SystemFailure.exit_code
+        )
+
+
+def look_at_devices() -> Iterator[Finding]:
+    """What `auto` takes, and why."""
+    import torch
+
+    from mcnet_cli.devices import choose
+
+    compute = choose()
+    details = {
+        "device": str(compute.device),
+        "precision": compute.precision,
+        "threads": torch.get_num_threads(),
+    }
+    if compute.device.type == "cuda":
+        name = torch.cuda.get_device_name(compute.device)
+        text = f"auto takes cuda ({name}) in {compute.precision}: {compute.why}"
+    else:
+        text = f"auto takes {compute.device} in {compute.precision}: {compute.why}"
+    yield Finding("device", "ok", text, details=details)
+    if compute.device.type == "cpu":
+        built = (
+            "this torch is built without CUDA" if torch.version.cuda is None else "no usable NVIDIA driver"
+        )
+        yield Finding("device", "note", f"no GPU: {built}; {details['threads']} CPU threads")
+
+
+def look_at_ffmpeg() -> Iterator[Finding]:
+    """Which one, from where, with which encoders."""
+    from mcnet_cli.media import ffmpeg_binary
+    from mcnet_cli.media.codecs import has_encoder
+    from mcnet_cli.media.process import running
+
+    binary = ffmpeg_binary()
+    origin = "imageio-ffmpeg"
+    if os.environ.get("MCNET_FFMPEG"):
+        origin = "$MCNET_FFMPEG"
+    elif shutil.which("ffmpeg"):
+        origin = "PATH"
+    with running([binary, "-version"], stdout=subprocess.PIPE) as child:
+        assert child.process.stdout
+        first = child.process.stdout.readline().decode("utf-8", "replace")
+        child.process.stdout.read()
+        child.finish()
+    version = re.search(r"version (\S+)", first)
+    if not version:
+        raise SystemFailure(
+            f"{shown(binary)} (from {origin}) is not an ffmpeg that works",
+            hint="set MCNET_FFMPEG to one that does, or unset it",
+        )
+    encoders = {name: has_encoder(name) for name in ENCODERS}
+    details = {"path": binary, "origin": origin, "version": version[1], "encoders": encoders}
+    able = ", ".join(name for name in ENCODERS if encoders[name]) or "no encoder of mcnet's"
+    text = f"{shown(binary)} {shown(version[1])}, from {origin}, with {able}"
+    yield Finding("ffmpeg", "ok", text, details=details)
+    for name, what in ENCODERS.items():
+        if not encoders[name]:
+            text = f"no encoder {name}: {what} can't be written"
+            fix = ANOTHER_FFMPEG
+            if name == "libx264":
+                yield Finding("ffmpeg", "problem", text, fix, SystemFailure.exit_code)
+            else:
+                yield Finding("ffmpeg", "note", text, fix)
+    if not shutil.which("ffprobe"):
+        yield Finding("ffmpeg", "note", "no ffprobe on PATH; mcnet does without")
+
+
+def look_at_detectors(cache: Cache) -> Iterator[Finding]:
+    """Whether the one that ships loads, and what the other one lacks."""
+    from mcnet_cli.face import FaceMesh, make_detector
+
+    make_detector("blazeface")
+    FaceMesh()
+    yield Finding("faces", "ok", "the detector blazeface and the face mesh are available")
+    here = all(find(registry()[name], cache) for name in ("s3fd", "2dfan4"))
+    if here:
+        yield Finding("faces", "ok", "the detector face-alignment has its weights")
+    else:
+        text = "the detector face-alignment lacks its weights; it asks its authors' server when first used"
+        yield Finding("faces", "note", text)
+
+
+def look_at_weights(cache: Cache) -> Iterator[Finding]:
+    """All that mcnet knows by name."""
+    for status in survey(cache):
+        text = f"{status.name}: {status.state}, {status.size}, for {status.purpose}"
+        if status.problem:
+            code = WeightsError.exit_code
+            yield Finding("weights", "problem", status.problem, status.fix, code, status.as_json())
+        else:
+            state: State = "note" if status.state == "absent" else "ok"
+            fix = f"mcnet fetch-weights {status.name}" if status.state == "absent" else None
+            yield Finding("weights", state, text, fix, details=status.as_json())
+
+
+def look_at_disk(cache: Cache) -> Iterator[Finding]:
+    """What is free where mcnet writes."""
+    for what, folder in {
+        "the cache": cache.root,
+        "temporary files": Path(tempfile.gettempdir()),
+        "this folder": Path.cwd(),
+    }.items():
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        try:
+            free_mb = shutil.disk_usage(there).free // 10**6
+        except OSError as error:
+            raise system_failure(error, folder) from error
+        text = f"{free_mb} MB free for {what}, {shown(folder)}"
+        details = {"folder": str(folder), "free_mb": free_mb}
+        if free_mb < TOO_LITTLE_MB:
+            yield Finding("disk", "problem", text, "make room there", SystemFailure.exit_code, details)
+        else:
+            yield Finding("disk", "note" if free_mb < LITTLE_MB else "ok", text, details=details)
+
+
+def run_self_test() -> Iterator[Finding]:
+    """Renders some frames of a made-up picture with the embedded default, and reads the film."""
+    import numpy as np
+
+    from mcnet_cli.animation import AnimationReport, AnimationRequest, animate
+    from mcnet_cli.media import open_frames, write_image
+
+    with tempfile.TemporaryDirectory(prefix="mcnet-doctor-") as folder:
+        place = Path(folder)
+        (place / "driving").mkdir()
+        y, x = np.mgrid[0:256, 0:256] / 256
+        for number in range(TEST_FRAMES):
+            disk = np.hypot(x - 0.5 - 0.02 * number, 1.3 * (y - 0.5)) < 0.3
+            pixels = np.where(disk[..., None], (224, 180, 150), np.stack([x, y, 1 - x], -1) * 120)
+            write_image(place / "driving" / f"{number}.png", pixels.astype(np.uint8))
+        request = AnimationRequest(
+            sources=(place / "driving" / "0.png",),
+            driving=place / "driving",
+            output=str(place / "film.mp4"),
+            weights="lite",
+            source_crop="none",
+            driving_crop="none",
+        )
+        began = time.monotonic()
+        report = animate(request)
+        seconds = time.monotonic() - began
+        assert isinstance(report, AnimationReport)
+        with open_frames(place / "film.mp4") as frames:
+            count = sum(1 for _ in frames)
+    if count != TEST_FRAMES:
+        raise SystemFailure(
+            f"the self-test's film has {count} frames, not {TEST_FRAMES}", hint="try another ffmpeg"
+        )
+    text = f"{count} frames rendered on {report.device} in {report.precision} and encoded in {seconds:.1f} s"
+    yield Finding("test", "ok", text, details={"frames": count, "seconds": round(seconds, 2)})
