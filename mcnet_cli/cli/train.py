@@ -1,32 +1,106 @@
 """`mcnet train`: options in, one call, a report out."""
 
-import dataclasses
+import os
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._options import OUTPUT, Device, Json, Precision, Quiet, Verbose
+from mcnet_cli.errors import UsageError
 
-TIME = "Time"
+LENGTH, SETTINGS, DATA = "Length: one of", "Settings", "Data"
 
 
 def train(
-    clips: Annotated[Path, typer.Argument(metavar="CLIPS", help="A folder of face clips.")],
+    clips: Annotated[
+        Path, typer.Argument(metavar="CLIPS", help="A folder of face clips: videos, or folders of pictures.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="RUN", help="The run's folder.", rich_help_panel=OUTPUT)
     ] = Path("run"),
-    config: Annotated[
-        str, typer.Option("--config", metavar="lite|mcnet", help="The architecture.")
-    ] = "lite",
-    minutes: Annotated[
-        float, typer.Option("--minutes", min=0.01, help="How long to train.", rich_help_panel=TIME)
-    ] = 90.0,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--no-resume",
+            help="Insist on going on with a run, or on beginning one. By default whatever RUN calls for.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show the plan, from a few steps on noise; train nothing.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    check_data: Annotated[
+        bool,
+        typer.Option("--check-data", help="Show which clips can be used, and end.", rich_help_panel=OUTPUT),
+    ] = False,
     steps: Annotated[
-        int, typer.Option("--steps", min=0, help="Train for so many steps instead.", rich_help_panel=TIME)
+        int | None, typer.Option("--steps", min=1, help="Steps of the optimizer.", rich_help_panel=LENGTH)
+    ] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option("--epochs", min=0.001, help="Passes over the identities.", rich_help_panel=LENGTH),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", min=0.01, help="Time, over all parts of a run.", rich_help_panel=LENGTH),
+    ] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--config",
+            metavar="lite|mcnet|FILE.toml",
+            help="A recipe, or settings. May be repeated: the later ones win.",
+            rich_help_panel=SETTINGS,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="One setting, e.g. losses.perceptual=5 or model.memory.condition=none.",
+            rich_help_panel=SETTINGS,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of everything random.", rich_help_panel=SETTINGS)
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option("--init", metavar="NAME|FILE", help="Weights to begin with.", rich_help_panel=SETTINGS),
+    ] = None,
+    freeze: Annotated[
+        str | None,
+        typer.Option(
+            "--freeze",
+            metavar="keypoints",
+            help="Leave the keypoint detector as it is.",
+            rich_help_panel=SETTINGS,
+        ),
+    ] = None,
+    val: Annotated[
+        Path | None,
+        typer.Option(
+            "--val",
+            metavar="CLIPS",
+            help="Clips to measure on; the best checkpoint is kept.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    synthetic: Annotated[
+        int,
+        typer.Option("--synthetic", min=0, metavar="N", help="Add N synthetic heads.", rich_help_panel=DATA),
     ] = 0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
     json: Json = False,
@@ -39,12 +113,69 @@ def train(
     """
     from mcnet_cli import training  # torch loads here, not at --help
 
-    settings = dataclasses.replace(training.RunConfig(), minutes=minutes, steps=steps, seed=seed)
-    request = training.TrainRequest(clips, output, settings, config, device, precision)
-    report = training.train(
-        request,
-        lambda row: console.progress(
-            f"training, loss {row['total']:.3f}", round(1000 * row["progress"]), 1000, "‰"
+    first = training.initial_weights(init) if init else None
+    request = training.TrainRequest(
+        clips,
+        output,
+        training.configure(
+            output,
+            configs=config or (),
+            assignments=settings or (),
+            changes=_changes(steps, epochs, minutes, seed, freeze),
+            model=first.config if first else None,
         ),
+        init=first,
+        held_out=val,
+        synthetic=synthetic,
+        resume=resume,
+        device=device,
+        precision=precision,
+        launch=_launch(),
+        command=_command(),
     )
+    if check_data:
+        table = training.check_data(request, console.progress)
+        console.report(table.as_json(), table.as_text())
+        raise typer.Exit(0 if table.is_enough else 3)
+    if dry_run:
+        plan = training.plan(request, console.progress)
+        console.report(plan.as_json(), plan.as_text())
+        return
+    report = training.train(request, console.progress)
     console.report(report.as_json(), report.as_text())
+
+
+def _changes(
+    steps: int | None, epochs: float | None, minutes: float | None, seed: int | None, freeze: str | None
+) -> dict[str, Any]:
+    """The options that are settings, as settings."""
+    if sum(length is not None for length in (steps, epochs, minutes)) > 1:
+        raise UsageError(
+            "--steps, --epochs and --minutes are three ways to say one thing", hint="give one of them"
+        )
+    if freeze not in (None, "keypoints"):
+        raise UsageError(f"--freeze {freeze}: only keypoints can be frozen")
+    changes: dict[str, Any] = {} if seed is None else {"seed": seed}
+    if steps is not None:
+        changes["steps"] = steps
+    if epochs is not None:
+        changes |= {"steps": 0, "schedule": {"epochs": epochs}}
+    if minutes is not None:
+        changes |= {"steps": 0, "schedule": {"epochs": 0.0, "minutes": minutes}}
+    if freeze:
+        changes["keypoints"] = {"freeze": True}
+    return changes
+
+
+def _launch() -> Any:
+    """This process's place, as torchrun and its like say it."""
+    from mcnet_cli.training import Launch
+
+    names = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "TORCHELASTIC_RESTART_COUNT": "0"}
+    return Launch(*(int(os.environ.get(name, default)) for name, default in names.items()))
+
+
+def _command() -> str:
+    """The command line for the weights' card, folders by their names alone."""
+    words = (Path(word).name if "/" in word and not word.startswith("-") else word for word in sys.argv[1:])
+    return shlex.join(["mcnet", *words])

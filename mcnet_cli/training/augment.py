@@ -1,5 +1,6 @@
 """Random geometry and colour, the same for both frames of a pair (but for a small share of geometry)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mcnet_cli.training.colour import ColourChange, Jitter, jittered
 from mcnet_cli.training.config import AugmentConfig
-from mcnet_cli.training.dataset import Pairs
+from mcnet_cli.training.sampling import Pair, chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,9 @@ class Batch:
     """What a step sees: pictures (B, 3, S, S) in [0, 1], landmarks (B, 468, 2) in [-1, 1].
 
     mirrored: (B,) which pairs were flipped, so that left landmarks are now right ones.
+    numbers: (B,) of the pairs in the run: what else is random of a pair follows from its number.
+    clips: names of the pairs' clips.
+    Pictures are on the device that computes, all else on the CPU.
     """
 
     source: Tensor
@@ -23,10 +28,8 @@ class Batch:
     source_points: Tensor
     driving_points: Tensor
     mirrored: Tensor
-
-    def to(self, device: torch.device) -> "Batch":
-        """The batch on another device."""
-        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in Batch.__slots__))
+    numbers: Tensor
+    clips: tuple[str, ...]
 
 
 def random_affines(rng: np.random.Generator, config: AugmentConfig, flips: np.ndarray) -> np.ndarray:
@@ -46,18 +49,55 @@ def random_affines(rng: np.random.Generator, config: AugmentConfig, flips: np.nd
     return np.concatenate([matrix, shift], axis=2).astype(np.float32)
 
 
-def augment(pairs: Pairs, size: int, config: AugmentConfig, rng: np.random.Generator) -> Batch:
-    """Pairs to a batch at `size`, with random geometry and colour."""
-    count = len(pairs.source)
-    flips = rng.random(count) < 0.5
-    shared = random_affines(rng, config, flips)
-    separate = rng.random(count) < config.separate_share
-    other = np.where(separate[:, None, None], random_affines(rng, config, flips), shared)
-    colour = _random_colour(count, config.colour, rng)
-    shape = ShapeWarp.draw(count, config.shape, rng)
-    source, source_points = _transformed(pairs.source, pairs.source_points, shared, shape, size)
-    driving, driving_points = _transformed(pairs.driving, pairs.driving_points, other, shape, size)
-    return Batch(colour(source), colour(driving), source_points, driving_points, torch.from_numpy(flips))
+def augment(
+    pairs: Sequence[Pair], size: int, config: AugmentConfig, seed: int, device: torch.device
+) -> Batch:
+    """Pairs to a batch at `size`; geometry and colour depend on the seed and the pairs' numbers."""
+    drawn = [_Drawn.draw(chance(seed, pair.number, 2), config) for pair in pairs]
+    mirrored = np.array([one.mirrored for one in drawn])
+    shape = ShapeWarp.joined([one.shape for one in drawn]) if config.shape else None
+    colour = ColourChange.joined([one.colour for one in drawn]) if config.colour else None
+    pictures, points = [], []
+    for frames, places, affines in (
+        ("source", "source_points", [one.source for one in drawn]),
+        ("driving", "driving_points", [one.driving for one in drawn]),
+    ):
+        picture, found = _transformed(
+            np.stack([getattr(pair, frames) for pair in pairs]),
+            np.stack([getattr(pair, places) for pair in pairs]),
+            np.concatenate(affines),
+            shape,
+            size,
+            device,
+            exact=not config.is_geometric,
+        )
+        pictures.append(colour(picture) if colour else picture)
+        points.append(found)
+    if config.jitter:
+        pictures = jittered(pictures, [one.jitter for one in drawn])
+    numbers = torch.tensor([pair.number for pair in pairs])
+    names = tuple(pair.clip for pair in pairs)
+    return Batch(pictures[0], pictures[1], points[0], points[1], torch.from_numpy(mirrored), numbers, names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What chance says of one pair. source, driving: (1, 2, 3) affines."""
+
+    mirrored: bool
+    source: np.ndarray
+    driving: np.ndarray
+    shape: "ShapeWarp"
+    colour: "ColourChange"
+    jitter: "Jitter"
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, config: AugmentConfig) -> "_Drawn":
+        flips = rng.random(1) < config.flip
+        shared = random_affines(rng, config, flips)
+        other = random_affines(rng, config, flips) if rng.random() < config.separate_share else shared
+        colour, shape = ColourChange.draw(1, config.colour, rng), ShapeWarp.draw(1, config.shape, rng)
+        return cls(bool(flips[0]), shared, other, shape, colour, Jitter.draw(config.jitter, rng))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +122,11 @@ class ShapeWarp:
         )
         return cls(*(torch.from_numpy(n).float() for n in numbers))
 
+    @classmethod
+    def joined(cls, warps: Sequence["ShapeWarp"]) -> "ShapeWarp":
+        """The warps of all as those of one batch."""
+        return cls(*(torch.cat([getattr(warp, name) for warp in warps]) for name in cls.__slots__))
+
     def __call__(self, points: Tensor) -> Tensor:
         """(B, ..., 2) output coordinates to where their colour comes from."""
         waves = torch.sin(torch.einsum("b...c,bwc->b...w", points, self.frequencies) + self._phase(points))
@@ -99,30 +144,33 @@ class ShapeWarp:
 
 
 def _transformed(
-    frames: np.ndarray, points: np.ndarray, affine: np.ndarray, shape: ShapeWarp, size: int
+    frames: np.ndarray,
+    points: np.ndarray,
+    affine: np.ndarray,
+    shape: ShapeWarp | None,
+    size: int,
+    device: torch.device,
+    *,
+    exact: bool,
 ) -> tuple[Tensor, Tensor]:
+    """Pictures on `device`, points on the CPU. exact: there is mirroring alone: nothing is interpolated."""
     side = frames.shape[1]
-    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    pictures = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 255
     if side > size:
         pictures = F.avg_pool2d(pictures, side // size)
     theta = torch.from_numpy(affine)
-    identity = torch.eye(2, 3).expand_as(theta)
-    grid = shape(F.affine_grid(identity, [len(frames), 3, size, size], align_corners=True))
-    grid = torch.einsum("bij,bhwj->bhwi", theta[:, :, :2], grid) + theta[:, None, None, :, 2]
-    pictures = F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=True)
     coordinates = torch.from_numpy(points) * (2 / (side - 1)) - 1
+    if exact:
+        mirrored = theta[:, 0, 0] < 0
+        here = mirrored.to(device)[:, None, None, None]
+        return torch.where(here, pictures.flip(3), pictures), coordinates * theta[:, :, :2].diagonal(0, 1, 2)[
+            :, None
+        ]
+    identity = torch.eye(2, 3).expand_as(theta)
+    grid = F.affine_grid(identity, [len(frames), 3, size, size], align_corners=True)
+    grid = shape(grid) if shape else grid
+    grid = torch.einsum("bij,bhwj->bhwi", theta[:, :, :2], grid) + theta[:, None, None, :, 2]
+    pictures = F.grid_sample(pictures, grid.to(device), padding_mode="reflection", align_corners=True)
     inverse = torch.linalg.inv(theta[:, :, :2])
-    return pictures, shape.inverse((coordinates - theta[:, None, :, 2]) @ inverse.transpose(1, 2))
-
-
-def _random_colour(count: int, deviation: float, rng: np.random.Generator):  # type: ignore[no-untyped-def]
-    matrix = torch.from_numpy(np.eye(3) + rng.normal(0, deviation, (count, 3, 3))).float()
-    gain = torch.from_numpy(np.exp(rng.normal(0, 1.5 * deviation, (count, 1, 1, 1)))).float()
-    offset = torch.from_numpy(rng.normal(0, 0.5 * deviation, (count, 1, 1, 1))).float()
-    gamma = torch.from_numpy(np.exp(rng.normal(0, 1.5 * deviation, (count, 1, 1, 1)))).float()
-
-    def apply(pictures: Tensor) -> Tensor:
-        mixed = torch.einsum("bij,bjhw->bihw", matrix, pictures)
-        return (mixed * gain + offset).clamp(1e-4, 1).pow(gamma)
-
-    return apply
+    moved = (coordinates - theta[:, None, :, 2]) @ inverse.transpose(1, 2)
+    return pictures, shape.inverse(moved) if shape else moved

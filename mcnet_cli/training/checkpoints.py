@@ -3,89 +3,167 @@
 import json
 import logging
 import os
+import random
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import Tensor
 
+from mcnet_cli._safetensors import write_tensors
+from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import sync_folder, system_failure
 
 logger = logging.getLogger(__name__)
-KEEP = 2
+WEIGHTS, STATE, FACTS = "weights.safetensors", "state.safetensors", "facts.json"
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {f"optimizer.{i}.{key}": value for i, entry in state.items() for key, value in entry.items()}
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A moment of a run.
 
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        _, number, key = name.split(".")
-        state.setdefault(int(number), {})[key] = value
-    whole = optimizer.state_dict()
-    optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
-
-
-def save_checkpoint(
-    folder: Path, model: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
-) -> Path:
-    """Writes `folder`/step-NNNNNNNN and removes all but the last two. facts: JSON with at least "step".
-
-    SystemFailure if the disk fails; earlier checkpoints stay.
+    weights: of the networks. state: of the optimizers, the moving average and chance. facts: JSON, with at
+    least `step`; `score` where there is validation, lower being better.
     """
-    final = folder / f"step-{facts['step']:08d}"
-    part = folder / f".{final.name}.{os.getpid()}.part"
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= {f"ema.{k}": v for k, v in ema.state_dict().items()}
-    tensors |= _optimizer_tensors(optimizer)
-    tensors["random.torch"] = torch.get_rng_state()
+
+    weights: dict[str, Tensor]
+    state: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Writes `folder`/step-NNNNNNNN; then removes all but the last `keep` and the best.
+
+    InputError if a weight isn't finite, SystemFailure if the disk fails; earlier checkpoints stay.
+    """
+    final = folder / f"step-{checkpoint.facts['step']:08d}"
+    part = folder / f".{final.name}.part"
+    for name, tensor in checkpoint.weights.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise InputError(
+                f"{name} is not finite at step {checkpoint.facts['step']}: no checkpoint was written"
+            )
     try:
-        shutil.rmtree(part, ignore_errors=True)
+        remove_partial(folder)
         part.mkdir(parents=True)
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part / "state.safetensors")
-        (part / "facts.json").write_text(json.dumps(facts))
-        for name in ("state.safetensors", "facts.json"):
+        write_tensors(part / WEIGHTS, checkpoint.weights, {})
+        write_tensors(part / STATE, checkpoint.state, {})
+        (part / FACTS).write_text(json.dumps(checkpoint.facts))
+        for name in (WEIGHTS, STATE, FACTS):
             with open(part / name, "rb") as file:
                 os.fsync(file.fileno())
-        if final.exists():
+        sync_folder(part)
+        if final.exists():  # torn, or it would have been gone on with
             shutil.rmtree(final)
         part.rename(final)
         sync_folder(folder)
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         raise system_failure(error, final) from error
-    except SafetensorError as error:  # how the library reports a full disk
+    finally:
         shutil.rmtree(part, ignore_errors=True)
-        raise system_failure(OSError(str(error)), final) from error
-    for old in sorted(folder.glob("step-*"))[:-KEEP]:
+    for old in _dispensable(folder, keep):
         shutil.rmtree(old, ignore_errors=True)
     return final
 
 
-def load_latest(
-    folder: Path, model: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, Any] | None:
-    """Restores the newest complete checkpoint and returns its facts; None if there is none."""
-    for path in sorted(folder.glob("step-*"), reverse=True):
+def remove_partial(folder: Path) -> None:
+    """Removes what a killed run has left half written."""
+    for part in folder.glob(".step-*.part"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def saved_steps(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, newest first."""
+    return sorted((path for path in folder.glob("step-*") if path.name[5:].isdecimal()), reverse=True)
+
+
+def _dispensable(folder: Path, keep: int) -> list[Path]:
+    saved = saved_steps(folder)
+    scores = {path: score for path in saved if (score := _score(path)) is not None}
+    best = min(scores, key=scores.__getitem__, default=None)
+    return [path for path in saved[keep:] if path != best]
+
+
+def _score(path: Path) -> float | None:
+    try:
+        score = json.loads((path / FACTS).read_text()).get("score")
+    except (OSError, ValueError):
+        return None
+    return None if score is None else float(score)
+
+
+def load_latest(folder: Path) -> Checkpoint | None:
+    """The newest complete checkpoint; None if there is none. InputError if there are some, all damaged."""
+    saved = saved_steps(folder)
+    for path in saved:
         try:
-            tensors = load_file(path / "state.safetensors")
-            facts: dict[str, Any] = json.loads((path / "facts.json").read_text())
-            parts = {
-                kind: {k.removeprefix(f"{kind}."): v for k, v in tensors.items() if k.startswith(f"{kind}.")}
-                for kind in ("model", "ema")
-            }
-            model.load_state_dict(parts["model"])
-            ema.load_state_dict(parts["ema"])
-            _restore_optimizer(optimizer, {k: v for k, v in tensors.items() if k.startswith("optimizer.")})
-            torch.set_rng_state(tensors["random.torch"])
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            logger.warning("checkpoint %s is damaged (%s); trying the one before", path.name, type(error).__name__)
-            continue
-        return facts
+            facts: dict[str, Any] = json.loads((path / FACTS).read_text())
+            facts["step"] += 0  # a number
+            return Checkpoint(load_file(path / WEIGHTS), load_file(path / STATE), facts)
+        except (FileNotFoundError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            logger.warning(
+                "checkpoint %s is damaged (%s); trying the one before", path.name, type(error).__name__
+            )
+    if saved:
+        raise InputError(f"no checkpoint in {shown(folder)} can be read", hint="start again with another -o")
     return None
+
+
+def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's moments and step counts."""
+    entries = optimizer.state_dict()["state"].items()
+    return {
+        f"optimizer.{name}.{number}.{key}": value for number, entry in entries for key, value in entry.items()
+    }
+
+
+def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Puts `optimizer_tensors` back."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith(f"optimizer.{name}."):
+            number, entry = key.removeprefix(f"optimizer.{name}.").split(".")
+            state.setdefault(int(number), {})[entry] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def seed_random(seed: int) -> None:
+    """Begins the sequences of the generators of Python, numpy, torch and CUDA."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def random_tensors() -> dict[str, Tensor]:
+    """The states of the generators of Python, numpy, torch and CUDA."""
+    version, words, gauss = random.getstate()
+    _, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    states = {
+        "random.python": torch.tensor([version, *words]),
+        "random.numpy": torch.tensor([*map(int, keys), position, has_gauss]),
+        "random.gauss": torch.tensor(
+            [float("-inf") if gauss is None else gauss, cached], dtype=torch.float64
+        ).view(torch.int64),
+        "random.torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states["random.cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def restore_random(tensors: Mapping[str, Tensor]) -> None:
+    """Puts `random_tensors` back."""
+    version, *words = tensors["random.python"].tolist()
+    gauss, cached = tensors["random.gauss"].view(torch.float64).tolist()
+    random.setstate((version, tuple(words), None if gauss == float("-inf") else gauss))
+    *keys, position, has_gauss = tensors["random.numpy"].tolist()
+    np.random.set_state(("MT19937", np.array(keys, np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(tensors["random.torch"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])

@@ -1,33 +1,49 @@
-"""Clips in memory, and the pairs of frames that a step sees."""
+"""The clips that a run can use, with their frames and landmarks, and what is wrong with the others."""
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from mcnet_cli.errors import InputError, McnetError, shown
-from mcnet_cli.media import open_frames
+from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
+from mcnet_cli.files import SYSTEM_ERRNOS
+from mcnet_cli.training.clips import ClipPath
+from mcnet_cli.training.config import RunConfig
+from mcnet_cli.training.frames import (
+    Array,
+    ClipInfo,
+    Frames,
+    SoughtFrames,
+    array_on_disk,
+    clip_info,
+    read_all,
+)
+from mcnet_cli.training.landmarks import ClipLandmarks, computed_landmarks, landmarks_beside
 
 logger = logging.getLogger(__name__)
-SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
-Array = np.ndarray  # shorter below; shapes and dtypes are in the docstrings
+Progress = Callable[[int, int], None]
+GOOD_SCORE = 0.5
 MOUTH, EYES, EYE_DISTANCE = ((13, 14),), ((159, 145), (386, 374)), (33, 263)
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A face clip. frames: (T, S, S, 3) uint8; points: (T, 468, 2) float32 pixels of the frames."""
+    """A usable clip. points: (T, 468, 2) float32 pixels of the frames, None where no landmarks are wanted."""
 
-    path: Path
-    frames: Array
-    points: Array
+    name: str
+    identity: str
+    frames: Frames
+    points: Array | None
 
     @property
-    def openings(self) -> Array:
+    def openings(self) -> Array | None:
         """(T, 2): mouth and lid openings over the eye distance."""
+        if self.points is None:
+            return None
         return np.stack([opening(self.points, MOUTH), opening(self.points, EYES)], axis=1)
 
 
@@ -35,121 +51,182 @@ def opening(points: Array, pairs: Sequence[tuple[int, int]]) -> Array:
     """(T,) summed distances between pairs of (T, 468, 2) landmarks, over the eye distance."""
 
     def distance(pair: tuple[int, int]) -> Array:
-        return np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1)
+        return np.asarray(np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1))
 
     total: Array = sum(map(distance, pairs)) / np.maximum(distance(EYE_DISTANCE), 1e-3)
     return total
 
 
-def find_clips(folder: Path) -> list[Path]:
-    """The video files of a folder, sorted; InputError if there are none."""
-    if not folder.is_dir():
-        raise InputError(f"{shown(folder)} is not a folder of clips")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    if not paths:
-        raise InputError(f"no clips in {shown(folder)}", hint="it should hold face videos (mp4, mov, mkv, webm)")
-    return paths
+@dataclass(frozen=True, slots=True)
+class ClipReport:
+    """What came of one clip. frames: usable ones. landmarks: beside, computed, not used. problem: if any."""
 
-
-def load_clips(paths: Sequence[Path], *, size: int, limit: int, cache: Path) -> list[Clip]:
-    """Reads clips into memory; unusable ones are warned of and left out. InputError if none is usable.
-
-    size: side of the frames; limit: at most so many frames a clip, every n-th; cache: folder for landmarks
-    that are not beside the clips.
-    """
-    clips = []
-    for path in paths:
-        try:
-            clips.append(_load_clip(path, size, limit, cache))
-        except McnetError as error:
-            logger.warning("skipped %s: %s", shown(path), error)
-    if not clips:
-        raise InputError(f"no usable clips among the {len(paths)} in {shown(paths[0].parent)}")
-    return clips
-
-
-def _load_clip(path: Path, size: int, limit: int, cache: Path) -> Clip:
-    with open_frames(path) as source:
-        frames = [_resized(frame, size) for frame in source]
-        scale = size / source.width
-        if source.width != source.height:
-            raise InputError(f"{shown(path)} is {source.width}×{source.height}, not square")
-    if len(frames) < 2:
-        raise InputError(f"{shown(path)} has {len(frames)} frames; a pair needs two")
-    landmarks = path.with_suffix(".landmarks.npz")
-    if landmarks.is_file():
-        with np.load(landmarks, allow_pickle=False) as data:
-            points, score = data["points"].astype(np.float32) * scale, data["score"]
-    else:
-        points, score = _computed_landmarks(path, frames, cache)
-    count = min(len(frames), len(points))
-    good = np.flatnonzero((score[:count] > 0.5) & np.isfinite(points[:count]).all((1, 2)))
-    if len(good) < 2:
-        raise InputError(f"{shown(path)} shows a face in {len(good)} frames; a pair needs two")
-    good = good[:: -(-len(good) // limit)]
-    return Clip(path, np.stack([frames[i] for i in good]), points[good])
-
-
-def _resized(frame: Array, size: int) -> Array:
-    if frame.shape[:2] == (size, size):
-        return frame
-    shrinks = frame.shape[0] > size
-    return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-
-
-def _computed_landmarks(path: Path, frames: list[Array], cache: Path) -> tuple[Array, Array]:
-    """Landmarks of a clip that has none beside it; computed once, kept in the run's folder."""
-    from mcnet_cli.face import FaceMesh, FaceTracker, make_detector
-
-    status = path.stat()
-    kept = cache / f"{path.stem}-{status.st_size}-{status.st_mtime_ns}-{frames[0].shape[0]}.npz"
-    if not kept.is_file():
-        mesh = FaceMesh()
-        tracker = FaceTracker(make_detector("blazeface"), mesh)
-        found = [tracker(frame) for frame in frames]
-        points = np.stack([f.points if f else np.full((468, 2), np.nan, np.float32) for f in found])
-        cache.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part.npz")
-        np.savez(part, points=points, score=np.array([f.score if f else 0.0 for f in found]))
-        part.replace(kept)
-    with np.load(kept, allow_pickle=False) as data:
-        return data["points"].astype(np.float32), data["score"]
+    name: str
+    identity: str
+    frames: int
+    side: int
+    landmarks: str
+    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """A batch of source and driving frames: (B, S, S, 3) uint8 and (B, 468, 2) float32 pixels each."""
+class Dataset:
+    """The usable clips, and a report on each that there is."""
 
-    source: Array
-    driving: Array
-    source_points: Array
-    driving_points: Array
+    clips: list[Clip]
+    reports: list[ClipReport]
+
+    @property
+    def bad(self) -> list[ClipReport]:
+        """Those that can't be used."""
+        return [report for report in self.reports if report.problem]
+
+    def require_most(self) -> None:
+        """InputError if more than half of the clips, or all, can't be used."""
+        if not self.clips:
+            first = self.bad[0]
+            raise InputError(
+                f"none of {len(self.bad)} clips can be used; {shown(first.name)}: {first.problem}"
+            )
+        if len(self.bad) > len(self.clips):
+            raise InputError(
+                f"{len(self.bad)} of {len(self.reports)} clips can't be used: more than half",
+                hint="mcnet train CLIPS --check-data lists them",
+            )
 
 
-class PairSampler:
-    """Draws pairs: a clip, a source frame, and a driving frame, more often one with another expression."""
+def load_dataset(
+    found: Sequence[ClipPath], config: RunConfig, run: Path, on_progress: Progress | None = None
+) -> Dataset:
+    """Opens all clips; unusable ones are warned of, once, and left out. run: for what is worth keeping."""
+    loader = _Loader(config, run, _storage(found, config))
+    clips, reports = [], []
+    for clip, report in _in_parallel(loader.load, found, on_progress):
+        reports.append(report)
+        if clip is None:
+            logger.warning("skipped %s: %s", shown(report.name), report.problem)
+        else:
+            clips.append(clip)
+    return Dataset(clips, reports)
 
-    def __init__(self, clips: Sequence[Clip], expressive_share: float, rng: np.random.Generator) -> None:
-        self.clips, self.expressive_share, self.rng = clips, expressive_share, rng
-        self._openings = [clip.openings for clip in clips]
 
-    def draw(self, batch: int) -> Pairs:
-        """A batch of pairs; every clip is as likely as another."""
-        rng, chosen = self.rng, []
-        for _ in range(batch):
-            number = int(rng.integers(len(self.clips)))
-            openings = self._openings[number]
-            source = int(rng.integers(len(openings)))
-            if rng.random() < self.expressive_share:
-                candidates = rng.integers(len(openings), size=6)
-                differences = np.abs(openings[candidates] - openings[source]).sum(1)
-                driving = int(candidates[differences.argmax()])
-            else:
-                driving = int(rng.integers(len(openings)))
-            chosen.append((self.clips[number], source, driving))
-        return Pairs(
-            np.stack([clip.frames[s] for clip, s, _ in chosen]),
-            np.stack([clip.frames[d] for clip, _, d in chosen]),
-            np.stack([clip.points[s] for clip, s, _ in chosen]),
-            np.stack([clip.points[d] for clip, _, d in chosen]),
-        )
+def _in_parallel(
+    load: Callable[[ClipPath], tuple[Clip | None, ClipReport]],
+    found: Sequence[ClipPath],
+    on_progress: Progress | None,
+) -> Iterator[tuple[Clip | None, ClipReport]]:
+    """Results in the order of `found`; waiting for ffmpeg is most of the work, so threads will do."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        try:
+            for number, result in enumerate(pool.map(load, found)):
+                if on_progress:
+                    on_progress(number + 1, len(found))
+                yield result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _storage(found: Sequence[ClipPath], config: RunConfig) -> str:
+    """`data.frames`, with `auto` decided by the headers."""
+    if config.data.frames != "auto":
+        return config.data.frames
+
+    def frames(clip: ClipPath) -> int:
+        try:
+            count = clip_info(clip).count or 0
+        except (McnetError, OSError):  # it will be reported when it is loaded
+            return 0
+        return min(count, config.data.frames_per_clip or count)
+
+    each = 3 * config.model.size**2
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        total = each * sum(pool.map(frames, found))
+    return "memory" if total <= config.data.memory_gb * 1e9 else "seek"
+
+
+class _Loader:
+    """Opens clips one by one, as a configuration says."""
+
+    def __init__(self, config: RunConfig, run: Path, storage: str) -> None:
+        self.size, self.data, self.storage = config.model.size, config.data, storage
+        self.wants_landmarks = config.keypoints.supervision == "landmarks"
+        self.landmark_cache = run / "landmarks"
+        self.frame_cache = Path(config.data.cache) if config.data.cache else run / "frames"
+
+    def load(self, found: ClipPath) -> tuple[Clip | None, ClipReport]:
+        """A clip, or None, and a report."""
+        side, kind = 0, ""
+        try:
+            info = clip_info(found)
+            side = info.side
+            clip, kind = self._open(found, info)
+        except SystemFailure:
+            raise
+        except (McnetError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in SYSTEM_ERRNOS:
+                raise
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            return None, ClipReport(found.name, found.identity, 0, side, kind, shown(reason or "unreadable"))
+        return clip, ClipReport(found.name, found.identity, len(clip.frames), side, kind, None)
+
+    def _open(self, found: ClipPath, info: ClipInfo) -> tuple[Clip, str]:
+        frames: list[Array] = []
+
+        def read() -> list[Array]:
+            """All frames, decoded once however many ask."""
+            if not frames:
+                frames.extend(read_all(found, self.size))
+            return frames
+
+        count = len(read()) if self.storage == "memory" else self._count(found, info) or len(read())
+        landmarks, kind = None, "not used"
+        if self.wants_landmarks:
+            landmarks, kind = self._landmarks(found, info, read)
+        numbers = self._chosen(count, landmarks)
+        if self.storage == "memory":
+            stored: Frames = np.stack([frames[i] for i in numbers])
+        elif self.storage == "disk":
+            name = found.key(self.size, self.data.frames_per_clip, self.wants_landmarks)
+            stored = array_on_disk(
+                self.frame_cache / f"{name}.npy",
+                lambda: np.stack([read()[min(i, len(frames) - 1)] for i in numbers]),
+            )
+        else:
+            stored = SoughtFrames(found, info.rate, numbers, self.size)
+        points = None if landmarks is None else landmarks.points[numbers]
+        return Clip(found.name, found.identity, stored, points), kind
+
+    def _count(self, found: ClipPath, info: ClipInfo) -> int:
+        """The header's count, if the last frame is really there; else 0."""
+        if not info.count:
+            return 0
+        try:
+            SoughtFrames(found, info.rate, range(info.count), self.size)[info.count - 1]
+        except InputError:
+            return 0
+        return info.count
+
+    def _landmarks(
+        self, found: ClipPath, info: ClipInfo, read: Callable[[], list[Array]]
+    ) -> tuple[ClipLandmarks, str]:
+        beside = landmarks_beside(found)
+        if beside is None:
+            return computed_landmarks(found, read, self.size, self.landmark_cache), "computed"
+        return ClipLandmarks(beside.points * (self.size / info.side), beside.scores), "beside"
+
+    def _chosen(self, count: int, landmarks: ClipLandmarks | None) -> list[int]:
+        """The numbers of the frames to use: with a face, if landmarks are wanted, and not too many."""
+        good = np.arange(count)
+        if count < 2:
+            raise InputError(f"it has {count} frame{'s' * (count != 1)}; a pair needs two")
+        if landmarks is not None:
+            count = min(count, len(landmarks.points))
+            found = (landmarks.scores[:count] > GOOD_SCORE) & np.isfinite(landmarks.points[:count]).all(
+                (1, 2)
+            )
+            good = np.flatnonzero(found)
+        if len(good) < 2:
+            raise InputError(f"it shows a face in {len(good)} of {count} frames; a pair needs two")
+        limit = self.data.frames_per_clip or len(good)
+        numbers: list[int] = good[:: -(-len(good) // limit)].tolist()
+        return numbers

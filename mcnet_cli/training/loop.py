@@ -1,275 +1,245 @@
 """The training loop, in the order in which it happens."""
 
-import contextlib
-import copy
-import json
+import dataclasses
 import logging
-import math
-import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-from mcnet_cli.errors import InputError
-from mcnet_cli.model import Keypoints, MCNet, ModelConfig, Rendering, SourceState
-from mcnet_cli.training import losses
-from mcnet_cli.training.augment import AugmentConfig, Batch, augment
+from mcnet_cli.errors import InputError, UsageError, shown
+from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.checkpoints import load_latest, save_checkpoint
-from mcnet_cli.training.config import LANDMARKS, RunConfig, mirror_order
-from mcnet_cli.training.dataset import Clip, PairSampler
-from mcnet_cli.training.perceptual import PerceptualDistance
-from mcnet_cli.training.sheets import write_sheet
+from mcnet_cli.training.config import SMALL, RunConfig
+from mcnet_cli.training.dataset import Dataset
+from mcnet_cli.training.journal import Journal
+from mcnet_cli.training.learner import Learner, Step
+from mcnet_cli.training.moment import Moment
+from mcnet_cli.training.sampling import Draw, PairSampler, stream, workers_watched
+from mcnet_cli.training.sheets import write_contact_sheet, write_sheet
+from mcnet_cli.training.stopping import stop, stop_asked
+from mcnet_cli.training.validation import validation_figures
+from mcnet_cli.training.world import World
 
 logger = logging.getLogger(__name__)
-SMALL = 128
-LOG_EVERY = 20
+Progress = Callable[[int, int, str], None]  # done, total, unit and figures
+PATIENCE = 3  # steps in a row that aren't finite
+
+
+@dataclass(slots=True)
+class State:
+    """How far a run is; what checkpoints remember besides tensors.
+
+    samples: pairs drawn, by all processes. skipped: steps that weren't finite; bad_in_a_row: the latest of
+    them. bad_clips: names of clips that failed while they were read.
+    """
+
+    step: int = 0
+    samples: int = 0
+    elapsed_s: float = 0.0
+    skipped: int = 0
+    bad_in_a_row: int = 0
+    bad_clips: list[str] = field(default_factory=list)
 
 
 class Training:
-    """A run in progress: model, optimizer, moving average, random state."""
+    """A run in progress."""
 
     def __init__(
         self,
-        model_config: ModelConfig,
         config: RunConfig,
-        clips: list[Clip],
+        data: Dataset,
+        held_out: Dataset | None,
         run: Path,
-        device: torch.device,
-        dtype: torch.dtype,
-        perceptual: PerceptualDistance | None,
+        learner: Learner,
+        world: World,
     ) -> None:
-        torch.manual_seed(config.seed)
-        self.config, self.clips, self.run, self.device, self.dtype = config, clips, run, device, dtype
-        self.rng = np.random.default_rng(config.seed)
-        self.sampler = PairSampler(clips, config.expressive_share, self.rng)
-        self.model = MCNet(model_config).to(device).channels_last()
-        self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), config.learning_rate, betas=(0.5, 0.999))
-        self.perceptual = perceptual and perceptual.to(device, memory_format=torch.channels_last)
-        self.step, self.elapsed_s, self.bad_in_a_row, self.skipped = 0, 0.0, 0, 0
-        self._mirror = torch.tensor(mirror_order())
+        self.config, self.data, self.held_out, self.run = config, data, held_out, run
+        self.learner, self.world, self.state = learner, world, State()
+        self.figures: dict[str, float] = {}
+        self._measured_at, self._last_row = -1, (time.monotonic(), 0)
+        self._shown = (held_out or data).clips
+        self.sampler = PairSampler(
+            data.clips,
+            config.seed,
+            repeats=config.data.repeats,
+            expressive_share=config.data.expressive_share,
+            time_flip=config.augment.time_flip,
+        )
+
+    @property
+    def total_steps(self) -> int | None:
+        """The length in steps; None where it is in minutes."""
+        return self.config.total_steps(self.sampler.epoch_length, self.world.size)
 
     @property
     def progress(self) -> float:
-        """The share of the run that is done, by steps where they are given, else by time."""
-        if self.config.steps:
-            return min(1.0, self.step / self.config.steps)
-        return min(1.0, self.elapsed_s / (60 * self.config.minutes))
+        """The share of the run that is done."""
+        if self.total_steps:
+            return min(1.0, self.state.step / self.total_steps)
+        return min(1.0, self.state.elapsed_s / (60 * self.config.schedule.minutes))
 
     def resume(self) -> bool:
         """Goes on from the newest complete checkpoint, if there is one."""
-        facts = load_latest(self.run / "checkpoints", self.model, self.ema, self.optimizer)
-        if facts is None:
+        found = load_latest(self.run / "checkpoints")
+        if found is None:
             return False
-        self.step, self.elapsed_s, self.skipped = facts["step"], facts["elapsed_s"], facts["skipped"]
-        self.rng.bit_generator.state = facts["rng"]
+        if found.facts["model"] != self.config.model.to_json():
+            raise UsageError(
+                f"{shown(self.run)} holds a run of another architecture",
+                hint="choose another -o, or the same --config",
+            )
+        if found.facts["optimizers"] != self.learner.trained:
+            raise UsageError(
+                f"{shown(self.run)} holds a run that trains something else",
+                hint="choose another -o, or the same --config",
+            )
+        self.learner.restore(found)
+        self.state = State(**found.facts["state"])
+        self.figures = found.facts["figures"]
+        self._last_row = time.monotonic(), self.state.samples
         return True
+
+    def train(self, on_progress: Progress | None = None) -> None:
+        """Runs to the end, or until Ctrl-C or TERM, which save first and are then raised."""
+        config, state, journal = self.config, self.state, Journal(self.run, writes=self.world.is_main)
+        journal.forget_after(state.step or -1)
+        for report in self.data.bad if not state.step else ():
+            journal.write({"step": 0, "bad_clip": report.name, "reason": report.problem})
+        began = dataclasses.replace(state)
+        draws = stream(self.sampler, state.samples + self.world.rank, self.world.size, config.data.workers)
+        with stop_asked() as asked, workers_watched(), closing(draws), closing(journal):
+            while self.progress < 1:
+                started = time.monotonic()
+                batches = [self._next_batch(draws, journal) for _ in range(config.optimizer.accumulate)]
+                step = self.learner.update(batches, Moment(config.seed, state.step, self.progress))
+                self._count(step, batches, journal)
+                seconds = state.elapsed_s + time.monotonic() - started
+                stopped, state.elapsed_s = self.world.largest(asked(), seconds if self.world.is_main else 0)
+                if on_progress:
+                    self._show(on_progress, began, journal)
+                if state.step % config.output.log_every == 0:
+                    journal.write(self._row() | journal.means())
+                if state.step % config.output.sheet_every == 0:
+                    self.write_sheet()
+                if stopped:
+                    self.save()
+                    stop(int(stopped))
+                if state.step % config.checkpoint_every == 0 and self.progress < 1:
+                    self.validate(journal)
+                    self.save()
+            if state.step > began.step:
+                self.validate(journal)
+                self.save()
+                self.write_sheet()
+                self.write_contact_sheet()
+
+    def _next_batch(self, draws: Iterator[Draw], journal: Journal) -> Batch:
+        config, full = self.config, self.config.model.size
+        small = self.progress < config.schedule.small_share and full > SMALL
+        pairs = []
+        for draw in islice(draws, config.schedule.small_batch if small else config.batch_size):
+            for name, reason in draw.problems.items():
+                self._note_bad_clip(name, reason, journal)
+            if draw.pair is None:
+                raise draw.error or InputError("no clip can be read")
+            pairs.append(draw.pair)
+        return augment(
+            pairs, SMALL if small else full, config.augment, config.seed, self.learner.compute.device
+        )
+
+    def _note_bad_clip(self, name: str, reason: str, journal: Journal) -> None:
+        bad = self.state.bad_clips
+        if name in bad:
+            return
+        bad.append(name)
+        logger.warning("left out %s: %s", shown(name), reason)
+        journal.write({"step": self.state.step, "bad_clip": name, "reason": reason})
+        if 2 * len(bad) > len(self.data.clips):
+            raise InputError(f"{len(bad)} of {len(self.data.clips)} clips can't be read: more than half")
+
+    def _count(self, step: Step, batches: Sequence[Batch], journal: Journal) -> None:
+        """Adds a step to the state; InputError after three in a row that weren't finite."""
+        state, clips = self.state, [name for batch in batches for name in batch.clips]
+        state.step += 1
+        state.samples += len(clips) * self.world.size
+        if step.bad is None:
+            state.bad_in_a_row = 0
+            journal.gather(step.terms)
+            return
+        state.skipped += 1
+        state.bad_in_a_row += 1
+        logger.warning("step %d skipped: %s is not finite", state.step, step.bad)
+        journal.write({"step": state.step, "skipped": state.skipped, "bad_term": step.bad, "clips": clips})
+        if state.bad_in_a_row >= PATIENCE:
+            raise InputError(
+                f"{PATIENCE} steps in a row were not finite; the first bad term is {step.bad}",
+                hint="lower learning_rate, or look at the clips that log.jsonl names",
+            )
+
+    def _show(self, on_progress: Progress, began: State, journal: Journal) -> None:
+        """Reports what is done of this call's work: in steps, or in seconds where minutes are the length."""
+        figures = f"loss {journal.mean('total'):.3f}, {self._samples_per_s():.1f} samples/s"
+        state, minutes = self.state, self.config.schedule.minutes
+        if total := self.total_steps:
+            on_progress(state.step - began.step, total - began.step, f"steps, {figures}")
+        else:
+            done, whole = state.elapsed_s - began.elapsed_s, 60 * minutes - began.elapsed_s
+            on_progress(round(done), round(whole), f"s of training, {figures}")
+
+    def _samples_per_s(self) -> float:
+        since, samples = self._last_row
+        return (self.state.samples - samples) / max(time.monotonic() - since, 1e-6)
+
+    def _row(self) -> dict[str, Any]:
+        """What the log says of this moment, besides the losses."""
+        state, speed = self.state, self._samples_per_s()
+        self._last_row = time.monotonic(), state.samples
+        return {
+            "step": state.step,
+            "progress": round(self.progress, 4),
+            "elapsed_s": round(state.elapsed_s, 1),
+            "skipped": state.skipped,
+            "bad_clips": len(self.data.bad) + len(state.bad_clips),
+            "samples_per_s": round(speed, 2),
+        }
+
+    def validate(self, journal: Journal) -> None:
+        """Measures the moving average on held-out clips, if there are any."""
+        if self.held_out is None or not self.world.is_main:
+            return
+        self.figures = validation_figures(
+            self.learner.render, self.held_out.clips, self.learner.compute.device
+        )
+        self._measured_at = self.state.step
+        journal.write({"step": self.state.step} | {f"validation_{k}": v for k, v in self.figures.items()})
 
     def save(self) -> None:
         """Writes a checkpoint of this moment."""
-        facts = {"step": self.step, "elapsed_s": self.elapsed_s, "skipped": self.skipped}
-        facts["rng"] = self.rng.bit_generator.state
-        save_checkpoint(self.run / "checkpoints", self.model, self.ema, self.optimizer, facts)
-
-    def train(self, on_progress: Callable[[dict[str, Any]], None] | None = None) -> None:
-        """Runs to the end, or until Ctrl-C or TERM, which save first and are then raised."""
-        sums: dict[str, float] = {}
-        since, counted = time.monotonic(), 0
-        with _stop_flag() as stopped:
-            while self.progress < 1:
-                started = time.monotonic()
-                batch = self._next_batch()
-                terms = self._update(batch)
-                self.elapsed_s += time.monotonic() - started
-                self.step += 1
-                counted += len(batch.source)
-                for name, value in terms.items():
-                    sums[name] = sums.get(name, 0.0) + value
-                if self.step % LOG_EVERY == 0:
-                    row = {"step": self.step, "progress": round(self.progress, 4), "size": batch.source.shape[-1]}
-                    row |= {"elapsed_s": round(self.elapsed_s, 1), "skipped": self.skipped}
-                    row |= {"samples_per_s": round(counted / (time.monotonic() - since), 2)}
-                    row |= {name: round(value / LOG_EVERY, 5) for name, value in sums.items()}
-                    with open(self.run / "log.jsonl", "a") as log:
-                        log.write(json.dumps(row) + "\n")
-                    if on_progress:
-                        on_progress(row)
-                    sums, since, counted = {}, time.monotonic(), 0
-                if self.step % self.config.sheet_every == 0:
-                    self.write_sheet()
-                if self.step % self.config.checkpoint_every == 0 or stopped():
-                    self.save()
-                if signal_number := stopped():
-                    raise KeyboardInterrupt if signal_number == signal.SIGINT else SystemExit(143)
-        self.save()
-        self.write_sheet()
+        if not self.world.is_main:
+            return
+        facts = {
+            "step": self.state.step,
+            "state": asdict(self.state),
+            "model": self.config.model.to_json(),
+            "optimizers": self.learner.trained,
+            "figures": self.figures,
+            "score": self.figures.get("error_over_copy") if self._measured_at == self.state.step else None,
+        }
+        save_checkpoint(
+            self.run / "checkpoints", self.learner.checkpoint(facts), keep=self.config.output.keep
+        )
 
     def write_sheet(self) -> None:
         """A sheet of the moving average on six pairs that are the same every time."""
-        chance = np.random.default_rng(1)
-        pairs = PairSampler(self.clips, 0.8, chance).draw(6)
-        still = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0)
-        batch = augment(pairs, self.ema.config.size, still, chance).to(self.device)
-        with torch.inference_mode(), self._autocast():
-            source, driving = self._true_keypoints(batch)
-            rendering = self.ema(self._state(self.ema, batch.source, source), driving)
-        write_sheet(self.run / "samples" / f"{self.step:08d}.png", batch, rendering)
+        if self.world.is_main:
+            sampler = PairSampler(self._shown, 1, expressive_share=0.8)
+            write_sheet(self.run / "samples" / f"{self.state.step:08d}.png", self.learner, sampler)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-
-    def _next_batch(self) -> Batch:
-        config, full = self.config, self.model.config.size
-        small = self.progress < config.small_share and full > SMALL
-        pairs = self.sampler.draw(config.small_batch if small else config.batch_size)
-        return augment(pairs, SMALL if small else full, config.augment, self.rng)
-
-    def _true_keypoints(self, batch: Batch) -> tuple[Keypoints, Keypoints]:
-        found = []
-        for points in (batch.source_points, batch.driving_points):
-            chosen = points[:, list(LANDMARKS)]
-            mirrored = batch.mirrored.to(points.device)[:, None, None]
-            found.append(Keypoints(torch.where(mirrored, chosen[:, self._mirror.to(points.device)], chosen)))
-        return found[0], found[1]
-
-    @staticmethod
-    def _state(model: MCNet, source: Tensor, keypoints: Keypoints) -> SourceState:
-        source = source.contiguous(memory_format=torch.channels_last)
-        return SourceState(*model.generator.encode(source), keypoints)
-
-    def _update(self, cpu_batch: Batch) -> dict[str, float]:
-        """One step of the optimizer; the loss terms as numbers. A non-finite step is skipped."""
-        config, batch = self.config, cpu_batch.to(self.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * self._rate()
-        self.model.train()
-        with self._autocast():
-            terms = self._loss_terms(cpu_batch, batch)
-            total = torch.stack(list(terms.values())).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
-        values = {name: float(value.detach()) for name, value in terms.items()}
-        if not (torch.isfinite(total) and torch.isfinite(norm)):
-            self._skip(values)
-            return values | {"total": 0.0}
-        self.bad_in_a_row = 0
-        self.optimizer.step()
-        self._average()
-        return values | {"total": float(total.detach()), "grad_norm": float(norm)}
-
-    def _skip(self, values: dict[str, float]) -> None:
-        self.skipped += 1
-        self.bad_in_a_row += 1
-        bad = next((name for name, value in values.items() if not math.isfinite(value)), "gradient norm")
-        logger.warning("step %d skipped: %s is not finite", self.step, bad)
-        if self.bad_in_a_row == 3:
-            raise InputError(
-                f"three steps in a row were not finite; the first bad term is {bad}",
-                hint="lower learning_rate, or look at the clips",
-            )
-
-    def _rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / self.config.warmup_steps)
-        late = max(0.0, (self.progress - self.config.decay_from) / (1 - self.config.decay_from))
-        return warm * (1 - late * (1 - self.config.final_rate))
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        for kept, now in zip(self.ema.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if kept.is_floating_point():
-                kept.lerp_(now, 1 - decay)
-            else:
-                kept.copy_(now)
-
-    def _loss_terms(self, cpu_batch: Batch, batch: Batch) -> dict[str, Tensor]:
-        config, weights = self.config, self.config.losses
-        frames = torch.cat([batch.source, batch.driving]).contiguous(memory_format=torch.channels_last)
-        found, count = self.model.detect_keypoints(frames), len(batch.source)
-        source, driving = self._true_keypoints(batch)
-        wanted = torch.cat([source.values, driving.values])
-        terms = {"keypoints": weights.keypoints * losses.landmark_distance(found, wanted)}
-        if self.progress > config.detector_from and self.rng.random() < config.detector_share:
-            # as they are, errors included, but without gradient: pictures would pull the detector off the landmarks
-            source, driving = found[:count].map(Tensor.detach), found[count:].map(Tensor.detach)
-        rendering: Rendering = self.model(self._state(self.model, batch.source, source), driving)
-        target, size = batch.driving, batch.driving.shape[-1]
-        regions = losses.region_weights(cpu_batch.driving_points, size).to(self.device)
-        terms["pixel"] = weights.pixel * losses.weighted_l1(rendering.prediction, target, regions)
-        terms["decoded_pixel"] = weights.decoded_pixel * losses.weighted_l1(rendering.decoded, target, regions)
-        terms["warped_pixel"] = weights.warped_pixel * (rendering.deformed - target).abs().mean()
-        terms["consistency"] = weights.consistency * losses.feature_consistency(rendering.memory)
-        masks = losses.opening_masks(cpu_batch, rendering.motion.occlusion.shape[-1])
-        masks = losses.OpeningMasks(masks.changed.to(self.device), masks.skin.to(self.device))
-        terms["openings"] = weights.openings * losses.openings_loss(rendering, masks)
-        if self.perceptual is not None:
-            # depthwise convolutions: on CPUs bfloat16 is slower for them than float32
-            with torch.autocast(self.device.type, self.dtype, enabled=self.device.type != "cpu"):
-                terms |= self._perceptual_terms(rendering, target, cpu_batch.driving_points)
-        return terms
-
-    def _perceptual_terms(self, rendering: Rendering, target: Tensor, points: Tensor) -> dict[str, Tensor]:
-        assert self.perceptual is not None
-        weights, size = self.config.losses, target.shape[-1]
-
-        def shrunk(image: Tensor) -> Tensor:
-            return F.avg_pool2d(image, size // SMALL) if size > SMALL else image
-
-        # the network costs more than the generator: two pictures are looked at in every third step only
-        occasional = {
-            0: ("warped_perceptual", weights.warped_perceptual, rendering.deformed),
-            1: ("decoded_perceptual", weights.decoded_perceptual, rendering.decoded),
-        }.get(self.step % 3)
-        images = [shrunk(rendering.prediction)]
-        if occasional:
-            images.append(shrunk(occasional[2]))
-        distances = self.perceptual(images, shrunk(target))
-        terms = {"perceptual": weights.perceptual * distances[0]}
-        if occasional:
-            terms[occasional[0]] = occasional[1] * distances[1]
-        side = 80 if size > SMALL else 56
-        boxes = losses.crop_boxes(points, size, side, self.rng).to(self.device)
-        crops = [losses.crop(image, boxes, side) for image in (rendering.prediction, rendering.decoded, target)]
-        near = self.perceptual(crops[:2], crops[2])
-        terms["crop_perceptual"] = weights.crop_perceptual * (2 * near[0] + near[1]) / 3
-        return terms
-
-
-@contextlib.contextmanager
-def _stop_flag() -> Iterator[Callable[[], int]]:
-    """The first Ctrl-C or TERM is only remembered, so that a step ends and is saved; a second acts at once."""
-    asked: list[int] = []
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        for which, handler in before.items():
-            signal.signal(which, handler)
-        asked.append(number)
-        logger.warning("finishing the step and saving; once more to stop at once")
-
-    before = {which: signal.signal(which, remember) for which in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked[0] if asked else 0
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
-
-
-def write_config(run: Path, model: ModelConfig, config: RunConfig) -> None:
-    """Writes the resolved configuration to the run's config.toml."""
-    import tomli_w
-
-    resolved = asdict(config) | {"model": _plain(json.loads(model.to_json()))}
-    (run / "config.toml").write_text(tomli_w.dumps(resolved))
-
-
-def _plain(value: Any) -> Any:
-    return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+    def write_contact_sheet(self) -> None:
+        """A sheet of clips over time, each made from its first frame."""
+        if self.world.is_main:
+            write_contact_sheet(self.run / "samples" / "contact.png", self.learner, self._shown)

@@ -1,7 +1,6 @@
 """The paper's objective: every loss term of one step, and the discriminator's side of it."""
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,36 +10,8 @@ from mcnet_cli.model import Keypoints, MCNet, ModelConfig, Rendering
 from mcnet_cli.training import losses
 from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.equivariance import RandomTransform
+from mcnet_cli.training.loss_weights import PaperLossWeights
 from mcnet_cli.training.perceptual import PerceptualDistance
-
-
-@dataclass(frozen=True, slots=True)
-class PaperLossWeights:
-    """Factors of the paper's loss terms; 0 leaves a term out. The defaults are those of the published run.
-
-    perceptual: for each of VGG19's five layers at each of four scales.
-    equivariance_value, equivariance_jacobian: keypoints follow a random transform of the picture.
-    separation: keypoints keep apart (the paper's keypoint distance).
-    consistency: memory values to projected features.
-    gan: least squares against the discriminator; only over 0 is there a discriminator at all.
-    feature_matching: for each of the discriminator's four feature maps; only where gan is over 0.
-    official: terms as in the published code where that is a fault: the separation has no gradient.
-    """
-
-    perceptual: float = 10.0
-    equivariance_value: float = 10.0
-    equivariance_jacobian: float = 10.0
-    separation: float = 10.0
-    consistency: float = 10.0
-    gan: float = 0.0
-    feature_matching: float = 10.0
-    official: bool = False
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{field.name} = {value!r}: must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

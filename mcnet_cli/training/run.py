@@ -1,86 +1,164 @@
 """`train`: from a folder of clips to a run folder whose weights file `mcnet animate` takes."""
 
+import dataclasses
+import functools
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mcnet_cli import __version__
-from mcnet_cli.checkpoint import write_weights
-from mcnet_cli.devices import choose
+from mcnet_cli.checkpoint import Weights, read_weights, write_weights
+from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, shown
-from mcnet_cli.model import ModelConfig
-from mcnet_cli.training.config import FRAMING, LANDMARKS, RunConfig
-from mcnet_cli.training.dataset import find_clips, load_clips
-from mcnet_cli.training.loop import Training, write_config
-from mcnet_cli.training.perceptual import load_perceptual
+from mcnet_cli.training.checkpoints import remove_partial, saved_steps
+from mcnet_cli.training.clips import find_clips
+from mcnet_cli.training.config import FRAMING
+from mcnet_cli.training.dataset import Dataset, load_dataset
+from mcnet_cli.training.learner import Learner
+from mcnet_cli.training.loop import Training
+from mcnet_cli.training.perceptual import choose_perceptual
+from mcnet_cli.training.request import ClipTable, TrainReport, TrainRequest
+from mcnet_cli.training.settings import write_config
+from mcnet_cli.training.stopping import locked
+from mcnet_cli.training.synthetic_clips import synthetic_clips
+from mcnet_cli.training.world import World
+from mcnet_cli.weights import cached_path, resolve_weights
+
+logger = logging.getLogger(__name__)
+Progress = Callable[[str, int, int, str], None]  # stage, done, total, unit
 
 
-@dataclass(frozen=True, slots=True)
-class TrainRequest:
-    """What `mcnet train` is asked to do."""
-
-    clips: Path
-    run: Path
-    config: RunConfig = field(default_factory=RunConfig)
-    model: str = "lite"
-    device: str = "auto"
-    precision: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainReport:
-    """What was done."""
-
-    weights: Path
-    steps: int
-    seconds: float
-    clips: int
-    skipped: int
-
-    def as_json(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
-        return {
-            "version": __version__,
-            "weights": str(self.weights),
-            "steps": self.steps,
-            "seconds": round(self.seconds, 1),
-            "clips": self.clips,
-            "skipped_steps": self.skipped,
-        }
-
-    def as_text(self) -> str:
-        """Two lines for people."""
-        return (
-            f"{self.steps} steps on {self.clips} clips in {self.seconds / 60:.1f} minutes\n"
-            f"{shown(self.weights)}"
-        )
-
-
-def train(request: TrainRequest, on_progress: Callable[[dict[str, Any]], None] | None = None) -> TrainReport:
+def train(request: TrainRequest, on_progress: Progress | None = None) -> TrainReport:
     """Trains, or goes on with what `request.run` holds. Raises the children of McnetError."""
-    compute = choose(request.device, request.precision)
-    try:
-        model = ModelConfig.preset(request.model)
-    except ValueError as error:
-        raise UsageError(f"--config: {error}") from error
-    paths = find_clips(request.clips)
-    request.run.mkdir(parents=True, exist_ok=True)
-    clips = load_clips(
-        paths, size=model.size, limit=request.config.frames_per_clip, cache=request.run / "landmarks"
+    compute = choose_compute(request)
+    find_clips(request.clips)  # a wrong folder leaves nothing behind
+    with World(request.launch, compute.device) as world:
+        if not world.is_main:
+            logging.getLogger("mcnet_cli").setLevel(logging.ERROR)  # one voice is enough
+            return _train(request, compute, world, None)
+        request.run.mkdir(parents=True, exist_ok=True)
+        with locked(request.run):
+            return _train(request, compute, world, on_progress)
+
+
+def _train(
+    request: TrainRequest, compute: Compute, world: World, on_progress: Progress | None
+) -> TrainReport:
+    config, run = request.config, request.run
+    weights = request.init
+    if weights is not None and weights.config != config.model:
+        raise UsageError(f"{shown(weights.path)} is of another architecture than the settings ask for")
+    with world.main_first():
+        data, held_out = _data(request, on_progress)
+    perceptual = choose_perceptual(cached_path("vgg19")) if config.losses.wants_perceptual else None
+    learner = Learner(config, compute, world, perceptual, None if weights is None else weights.state)
+    training = Training(config, data, held_out, run, learner, world)
+    if saved_steps(run / "checkpoints") and request.resume is False:
+        raise UsageError(
+            f"{shown(run)} holds a run already", hint="choose another -o, or go on with it by --resume"
+        )
+    if not training.resume() and request.resume:
+        raise UsageError(f"{shown(run)} holds no checkpoint to go on with", hint="leave out --resume")
+    target = run / "weights.safetensors"
+    if world.is_main:
+        remove_partial(run / "checkpoints")
+        write_config(run / "config.toml", config)
+    world.barrier()
+    training.train(on_progress and functools.partial(on_progress, "training"))
+    if world.is_main:
+        card = _card(request, training, weights, "none" if perceptual is None else perceptual.name)
+        with_landmarks = config.keypoints.supervision == "landmarks"
+        landmarks = config.keypoints.landmarks if with_landmarks else None
+        framing = FRAMING if weights is None or weights.framing is None else weights.framing
+        write_weights(
+            target,
+            learner.ema.state_dict(),
+            config.model,
+            framing=framing,
+            smooth=None,
+            card=card,
+            landmarks=landmarks,
+        )
+    state = training.state
+    return TrainReport(
+        target,
+        state.step,
+        state.elapsed_s,
+        len(data.clips),
+        len(data.bad) + len(state.bad_clips),
+        state.skipped,
+        "none" if perceptual is None else perceptual.name,
+        training.figures,
     )
-    perceptual = load_perceptual()
-    training = Training(model, request.config, clips, request.run, compute.device, compute.dtype, perceptual)
-    training.resume()
-    write_config(request.run, model, request.config)
-    training.train(on_progress)
-    weights = request.run / "weights.safetensors"
-    card = {
-        "trained_by": f"mcnet {__version__}",
-        "steps": training.step,
-        "minutes": round(training.elapsed_s / 60, 1),
-        "clips": len(clips),
-        "perceptual": "none" if perceptual is None else "efficientnet-lite0",
-    }
-    write_weights(weights, training.ema.state_dict(), model, framing=FRAMING, smooth=None, card=card, landmarks=LANDMARKS)
-    return TrainReport(weights, training.step, training.elapsed_s, len(clips), training.skipped)
+
+
+def initial_weights(name: str) -> Weights:
+    """Weights to begin with: a registered name, or a file. WeightsError if they can't be used."""
+    return read_weights(resolve_weights(name))
+
+
+def check_data(request: TrainRequest, on_progress: Progress | None = None) -> ClipTable:
+    """What can be used of the clips, and why not of the others; computes landmarks where there are none."""
+    request.run.mkdir(parents=True, exist_ok=True)
+    return ClipTable(_opened(request, request.clips, on_progress))
+
+
+def choose_compute(request: TrainRequest) -> Compute:
+    """Where this process computes: of several GPUs its own."""
+    device = request.device
+    if request.launch.size > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{request.launch.local_rank}"
+    compute = choose(device, request.precision, training=True)
+    if compute.dtype == torch.float16:
+        raise UsageError("training in fp16 would lose small gradients", hint="take --precision bf16 or fp32")
+    return compute
+
+
+def _data(request: TrainRequest, on_progress: Progress | None) -> tuple[Dataset, Dataset | None]:
+    """Clips to train on, and those held out."""
+    data = _opened(request, request.clips, on_progress)
+    data.require_most()
+    show = _shower("drawing heads", on_progress)
+    heads = synthetic_clips(request.synthetic, request.config, request.run, show)
+    data = Dataset([*data.clips, *heads], data.reports)
+    if request.held_out is None:
+        return data, None
+    whole = dataclasses.replace(request.config.data, frames_per_clip=0)
+    config = dataclasses.replace(request.config, data=whole)
+    held_out = _opened(dataclasses.replace(request, config=config), request.held_out, on_progress)
+    held_out.require_most()
+    return data, held_out
+
+
+def _opened(request: TrainRequest, folder: Path, on_progress: Progress | None) -> Dataset:
+    show = _shower("reading clips", on_progress)
+    return load_dataset(find_clips(folder), request.config, request.run, show)
+
+
+def _shower(stage: str, on_progress: Progress | None) -> Callable[[int, int], None] | None:
+    return on_progress and (lambda done, total: on_progress(stage, done, total, "clips"))
+
+
+def _card(
+    request: TrainRequest, training: Training, weights: Weights | None, perceptual: str
+) -> dict[str, Any]:
+    """What the weights say of themselves. No clock: the same run makes the same bytes."""
+    schedule, timed = request.config.schedule, training.total_steps is None
+    return (
+        {
+            "trained_by": f"mcnet {__version__}",
+            "command": request.command,
+            "steps": training.state.step,
+            "samples": training.state.samples,
+            "clips": len(training.data.clips) - request.synthetic,
+            "synthetic_clips": request.synthetic,
+            "keypoints": request.config.keypoints.supervision,
+            "perceptual": perceptual,
+        }
+        | ({"minutes": schedule.minutes} if timed else {})
+        | ({"init": weights.path.name} if weights else {})
+        | ({"validation": training.figures} if training.figures else {})
+    )

@@ -1,0 +1,80 @@
+"""Which files of a folder are clips, and whose."""
+
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcnet_cli.errors import InputError, shown
+
+VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPath:
+    """A video file, or a folder of pictures.
+
+    name: its path below the folder of clips. identity: the person in it, as far as names tell.
+    """
+
+    path: Path
+    name: str
+    identity: str
+
+    def beside(self, suffix: str) -> Path:
+        """The file of the same name with `suffix`, e.g. `.landmarks.npz`."""
+        stem = self.path.name if self.path.is_dir() else self.path.stem
+        return self.path.with_name(stem + suffix)
+
+    def key(self, *about: object) -> str:
+        """A file name for what is kept of this clip; another if the clip, or what it is `about`, changes."""
+        status = self.path.stat()
+        text = "\0".join(map(str, (self.name, status.st_size, status.st_mtime_ns, *about)))
+        return f"{self.path.stem[:60]}-{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}"
+
+
+def find_clips(folder: Path) -> list[ClipPath]:
+    """The clips below `folder` in the order of their names: videos, and folders that hold only pictures.
+
+    A clip's identity is the folder that it lies in; for those in `folder` itself the name up to `#`. A folder
+    of pictures alone is one clip. Links are followed, hidden names left out. InputError if there is none.
+    """
+    if not folder.is_dir():
+        reason = "is not a folder of clips" if folder.exists() else "doesn't exist"
+        raise InputError(f"{shown(folder)} {reason}", hint="give a folder of face videos")
+    found: list[ClipPath] = []
+    for path in _clips_below(folder):
+        name = path.relative_to(folder)
+        stem = (path.name if path.is_dir() else path.stem).split("#")[0]
+        found.append(ClipPath(path, str(name), stem if path.parent == folder else str(name.parent)))
+    if not found and any(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir()):
+        return [ClipPath(folder, folder.name, folder.name)]
+    if not found:
+        raise InputError(
+            f"no clips in {shown(folder)}",
+            hint="it should hold face videos (mp4, mov, mkv, webm), or folders of frames",
+        )
+    return sorted(found, key=lambda clip: clip.name)
+
+
+def _clips_below(folder: Path) -> Iterator[Path]:
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
+        here = Path(place)
+        status = here.stat()
+        if (status.st_dev, status.st_ino) in seen:  # a link back up
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        suffixes = {name: Path(name).suffix.lower() for name in files if not name.startswith(".")}
+        videos = [here / name for name, suffix in suffixes.items() if suffix in VIDEO_SUFFIXES]
+        yield from videos
+        if here != folder and not folders and not videos and PICTURE_SUFFIXES.intersection(suffixes.values()):
+            yield here
+
+
+def _refuse(error: OSError) -> None:
+    raise error

@@ -1,0 +1,138 @@
+"""`--dry-run`: what a run would be, with its speed and memory measured on a few steps of noise."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mcnet_cli import __version__
+from mcnet_cli.errors import McnetError
+from mcnet_cli.training.augment import augment
+from mcnet_cli.training.clips import find_clips
+from mcnet_cli.training.config import SMALL, RunConfig
+from mcnet_cli.training.frames import clip_info
+from mcnet_cli.training.learner import Learner
+from mcnet_cli.training.moment import Moment
+from mcnet_cli.training.perceptual import choose_perceptual
+from mcnet_cli.training.request import TrainRequest
+from mcnet_cli.training.run import Progress, choose_compute
+from mcnet_cli.training.sampling import Pair
+from mcnet_cli.training.world import ALONE, World
+from mcnet_cli.weights import cached_path
+
+TIMED = 3  # steps, after one that isn't
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """A run before it begins.
+
+    parameters: of the network. clips, identities, frames: as names and headers say. seconds_a_step: measured
+    at full size. memory_mb: the process's peak (on a GPU: what torch took there) in those steps, without the
+    frames. frames_mb: of all frames, as they would lie in memory. hours and steps: estimates from that.
+    """
+
+    device: str
+    precision: str
+    parameters: int
+    clips: int
+    identities: int
+    frames: int
+    seconds_a_step: float
+    steps: int
+    hours: float
+    memory_mb: int
+    frames_mb: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {"version": __version__} | {name: getattr(self, name) for name in self.__slots__}
+
+    def as_text(self) -> str:
+        """Lines for people."""
+        millions = self.parameters / 1e6
+        lines = (
+            f"network     {millions:.1f} million parameters, on {self.device} in {self.precision}",
+            f"clips       {self.clips} of {self.identities} identities, about {self.frames} frames",
+            f"memory      {self.memory_mb} MB measured, and {self.frames_mb} MB for frames that are kept",
+            f"speed       {self.seconds_a_step:.2f} s a step, measured on {TIMED} steps of noise",
+            f"length      {self.steps} steps in {self.hours:.1f} hours, estimated from that",
+        )
+        return "\n".join(lines)
+
+
+def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPlan:
+    """Looks at the clips' headers and times a few steps; writes nothing."""
+    config, compute = request.config, choose_compute(request)
+    found = find_clips(request.clips)
+    frames = 0
+    for number, clip in enumerate(found):
+        try:
+            count = clip_info(clip).count or 0
+        except McnetError:  # training will say what is wrong with it
+            continue
+        frames += min(count, config.data.frames_per_clip or count)
+        if on_progress:
+            on_progress("reading headers", number + 1, len(found), "clips")
+    learner = Learner(config, compute, World(ALONE, compute.device), choose_perceptual(cached_path("vgg19")))
+    full = _seconds_a_step(learner, config.model.size, config.batch_size)
+    share, small = config.schedule.small_share, full
+    if share and config.model.size > SMALL:
+        small = _seconds_a_step(learner, SMALL, config.schedule.small_batch)
+    identities = {clip.identity for clip in found}
+    steps, seconds = _length(config, len(identities) * config.data.repeats, share, small, full)
+    return TrainPlan(
+        str(compute.device),
+        compute.precision,
+        sum(parameter.numel() for parameter in learner.model.parameters()),
+        len(found),
+        len(identities),
+        frames,
+        round(full, 3),
+        steps,
+        round(seconds / 3600, 2),
+        _peak_mb(compute.device),
+        frames * 3 * config.model.size**2 >> 20,
+    )
+
+
+def _length(config: RunConfig, epoch: int, share: float, small: float, full: float) -> tuple[int, float]:
+    """Steps and seconds of the run, if a step takes `small` seconds in its first `share`, then `full`."""
+    if steps := config.total_steps(epoch):
+        return steps, steps * (share * small + (1 - share) * full)
+    seconds = 60 * config.schedule.minutes
+    return round(seconds * (share / small + (1 - share) / full)), seconds
+
+
+def _seconds_a_step(learner: Learner, size: int, batch: int) -> float:
+    rng, config = np.random.default_rng(0), learner.config
+
+    def noise(number: int) -> Pair:
+        frames = rng.integers(0, 255, (2, config.model.size, config.model.size, 3), np.uint8)
+        points = rng.uniform(0, config.model.size, (2, 468, 2)).astype(np.float32)
+        return Pair(number, "noise", frames[0], frames[1], points[0], points[1])
+
+    pairs = [noise(number) for number in range(batch)]
+    for step in range(TIMED + 1):
+        batches = [
+            augment(pairs, size, config.augment, config.seed, learner.compute.device)
+            for _ in range(config.optimizer.accumulate)
+        ]
+        learner.update(
+            batches, Moment(config.seed, step, 0.5)
+        )  # it ends with numbers on the CPU: all is done by then
+        if step == 0:
+            began = time.monotonic()
+    return (time.monotonic() - began) / TIMED
+
+
+def _peak_mb(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) >> 20
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak >> (20 if sys.platform == "darwin" else 10)
