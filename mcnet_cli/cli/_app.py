@@ -9,7 +9,7 @@ import typer
 from mcnet_cli import __version__
 
 EXAMPLE = "Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4"
-COMMANDS = ("animate", "train")
+COMMANDS = ("animate", "preprocess", "train")
 
 app = typer.Typer(
     name="mcnet",

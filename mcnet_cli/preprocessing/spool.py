@@ -1,0 +1,97 @@
+"""A tube's pictures while it lasts, on disk.
+
+Where a clip's square lies is known only when its tube ends, and each video is decoded once. So the surroundings
+of each face, twice as wide as its first frame's square, are kept as losslessly compressed pictures in a file
+without a name: memory holds none of them, and nothing is left after a kill. Surroundings that are much finer
+than the clip are shrunk to twice its resolution first, which bounds the file whatever the video's size.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.errors import InputError
+from mcnet_cli.face.sampling import Picture
+from mcnet_cli.files import system_failure
+from mcnet_cli.preprocessing.placement import Matrix, corners, side_px
+
+REACH = 2.0  # of the first square's side
+OVERSAMPLING = 2.0  # of the clip's resolution
+
+
+class Spool:
+    """The surroundings of one face, frame by frame.
+
+    placement: the first frame's. size: side of the clip. frame_size: (width, height). folder: on the disk
+    that takes the file. transform: (2, 3) from the frame's pixels to the kept pictures'.
+    """
+
+    def __init__(self, placement: Matrix, size: int, frame_size: tuple[int, int], folder: Path) -> None:
+        limit = np.array(frame_size)
+        centre, half = corners(placement, size).mean(0), side_px(placement, size) * REACH / 2
+        low = np.clip(np.floor(centre - half), 0, limit - 1).astype(int)
+        high = np.clip(np.ceil(centre + half), low + 1, limit).astype(int)
+        self._low, self._high = low, high
+        # Where the surroundings end with the frame, a square may reach beyond.
+        self._free_low, self._free_high = low == 0, high == limit
+        shrink = min(1.0, OVERSAMPLING * size / side_px(placement, size))
+        kept = np.maximum(1, np.rint((high - low) * shrink)).astype(int)
+        self._kept = (int(kept[0]), int(kept[1]))
+        scale = kept / (high - low)
+        self.transform: Matrix = np.column_stack([np.diag(scale), -low * scale])
+        self._folder = folder
+        self._lengths: list[int] = []
+        try:
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` ends it
+        except OSError as error:
+            raise system_failure(error, folder / "a clip") from error
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def holds(self, placement: Matrix, size: int) -> bool:
+        """Whether all that a square shows of the frame is kept."""
+        square = corners(placement, size)
+        low, high = square.min(0), square.max(0)
+        return bool(
+            ((low >= self._low) | self._free_low).all() and ((high <= self._high) | self._free_high).all()
+        )
+
+    def add(self, rgb: Picture) -> None:
+        """Keeps the surroundings in the next frame. SystemFailure if the disk fails."""
+        part = rgb[self._low[1] : self._high[1], self._low[0] : self._high[0]]
+        if part.shape[1::-1] != self._kept:
+            part = np.asarray(cv2.resize(part, self._kept, interpolation=cv2.INTER_AREA))
+        _, data = cv2.imencode(".png", part, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        try:
+            self._file.write(data.data)
+        except OSError as error:
+            raise system_failure(error, self._folder / "a clip") from error
+        self._lengths.append(len(data))
+
+    def pictures(self, count: int) -> Iterator[Picture]:
+        """The first `count` of the kept pictures, (h, w, 3)."""
+        self._file.seek(0)
+        for length in self._lengths[:count]:
+            data = np.frombuffer(self._file.read(length), np.uint8)
+            picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            if picture is None:
+                raise InputError("a temporary file changed while it was used")
+            yield np.asarray(picture, np.uint8)
+
+    def close(self) -> None:
+        """Gives the disk's space back."""
+        self._file.close()
+
+
+def through(placement: NDArray[np.float64], spool: Spool) -> Matrix:
+    """(2, 3) from a kept picture's pixels to the clip's, for a placement in the frame."""
+    scale, offset = np.diag(spool.transform), spool.transform[:, 2]
+    linear = scale[:, None] * placement[:, :2]
+    back = np.linalg.inv(linear)
+    return np.column_stack([back, -back @ (scale * placement[:, 2] + offset)])
