@@ -38,7 +38,7 @@ class Watch:
         self._looked: int | None = None
 
     def __call__(self, number: int, rgb: Picture, *, cut: bool) -> list[Tube]:
-        """Takes the frame `number` and returns the tubes that ended before it. cut: a scene begins with it."""
+        """Takes frame `number`; returns the tubes that ended before it. cut: a scene begins with it."""
         ended = self.finish() if cut else []
         found = {tube.number: follow(rgb, self._mesh, tube.region) for tube in self._tubes if not tube.missed}
         lost = any(found.get(tube.number) is None for tube in self._tubes)
