@@ -1,10 +1,10 @@
 """A tube's pictures while it lasts, on disk.
 
 Where a clip's square lies is known only when its tube ends, and each video is decoded once. So what surrounds
-each face, twice as wide as its first frame's square, is kept, losslessly compressed, in a file without a name:
-memory holds none of it, and nothing is left after a kill. What is much finer than the clip is shrunk to twice
-its resolution first, which bounds the file whatever the video's size: 3 MB a frame uncompressed for clips of
-256 pixels, in practice a tenth of that.
+each face, twice as wide as its first frame's square, is kept, losslessly compressed, in a nameless file: memory
+holds none of it, and nothing is left after a kill. What is much finer than the clip is shrunk to twice its
+resolution first, which bounds the file whatever the video's size: 3 MB a frame uncompressed for clips of 256
+pixels, in practice a tenth of that.
 """
 
 import tempfile
