@@ -36,7 +36,17 @@ def moving(count: int, *, x: int = 60, y: int = 40, dx: int = 2, side: int = HEA
 def write_film(path: Path, frames: Sequence[np.ndarray], *, rate: str = "25") -> Path:
     """A video of these frames."""
     height, width = frames[0].shape[:2]
-    command = [ffmpeg_binary(), "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+    command = [
+        ffmpeg_binary(),
+        "-v",
+        "error",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        f"{width}x{height}",
+    ]
     command += ["-framerate", rate, "-i", "pipe:", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "12"]
     command += ["-pix_fmt", "yuv420p", "-y", f"file:{path}"]
     path.parent.mkdir(parents=True, exist_ok=True)

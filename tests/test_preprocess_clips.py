@@ -35,7 +35,9 @@ def test_a_moving_head_is_one_clip_whose_frames_hold_the_whole_head(tmp_path: Pa
         assert [picture.shape for picture in clip] == [(256, 256, 3)] * 20
     points = landmarks_of(tmp_path / "out" / row["clip"])["points"].astype(np.float32)
     heights = np.ptp(points[..., 1], axis=1)
-    assert 0.4 < heights.mean() / 256 < 0.56, "a mesh of about 0.53 of the square, less what the movement takes"
+    assert 0.4 < heights.mean() / 256 < 0.56, (
+        "a mesh of about 0.53 of the square, less what the movement takes"
+    )
     assert points.min() > 20
     assert points.max() < 236
 
@@ -105,7 +107,9 @@ def test_a_face_that_comes_later_is_found_within_the_stride(tmp_path: Path) -> N
 
 
 def test_a_face_that_has_moved_away_from_where_it_began_begins_a_new_clip(tmp_path: Path) -> None:
-    rows = cut_up(write_film(tmp_path / "far.mp4", moving(30, x=5, dx=5)), tmp_path / "out", min_frames=5).rows
+    rows = cut_up(
+        write_film(tmp_path / "far.mp4", moving(30, x=5, dx=5)), tmp_path / "out", min_frames=5
+    ).rows
     assert len(rows) >= 2
     assert rows[0]["last"] + 1 == rows[1]["first"]
     moved = 5 * rows[0]["last"]
@@ -122,7 +126,9 @@ def test_a_face_that_has_moved_away_from_where_it_began_begins_a_new_clip(tmp_pa
         ("at the border", {}),
     ],
 )
-def test_what_is_not_worth_a_clip_is_dropped_with_a_reason(tmp_path: Path, reason: str, settings: dict) -> None:
+def test_what_is_not_worth_a_clip_is_dropped_with_a_reason(
+    tmp_path: Path, reason: str, settings: dict
+) -> None:
     frames = [picture.copy() for picture in moving(12)]
     if reason == "low score":
         frames[5][60:190, 70:200] = 128  # hidden in one of twelve
