@@ -134,11 +134,9 @@ def _warn(report: PreprocessReport) -> None:
     """Says what was wrong with inputs."""
     wrong = [record.failure for record in report.failures if record.failure]
     wrong += [warning for record in report.records for warning in record.warnings]
-    wrong += [
-        f"{shown(record.source)}: no face was found"
-        for record in report.records
-        if record.rows and record.rows[0]["reason"] == "no face"
-    ]
+    if report.records and not report.kept:
+        why = ", ".join(f"{count} {reason}" for reason, count in report.dropped.most_common())
+        wrong.append(f"there are no clips: all faces were dropped ({why})")
     for line in wrong[:MOST_WARNINGS]:
         log.warning("%s", line)
     if len(wrong) > MOST_WARNINGS:

@@ -37,12 +37,21 @@ class PreprocessReport:
         """Files that could be used only in part."""
         return [record for record in self.records if record.is_damaged]
 
+    @property
+    def kept(self) -> list[dict[str, Any]]:
+        """The rows of clips and portraits."""
+        return self._rows("kept")
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """How many faces were dropped for each reason."""
+        return Counter(row["reason"] for row in self._rows("dropped"))
+
     def _rows(self, status: str) -> list[dict[str, Any]]:
         return [row for record in self.records for row in record.rows if row["status"] == status]
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        kept = self._rows("kept")
         return {
             "version": __version__,
             "output": str(self.output),
@@ -50,9 +59,9 @@ class PreprocessReport:
             "preview": None if self.preview is None else str(self.preview),
             "inputs": len(self.records),
             "done_before": len(self.records) - self.worked_on,
-            "kept": len(kept),
-            "frames": sum(row["frames"] for row in kept),
-            "dropped": dict(sorted(Counter(row["reason"] for row in self._rows("dropped")).items())),
+            "kept": len(self.kept),
+            "frames": sum(row["frames"] for row in self.kept),
+            "dropped": dict(sorted(self.dropped.items())),
             "damaged": len(self.damaged),
             "failed": [{"source": r.rows[0]["source"], "reason": r.failure} for r in self.failures],
             "seconds": round(self.seconds, 3),
@@ -60,9 +69,8 @@ class PreprocessReport:
 
     def as_text(self) -> str:
         """A table of the inputs if there are few, and the sums."""
-        kept = self._rows("kept")
+        kept, dropped = self.kept, self.dropped
         seconds = sum(row["frames"] / Fraction(row["fps"]) for row in kept if "fps" in row)
-        dropped = Counter(row["reason"] for row in self._rows("dropped"))
         lines = [*self._table()] if len(self.records) <= LONGEST_TABLE else []
         frames = sum(row["frames"] for row in kept)
         lines.append(f"kept {len(kept)} clips, {frames} frames, {float(seconds) / 60:.1f} minutes")
