@@ -175,7 +175,14 @@ def test_settings_that_make_no_sense_are_usage_errors_that_name_the_option(setti
 
 @pytest.mark.parametrize(
     "options",
-    [{"engine": "dask"}, {"workers": 0}, {"inputs": ()}, {"inputs": ("a.csv",)}, {"videos": Path()}],
+    [
+        {"engine": "dask"},
+        {"workers": 0},
+        {"inputs": ()},
+        {"inputs": ("a.csv",)},
+        {"videos": Path()},
+        {"device": "cuda"},
+    ],
 )
 def test_requests_that_make_no_sense_are_usage_errors(tmp_path: Path, options: dict) -> None:
     with pytest.raises(UsageError):

@@ -8,6 +8,7 @@ import typer
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._options import MACHINE, OUTPUT, Json, Quiet, Verbose
 
+
 FACES, CROP = "Faces", "Crop"
 
 
@@ -151,6 +152,15 @@ def preprocess(
             rich_help_panel=FACES,
         ),
     ] = 5,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="auto|cpu|cuda|cuda:N|mps",
+            help="Where face-alignment computes. auto: a GPU if there is one. blazeface uses the CPU.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = "auto",
     engine: Annotated[
         str,
         typer.Option(
@@ -219,6 +229,7 @@ def preprocess(
             min_sharpness=min_sharpness,
         ),
         videos=videos,
+        device=device,
         engine=engine,
         workers=workers,
         shard=None if shard is None else preprocessing.parse_shard(shard),

@@ -133,7 +133,7 @@ def _serve(pipe: Connection, work: Work) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    tools = Tools(work.settings)
+    tools = Tools(work.settings, work.device)
     told = 0.0
 
     def tell(frames: int, total: int | None) -> None:

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Sequence
 
-from mcnet_cli.errors import McnetError, UsageError, shown
+from mcnet_cli.errors import McnetError, SystemFailure, UsageError, shown
 from mcnet_cli.preprocessing.engine import ATTEMPTS, CRASHED, Event, Events
 from mcnet_cli.preprocessing.inputs import Source
 from mcnet_cli.preprocessing.request import Settings
@@ -65,9 +65,10 @@ def _connect(workers: int) -> None:
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises bare ones, too
         where = f"the cluster at {shown(address)}" if address else "a local cluster"
-        raise UsageError(f"--engine ray: can't use {where}: {shown(str(error).splitlines()[0])}") from error
+        reason = shown(str(error).split("\n")[0])
+        raise SystemFailure(f"Ray can't use {where}: {reason}", hint="take --engine local") from error
 
 
 def _conclude(work: Work, source: Source, reference: object) -> None:
@@ -87,10 +88,10 @@ def _conclude(work: Work, source: Source, reference: object) -> None:
 
 def _task(work: Work, source: Source) -> None:
     work.limit_threads()
-    work.do(source, _tools(work.settings), lambda frames, total: None)
+    work.do(source, _tools(work.settings, work.device), lambda frames, total: None)
 
 
 @functools.cache
-def _tools(settings: Settings) -> Tools:
+def _tools(settings: Settings, device: str) -> Tools:
     """Ray keeps its processes: they load the networks once."""
-    return Tools(settings)
+    return Tools(settings, device)

@@ -81,7 +81,7 @@ def _run(request: PreprocessRequest, waiting: Sequence[Source], on_progress: OnP
         return
     engine = find_engine(request.engine)
     workers = min(request.workers or usual_workers(), len(waiting))
-    work = Work(request.output.absolute(), request.settings)
+    work = Work(request.output.absolute(), request.settings, _device(request))
     done = 0
     alone = len(waiting) == 1
     with contextlib.closing(engine(work, waiting, workers)) as events:
@@ -91,6 +91,15 @@ def _run(request: PreprocessRequest, waiting: Sequence[Source], on_progress: OnP
                 on_progress(Progress("preprocessing", done, len(waiting), "inputs"))
             elif event.frames or event.finished is None:
                 on_progress(Progress("preprocessing", event.frames, event.total, "frames"))
+
+
+def _device(request: PreprocessRequest) -> str:
+    """Where the detector computes; torch, which takes seconds to load, is asked only where it is needed."""
+    if request.settings.detector == "blazeface":
+        return "cpu"
+    from mcnet_cli.devices import choose_device
+
+    return str(choose_device(request.device))
 
 
 def usual_workers() -> int:

@@ -84,7 +84,7 @@ class PreprocessRequest:
     """The options of `mcnet preprocess`; UsageError where they make no sense.
 
     inputs: files, folders, patterns, metadata tables (.csv), as typed. videos: the folder that the tables'
-    videos are in. workers: processes, None for as many as suit the machine. shard: (i, n), the i-th of n
+    videos are in. device: where face-alignment computes; blazeface knows the CPU only. workers: processes, None for as many as suit the machine. shard: (i, n), the i-th of n
     equal parts, from 0. strict: whether an input that can't be used, or only in part, is an error at the end.
     """
 
@@ -92,6 +92,7 @@ class PreprocessRequest:
     output: Path
     settings: Settings
     videos: Path | None = None
+    device: str = "auto"
     engine: str = "local"
     workers: int | None = None
     shard: tuple[int, int] | None = None
@@ -109,6 +110,11 @@ class PreprocessRequest:
             raise UsageError("-o: give a folder of its own for the clips")
         if self.output.exists() and not self.output.is_dir():
             raise UsageError(f"-o {self.output}: is a file, not a folder")
+        if self.device not in ("auto", "cpu") and self.settings.detector == "blazeface":
+            raise UsageError(
+                f"--device {self.device}: blazeface computes on the CPU",
+                hint="take --detector face-alignment",
+            )
         tables = [name for name in self.inputs if is_table(name)]
         if tables and self.videos is None:
             raise UsageError(f"{tables[0]}: a metadata table needs --videos, the folder of its videos")

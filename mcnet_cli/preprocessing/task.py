@@ -21,6 +21,7 @@ class Work:
 
     output: Path
     settings: Settings
+    device: str = "cpu"
 
     def limit_threads(self) -> None:
         """One thread a process: a run has as many processes as it may use processors."""

@@ -23,15 +23,18 @@ OnFrames = Callable[[int, int | None], None]
 
 
 class Tools:
-    """The networks, loaded when they are first needed and then used for every file."""
+    """The networks, loaded when they are first needed and then used for every file.
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    device: of face-alignment, as torch calls it.
+    """
+
+    def __init__(self, settings: Settings, device: str = "cpu") -> None:
+        self.settings, self.device = settings, device
 
     @cached_property
     def detector(self) -> Detector:
         """Finds faces. WeightsError if its weights can't be had."""
-        return make_detector(self.settings.detector)
+        return make_detector(self.settings.detector, self.device)
 
     @cached_property
     def mesh(self) -> FaceMesh:
