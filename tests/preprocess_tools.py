@@ -103,5 +103,5 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and ".mcnet" not in path.parts
+        if path.is_file() and "clips.records" not in path.parts
     }

@@ -94,7 +94,7 @@ def test_a_signal_leaves_whole_clips_only_and_the_next_run_goes_on(
     line = [sys.executable, "-m", "mcnet_cli", "preprocess", *words]
     child = subprocess.Popen(line, stderr=subprocess.PIPE, env=HERE, start_new_session=True)
     until = time.monotonic() + 60
-    while not list(output.glob(".mcnet/*.json")) and time.monotonic() < until:
+    while not list(output.glob("clips.records/*.json")) and time.monotonic() < until:
         time.sleep(0.05)
     if number == signal.SIGINT:
         os.killpg(child.pid, number)

@@ -8,7 +8,6 @@ import typer
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._options import MACHINE, OUTPUT, Json, Quiet, Verbose
 
-
 FACES, CROP = "Faces", "Crop"
 
 

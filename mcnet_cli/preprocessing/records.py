@@ -20,7 +20,7 @@ from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.writer import remove
 
 INDEX = "clips.jsonl"
-FOLDER = ".mcnet"
+FOLDER = "clips.records"
 FORMAT = 1
 
 
@@ -97,7 +97,7 @@ def _record(
 
 
 class Records:
-    """The records in `output`/.mcnet."""
+    """The records in `output`/clips.records."""
 
     def __init__(self, output: Path) -> None:
         self.output = output

@@ -84,8 +84,9 @@ class PreprocessRequest:
     """The options of `mcnet preprocess`; UsageError where they make no sense.
 
     inputs: files, folders, patterns, metadata tables (.csv), as typed. videos: the folder that the tables'
-    videos are in. device: where face-alignment computes; blazeface knows the CPU only. workers: processes, None for as many as suit the machine. shard: (i, n), the i-th of n
-    equal parts, from 0. strict: whether an input that can't be used, or only in part, is an error at the end.
+    videos are in. device: where face-alignment computes; blazeface knows the CPU only. workers: processes,
+    None for as many as suit the machine. shard: (i, n), the i-th of n equal parts, from 0. strict: whether an
+    input that can't be used, or only in part, is an error at the end.
     """
 
     inputs: tuple[str, ...]
