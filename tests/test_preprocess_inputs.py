@@ -40,6 +40,12 @@ def test_our_own_output_is_no_input(tmp_path: Path) -> None:
     assert names(found(tmp_path, tmp_path)) == ["talk"]
 
 
+def test_the_output_is_no_input_itself(tmp_path: Path) -> None:
+    touch(tmp_path, "talk.mp4")
+    with pytest.raises(UsageError, match="is an input"):
+        found(tmp_path, tmp_path, output=tmp_path)
+
+
 def test_links_to_folders_are_not_followed_and_no_file_comes_twice(tmp_path: Path) -> None:
     touch(tmp_path / "in", "a.mp4")
     (tmp_path / "in" / "again").symlink_to("..", target_is_directory=True)
@@ -179,6 +185,7 @@ def test_settings_that_make_no_sense_are_usage_errors_that_name_the_option(setti
         {"engine": "dask"},
         {"workers": 0},
         {"inputs": ()},
+        {"inputs": ("",)},
         {"inputs": ("a.csv",)},
         {"videos": Path()},
         {"device": "cuda"},

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcnet_cli.errors import InputError, shown
+from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.media.pictures import PICTURE_SUFFIXES, natural_key
 from mcnet_cli.preprocessing.metadata import Segment, by_video, read_table
 from mcnet_cli.preprocessing.names import safe_name, unique_name
@@ -83,6 +83,8 @@ def _files(path: Path, output: Path) -> Iterator[Path]:
         yield path
         return
     own = os.path.realpath(output)
+    if os.path.realpath(path) == own:
+        raise UsageError(f"-o {shown(output)} is an input, too", hint="give the clips a folder of their own")
     for here, folders, names in os.walk(path, onerror=_unreadable):  # links to folders are not followed
         folders[:] = sorted(
             (

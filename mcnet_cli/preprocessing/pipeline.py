@@ -82,15 +82,16 @@ def _run(request: PreprocessRequest, waiting: Sequence[Source], on_progress: OnP
     engine = find_engine(request.engine)
     workers = min(request.workers or usual_workers(), len(waiting))
     work = Work(request.output.absolute(), request.settings, _device(request))
-    done = 0
-    alone = len(waiting) == 1
+    done, frames, total = 0, 0, None
     with contextlib.closing(engine(work, waiting, workers)) as events:
         for event in events:
             done += event.finished is not None
-            if not alone:
+            if event.frames:
+                frames, total = event.frames, event.total
+            if len(waiting) > 1:
                 on_progress(Progress("preprocessing", done, len(waiting), "inputs"))
-            elif event.frames or event.finished is None:
-                on_progress(Progress("preprocessing", event.frames, event.total, "frames"))
+            else:
+                on_progress(Progress("preprocessing", frames, total, "frames"))
 
 
 def _device(request: PreprocessRequest) -> str:
@@ -115,6 +116,7 @@ def _cleared_if_useless(records: Records, *, is_part: bool) -> Iterator[None]:
     is_part: of a run of which other parts may be at work in the same folder; then nothing is removed.
     """
     output = records.output
+    before = {*output.glob("*")}
     missing = [folder for folder in (output, *output.parents) if not folder.exists()]
     try:
         yield
@@ -122,9 +124,9 @@ def _cleared_if_useless(records: Records, *, is_part: bool) -> Iterator[None]:
         if not is_part:
             if not any(record.files for record in records.all().values()):
                 shutil.rmtree(records.folder, ignore_errors=True)
-            emptied = [path for path in output.glob("*") if path.is_dir() and not path.is_symlink()]
-            for folder in (*emptied, *missing):
-                with contextlib.suppress(OSError):  # it holds something
+            new = [path for path in output.glob("*") if path not in before]
+            for folder in (*new, *missing):
+                with contextlib.suppress(OSError):  # a file, or a folder that holds something
                     folder.rmdir()
         raise
 

@@ -105,7 +105,7 @@ class PreprocessRequest:
     def __post_init__(self) -> None:
         among("--engine", self.engine, ENGINES)
         bounded("--workers", self.workers, 1, 1024)
-        if not self.inputs:
+        if not self.inputs or "" in self.inputs:
             raise UsageError("an input is needed", hint="mcnet preprocess videos/ -o clips")
         if str(self.output) in ("", "."):
             raise UsageError("-o: give a folder of its own for the clips")

@@ -1,6 +1,7 @@
 """One task of a run, as every engine does it: a file's clips, then its record."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Work:
         import cv2
 
         cv2.setNumThreads(1)
+        os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which face-alignment loads
 
     def do(self, source: Source, tools: Tools, on_frames: OnFrames) -> None:
         """Makes a source's clips and writes its record: of failure, if the file can't be used.
