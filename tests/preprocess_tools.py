@@ -65,7 +65,9 @@ def cut_up(film: Path, output: Path, *, segments: Any = (), **settings: Any) -> 
     """Processes one file here and now; ten frames are enough for a clip."""
     wanted = Settings(**{"min_frames": 10, **settings})
     output.mkdir(exist_ok=True)
-    writer, _ = process(Source(film, film.stem, segments), output, tools(wanted), lambda done, total: None)
+    source = Source(film, film.stem, segments)
+    writer = Writer(source, output, wanted, before_files=lambda files: None)
+    process(source, writer, tools(wanted), lambda done, total: None)
     return writer
 
 

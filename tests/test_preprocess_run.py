@@ -12,7 +12,7 @@ from mcnet_cli.media import read_image, write_image
 from mcnet_cli.preprocessing import PreprocessPlan, PreprocessRequest, Settings, preprocess
 from mcnet_cli.preprocessing.engine_local import run_locally
 from mcnet_cli.preprocessing.inputs import Source
-from mcnet_cli.preprocessing.records import Records, prepare
+from mcnet_cli.preprocessing.records import Records, prepare, unfinished_record
 from mcnet_cli.preprocessing.task import Work
 from mcnet_cli.preprocessing.video import OnFrames, Tools
 
@@ -100,6 +100,20 @@ def test_other_settings_are_another_work(tmp_path: Path) -> None:
     assert run(tmp_path / "clips", film, settings={"min_frames": 12}).worked_on == 1
     assert [row["reason"] for row in index(tmp_path / "clips")] == ["short"]
     assert [*contents(tmp_path / "clips")] == ["clips.jsonl"]
+
+
+def test_what_a_killed_run_left_of_a_film_goes_when_it_is_worked_on_again(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "b.mp4", moving(11))
+    prepare(tmp_path / "clips")
+    orphan = tmp_path / "clips" / "b-1" / "b#000003-000099.mp4"
+    orphan.parent.mkdir()
+    orphan.write_bytes(b"of other settings")
+    name = orphan.relative_to(tmp_path / "clips").as_posix()
+    Records(tmp_path / "clips").write(unfinished_record(Source(film, "b"), [name]))
+    run(tmp_path / "clips", film)
+    assert sorted(os.listdir(orphan.parent)) == [
+        f"b#000000-000010.{kind}" for kind in ("landmarks.safetensors", "mp4")
+    ]
 
 
 def test_clips_of_another_video_with_the_same_name_are_not_replaced(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def _cleared_if_useless(records: Records, *, is_part: bool) -> Iterator[None]:
         yield
     except BaseException:
         if not is_part:
-            if not any(record.files for record in records.all().values()):
+            if not any(record.files and record.is_finished for record in records.all().values()):
                 shutil.rmtree(records.folder, ignore_errors=True)
             new = [path for path in output.glob("*") if path not in before]
             for folder in (*new, *missing):

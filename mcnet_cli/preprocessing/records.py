@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ class Record:
     """A file that has been worked on.
 
     source: its absolute path. stamp: its size and time, None if it could not be looked at. wanted: digests of
-    the settings and of the segments. files: sizes of what was written, by name below the output folder.
-    rows: of the index. warnings: what is wrong with the file, although it could be used.
+    the settings and of the segments; empty while the work goes on. files: sizes of what was written, by name
+    below the output folder. rows: of the index. warnings: of damage that could be got over.
     """
 
     name: str
@@ -41,6 +41,11 @@ class Record:
     rows: list[dict[str, Any]]
     warnings: list[str]
     format: int = FORMAT
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the work on it has ended, well or not."""
+        return bool(self.wanted)
 
     @property
     def failure(self) -> str | None:
@@ -65,6 +70,12 @@ def stamp_of(path: Path) -> tuple[int, int] | None:
 def wanted_of(source: Source, settings: Settings) -> str:
     """What is asked for, as a digest."""
     return f"{settings.digest}-{source.digest}"
+
+
+def unfinished_record(source: Source, files: Iterable[str]) -> Record:
+    """The record of a file that is being worked on: should we be killed, `files` are to be removed."""
+    absolute = os.path.abspath(source.path)  # noqa: PTH100 - links stay
+    return Record(source.name, absolute, stamp_of(source.path), "", dict.fromkeys(files, 0), [], [])
 
 
 def failed_record(source: Source, settings: Settings, reason: str) -> Record:

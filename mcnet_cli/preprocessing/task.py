@@ -8,10 +8,10 @@ from pathlib import Path
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
 from mcnet_cli.files import SYSTEM_ERRNOS, system_failure
 from mcnet_cli.preprocessing.inputs import Source
-from mcnet_cli.preprocessing.records import Records, done_record, failed_record
+from mcnet_cli.preprocessing.records import Records, done_record, failed_record, unfinished_record
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.video import OnFrames, Tools, process
-from mcnet_cli.preprocessing.writer import sizes_of
+from mcnet_cli.preprocessing.writer import Writer, sizes_of
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,14 @@ class Work:
         """
         records = Records(self.output)
         records.forget(source)
+
+        def take_note(files: list[Path]) -> None:
+            names = [path.relative_to(self.output).as_posix() for path in files]
+            records.write(unfinished_record(source, names))
+
+        writer = Writer(source, self.output, self.settings, take_note)
         try:
-            writer, warnings = process(source, self.output, tools, on_frames)
+            warnings = process(source, writer, tools, on_frames)
             files = dict(sizes_of(writer.files, self.output))
             records.write(done_record(source, self.settings, files, writer.rows, warnings))
         except InputError as error:

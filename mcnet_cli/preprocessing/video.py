@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import Detector, FaceMesh, faces_in, make_detector
@@ -42,15 +41,14 @@ class Tools:
         return FaceMesh()
 
 
-def process(source: Source, output: Path, tools: Tools, on_frames: OnFrames) -> tuple[Writer, list[str]]:
-    """Writes the clips of a video, or the portraits of a picture, below `output`; returns warnings too.
+def process(source: Source, writer: Writer, tools: Tools, on_frames: OnFrames) -> list[str]:
+    """Has the clips of a video, or the portraits of a picture, written; returns warnings.
 
     on_frames: told how many frames have been read, and of how many (None: nobody knows). InputError for a
     file that can't be used, SystemFailure if the system fails; then nothing of it stays.
     """
     if source.problem:
         raise InputError(source.problem)
-    writer = Writer(source, output, tools.settings)
     warnings: list[str] = []
     try:
         if is_picture(source.path):
@@ -64,7 +62,7 @@ def process(source: Source, output: Path, tools: Tools, on_frames: OnFrames) -> 
         raise
     if not writer.rows:
         writer.nothing_found()
-    return writer, warnings
+    return warnings
 
 
 def _cut_up(source: Source, writer: Writer, tools: Tools, on_frames: OnFrames) -> list[str]:

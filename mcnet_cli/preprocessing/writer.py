@@ -1,7 +1,8 @@
 """From the faces of one file to clips, portraits, landmarks, and rows of the index."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -27,12 +28,14 @@ from mcnet_cli.preprocessing.tube import Tube
 class Writer:
     """Writes below `output` what one file's faces give, and remembers it.
 
-    rows: of the index, one a face, kept or dropped. files: all that was written.
+    rows: of the index, one a face, kept or dropped. files: all that was written. before_files: told of them
+    before there are more, so that whoever is killed leaves word of what to remove.
     """
 
     source: Source
     output: Path
     settings: Settings
+    before_files: Callable[[list[Path]], None]
     rows: list[dict[str, Any]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     _taken: set[str] = field(default_factory=set)
@@ -127,7 +130,7 @@ class Writer:
         except OSError as error:
             raise system_failure(error, film) from error
         self.files += new  # from here on `undo` must see them
-        remove(new)  # of a run that was killed
+        self.before_files(self.files)
         if film.suffix == ".png":
             (frame,) = frames
             write_image(film, frame, overwrite=True)
@@ -145,12 +148,15 @@ def _encode(film: Path, frames: Iterable[Picture], size: tuple[int, int], rate: 
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Removes files and folders, where they exist."""
+    """Removes files and folders, where they exist, and folders of pictures when the last one goes."""
     for path in paths:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+            continue
+        path.unlink(missing_ok=True)
+        if "#" in path.parent.name:  # a clip's; a person's folder may be in use by another process
+            with suppress(OSError):
+                path.parent.rmdir()
 
 
 def sizes_of(files: Iterable[Path], root: Path) -> Iterator[tuple[str, int]]:
