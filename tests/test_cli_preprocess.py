@@ -46,12 +46,8 @@ def test_the_summary_tells_what_was_kept_and_dropped_and_why(portraits: Path, tm
     assert (tmp_path / "clips" / "preview.png").is_file()
     again = process(portraits, "-o", tmp_path / "clips", "--json", "-q")
     report = json.loads(again.stdout)
-    assert (report["inputs"], report["done_before"], report["kept"], report["dropped"]) == (
-        3,
-        3,
-        1,
-        {"no face": 1},
-    )
+    assert (report["inputs"], report["done_before"], report["kept"]) == (3, 3, 1)
+    assert report["dropped"] == {"no face": 1}
     assert [failure["source"] for failure in report["failed"]] == [str(portraits / "c.mp4")]
 
 
@@ -67,12 +63,8 @@ def test_exit_codes_tell_usage_from_bad_inputs(portraits: Path, tmp_path: Path) 
         done = process(*words, "-o", tmp_path / "out", "-q")
         assert done.returncode == 3
         assert 1 <= len(done.stderr.splitlines()) <= 3
-    assert (
-        "bad.mp4"
-        in json.loads(process(tmp_path / "bad.mp4", "-o", tmp_path / "x", "--json").stdout)["error"][
-            "message"
-        ]
-    )
+    done = process(tmp_path / "bad.mp4", "-o", tmp_path / "x", "--json")
+    assert "bad.mp4" in json.loads(done.stdout)["error"]["message"]
 
 
 def test_help_loads_nothing_heavy() -> None:

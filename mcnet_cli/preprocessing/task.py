@@ -71,5 +71,7 @@ class Work:
         self.give_up(source, f"{shown(source.path)}: mcnet failed at it ({type(error).__name__}: {reason})")
 
     def give_up(self, source: Source, reason: str) -> None:
-        """Writes the record of a file that can't be worked on."""
-        Records(self.output).write(failed_record(source, self.settings, reason))
+        """Writes the record of a file that can't be worked on; what there is of its clips goes."""
+        records = Records(self.output)
+        records.forget(source)
+        records.write(failed_record(source, self.settings, reason))
