@@ -240,8 +240,12 @@ def test_ray_gives_the_same_index_and_the_same_clips(films: Path, whole: Path, t
 
 
 @pytest.mark.slow
-def test_ray_tries_again_what_dies_and_notes_what_raises(tmp_path: Path) -> None:
+def test_ray_tries_again_what_dies_and_notes_what_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("ray")
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))  # so that its processes find this module
     from mcnet_cli.preprocessing.engine_ray import run_on_ray
 
     sources = pictures(tmp_path, "dies", "once", "raises", "good")
