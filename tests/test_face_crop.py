@@ -6,7 +6,17 @@ import pytest
 from face_tools import portrait, portrait_face
 
 from mcnet_cli.errors import UsageError
-from mcnet_cli.face import CropBox, Framing, clip_box, crop, crop_box, feather_mask, parse_crop, paste
+from mcnet_cli.face import (
+    CropBox,
+    Framing,
+    clip_box,
+    crop,
+    crop_box,
+    extents_box,
+    feather_mask,
+    parse_crop,
+    paste,
+)
 
 
 def oval(x: float, y: float, width: float = 80.0, height: float = 100.0) -> np.ndarray:
@@ -47,6 +57,13 @@ def test_a_clips_box_is_large_enough_for_the_head_throughout() -> None:
         assert right + 10 <= box.x + box.width + 1e-3
         assert bottom + 7 <= box.y + box.height + 1e-3
     assert box.width < 400, "no larger than that takes"
+
+
+@pytest.mark.parametrize("framing", [Framing(), Framing.PAPER])
+def test_the_meshes_extents_are_enough_for_a_clips_box(framing: Framing) -> None:
+    samples = [oval(200 + 9 * step, 200) for step in range(5)]
+    extents = np.array([[*points.min(0), *points.max(0)] for points in samples], np.float32)
+    assert extents_box(extents, framing) == clip_box(samples, framing)
 
 
 def test_a_point_for_a_face_still_makes_a_box() -> None:

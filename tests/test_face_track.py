@@ -1,7 +1,7 @@
 import numpy as np
 from face_tools import detector, mesh, scene
 
-from mcnet_cli.face import Detector, Face, FaceTracker, Landmarks
+from mcnet_cli.face import Detector, Face, FaceTracker, Landmarks, follow
 from mcnet_cli.face.detect import DetectorName
 
 EMPTY = scene(480, 320, [])
@@ -92,3 +92,12 @@ def test_long_stretches_without_a_face_are_searched_for_small_ones_only_now_and_
         assert tracker(EMPTY) is None
     assert counting.calls == 125
     assert counting.thorough == 35
+
+
+def test_a_face_is_followed_alone_among_several_until_it_is_gone() -> None:
+    two = scene(480, 320, [(20, 60, 200), (280, 80, 150)])
+    small = min(detector()(two), key=lambda face: float(face.box[2] - face.box[0]))
+    moved = follow(scene(480, 320, [(20, 60, 200), (290, 80, 150)]), mesh(), small.region)
+    assert moved is not None
+    assert abs(middle_x(moved) - 362) < 10
+    assert follow(EMPTY, mesh(), small.region) is None

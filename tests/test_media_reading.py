@@ -10,7 +10,7 @@ import pytest
 from media_tools import X264, ffmpeg, number_of, numbered_frames, read, tone, write_clip
 
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.media import open_frames, probe
+from mcnet_cli.media import ffmpeg_version, is_picture, open_frames, probe, write_image
 
 CODED = ["-c:v", "libx264", "-preset", "ultrafast"]
 
@@ -293,3 +293,18 @@ def test_a_frame_that_is_shown_for_half_a_day_does_not_fill_the_disk(tmp_path: P
     source, frames = read(tmp_path / "gap.mkv")
     assert len(frames) == 10_000
     assert source.damaged
+
+
+def test_a_picture_is_told_from_a_clip_by_its_content(tmp_path: Path) -> None:
+    write_image(tmp_path / "still.png", np.zeros((8, 8, 3), np.uint8))
+    still = (tmp_path / "still.png").rename(tmp_path / "still.mp4")
+    write_clip(tmp_path / "moving.gif", options=["-loop", "0"])
+    assert is_picture(still)
+    assert not is_picture(tmp_path / "moving.gif")
+    assert not is_picture(write_clip(tmp_path / "moving.mp4"))
+    with pytest.raises(InputError, match=r"no\.mp4"):
+        is_picture(tmp_path / "no.mp4")
+
+
+def test_the_version_of_ffmpeg_is_known() -> None:
+    assert ffmpeg_version() in ffmpeg("-version").decode()

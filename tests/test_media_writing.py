@@ -366,3 +366,11 @@ def test_a_film_is_valid_to_a_strict_decoder(tmp_path: Path) -> None:
     for suffix in VIDEOS:
         write(tmp_path / f"film{suffix}", 24, audio=clip)
         ffmpeg("-xerror", "-i", tmp_path / f"film{suffix}", "-f", "null", "-")
+
+
+def test_a_number_of_threads_gives_the_same_bytes_each_time(tmp_path: Path) -> None:
+    for name in ("one.mp4", "two.mp4"):
+        write(tmp_path / name, threads=1)
+    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
+    wanted = ffmpeg("-i", f"file:{tmp_path / 'one.mp4'}", "-map", "0:v:0", "-c", "copy", "-f", "h264", "-")
+    assert re.search(rb"threads=1 ", wanted), "x264 notes its settings in the stream"

@@ -1,7 +1,6 @@
 """The typer application: one module a command, which imports what it needs when it runs."""
 
 import importlib
-import importlib.util
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ import typer
 from mcnet_cli import __version__
 
 EXAMPLE = "Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4"
-COMMANDS = ("animate", "train", "fetch-weights", "doctor")
+COMMANDS = ("animate", "preprocess", "train", "fetch-weights", "doctor")
 
 app = typer.Typer(
     name="mcnet",
@@ -38,5 +37,4 @@ def _mcnet(
 
 for _name in COMMANDS:
     _module = _name.replace("-", "_")
-    if importlib.util.find_spec(f"mcnet_cli.cli.{_module}"):
-        app.command(_name)(getattr(importlib.import_module(f"mcnet_cli.cli.{_module}"), _module))
+    app.command(_name)(getattr(importlib.import_module(f"mcnet_cli.cli.{_module}"), _module))

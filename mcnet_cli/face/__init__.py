@@ -1,11 +1,32 @@
 """Faces: finding them, following them, cutting them out and pasting them back."""
 
-from mcnet_cli.face.crop import CropBox, Framing, clip_box, crop, crop_box, feather_mask, parse_crop, paste
-from mcnet_cli.face.detect import BlazeFaceDetector, Detector, Face, choose_face, faces_in, make_detector
+from mcnet_cli.face.crop import (
+    CropBox,
+    Framing,
+    clip_box,
+    crop,
+    crop_box,
+    extents_box,
+    feather_mask,
+    parse_crop,
+    paste,
+)
+from mcnet_cli.face.detect import (
+    FACE_SCORE,
+    BlazeFaceDetector,
+    Detector,
+    Face,
+    choose_face,
+    faces_in,
+    make_detector,
+    overlap,
+)
 from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Region
-from mcnet_cli.face.track import FaceTracker
+from mcnet_cli.face.sampling import resample
+from mcnet_cli.face.track import FaceTracker, follow
 
 __all__ = [
+    "FACE_SCORE",
     "BlazeFaceDetector",
     "CropBox",
     "Detector",
@@ -19,9 +40,13 @@ __all__ = [
     "clip_box",
     "crop",
     "crop_box",
+    "extents_box",
     "faces_in",
     "feather_mask",
+    "follow",
     "make_detector",
+    "overlap",
     "parse_crop",
     "paste",
+    "resample",
 ]

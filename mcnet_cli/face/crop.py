@@ -79,7 +79,12 @@ def clip_box(samples: Sequence[Points], framing: Framing) -> CropBox:
     Size and place follow the median frame; where the head moves too far for that, the square grows just
     enough to hold it in every sampled frame.
     """
-    boxes = np.array([[*points.min(0), *points.max(0)] for points in samples], np.float64)
+    return extents_box(np.array([[*points.min(0), *points.max(0)] for points in samples]), framing)
+
+
+def extents_box(extents: NDArray[np.floating], framing: Framing) -> CropBox:
+    """As `clip_box`, from (T, 4) extents of the mesh: left, top, right, bottom in pixels."""
+    boxes = extents.astype(np.float64)
     if framing.tube_factor:
         low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
         side = max(float((high - low).max()) * framing.tube_factor, SMALLEST_SIDE_PX)
@@ -89,7 +94,7 @@ def clip_box(samples: Sequence[Points], framing: Framing) -> CropBox:
     side = max(float(np.median(heights)) / framing.face_height, SMALLEST_SIDE_PX)
     centre = np.median((boxes[:, :2] + boxes[:, 2:]) / 2, axis=0)
     corner = centre - side * np.array([framing.center_x, framing.center_y])
-    if len(samples) > 1:
+    if len(boxes) > 1:
         heads = boxes + heights[:, None] * HEAD
         corner, side = _holding(corner, side, heads[:, :2].min(0), heads[:, 2:].max(0))
     return CropBox(float(corner[0]), float(corner[1]), side, side)

@@ -52,8 +52,8 @@ class Detector(Protocol):
         """Faces in a picture; `thorough`: also small ones, which takes several times as long."""
 
 
-def make_detector(name: str) -> Detector:
-    """The detector `name`: blazeface or face-alignment.
+def make_detector(name: str, device: str = "cpu") -> Detector:
+    """The detector `name`: blazeface, which computes on the CPU, or face-alignment, on a device of torch.
 
     Raises UsageError for another name, WeightsError if the detector's weights can't be had.
     """
@@ -62,7 +62,7 @@ def make_detector(name: str) -> Detector:
     if name == "face-alignment":
         from mcnet_cli.face.face_alignment import FaceAlignmentDetector
 
-        return FaceAlignmentDetector()
+        return FaceAlignmentDetector(device)
     raise UsageError(f"there is no detector {name!r}", hint=f"detectors: {', '.join(get_args(DetectorName))}")
 
 

@@ -34,8 +34,11 @@ class FaceAlignmentDetector:
 
     name: DetectorName = "face-alignment"
 
-    def __init__(self) -> None:
-        """Loads the weights, fetching them if need be; WeightsError if they can't be had or used."""
+    def __init__(self, device: str = "cpu") -> None:
+        """Loads the weights, fetching them if need be; WeightsError if they can't be had or used.
+
+        device: as torch calls it; the library's networks compute there, the mesh on the CPU.
+        """
         weights = _weights()
         import face_alignment
 
@@ -43,7 +46,7 @@ class FaceAlignmentDetector:
             # Compiling is that library's default and takes minutes; a given path is read as data alone.
             self._library: Any = face_alignment.FaceAlignment(
                 face_alignment.LandmarksType.TWO_D,
-                device="cpu",
+                device=device,
                 flip_input=False,
                 compile=False,
                 face_detector_kwargs={"path_to_detector": str(weights[DETECTION])},

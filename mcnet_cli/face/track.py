@@ -34,10 +34,7 @@ class FaceTracker:
         return found
 
     def _followed(self, rgb: Picture) -> Landmarks | None:
-        if self._region is None:
-            return None
-        found = self._mesh(rgb, self._region)
-        return found if found.score > FACE_SCORE and _near(found.region.box, self._region.box) else None
+        return None if self._region is None else follow(rgb, self._mesh, self._region)
 
     def _detected(self, rgb: Picture) -> Landmarks | None:
         thorough = self._missed < PATIENCE or self._missed % RARELY == 0
@@ -61,6 +58,12 @@ class FaceTracker:
             return small, float(np.linalg.norm(_centre(face.box) - place))
 
         return sorted(faces, key=strangeness)
+
+
+def follow(rgb: Picture, mesh: FaceMesh, region: Region) -> Landmarks | None:
+    """The face that was in `region` a frame ago; None if it isn't there any more, or jumped."""
+    found = mesh(rgb, region)
+    return found if found.score > FACE_SCORE and _near(found.region.box, region.box) else None
 
 
 def _centre(box: Points) -> Points:

@@ -23,10 +23,20 @@ def require_encoder(name: str, target: Path) -> None:
         )
 
 
-@functools.cache
+def ffmpeg_version() -> str:
+    """The version of the ffmpeg at hand, such as `5.1.9`."""
+    found = re.search(r"version (\S+)", _said(ffmpeg_binary(), "-version"))
+    return found[1] if found else "unknown"
+
+
 def _encoders(binary: str) -> frozenset[str]:
-    with running([binary, "-hide_banner", "-nostdin", "-encoders"], stdout=subprocess.PIPE) as child:
+    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", _said(binary, "-encoders"), re.M))
+
+
+@functools.cache
+def _said(binary: str, question: str) -> str:
+    with running([binary, "-hide_banner", "-nostdin", question], stdout=subprocess.PIPE) as child:
         assert child.process.stdout
-        listed = child.process.stdout.read().decode("utf-8", "replace")
+        said = child.process.stdout.read().decode("utf-8", "replace")
         child.finish()
-    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", listed, re.M))
+    return said

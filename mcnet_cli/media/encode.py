@@ -34,7 +34,13 @@ _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"
 
 @contextmanager
 def open_file(
-    target: Path, *, size: tuple[int, int], frame_rate: Fraction, sound: Sound | None, overwrite: bool
+    target: Path,
+    *,
+    size: tuple[int, int],
+    frame_rate: Fraction,
+    sound: Sound | None,
+    overwrite: bool,
+    threads: int | None = None,
 ) -> Iterator[FrameSink]:
     """A sink that encodes into the file `target`, which appears when the block is left and all is well."""
     if not target.parent.is_dir():
@@ -46,7 +52,7 @@ def open_file(
     step = math.ceil(frame_rate / _FASTEST_GIF) if suffix == ".gif" else 1
     is_video = suffix in _CONTAINERS
     with atomic_output(target, overwrite=overwrite) as part:
-        with _encoder(_raw_input(size, frame_rate / step, is_video), part, suffix, target) as child:
+        with _encoder(_raw_input(size, frame_rate / step, is_video), part, suffix, target, threads) as child:
             sink = FrameSink(size, lambda frame: None)
 
             def send(frame: Frame) -> None:
@@ -89,7 +95,7 @@ def _raw_input(size: tuple[int, int], frame_rate: Fraction, make_even: bool) -> 
 
 
 @contextmanager
-def _encoder(stream: Any, part: Path, suffix: str, target: Path) -> Iterator[Child]:
+def _encoder(stream: Any, part: Path, suffix: str, target: Path, threads: int | None) -> Iterator[Child]:
     """Starts the encoder that suits the suffix."""
     options: dict[str, Any]
     if suffix == ".gif":
@@ -106,6 +112,8 @@ def _encoder(stream: Any, part: Path, suffix: str, target: Path) -> Iterator[Chi
         options = {"format": _CONTAINERS[suffix], **_codec(suffix, target)}
         if suffix in (".mp4", ".mov"):
             options["movflags"] = "+faststart"
+    if threads is not None:
+        options["threads"] = threads
     part.touch(exist_ok=False)
     output = stream.output(file_name(part), bitexact=None, map_metadata=-1, **options).overwrite_output()
     with running(compiled(output), stdin=subprocess.PIPE) as child:

@@ -59,6 +59,7 @@ def open_output(
     audio_start_s: float = 0.0,
     overwrite: bool = False,
     strict: bool = False,
+    threads: int | None = None,
 ) -> Iterator[FrameSink]:
     """Opens a film for writing. When the block is left it is complete, counted, and at its final name.
 
@@ -74,6 +75,8 @@ def open_output(
         audio_start_s: where in it to begin.
         overwrite: whether files at the target may be replaced.
         strict: whether sound that can't be decoded is an InputError instead of a warning.
+        threads: of the encoder; the same number gives the same bytes on every machine. None for as many as
+            it likes. Pictures are written by one.
 
     Raises:
         UsageError: no such format, the target is taken, or its folder is missing.
@@ -89,6 +92,8 @@ def open_output(
         opened = open_pattern(Path(target), size=size, overwrite=overwrite)
     else:
         sound = Sound(audio, audio_start_s, strict) if audio else None
-        opened = open_file(Path(target), size=size, frame_rate=frame_rate, sound=sound, overwrite=overwrite)
+        opened = open_file(
+            Path(target), size=size, frame_rate=frame_rate, sound=sound, overwrite=overwrite, threads=threads
+        )
     with opened as sink:
         yield sink

@@ -14,6 +14,11 @@ from mcnet_cli.media.timing import is_animated_webp, is_gif
 _HEAD_BYTES = 64
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture that doesn't move. InputError if it is no readable regular file."""
+    return _is_still(_head(path))
+
+
 def open_frames(
     path: Path,
     *,
@@ -45,9 +50,7 @@ def open_frames(
     span = Span(start_s, end_s, max_frames)
     if path.is_dir():
         return open_folder(path, fps=fps, span=span, strict=strict)
-    require_local_file(path)
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+    head = _head(path)
     if is_animated_webp(head) or is_gif(head):
         return open_animated(path, head, fps=fps, span=span, strict=strict)
     if _is_still(head):
@@ -55,10 +58,16 @@ def open_frames(
     return open_video(path, fps=fps, span=span, strict=strict)
 
 
+def _head(path: Path) -> bytes:
+    require_local_file(path)
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
 def _is_still(head: bytes) -> bool:
     """Whether a file is a picture that doesn't move, by its first bytes."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return b"acTL" not in head
     if head[:4] == b"RIFF":
-        return head[8:12] == b"WEBP"
+        return head[8:12] == b"WEBP" and not is_animated_webp(head)
     return head.startswith((b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*"))

@@ -1,0 +1,243 @@
+"""`mcnet preprocess`: options to a request, the result to text or JSON."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mcnet_cli.cli._console import console
+from mcnet_cli.cli._options import MACHINE, OUTPUT, Json, Quiet, Verbose
+
+FACES, CROP = "Faces", "Crop"
+
+
+def preprocess(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Videos, pictures, folders of them (searched through), patterns in quotes, or tables of "
+            "metadata in the manner of VoxCeleb (.csv, with --videos).",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Where clips, clips.jsonl and preview.png go. Run again, and only what is missing is done.",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+        ),
+    ],
+    videos: Annotated[
+        Path | None,
+        typer.Option(
+            "--videos",
+            metavar="FOLDER",
+            help="The videos that tables name: FOLDER/.../VIDEO_ID.mp4 or the like.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
+    ] = False,
+    rule: Annotated[
+        str,
+        typer.Option(
+            "--rule",
+            metavar="framing|paper",
+            help="framing: the whole head, as the weights of mcnet want it. paper: as VoxCeleb is cropped "
+            "for the paper; what reaches beyond the picture is dropped.",
+            rich_help_panel=CROP,
+        ),
+    ] = "framing",
+    size: Annotated[
+        int, typer.Option("--size", metavar="PIXELS", help="Side of the clips.", rich_help_panel=CROP)
+    ] = 256,
+    align: Annotated[
+        str,
+        typer.Option(
+            "--align",
+            metavar="none|eyes",
+            help="eyes: turn clips and portraits so that the eyes are level, by one angle a clip.",
+            rich_help_panel=CROP,
+        ),
+    ] = "none",
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="With --align eyes: hold the face still, by a similarity a frame, smoothed over time.",
+            rich_help_panel=CROP,
+        ),
+    ] = False,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="mp4|png",
+            help="mp4: H.264 at a quality without visible loss. png: a folder of pictures a clip.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "mp4",
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            "--fps",
+            metavar="RATE",
+            help="Frames a second, such as 25 or 30000/1001. Default: each video's own, exactly.",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview",
+            help="Write preview.png too: some frames of each clip on one sheet.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    min_frames: Annotated[
+        int, typer.Option("--min-frames", metavar="N", help="Drop shorter clips.", rich_help_panel=FACES)
+    ] = 64,
+    min_face: Annotated[
+        int | None,
+        typer.Option(
+            "--min-face",
+            metavar="PIXELS",
+            help="Drop smaller faces: by their height in the video (default 64); with --rule paper by the "
+            "longer side of the box that holds the face throughout (default 256).",
+            rich_help_panel=FACES,
+            show_default=False,
+        ),
+    ] = None,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            "--min-score",
+            metavar="SHARE",
+            help="Drop what is less surely a face: the landmarks' mean score, 0 to 1.",
+            rich_help_panel=FACES,
+        ),
+    ] = 0.8,
+    min_sharpness: Annotated[
+        float,
+        typer.Option(
+            "--min-sharpness",
+            metavar="NUMBER",
+            help="Drop blurred faces: the variance of the Laplacian of the face at 128 x 128.",
+            rich_help_panel=FACES,
+        ),
+    ] = 12.0,
+    detector: Annotated[
+        str,
+        typer.Option(
+            "--detector",
+            metavar="blazeface|face-alignment",
+            help="What finds faces. face-alignment is slow and needs files of its own.",
+            rich_help_panel=FACES,
+        ),
+    ] = "blazeface",
+    detect_every: Annotated[
+        int,
+        typer.Option(
+            "--detect-every",
+            metavar="N",
+            help="Frames from one search for new faces to the next; in between, known faces are followed.",
+            rich_help_panel=FACES,
+        ),
+    ] = 5,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="auto|cpu|cuda|cuda:N|mps",
+            help="Where face-alignment computes. auto: a GPU if there is one. blazeface uses the CPU.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="local|ray",
+            help="local: processes of this machine. ray: a Ray cluster (RAY_ADDRESS, else a local one).",
+            rich_help_panel=MACHINE,
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes at work, each with one thread. Default: half the processors.",
+            rich_help_panel=MACHINE,
+            show_default=False,
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Do the I-th of N parts, as a job array does; all parts share the output folder.",
+            rich_help_panel=MACHINE,
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume/--no-resume", help="Keep what is done already.", rich_help_panel=MACHINE),
+    ] = True,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="End with code 3 if an input can't be used, or only in part; the others are done.",
+        ),
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Cut videos into clips of single faces to train on, with landmarks and an index.
+
+    Example: mcnet preprocess videos/ -o clips --preview
+    """
+    from mcnet_cli import preprocessing
+
+    request = preprocessing.PreprocessRequest(
+        inputs=tuple(inputs),
+        output=output,
+        settings=preprocessing.Settings(
+            rule=rule,
+            size=size,
+            format=format_,
+            fps=None if fps is None else preprocessing.parse_rate(fps),
+            align=align,
+            follow=follow,
+            detector=detector,
+            detect_every=detect_every,
+            min_frames=min_frames,
+            min_face=min_face,
+            min_score=min_score,
+            min_sharpness=min_sharpness,
+        ),
+        videos=videos,
+        device=device,
+        engine=engine,
+        workers=workers,
+        shard=None if shard is None else preprocessing.parse_shard(shard),
+        resume=resume,
+        preview=preview,
+        strict=strict,
+        dry_run=dry_run,
+    )
+    report = preprocessing.preprocess(
+        request, lambda now: console.progress(now.stage, now.done, now.total, now.unit)
+    )
+    console.report(report.as_json(), report.as_text())

@@ -1,0 +1,16 @@
+"""Videos to training clips: faces found, followed, cropped, and listed; on one machine or a cluster."""
+
+from mcnet_cli.preprocessing.pipeline import Progress, preprocess
+from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport
+from mcnet_cli.preprocessing.request import PreprocessRequest, Settings, parse_rate, parse_shard
+
+__all__ = [
+    "PreprocessPlan",
+    "PreprocessReport",
+    "PreprocessRequest",
+    "Progress",
+    "Settings",
+    "parse_rate",
+    "parse_shard",
+    "preprocess",
+]

@@ -1,0 +1,127 @@
+"""Where a clip's square lies in its frames: the crop rules and the alignment.
+
+A placement is a (2, 3) matrix from the clip's pixels to the frame's. Points without a face are NaN.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.face import CropBox, Framing, extents_box
+from mcnet_cli.face.landmarks import EYES
+
+Matrix = NDArray[np.float64]
+Array = NDArray[np.floating]
+
+SMOOTHING_FRAMES = 3.0  # sigma of a followed face's placements
+# Points that expressions hardly move (lids' corners, bridge and tip of the nose) and where they are in a face
+# that looks ahead: relative to the middle of the mesh, in its heights. Means of 96 frames of many people.
+STEADY = (33, 133, 362, 263, 168, 6, 1, 2)
+AHEAD = np.array(
+    [
+        *[(-0.293, -0.168), (-0.112, -0.152), (0.112, -0.152), (0.293, -0.168)],
+        *[(0.0, -0.187), (0.0, -0.129), (0.0, 0.109), (0.0, 0.141)],
+    ]
+)
+
+
+def fixed_placement(extents: Array, framing: Framing, size: int) -> Matrix:
+    """One placement for a whole clip. extents: (T, 4) of the mesh: left, top, right, bottom."""
+    return _matrix(extents_box(extents, framing), np.eye(2), size)
+
+
+def level_placement(points: Array, framing: Framing, size: int) -> Matrix:
+    """The same, turned so that the eyes are level in the median frame.
+
+    points: (T, 468, 2), at least one frame of them with a face.
+    """
+    found = points[np.isfinite(points[:, 0, 0])]
+    turn = _turn(_eye_angle(found))
+    upright = found @ turn.T
+    return _matrix(extents_box(np.concatenate([upright.min(1), upright.max(1)], 1), framing), turn, size)
+
+
+def following_placements(points: Array, framing: Framing, size: int) -> NDArray[np.float64]:
+    """(T, 2, 3) placements that hold a face still, as high as the framing says, smoothed over time.
+
+    The place, size and turn come from points that expressions don't move, so that an opening mouth neither
+    shifts nor shrinks the face.
+    """
+    raw = np.stack([_steadied(frame, framing, size) for frame in points])
+    times = np.arange(len(raw))
+    known = np.isfinite(raw[:, 0, 0])
+    for row, column in np.ndindex(2, 3):
+        raw[:, row, column] = np.interp(times, times[known], raw[known, row, column])
+    return _smoothed(raw)
+
+
+def _steadied(points: Array, framing: Framing, size: int) -> Matrix:
+    """The similarity that brings one frame's steady points nearest to their places (least squares)."""
+    height = framing.face_height
+    centre = np.array([framing.center_x, framing.center_y])
+    if framing.tube_factor:
+        height, centre = 1 / framing.tube_factor, np.array([0.5, 0.5])
+    wanted = (AHEAD * height + centre) * size
+    seen = points[list(STEADY)].astype(np.float64)
+    z, w = ((p - p.mean(0)) @ (1, 1j) for p in (wanted, seen))
+    factor = (z.conj() @ w) / (z.conj() @ z).real
+    linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+    return np.column_stack([linear, seen.mean(0) - linear @ wanted.mean(0)])
+
+
+def _smoothed(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaussian means over time. What all the single placements show, the means show too: they are convex."""
+    reach = math.ceil(3 * SMOOTHING_FRAMES)
+    offsets = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (offsets / SMOOTHING_FRAMES) ** 2)
+    weights /= weights.sum()
+    padded = np.pad(matrices, ((reach, reach), (0, 0), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, len(weights), axis=0)
+    return np.asarray(windows @ weights, np.float64)
+
+
+def _eye_angle(points: Array) -> float:
+    """The median turn of the line between the eyes, in radians."""
+    lines = points[:, EYES[1]] - points[:, EYES[0]]
+    usual = lines.mean(0)
+    start = math.atan2(usual[1], usual[0])
+    turned = lines @ _turn(start).T
+    return start + float(np.median(np.arctan2(turned[:, 1], turned[:, 0])))
+
+
+def _turn(angle: float) -> NDArray[np.float64]:
+    """(2, 2) that makes a line of this angle level."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return np.array([[cos, sin], [-sin, cos]])
+
+
+def _matrix(box: CropBox, turn: NDArray[np.float64], size: int) -> Matrix:
+    """The placement of a box that lies in the turned frame."""
+    placement: Matrix = turn.T @ np.array([[box.width / size, 0, box.x], [0, box.height / size, box.y]])
+    return placement
+
+
+def inverse(placement: Matrix) -> Matrix:
+    """(2, 3) from the frame's pixels to the clip's."""
+    back = np.linalg.inv(placement[:, :2])
+    return np.column_stack([back, -back @ placement[:, 2]])
+
+
+def corners(placement: Matrix, size: int) -> NDArray[np.float64]:
+    """(4, 2) corners of the clip's square in the frame's pixels."""
+    square = np.array([(0, 0), (size, 0), (size, size), (0, size)], np.float64)
+    return square @ placement[:, :2].T + placement[:, 2]
+
+
+def side_px(placement: Matrix, size: int) -> float:
+    """The square's side in the frame's pixels."""
+    return size * math.hypot(placement[0, 0], placement[1, 0])
+
+
+def share_outside(placement: Matrix, size: int, frame_size: tuple[int, int]) -> float:
+    """How much of the square shows nothing of a frame of (width, height); on a grid of 32 x 32 points."""
+    steps = (np.arange(32) + 0.5) * size / 32
+    grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2) @ placement[:, :2].T + placement[:, 2]
+    inside = (grid >= 0) & (grid <= frame_size)
+    return float(1 - inside.all(1).mean())

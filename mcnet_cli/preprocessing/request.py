@@ -1,0 +1,155 @@
+"""What to preprocess, and how."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from mcnet_cli.errors import UsageError
+from mcnet_cli.face import Framing
+
+RULES = ("framing", "paper")
+FORMATS = ("mp4", "png")
+ALIGNMENTS = ("none", "eyes")
+ENGINES = ("local", "ray")
+DETECTORS = ("blazeface", "face-alignment")
+PAPER_LEAST_PX = 256  # of the tube's box (VoxCeleb preprocessing), where nothing else is asked for
+LEAST_FACE_PX = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What decides about the bytes of the results; UsageError where it makes no sense.
+
+    rule: `framing`, as the weights crop, or `paper`, as VoxCeleb is cropped for the paper. size: side of the
+    clips in pixels. format: `mp4` or `png`. fps: None for each video's own. align: `eyes` turns clips so that
+    the eyes are level; follow: in each frame anew. detect_every: frames from one search for new faces to the
+    next. min_frames: of a tube. min_face: pixels in the source, of the median face's height (framing) or of
+    the tube's longer side (paper). min_score: mean chance of being a face. min_sharpness: see `sharpness`.
+    """
+
+    rule: str = "framing"
+    size: int = 256
+    format: str = "mp4"
+    fps: Fraction | None = None
+    align: str = "none"
+    follow: bool = False
+    detector: str = "blazeface"
+    detect_every: int = 5
+    min_frames: int = 64
+    min_face: int | None = None
+    min_score: float = 0.8
+    min_sharpness: float = 12.0
+
+    def __post_init__(self) -> None:
+        among("--rule", self.rule, RULES)
+        among("--format", self.format, FORMATS)
+        among("--align", self.align, ALIGNMENTS)
+        among("--detector", self.detector, DETECTORS)
+        bounded("--size", self.size, 16, 2048)
+        if self.size % 2:
+            raise UsageError(f"--size {self.size}: must be even, as videos want it")
+        bounded("--fps", self.fps, Fraction(1, 100), 1000)
+        bounded("--detect-every", self.detect_every, 1, 1000)
+        bounded("--min-frames", self.min_frames, 1, 1024)
+        bounded("--min-face", self.min_face, 1, 10_000)
+        bounded("--min-score", self.min_score, 0, 1)
+        bounded("--min-sharpness", self.min_sharpness, 0, 1e6)
+        if self.follow and self.align == "none":
+            raise UsageError("--follow: needs --align eyes")
+
+    @property
+    def framing(self) -> Framing:
+        """How the square relates to the face."""
+        return Framing.PAPER if self.rule == "paper" else Framing()
+
+    @property
+    def least_face_px(self) -> int:
+        """The smallest face that is kept."""
+        if self.min_face is not None:
+            return self.min_face
+        return PAPER_LEAST_PX if self.rule == "paper" else LEAST_FACE_PX
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits that change with any setting."""
+        text = json.dumps(asdict(self), default=str, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessRequest:
+    """The options of `mcnet preprocess`; UsageError where they make no sense.
+
+    inputs: files, folders, patterns, metadata tables (.csv), as typed. videos: the folder that the tables'
+    videos are in. device: where face-alignment computes; blazeface knows the CPU only. workers: processes,
+    None for as many as suit the machine. shard: (i, n), the i-th of n equal parts, from 0. strict: whether an
+    input that can't be used, or only in part, is an error at the end.
+    """
+
+    inputs: tuple[str, ...]
+    output: Path
+    settings: Settings
+    videos: Path | None = None
+    device: str = "auto"
+    engine: str = "local"
+    workers: int | None = None
+    shard: tuple[int, int] | None = None
+    resume: bool = True
+    preview: bool = False
+    strict: bool = False
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        among("--engine", self.engine, ENGINES)
+        bounded("--workers", self.workers, 1, 1024)
+        if not self.inputs or "" in self.inputs:
+            raise UsageError("an input is needed", hint="mcnet preprocess videos/ -o clips")
+        if str(self.output) in ("", "."):
+            raise UsageError("-o: give a folder of its own for the clips")
+        if self.output.exists() and not self.output.is_dir():
+            raise UsageError(f"-o {self.output}: is a file, not a folder")
+        if self.device not in ("auto", "cpu") and self.settings.detector == "blazeface":
+            raise UsageError(
+                f"--device {self.device}: blazeface computes on the CPU",
+                hint="take --detector face-alignment",
+            )
+        tables = [name for name in self.inputs if is_table(name)]
+        if tables and self.videos is None:
+            raise UsageError(f"{tables[0]}: a metadata table needs --videos, the folder of its videos")
+        if self.videos is not None and not tables:
+            raise UsageError("--videos: needs a metadata table (.csv) among the inputs")
+
+
+def is_table(name: str) -> bool:
+    """Whether an input's name says that it is a metadata table."""
+    return Path(name).suffix.lower() == ".csv"
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """`2/8`, the second of eight parts, as (1, 8); UsageError otherwise."""
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise UsageError(f"--shard {text}: must be like 2/8, the second of eight parts")
+    return int(found[1]) - 1, int(found[2])
+
+
+def parse_rate(text: str) -> Fraction:
+    """A frame rate such as `25`, `29.97` or `30000/1001`; UsageError otherwise."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}|/0*[1-9][0-9]{0,8})?", text):
+        raise UsageError(f"--fps {text}: must be a rate such as 25, 29.97 or 30000/1001")
+    return Fraction(text)
+
+
+def among(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """UsageError unless an option's value is one of those allowed."""
+    if value not in allowed:
+        raise UsageError(f"{name} {value}: must be {', '.join(allowed[:-1])} or {allowed[-1]}")
+
+
+def bounded(name: str, value: float | Fraction | None, low: float | Fraction, high: float) -> None:
+    """UsageError unless an option's value is None or within its limits; NaN never is."""
+    if value is not None and not low <= value <= high:
+        raise UsageError(f"{name} {value}: must be at least {float(low):g} and at most {high:g}")

@@ -1,0 +1,134 @@
+"""A tube: one face over consecutive frames of a scene."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.face import Landmarks, Region, overlap
+from mcnet_cli.face.landmarks import COUNT, Points
+from mcnet_cli.face.sampling import Picture
+from mcnet_cli.preprocessing.placement import (
+    fixed_placement,
+    following_placements,
+    level_placement,
+)
+from mcnet_cli.preprocessing.request import Settings
+from mcnet_cli.preprocessing.sharpness import sharpness
+from mcnet_cli.preprocessing.spool import Spool
+
+LONGEST = 1024  # frames (VoxCeleb preprocessing)
+LEAST_OVERLAP = 0.25  # of the first and the current box (VoxCeleb preprocessing)
+SHARPNESS_EVERY = 8  # frames
+
+
+class Tube:
+    """Landmarks of one face, and its surroundings on disk; memory is bounded, because its length is.
+
+    number: which of its video's, from 1. first: the first frame's number.
+    """
+
+    def __init__(self, number: int, first: int, spool: Spool, settings: Settings) -> None:
+        self.number, self.first, self.spool = number, first, spool
+        self._settings = settings
+        self._points: list[Points] = []
+        self._scores: list[float] = []
+        self._sharpness: list[float] = []
+        self._extents: list[Points] = []
+        self._last: Landmarks | None = None
+        self.missed = 0
+
+    @property
+    def region(self) -> Region:
+        """Where the face was when it was last seen."""
+        assert self._last is not None
+        return self._last.region
+
+    @property
+    def frames(self) -> int:
+        """Up to the last frame in which the face was seen."""
+        return len(self._points) - self.missed
+
+    @property
+    def last(self) -> int:
+        """The number of that frame."""
+        return self.first + self.frames - 1
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        """(T, 468, 2) pixels of the frames; NaN where the face was not found."""
+        return np.stack(self._points[: self.frames])
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(T,) chances that it is a face; 0 where it was not found."""
+        return np.array(self._scores[: self.frames], np.float32)
+
+    @property
+    def sharpness(self) -> float:
+        """The median of some frames'."""
+        return float(np.median(self._sharpness))
+
+    @property
+    def longer_side_px(self) -> float:
+        """Of the box that holds the face in all frames."""
+        extents = np.stack(self._extents)
+        return float((extents[:, 2:].max(0) - extents[:, :2].min(0)).max())
+
+    @property
+    def height_px(self) -> float:
+        """The median of the face's height."""
+        extents = np.stack(self._extents)
+        return float(np.median(extents[:, 3] - extents[:, 1]))
+
+    def takes(self, found: Landmarks) -> bool:
+        """Whether the face goes on with this in the next frame, or is to begin a new tube.
+
+        It has moved away when its box and the first hardly overlap, or the clip's square would leave what is
+        kept of the frames.
+        """
+        if len(self._points) >= LONGEST or overlap(self._extents[0], found.region.box) < LEAST_OVERLAP:
+            return False
+        settings = self._settings
+        if settings.follow:
+            (square,) = following_placements(found.points[None], settings.framing, settings.size)
+        elif settings.align == "eyes":
+            points = np.stack([*self._points, found.points])
+            square = level_placement(points, settings.framing, settings.size)
+        else:
+            extents = np.stack([*self._extents, found.region.box])
+            square = fixed_placement(extents, settings.framing, settings.size)
+        return self.spool.holds(square, settings.size)
+
+    def add(self, rgb: Picture, found: Landmarks) -> None:
+        """The next frame, with the face in it."""
+        self._append(rgb, found.points, found.score)
+        self._extents.append(found.region.box)
+        self._last, self.missed = found, 0
+        if (len(self._points) - 1) % SHARPNESS_EVERY == 0 or not self._sharpness:
+            self._sharpness.append(sharpness(rgb, found.region.box))
+
+    def add_gap(self, rgb: Picture) -> None:
+        """The next frame, in which the face was not found."""
+        self._append(rgb, np.full((COUNT, 2), np.nan, np.float32), 0.0)
+        self.missed += 1
+
+    def _append(self, rgb: Picture, points: Points, score: float) -> None:
+        self.spool.add(rgb)
+        self._points.append(points)
+        self._scores.append(score)
+
+    def placements(self) -> NDArray[np.float64]:
+        """(T, 2, 3), where the clip's square lies in each frame."""
+        return placements_of(self.points, self._settings)
+
+
+def placements_of(points: NDArray[np.floating], settings: Settings) -> NDArray[np.float64]:
+    """(T, 2, 3) squares for the (T, 468, 2) points of a clip or a picture, as the settings want them."""
+    framing, size = settings.framing, settings.size
+    if settings.follow:
+        return following_placements(points, framing, size)
+    if settings.align == "eyes":
+        square = level_placement(points, framing, size)
+    else:
+        found = points[np.isfinite(points[:, 0, 0])]
+        square = fixed_placement(np.concatenate([found.min(1), found.max(1)], 1), framing, size)
+    return np.broadcast_to(square, (len(points), 2, 3))

@@ -1,0 +1,266 @@
+"""Whole runs: the index, resuming, faults, engines that agree."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from preprocess_tools import EMPTY, HEAD, contents, frame, index, moving, run, write_film
+
+from mcnet_cli.errors import InputError, SystemFailure, UsageError
+from mcnet_cli.media import read_image, write_image
+from mcnet_cli.preprocessing import PreprocessPlan, PreprocessRequest, Settings, preprocess
+from mcnet_cli.preprocessing.engine_local import run_locally
+from mcnet_cli.preprocessing.inputs import Source
+from mcnet_cli.preprocessing.records import Records, prepare, unfinished_record
+from mcnet_cli.preprocessing.task import Work
+from mcnet_cli.preprocessing.video import OnFrames, Tools
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two people, one person, a picture, a sky, and a file that is no film."""
+    folder = tmp_path_factory.mktemp("films")
+    write_film(folder / "a.mp4", [frame((5, 40, HEAD), (165, 60, HEAD))] * 11)
+    write_film(folder / "b.mp4", moving(14))
+    write_image(folder / "c.png", frame((60, 40, HEAD)))
+    write_film(folder / "d.mp4", [EMPTY] * 4)
+    (folder / "e.mp4").write_bytes(b"no film" * 50)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an undisturbed run makes of them."""
+    output = tmp_path_factory.mktemp("whole") / "clips"
+    run(output, films, preview=True)
+    return output
+
+
+def test_the_index_has_a_line_a_tube_in_the_order_of_the_inputs(whole: Path) -> None:
+    rows = index(whole)
+    assert [(Path(row["source"]).name, row["status"], row["reason"]) for row in rows[:5]] == [
+        ("a.mp4", "kept", None),
+        ("a.mp4", "kept", None),
+        ("b.mp4", "kept", None),
+        ("c.png", "kept", None),
+        ("d.mp4", "dropped", "no face"),
+    ]
+    assert rows[5]["status"] == "failed"
+    assert "e.mp4" in rows[5]["reason"]
+    assert all((whole / row["clip"]).is_file() for row in rows[:4])
+    assert {"source", "identity", "box", "frames", "fps", "start_s", "end_s", "score", "versions"} <= {
+        *rows[0]
+    }
+
+
+def test_the_preview_shows_every_clip(whole: Path) -> None:
+    sheet = read_image(whole / "preview.png")
+    heads = [sheet[y : y + 128, x : x + 128] for y in (16, 164) for x in (0, 772)]
+    assert all(float(head.std()) > 30 for head in heads)
+
+
+def test_a_second_run_does_nothing_and_changes_nothing(films: Path, whole: Path) -> None:
+    before = contents(whole)
+    report = run(whole, films)
+    assert (report.worked_on, len(report.records)) == (0, 5)
+    assert contents(whole) == before
+
+
+def test_more_workers_and_shards_give_the_same_bytes(films: Path, whole: Path, tmp_path: Path) -> None:
+    for part in ((1, 2), (0, 2)):
+        run(tmp_path / "clips", films, shard=part, workers=2, preview=True)
+    assert contents(tmp_path / "clips") == contents(whole)
+
+
+def test_what_is_missing_is_made_again_and_nothing_else(films: Path, whole: Path) -> None:
+    before = contents(whole)
+    kept, spoilt = (whole / index(whole)[number]["clip"] for number in (0, 2))
+    written = kept.stat().st_mtime_ns
+    spoilt.write_bytes(b"cut")
+    (whole / "clips.jsonl").unlink()
+    assert run(whole, films).worked_on == 1
+    assert contents(whole) == before
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_a_changed_film_is_worked_on_again_and_its_old_clips_go(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "b.mp4", moving(14))
+    run(tmp_path / "clips", film)
+    write_film(film, moving(11))
+    run(tmp_path / "clips", film)
+    assert [name for name in contents(tmp_path / "clips") if name.endswith("mp4")] == [
+        "b-1/b#000000-000010.mp4"
+    ]
+
+
+def test_other_settings_are_another_work(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "b.mp4", moving(11))
+    run(tmp_path / "clips", film)
+    assert run(tmp_path / "clips", film, settings={"min_frames": 12}).worked_on == 1
+    assert [row["reason"] for row in index(tmp_path / "clips")] == ["short"]
+    assert [*contents(tmp_path / "clips")] == ["clips.jsonl"]
+
+
+def test_what_a_killed_run_left_of_a_film_goes_when_it_is_worked_on_again(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "b.mp4", moving(11))
+    prepare(tmp_path / "clips")
+    orphan = tmp_path / "clips" / "b-1" / "b#000003-000099.mp4"
+    orphan.parent.mkdir()
+    orphan.write_bytes(b"of other settings")
+    name = orphan.relative_to(tmp_path / "clips").as_posix()
+    Records(tmp_path / "clips").write(unfinished_record(Source(film, "b"), [name]))
+    run(tmp_path / "clips", film)
+    assert sorted(os.listdir(orphan.parent)) == [
+        f"b#000000-000010.{kind}" for kind in ("landmarks.safetensors", "mp4")
+    ]
+
+
+def test_clips_of_another_video_with_the_same_name_are_not_replaced(tmp_path: Path) -> None:
+    mine, yours = (tmp_path / folder / "talk.png" for folder in ("mine", "yours"))
+    for path, x in ((mine, 60), (yours, 80)):
+        path.parent.mkdir()
+        write_image(path, frame((x, 40, HEAD)))
+    run(tmp_path / "clips", mine)
+    before = contents(tmp_path / "clips")
+    with pytest.raises(UsageError, match=r"another talk"):
+        run(tmp_path / "clips", yours)
+    assert contents(tmp_path / "clips") == before
+    moved = mine.rename(tmp_path / "talk.png")
+    assert run(tmp_path / "clips", moved).worked_on == 0
+
+
+def test_clips_of_earlier_inputs_stay_in_the_index(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_image(tmp_path / f"{name}.png", frame((60, 40, HEAD)))
+        run(tmp_path / "clips", tmp_path / f"{name}.png")
+    assert [row["clip"] for row in index(tmp_path / "clips")] == ["b-1/b.png", "a-1/a.png"]
+
+
+def test_if_all_inputs_fail_it_is_an_error_and_nothing_is_left(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"no film" * 50)
+    with pytest.raises(InputError, match=r"all 2 inputs failed; the first: .*a\.mp4"):
+        run(tmp_path / "new" / "clips", tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert sorted(os.listdir(tmp_path)) == ["a.mp4", "b.mp4"]
+
+
+def test_strictness_makes_a_bad_input_an_error_and_keeps_the_good_ones(films: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="1 of 2 inputs"):
+        run(tmp_path / "clips", films / "c.png", films / "e.mp4", strict=True)
+    assert [row["status"] for row in index(tmp_path / "clips")] == ["kept", "failed"]
+
+
+def test_a_damaged_film_is_used_as_far_as_it_goes_and_the_index_says_so(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "cut.mkv", moving(40, dx=1))
+    film.write_bytes(film.read_bytes()[: film.stat().st_size * 3 // 4])
+    report = run(tmp_path / "clips", film)
+    (row,) = index(tmp_path / "clips")
+    assert row["damaged"] is True
+    assert 20 < row["frames"] < 36
+    assert len(report.damaged) == 1
+    with pytest.raises(InputError, match="only in part"):
+        run(tmp_path / "clips", film, strict=True)
+
+
+def test_a_dry_run_says_what_is_left_and_writes_nothing(films: Path, tmp_path: Path) -> None:
+    request = PreprocessRequest(
+        inputs=(str(films),), output=tmp_path / "clips", settings=Settings(), dry_run=True
+    )
+    plan = preprocess(request)
+    assert isinstance(plan, PreprocessPlan)
+    assert [path.name for path in plan.waiting] == ["a.mp4", "b.mp4", "c.png", "d.mp4", "e.mp4"]
+    assert not (tmp_path / "clips").exists()
+
+
+class Fragile(Work):
+    """Dies at `dies.png` each time, at `once.png` the first time; a library fails at `raises.png`."""
+
+    def do(self, source: Source, tools: Tools, on_frames: OnFrames) -> None:
+        mark = self.output / "died"
+        if source.name == "dies" or (source.name == "once" and not mark.exists()):
+            if source.name == "once":
+                mark.touch()
+            os._exit(1)
+        if source.name == "raises":
+            tools.__dict__["detector"] = None
+        if source.name == "full":
+            raise SystemFailure("no space")
+        super().do(source, tools, on_frames)
+        tools.__dict__.pop("detector", None)
+
+
+def pictures(folder: Path, *names: str) -> list[Source]:
+    for name in names:
+        write_image(folder / f"{name}.png", frame((60, 40, HEAD)))
+    return [Source(folder / f"{name}.png", name) for name in names]
+
+
+def test_a_process_that_dies_is_replaced_and_its_work_tried_again(tmp_path: Path) -> None:
+    sources = pictures(tmp_path, "dies", "once", "raises", "good")
+    prepare(tmp_path / "clips")
+    work = Fragile(tmp_path / "clips", Settings())
+    finished = [event.finished for event in run_locally(work, sources, 1) if event.finished]
+    assert sorted(source.name for source in finished) == ["dies", "good", "once", "raises"]
+    failures = {name: record.failure for name, record in Records(tmp_path / "clips").all().items()}
+    assert (failures["good"], failures["once"]) == (None, None)
+    assert failures["dies"] is not None
+    assert "died, 3 times" in failures["dies"]
+    assert failures["raises"] is not None
+    assert "TypeError" in failures["raises"]
+
+
+def test_a_failing_system_ends_the_run(tmp_path: Path) -> None:
+    prepare(tmp_path / "clips")
+    work = Fragile(tmp_path / "clips", Settings())
+    with pytest.raises(SystemFailure, match="no space"):
+        list(run_locally(work, pictures(tmp_path, "full"), 1))
+
+
+def test_leaving_a_run_ends_its_processes_and_leaves_whole_clips_only(films: Path, tmp_path: Path) -> None:
+    prepare(tmp_path / "clips")
+    work = Work(tmp_path / "clips", Settings(min_frames=2))
+    long = write_film(tmp_path / "long.mp4", moving(60, dx=0))
+    events = run_locally(work, [Source(films / "c.png", "c"), Source(long, "long")], 1)
+    while next(events).frames < 1:
+        pass
+    began = time.monotonic()
+    events.close()
+    assert time.monotonic() - began < 2
+    assert [*contents(tmp_path / "clips")] == ["c-1/c.landmarks.safetensors", "c-1/c.png"]
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_index_and_the_same_clips(films: Path, whole: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    report = run(tmp_path / "clips", films, engine="ray", workers=2, preview=True)
+    assert report.worked_on == 5
+    assert contents(tmp_path / "clips") == contents(whole)
+    assert run(tmp_path / "clips", films, engine="ray").worked_on == 0
+
+
+@pytest.mark.slow
+def test_ray_tries_again_what_dies_and_notes_what_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))  # so that its processes find this module
+    from mcnet_cli.preprocessing.engine_ray import run_on_ray
+
+    sources = pictures(tmp_path, "dies", "once", "raises", "good")
+    prepare(tmp_path / "clips")
+    finished = [event.finished for event in run_on_ray(Fragile(tmp_path / "clips", Settings()), sources, 2)]
+    assert len([source for source in finished if source]) == 4
+    failures = {name: record.failure for name, record in Records(tmp_path / "clips").all().items()}
+    assert (failures["good"], failures["once"]) == (None, None)
+    assert "died, 3 times" in str(failures["dies"])
+    assert "TypeError" in str(failures["raises"])
+
+
+def test_ray_is_asked_for_politely_where_it_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(UsageError, match="Ray"):
+        run(tmp_path / "clips", *[source.path for source in pictures(tmp_path, "a")], engine="ray")
