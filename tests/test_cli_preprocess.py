@@ -79,15 +79,15 @@ def test_help_loads_nothing_heavy() -> None:
 def test_a_signal_leaves_whole_clips_only_and_the_next_run_goes_on(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    write_film(tmp_path / "in" / "b.mp4", moving(40, dx=0))
+    write_film(tmp_path / "in" / "b.mp4", moving(150, dx=0))
     write_image(tmp_path / "in" / "a.png", frame((60, 40, HEAD)))
     output = tmp_path / "clips"
     words = [str(tmp_path / "in"), "-o", str(output), "--min-frames", "10", "--workers", "1"]
     line = [sys.executable, "-m", "mcnet_cli", "preprocess", *words]
     child = subprocess.Popen(line, stderr=subprocess.PIPE, env=HERE, start_new_session=True)
-    until = time.monotonic() + 60
-    while not list(output.glob("clips.records/*.json")) and time.monotonic() < until:
-        time.sleep(0.05)
+    until = time.monotonic() + 120
+    while not finished_records(output) and time.monotonic() < until:
+        time.sleep(0.02)
     if number == signal.SIGINT:
         os.killpg(child.pid, number)
     else:
@@ -99,6 +99,11 @@ def test_a_signal_leaves_whole_clips_only_and_the_next_run_goes_on(
     done = process(*words)
     assert "1 were done before" in done.stderr
     assert [row["status"] for row in index(output)] == ["kept", "kept"]
+
+
+def finished_records(output: Path) -> list[Path]:
+    found = output.glob("clips.records/[!.]*.json")  # not those that are being written
+    return [path for path in found if json.loads(path.read_text())["wanted"]]
 
 
 def train_on(clips: Path, run: Path) -> None:

@@ -14,7 +14,7 @@ from animation_tools import tiny_config
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mcnet_cli.model import MCNet, ModelConfig, transfer_motion
+from mcnet_cli.model import MCNet, ModelConfig, geometry, transfer_motion
 
 GOLDEN = Path(__file__).parent / "data" / "drift.safetensors"
 CONDITIONS = ("both", "keypoints", "features", "none")
@@ -72,6 +72,15 @@ def test_the_network_computes_what_it_always_did(name: str) -> None:
         torch.testing.assert_close(
             value, golden[f"{name}.{part}"], atol=2e-4, rtol=1e-3, msg=f"{name}: {part}"
         )
+
+
+def test_a_network_can_be_trained_after_one_of_its_kind_was_used_for_inference() -> None:
+    geometry._gaussian_kernel.cache_clear()
+    config = configs()["lite"]
+    computed(config)
+    image = torch.rand(1, 3, 256, 256, requires_grad=True)
+    MCNet(config).detect_keypoints(image).values.sum().backward()
+    assert image.grad is not None
 
 
 def test_the_conditions_of_the_memory_differ() -> None:

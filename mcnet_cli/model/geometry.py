@@ -101,6 +101,7 @@ def sample(image: Tensor, grid: Tensor, border: Border, *, align_corners: bool) 
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # kept for training too, whoever asks first
 def _gaussian_kernel(factor: int) -> Tensor:
     sigma = (factor - 1) / 2
     radius = round(4 * sigma)
