@@ -2,12 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from animation_tools import write_tiny
 
 import mcnet_cli.assets
 from mcnet_cli import doctor
@@ -21,11 +21,11 @@ SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An installation with tiny default weights, an empty cache and an empty torch hub."""
+    """An installation with an empty cache and an empty torch hub."""
     (tmp_path / "assets").mkdir()
     for name in ("face", "registry.toml"):
         (tmp_path / "assets" / name).symlink_to(SHIPPED / name)
-    write_tiny(tmp_path / "assets" / "mcnet-lite.safetensors")
+    shutil.copy(SHIPPED / "mcnet-lite.safetensors", tmp_path / "assets")
     monkeypatch.setattr(mcnet_cli.assets, "PACKAGE", tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("MCNET_CACHE", str(tmp_path / "cache"))
@@ -107,7 +107,7 @@ def test_a_damaged_default_fails_the_self_test(machine: Path) -> None:
     (machine / "assets" / "mcnet-lite.safetensors").write_bytes(b"<html>")
     (found,) = problems(examine(Cache()))
     assert (found.topic, found.code) == ("test", 4)
-    assert "web page" in found.text
+    assert "is damaged" in found.text
 
 
 def test_an_ffmpeg_that_does_not_work_is_a_problem(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from animation_tools import write_tiny
 
 import mcnet_cli.assets
 from mcnet_cli.assets import asset
@@ -278,11 +278,12 @@ def test_the_default_ships_with_the_package(
     monkeypatch.delenv("MCNET_WEIGHTS", raising=False)
     table = registry()  # read it before its folder goes
     assert table
+    shipped = asset("mcnet-lite.safetensors")
     monkeypatch.setattr(mcnet_cli.assets, "PACKAGE", tmp_path / "mcnet_cli")
     with pytest.raises(WeightsError, match=r"mcnet-lite\.safetensors is missing"):
         resolve_weights(cache=cache)
     (tmp_path / "weights").mkdir()
-    write_tiny(tmp_path / "weights" / "mcnet-lite.safetensors")
+    shutil.copy(shipped, tmp_path / "weights")
     assert resolve_weights(cache=cache) == tmp_path / "weights" / "mcnet-lite.safetensors"
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mcnet_cli.cli._console import console
+from mcnet_cli.cli._fetching import Agreed, fetch_policy
 from mcnet_cli.cli._options import OUTPUT, Device, Json, Precision, Quiet, Verbose
 from mcnet_cli.errors import UsageError
 
@@ -79,6 +80,7 @@ def train(
         str | None,
         typer.Option("--init", metavar="NAME|FILE", help="Weights to begin with.", rich_help_panel=SETTINGS),
     ] = None,
+    fetch: Agreed = False,
     freeze: Annotated[
         str | None,
         typer.Option(
@@ -113,7 +115,8 @@ def train(
     """
     from mcnet_cli import training  # torch loads here, not at --help
 
-    first = training.initial_weights(init) if init else None
+    policy = fetch_policy(fetch)
+    first = training.initial_weights(init, policy) if init else None
     request = training.TrainRequest(
         clips,
         output,
@@ -132,6 +135,7 @@ def train(
         precision=precision,
         launch=_launch(),
         command=_command(),
+        fetch=policy,
     )
     if check_data:
         table = training.check_data(request, console.progress)

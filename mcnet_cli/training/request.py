@@ -10,6 +10,7 @@ from mcnet_cli.errors import shown
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.world import ALONE, Launch
+from mcnet_cli.weights import NEVER, Fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class TrainRequest:
 
     clips: a folder. run: the folder that the run fills. init: weights to begin with. held_out: clips for
     validation. synthetic: how many procedural heads to add. resume: True to go on with a run, False to begin
-    one, None for whatever fits. command: for the weights' card.
+    one, None for whatever fits. command: for the weights' card. fetch: what to do about
+    missing weights.
     """
 
     clips: Path
@@ -32,6 +34,7 @@ class TrainRequest:
     precision: str = "auto"
     launch: Launch = ALONE
     command: str = "mcnet train"
+    fetch: Fetch = NEVER
 
 
 @dataclass(frozen=True, slots=True)

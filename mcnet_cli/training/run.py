@@ -25,7 +25,7 @@ from mcnet_cli.training.settings import write_config
 from mcnet_cli.training.stopping import locked
 from mcnet_cli.training.synthetic_clips import synthetic_clips
 from mcnet_cli.training.world import World
-from mcnet_cli.weights import cached_path, resolve_weights
+from mcnet_cli.weights import NEVER, Fetch, cached_path, registry, resolve_file, resolve_weights
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, unit
@@ -53,7 +53,7 @@ def _train(
         raise UsageError(f"{shown(weights.path)} is of another architecture than the settings ask for")
     with world.main_first():
         data, held_out = _data(request, on_progress)
-    perceptual = choose_perceptual(cached_path("vgg19")) if config.losses.wants_perceptual else None
+        perceptual = choose_perceptual(_vgg19(request)) if config.losses.wants_perceptual else None
     learner = Learner(config, compute, world, perceptual, None if weights is None else weights.state)
     training = Training(config, data, held_out, run, learner, world)
     if saved_steps(run / "checkpoints") and request.resume is False:
@@ -95,9 +95,19 @@ def _train(
     )
 
 
-def initial_weights(name: str) -> Weights:
-    """Weights to begin with: a registered name, or a file. WeightsError if they can't be used."""
-    return read_weights(resolve_weights(name))
+def initial_weights(name: str, fetch: Fetch = NEVER) -> Weights:
+    """Weights to begin with: a name, a hub address, or a file. WeightsError if they can't be used."""
+    return read_weights(resolve_weights(name, fetch=fetch))
+
+
+def _vgg19(request: TrainRequest) -> Path | None:
+    """VGG19's weights if they are here, or if fetching them for the paper's losses is agreed to."""
+    path = cached_path("vgg19")
+    papers = request.config.keypoints.supervision == "none"
+    if path is None and papers and request.fetch.agree(registry()["vgg19"]):
+        agreed = dataclasses.replace(request.fetch, agree=lambda _entry: True)
+        path = resolve_file("vgg19", fetch=agreed)
+    return path
 
 
 def check_data(request: TrainRequest, on_progress: Progress | None = None) -> ClipTable:
