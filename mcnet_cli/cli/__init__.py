@@ -4,6 +4,7 @@ Nothing but signal handling is imported before the handlers stand: loading typer
 while, and a Ctrl-C in that time must end the program like any other.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from mcnet_cli.cli._failures import conclude
 
         code = conclude(error, words)
+    gc.collect()  # a signal may have come before a block was entered that it left: its clean-up runs now
     _signals.end_at_once()
     return _signals.exit_code() or code
 

@@ -18,7 +18,7 @@ from mcnet_cli.files import atomic_output, check_free
 from mcnet_cli.media.codecs import has_encoder, require_encoder
 from mcnet_cli.media.frames import Frame
 from mcnet_cli.media.options import compiled, disk_failure, file_name, open_input
-from mcnet_cli.media.process import Child, running
+from mcnet_cli.media.process import Child, end_children, running
 from mcnet_cli.media.sink import FrameSink, even
 from mcnet_cli.media.sound import Sound, add_sound
 from mcnet_cli.media.timing import is_whole_still_webp, webp_durations_ms
@@ -51,7 +51,7 @@ def open_file(
     suffix = target.suffix.lower()
     step = math.ceil(frame_rate / _FASTEST_GIF) if suffix == ".gif" else 1
     is_video = suffix in _CONTAINERS
-    with atomic_output(target, overwrite=overwrite) as part:
+    with atomic_output(target, overwrite=overwrite) as part, _no_late_writer():
         with _encoder(_raw_input(size, frame_rate / step, is_video), part, suffix, target, threads) as child:
             sink = FrameSink(size, lambda frame: None)
 
@@ -68,6 +68,16 @@ def open_file(
             duration_s = sink.frames_written / frame_rate
             sink.warnings += add_sound(part, sound, duration_s, _CONTAINERS[suffix], target)
         _verify(part, -(-sink.frames_written // step), frame_rate / step, suffix, target)
+
+
+@contextmanager
+def _no_late_writer() -> Iterator[None]:
+    """After a signal no encoder lives on that would make its file anew when that has been removed."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        end_children()
+        raise
 
 
 @contextmanager

@@ -132,9 +132,21 @@ class Child:
                 with contextlib.suppress(OSError):
                     pipe.close()
         self.process.wait()
+        _living.discard(self.process)
         self._drain.join(5)
         if not self._drain.is_alive() and self.process.stderr:
             self.process.stderr.close()
+
+
+_living: set[subprocess.Popen[bytes]] = set()
+
+
+def end_children() -> None:
+    """Kills all children that still run: a signal may come before anybody holds one just started."""
+    for process in list(_living):
+        process.kill()
+        process.wait()
+        _living.discard(process)
 
 
 @contextlib.contextmanager
@@ -187,23 +199,29 @@ def _undisturbed(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Pop
     """Starts a process in a thread: a signal handler that raised in the midst of it would lose the child."""
     made: list[subprocess.Popen[bytes]] = []
     failed: list[OSError] = []
+    lock, given_up = threading.Lock(), threading.Event()
 
     def run() -> None:
-        try:
-            made.append(start())
-        except OSError as error:
-            failed.append(error)
+        with lock:
+            if given_up.is_set():
+                return
+            try:
+                made.append(start())
+                _living.add(made[0])
+            except OSError as error:
+                failed.append(error)
 
     thread = threading.Thread(target=run)
     try:
         thread.start()
         thread.join()
     except BaseException:
-        if thread.ident is not None:
-            thread.join()
-        for process in made:
-            process.kill()
-            process.wait()
+        with lock:  # the thread has either started the process, or never will
+            given_up.set()
+            for process in made:
+                process.kill()
+                process.wait()
+                _living.discard(process)
         raise
     if failed:
         raise failed[0]
