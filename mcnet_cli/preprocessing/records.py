@@ -81,7 +81,7 @@ def unfinished_record(source: Source, files: Iterable[str]) -> Record:
 def failed_record(source: Source, settings: Settings, reason: str) -> Record:
     """The record of a file that can't be used."""
     row = {"clip": None, "status": "failed", "reason": reason, "source": str(source.path)}
-    return _record(source, settings, {}, [row], [])
+    return done_record(source, settings, {}, [row], [])
 
 
 def done_record(
@@ -91,17 +91,7 @@ def done_record(
     rows: list[dict[str, Any]],
     warnings: list[str],
 ) -> Record:
-    """The record of a file whose clips are in place."""
-    return _record(source, settings, files, rows, warnings)
-
-
-def _record(
-    source: Source,
-    settings: Settings,
-    files: dict[str, int],
-    rows: list[dict[str, Any]],
-    warnings: list[str],
-) -> Record:
+    """The record of a file on which the work has ended."""
     absolute = os.path.abspath(source.path)  # noqa: PTH100 - links stay
     stamp = stamp_of(source.path)
     return Record(source.name, absolute, stamp, wanted_of(source, settings), files, rows, warnings)
