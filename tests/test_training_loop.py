@@ -261,3 +261,29 @@ def test_synthetic_heads_join_the_clips_and_are_drawn_once(clips: Path, tmp_path
     assert len(drawn) == 4
     run_training(clips, tmp_path, config("steps=2", "data.synthetic_frames=3"), synthetic=2)
     assert drawn == {path: path.stat().st_mtime_ns for path in (tmp_path / "synthetic").iterdir()}
+
+
+def test_synthetic_heads_are_enough_to_train_on(tmp_path: Path) -> None:
+    report = run_training(None, tmp_path, config("steps=1", "data.synthetic_frames=3"), synthetic=2)
+    card = read_weights(report.weights).card
+    assert (card["clips"], card["synthetic_clips"]) == (0, 2)
+
+
+def test_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to train on"):
+        run_training(None, tmp_path / "run", config("steps=1"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_progress_of_a_run_in_minutes_counts_steps(clips: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+
+    def listen(_stage: str, done: int, total: int, unit: str) -> None:
+        if unit.startswith("steps"):
+            told.append((done, total, unit))
+
+    settings = config("schedule.minutes=0.02", "steps=0")
+    run_training(clips, tmp_path, settings, listen)
+    assert [done for done, _, _ in told] == list(range(1, len(told) + 1))
+    assert all(total >= done for done, total, _ in told)
+    assert told[-1][0] == told[-1][1]

@@ -90,7 +90,9 @@ def write_clips(folder: Path, names: str = "abc", **more: Any) -> Path:
     return folder
 
 
-def run_training(clips: Path, run: Path, config: RunConfig, see: Any = None, **more: Any) -> TrainReport:
+def run_training(
+    clips: Path | None, run: Path, config: RunConfig, see: Any = None, **more: Any
+) -> TrainReport:
     """`train` on the CPU in float32."""
     return train(TrainRequest(clips, run, config, device="cpu", precision="fp32", **more), see)
 

@@ -18,8 +18,13 @@ LENGTH, SETTINGS, DATA = "Length: one of", "Settings", "Data"
 
 def train(
     clips: Annotated[
-        Path, typer.Argument(metavar="CLIPS", help="A folder of face clips: videos, or folders of pictures.")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="CLIPS",
+            help="A folder of face clips: videos, or folders of pictures. May be left out with --synthetic.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="RUN", help="The run's folder.", rich_help_panel=OUTPUT)
     ] = Path("run"),

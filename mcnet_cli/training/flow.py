@@ -28,7 +28,7 @@ class FlowTarget:
 
 def flow_target(source: Tensor, driving: Tensor, size: int) -> FlowTarget:
     """Flow from (B, 3, H, W) driving frames back to their sources, on a `size`² grid, on their device."""
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     before, after = _grey(source), _grey(driving)
     offsets = np.empty((len(before), FLOW_PX, FLOW_PX, 2), np.float32)
     trust = np.empty((len(before), FLOW_PX, FLOW_PX), np.float32)

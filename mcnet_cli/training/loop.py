@@ -181,14 +181,14 @@ class Training:
             )
 
     def _show(self, on_progress: Progress, began: State, journal: Journal) -> None:
-        """Reports what is done of this call's work: in steps, or in seconds where minutes are the length."""
+        """Reports the steps that are done of this call's work; of a length in minutes they are estimated."""
+        done, total = self.state.step - began.step, self.total_steps
+        if total is None:
+            seconds, whole_s = self.state.elapsed_s, 60 * self.config.schedule.minutes
+            left = done * (whole_s - seconds) / max(seconds - began.elapsed_s, 1e-6)
+            total = self.state.step + max(0, round(left))
         figures = f"loss {journal.mean('total'):.3f}, {self._samples_per_s():.1f} samples/s"
-        state, minutes = self.state, self.config.schedule.minutes
-        if total := self.total_steps:
-            on_progress(state.step - began.step, total - began.step, f"steps, {figures}")
-        else:
-            done, whole = state.elapsed_s - began.elapsed_s, 60 * minutes - began.elapsed_s
-            on_progress(round(done), round(whole), f"s of training, {figures}")
+        on_progress(done, total - began.step, f"steps, {figures}")
 
     def _samples_per_s(self) -> float:
         since, samples = self._last_row

@@ -66,8 +66,8 @@ class TrainPlan:
 def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPlan:
     """Looks at the clips' headers and times a few steps; writes nothing."""
     config, compute = request.config, choose_compute(request)
-    found = find_clips(request.clips)
-    frames = 0
+    found = [] if request.clips is None else find_clips(request.clips)
+    frames = request.synthetic * config.data.synthetic_frames
     for number, clip in enumerate(found):
         try:
             count = clip_info(clip).count or 0
@@ -81,14 +81,14 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
     share, small = config.schedule.small_share, full
     if share and config.model.size > SMALL:
         small = _seconds_a_step(learner, SMALL, config.schedule.small_batch)
-    identities = {clip.identity for clip in found}
-    steps, seconds = _length(config, len(identities) * config.data.repeats, share, small, full)
+    identities = len({clip.identity for clip in found}) + request.synthetic
+    steps, seconds = _length(config, identities * config.data.repeats, share, small, full)
     return TrainPlan(
         str(compute.device),
         compute.precision,
         sum(parameter.numel() for parameter in learner.model.parameters()),
-        len(found),
-        len(identities),
+        len(found) + request.synthetic,
+        identities,
         frames,
         round(full, 3),
         steps,

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcnet_cli import __version__
 from mcnet_cli.checkpoint import Weights
-from mcnet_cli.errors import shown
+from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.world import ALONE, Launch
@@ -17,13 +17,13 @@ from mcnet_cli.weights import NEVER, Fetch
 class TrainRequest:
     """What `mcnet train` is asked to do.
 
-    clips: a folder. run: the folder that the run fills. init: weights to begin with. held_out: clips for
-    validation. synthetic: how many procedural heads to add. resume: True to go on with a run, False to begin
-    one, None for whatever fits. command: for the weights' card. fetch: what to do about
-    missing weights.
+    clips: a folder, or None for synthetic heads alone. run: the folder that the run fills. init: weights to
+    begin with. held_out: clips for validation. synthetic: how many procedural heads to add. resume: True to
+    go on with a run, False to begin one, None for whatever fits. command: for the weights' card. fetch: what
+    to do about missing weights.
     """
 
-    clips: Path
+    clips: Path | None
     run: Path
     config: RunConfig = field(default_factory=RunConfig)
     init: Weights | None = None
@@ -35,6 +35,10 @@ class TrainRequest:
     launch: Launch = ALONE
     command: str = "mcnet train"
     fetch: Fetch = NEVER
+
+    def __post_init__(self) -> None:
+        if self.clips is None and not self.synthetic:
+            raise UsageError("there is nothing to train on", hint="give a folder of clips, or --synthetic N")
 
 
 @dataclass(frozen=True, slots=True)

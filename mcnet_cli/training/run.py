@@ -34,7 +34,8 @@ Progress = Callable[[str, int, int, str], None]  # stage, done, total, unit
 def train(request: TrainRequest, on_progress: Progress | None = None) -> TrainReport:
     """Trains, or goes on with what `request.run` holds. Raises the children of McnetError."""
     compute = choose_compute(request)
-    find_clips(request.clips)  # a wrong folder leaves nothing behind
+    if request.clips is not None:
+        find_clips(request.clips)  # a wrong folder leaves nothing behind
     with World(request.launch, compute.device) as world:
         if not world.is_main:
             logging.getLogger("mcnet_cli").setLevel(logging.ERROR)  # one voice is enough
@@ -112,6 +113,8 @@ def _vgg19(request: TrainRequest) -> Path | None:
 
 def check_data(request: TrainRequest, on_progress: Progress | None = None) -> ClipTable:
     """What can be used of the clips, and why not of the others; computes landmarks where there are none."""
+    if request.clips is None:
+        raise UsageError("there are no clips to check", hint="give their folder")
     request.run.mkdir(parents=True, exist_ok=True)
     return ClipTable(_opened(request, request.clips, on_progress))
 
@@ -130,7 +133,8 @@ def choose_compute(request: TrainRequest) -> Compute:
 def _data(request: TrainRequest, on_progress: Progress | None) -> tuple[Dataset, Dataset | None]:
     """Clips to train on, and those held out."""
     data = _opened(request, request.clips, on_progress)
-    data.require_most()
+    if request.clips is not None:
+        data.require_most()
     show = _shower("drawing heads", on_progress)
     heads = synthetic_clips(request.synthetic, request.config, request.run, show)
     data = Dataset([*data.clips, *heads], data.reports)
@@ -143,7 +147,9 @@ def _data(request: TrainRequest, on_progress: Progress | None) -> tuple[Dataset,
     return data, held_out
 
 
-def _opened(request: TrainRequest, folder: Path, on_progress: Progress | None) -> Dataset:
+def _opened(request: TrainRequest, folder: Path | None, on_progress: Progress | None) -> Dataset:
+    if folder is None:
+        return Dataset([], [])
     show = _shower("reading clips", on_progress)
     return load_dataset(find_clips(folder), request.config, request.run, show)
 
