@@ -98,6 +98,7 @@ class Writer:
         versions = {"mcnet": __version__, "ffmpeg": ffmpeg_version(), "detector": self.settings.detector}
         return {
             "rule": self.settings.rule,
+            "framing": self.settings.framing.as_json(),
             "align": self.settings.align,
             "damaged": False,
             "versions": versions,
