@@ -13,8 +13,9 @@ def choose_framing(rule: str, weights: str | None = None, fetch: Fetch = NEVER) 
     """The framing for a crop rule.
 
     weights: whose framing it is with the rule `framing`, as they are named everywhere; None for
-    `$MCNET_WEIGHTS`, else `lite`. Weights that don't say how faces were cropped for them get the paper's square, as in `mcnet animate`.
-    UsageError for weights with the rule `paper`, WeightsError if they can't be used.
+    `$MCNET_WEIGHTS`, else `lite`. Weights that don't say how faces were cropped for them get the paper's
+    square, as in `mcnet animate`. UsageError for weights with the rule `paper`, WeightsError if they can't be
+    used.
     """
     if rule == "paper":
         if weights is not None:

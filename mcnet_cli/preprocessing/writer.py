@@ -50,6 +50,7 @@ class Writer:
             "fps": str(rate),
             "start_s": round(float(tube.first / rate), 3),
             "end_s": round(float((tube.last + 1) / rate), 3),
+            "ended": tube.ended,
         }
         if segment and segment.partition:
             row["partition"] = segment.partition
