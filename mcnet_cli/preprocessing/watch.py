@@ -37,15 +37,23 @@ class Watch:
         self._count = 0
         self._looked: int | None = None
 
-    def __call__(self, number: int, rgb: Picture, *, cut: bool) -> list[Tube]:
-        """Takes frame `number`; returns the tubes that ended before it. cut: a scene begins with it."""
+    def __call__(
+        self, number: int, rgb: Picture, *, cut: bool, faces: list[Face] | None = None
+    ) -> list[Tube]:
+        """Takes frame `number`; returns the tubes that ended before it.
+
+        cut: a scene begins with it. faces: in it, if it has been searched already.
+        """
         ended = self.finish("cut") if cut else []
         found = {tube.number: follow(rgb, self._mesh, tube.region) for tube in self._tubes if not tube.missed}
         lost = any(found.get(tube.number) is None for tube in self._tubes)
         fresh: list[Landmarks] = []
-        if lost or self._looked is None or number - self._looked >= self._settings.detect_every:
+        stride = self._settings.detect_every
+        if faces is not None or lost or self._looked is None or number - self._looked >= stride:
             self._looked = number
-            fresh = self._look(rgb, found)
+            if faces is None:
+                faces = self._detector(rgb, thorough=not self._tubes)
+            fresh = self._look(rgb, faces, found)
         for tube in list(self._tubes):
             face = found.get(tube.number)
             if face is None:
@@ -72,11 +80,10 @@ class Watch:
         for tube in self.finish():
             tube.spool.close()
 
-    def _look(self, rgb: Picture, found: dict[int, Landmarks | None]) -> list[Landmarks]:
-        """Searches for faces; adds lost tubes' to `found` and returns those of no tube."""
-        faces = self._wanted(rgb, self._detector(rgb, thorough=not self._tubes))
+    def _look(self, rgb: Picture, faces: list[Face], found: dict[int, Landmarks | None]) -> list[Landmarks]:
+        """Looks at faces; adds lost tubes' to `found` and returns those of no tube."""
         fresh = []
-        for face in faces:
+        for face in self._wanted(rgb, faces):
             tube = self._tube_of(face, found)
             if tube is not None and found.get(tube.number) is not None:
                 continue
