@@ -243,6 +243,24 @@ def test_ray_gives_the_same_index_and_the_same_clips(films: Path, whole: Path, t
     assert run(tmp_path / "clips", films, engine="ray").worked_on == 0
 
 
+def test_a_local_cluster_that_does_not_start_is_tried_again_and_then_an_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    starts = []
+
+    def too_slow(**options: object) -> None:
+        starts.append(options)
+        raise Exception("The current node timed out during startup.\nMore of it.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", too_slow)
+    with pytest.raises(SystemFailure, match=r"a local cluster: The current node timed out during startup\.$"):
+        run(tmp_path / "clips", *[source.path for source in pictures(tmp_path, "a")], engine="ray")
+    assert len(starts) == 3
+    assert not (tmp_path / "clips").exists()
+
+
 @pytest.mark.slow
 def test_rays_processes_find_mcnet_where_we_found_it(tmp_path: Path) -> None:
     pytest.importorskip("ray")

@@ -50,8 +50,10 @@ def preprocess(
         typer.Option(
             "--rule",
             metavar="framing|paper",
-            help="framing: the whole head, as --weights want it. paper: as VoxCeleb is cropped for the "
-            "paper; what reaches beyond the picture is dropped.",
+            help="framing: the whole head, as --weights want it; the square, one a clip, grows by up to 1.6 "
+            "to hold a head that moves. paper: as VoxCeleb is cropped for the paper; what reaches beyond the "
+            "picture is dropped. With both, a face that moves further goes on in another clip of the same "
+            "person.",
             rich_help_panel=CROP,
         ),
     ] = "framing",
@@ -170,7 +172,8 @@ def preprocess(
         typer.Option(
             "--device",
             metavar="auto|cpu|cuda|cuda:N|mps",
-            help="Where face-alignment computes. auto: a GPU if there is one. blazeface uses the CPU.",
+            help="Where face-alignment computes. auto: a GPU if there is one, which gets several frames at "
+            "once. blazeface uses the CPU.",
             rich_help_panel=MACHINE,
         ),
     ] = "auto",
