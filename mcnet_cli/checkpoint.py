@@ -11,18 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mcnet_cli._header import FORMAT, FRAMING_FIELDS, framing_in, read_header
 from mcnet_cli._legacy import LEGACY_MAGIC, check_container, official_entries, read_checkpoint
 from mcnet_cli._legacy import read_epoch as read_epoch  # for those who convert checkpoints
-from mcnet_cli._safetensors import read_header, read_tensors, write_tensors
+from mcnet_cli._safetensors import read_tensors, write_tensors
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import MCNet, ModelConfig
 
-FORMAT = "1"
 FILE_LIMIT = 4 << 30  # bytes; an official checkpoint with its optimizers has 1.3 GB
 PARAMETER_LIMIT = 500_000_000  # the paper's network has 102 million
 MESH_POINTS = 468
-FRAMING_FIELDS = ("face_height", "center_x", "center_y")
 FLOATS = ("F16", "BF16", "F32", "F64")
 
 
@@ -177,11 +176,7 @@ def _read_metadata(
     key = ""
     try:
         key = "mcnet.framing"
-        framing = json.loads(metadata[key]) if key in metadata else None
-        if framing is not None:
-            framing = {field: float(framing[field]) for field in FRAMING_FIELDS}
-            if not (0.05 <= framing["face_height"] <= 1 and all(0 <= v <= 1 for v in framing.values())):
-                raise ValueError
+        framing = framing_in(metadata)
         key = "mcnet.smooth"
         smooth = float(metadata[key]) if key in metadata else None
         if smooth is not None and not 0 <= smooth <= 100:

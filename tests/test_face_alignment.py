@@ -13,7 +13,7 @@ import torch
 from face_tools import mesh, portrait, portrait_face
 
 from mcnet_cli.errors import WeightsError
-from mcnet_cli.face import face_alignment, faces_in, make_detector
+from mcnet_cli.face import BatchDetector, face_alignment, faces_in, make_detector
 
 FILES = ("2DFAN4-11f355bf06.pth.tar", "s3fd-619a316812.pth")
 
@@ -102,6 +102,7 @@ def test_the_librarys_boxes_become_faces_that_the_mesh_confirms(checkpoints: Pat
     torch.save(boxes, checkpoints / FILES[1])
     torch.save({k: torch.zeros_like(v) for k, v in FAN(4).state_dict().items()}, checkpoints / FILES[0])
     detector = make_detector("face-alignment")
+    assert isinstance(detector, BatchDetector)
     assert detector.name == "face-alignment"
     head = np.ascontiguousarray(portrait()[50:200, 150:300])
     small = cv2.resize(head, (128, 128), interpolation=cv2.INTER_AREA)
@@ -109,3 +110,8 @@ def test_the_librarys_boxes_become_faces_that_the_mesh_confirms(checkpoints: Pat
     expected = (portrait_face().points - (150, 50)) * 128 / 150
     assert np.linalg.norm(face.points - expected, axis=1).mean() < 2
     assert detector(np.zeros((1, 1, 3), np.uint8)) == []
+    batch = detector.detect_batch([small, np.zeros_like(small), small[:, ::-1].copy()])
+    assert [len(faces) for faces in batch] == [1, 0, 1], "the mesh sees no face in black"
+    assert np.abs(batch[0][0].box - detector(small)[0].box).max() < 0.01
+    assert np.abs(batch[2][0].box[[2, 0]] - (128 - batch[0][0].box[[0, 2]])).max() < 8
+    assert detector.batch_size == 1, "a CPU gains nothing by batches"

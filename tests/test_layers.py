@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "mcnet_cli"
-EVERYWHERE = {"errors", "devices", "files", "assets", "_safetensors"}  # the ground that all stand on
+EVERYWHERE = {"errors", "devices", "files", "assets", "_header", "_safetensors"}  # the ground of all
 ALLOWED = {
     "": {"animation", "weights"},  # mcnet_cli/__init__.py
     "__main__": {"cli"},
@@ -18,6 +18,7 @@ ALLOWED = {
     "training": {"model", "checkpoint", "weights", "media", "face", "synthetic"},
     "doctor": {"weights", "media", "face", "animation"},
     "checkpoint": {"model", "_legacy"},
+    "_header": set(),
     "_legacy": set(),
     "_safetensors": set(),
     "weights": {"checkpoint"},

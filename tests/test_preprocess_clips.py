@@ -69,6 +69,7 @@ def test_a_cut_ends_a_clip_and_begins_another(tmp_path: Path) -> None:
     film = write_film(tmp_path / "two.mp4", moving(12, x=80, y=50) + [elsewhere] * 12)
     rows = cut_up(film, tmp_path / "out").rows
     assert outcome(rows) == [(0, 11, None), (12, 23, None)]
+    assert [row["ended"] for row in rows] == ["cut", "end"]
     assert [row["identity"] for row in rows] == ["two-1", "two-2"]
 
 
@@ -95,7 +96,9 @@ def test_a_face_that_is_hidden_for_a_moment_stays_one_clip(tmp_path: Path) -> No
 
 def test_a_face_that_leaves_ends_its_clip_where_it_was_last_seen(tmp_path: Path) -> None:
     film = write_film(tmp_path / "gone.mp4", [*moving(12), *[EMPTY] * 12])
-    assert outcome(cut_up(film, tmp_path / "out").rows) == [(0, 11, None)]
+    rows = cut_up(film, tmp_path / "out").rows
+    assert outcome(rows) == [(0, 11, None)]
+    assert rows[0]["ended"] == "lost"
 
 
 def test_a_face_that_comes_later_is_found_within_the_stride(tmp_path: Path) -> None:
@@ -106,14 +109,50 @@ def test_a_face_that_comes_later_is_found_within_the_stride(tmp_path: Path) -> N
     assert 4 <= rows[1]["first"] <= 6
 
 
-def test_a_face_that_has_moved_away_from_where_it_began_begins_a_new_clip(tmp_path: Path) -> None:
-    rows = cut_up(
-        write_film(tmp_path / "far.mp4", moving(30, x=5, dx=5)), tmp_path / "out", min_frames=5
-    ).rows
+def walk(tmp_path: Path) -> Path:
+    """A film of a head that walks from left to right, 220 pixels in 44 frames."""
+    background = cv2.resize(EMPTY, (640, 240))
+    head = frame((60, 40, HEAD))[40:190, 60:210]
+    pictures = []
+    for step in range(44):
+        picture = background.copy()
+        picture[40:190, 190 + 5 * step : 340 + 5 * step] = head
+        pictures.append(picture)
+    return write_film(tmp_path / "far.mp4", pictures)
+
+
+def test_a_face_that_walks_away_goes_on_in_another_clip_without_a_lost_frame(tmp_path: Path) -> None:
+    rows = cut_up(walk(tmp_path), tmp_path / "out", min_frames=5).rows
+    assert [row["ended"] for row in rows] == ["moved", *["moved"] * (len(rows) - 2), "end"]
     assert len(rows) >= 2
-    assert rows[0]["last"] + 1 == rows[1]["first"]
-    moved = 5 * rows[0]["last"]
-    assert 30 < moved < 62, "over 0.6 of the face's width of 65, one in four parts is shared no more"
+    firsts = [row["first"] for row in rows]
+    assert firsts == [0, *(row["last"] + 1 for row in rows[:-1])]
+    assert rows[-1]["last"] == 43
+    assert {row["identity"] for row in rows} == {"far-1"}, "it is the same person"
+    assert rows[0]["clip"] == f"far-1/far#000000-{rows[0]['last']:06d}.mp4"
+    for row in rows:
+        points = landmarks_of(tmp_path / "out" / row["clip"])["points"].astype(np.float32)
+        assert np.ptp(points[..., 1], axis=1).mean() / 256 > 0.53 / 1.6 - 0.02
+        assert points.min() > 5
+        assert points.max() < 251
+
+
+def test_by_the_papers_rule_a_clip_ends_where_the_box_shares_a_fourth_with_the_first(tmp_path: Path) -> None:
+    rows = cut_up(walk(tmp_path), tmp_path / "out", min_frames=5, rule="paper", min_face=64).rows
+    assert [row["ended"] for row in rows[:-1]] == ["moved"] * (len(rows) - 1)
+    for row in rows[:-1]:
+        moved = 5 * (row["frames"] - 1)
+        assert 33 < moved <= 42, "0.6 of the face's width of 65 pixels"
+
+
+def test_a_face_that_sways_stays_one_clip_and_whole(tmp_path: Path) -> None:
+    xs = (85 + 45 * np.sin(np.arange(40) / 4)).astype(int)
+    film = write_film(tmp_path / "dance.mp4", [frame((int(x), 40, HEAD)) for x in xs])
+    (row,) = cut_up(film, tmp_path / "out").rows
+    assert (row["first"], row["last"], row["ended"], row["status"]) == (0, 39, "end", "kept")
+    points = landmarks_of(tmp_path / "out" / row["clip"])["points"].astype(np.float32)
+    assert points.min() > 10
+    assert points.max() < 246
 
 
 @pytest.mark.parametrize(

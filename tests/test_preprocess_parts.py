@@ -89,7 +89,7 @@ def test_the_share_outside_is_an_areas() -> None:
 def test_what_is_kept_of_a_face_is_exact_and_has_no_name(tmp_path: Path) -> None:
     square = np.array([[0.5, 0, 100], [0, 0.5, 60]])
     frames = [scene(320, 240, [(60 + t, 40, 150)]) for t in range(3)]
-    spool = Spool(square, 256, (320, 240), tmp_path)
+    spool = Spool(square, 1.6, 256, (320, 240), tmp_path)
     for picture in frames:
         spool.add(picture)
     assert os.listdir(tmp_path) == []
@@ -102,7 +102,7 @@ def test_what_is_kept_of_a_face_is_exact_and_has_no_name(tmp_path: Path) -> None
 
 def test_a_large_face_is_kept_at_twice_the_clips_resolution(tmp_path: Path) -> None:
     square = np.array([[8.0, 0, 500], [0, 8.0, 200]])
-    spool = Spool(square, 64, (1920, 1080), tmp_path)
+    spool = Spool(square, 1.6, 64, (1920, 1080), tmp_path)
     spool.add(scene(1920, 1080, []))
     (kept,) = spool.pictures(1)
     assert kept.shape[0] < 1080 / 3
@@ -114,7 +114,7 @@ def test_a_large_face_is_kept_at_twice_the_clips_resolution(tmp_path: Path) -> N
 
 def test_a_square_is_held_if_all_that_it_shows_of_the_frame_is_kept(tmp_path: Path) -> None:
     square = np.array([[0.5, 0, 20], [0, 0.5, 60]])
-    spool = Spool(square, 256, (640, 480), tmp_path)
+    spool = Spool(square, 1.6, 256, (640, 480), tmp_path)
     assert spool.holds(square, 256)
     assert spool.holds(moved(square, -100), 256), "beyond the frame there is nothing to keep"
     assert not spool.holds(moved(square, 100), 256)

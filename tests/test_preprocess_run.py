@@ -1,10 +1,14 @@
 """Whole runs: the index, resuming, faults, engines that agree."""
 
+import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from face_tools import ROOT
 from preprocess_tools import EMPTY, HEAD, contents, frame, index, moving, run, write_film
 
 from mcnet_cli.errors import InputError, SystemFailure, UsageError
@@ -239,13 +243,42 @@ def test_ray_gives_the_same_index_and_the_same_clips(films: Path, whole: Path, t
     assert run(tmp_path / "clips", films, engine="ray").worked_on == 0
 
 
-@pytest.mark.slow
-def test_ray_tries_again_what_dies_and_notes_what_raises(
+def test_a_local_cluster_that_does_not_start_is_tried_again_and_then_an_error_of_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ray = pytest.importorskip("ray")
+    starts = []
+
+    def too_slow(**options: object) -> None:
+        starts.append(options)
+        raise Exception("The current node timed out during startup.\nMore of it.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", too_slow)
+    with pytest.raises(SystemFailure, match=r"a local cluster: The current node timed out during startup\.$"):
+        run(tmp_path / "clips", *[source.path for source in pictures(tmp_path, "a")], engine="ray")
+    assert len(starts) == 3
+    assert not (tmp_path / "clips").exists()
+
+
+@pytest.mark.slow
+def test_rays_processes_find_mcnet_where_we_found_it(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))  # so that its processes find this module
+    (source,) = pictures(tmp_path, "good")
+    words = ["preprocess", str(source.path), "-o", str(tmp_path / "clips"), "--engine", "ray", "--json"]
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    code += f"from mcnet_cli.cli import main; sys.exit(main({words!r}))"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kept"] == 1
+
+
+@pytest.mark.slow
+def test_ray_tries_again_what_dies_and_notes_what_raises(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
     from mcnet_cli.preprocessing.engine_ray import run_on_ray
 
     sources = pictures(tmp_path, "dies", "once", "raises", "good")

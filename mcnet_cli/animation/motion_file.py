@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli._safetensors import Header, read_header, read_tensors, write_tensors
+from mcnet_cli._header import Header, read_header
+from mcnet_cli._safetensors import read_tensors, write_tensors
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import atomic_output, require_regular_file

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mcnet_cli.cli._console import console
+from mcnet_cli.cli._fetching import Agreed, fetch_policy
 from mcnet_cli.cli._options import MACHINE, OUTPUT, Json, Quiet, Verbose
 
 FACES, CROP = "Faces", "Crop"
@@ -49,11 +50,26 @@ def preprocess(
         typer.Option(
             "--rule",
             metavar="framing|paper",
-            help="framing: the whole head, as the weights of mcnet want it. paper: as VoxCeleb is cropped "
-            "for the paper; what reaches beyond the picture is dropped.",
+            help="framing: the whole head, as --weights want it; the square, one a clip, grows by up to 1.6 "
+            "to hold a head that moves. paper: as VoxCeleb is cropped for the paper; what reaches beyond the "
+            "picture is dropped. With both, a face that moves further goes on in another clip of the same "
+            "person.",
             rich_help_panel=CROP,
         ),
     ] = "framing",
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "-w",
+            "--weights",
+            metavar="NAME|FILE|hf:OWNER/REPO[@REV]/FILE",
+            help="With --rule framing: weights that the clips are for; only how they want faces cropped is "
+            "read. Default: $MCNET_WEIGHTS, else lite.",
+            rich_help_panel=CROP,
+            show_default=False,
+        ),
+    ] = None,
+    fetch: Agreed = False,
     size: Annotated[
         int, typer.Option("--size", metavar="PIXELS", help="Side of the clips.", rich_help_panel=CROP)
     ] = 256,
@@ -156,7 +172,8 @@ def preprocess(
         typer.Option(
             "--device",
             metavar="auto|cpu|cuda|cuda:N|mps",
-            help="Where face-alignment computes. auto: a GPU if there is one. blazeface uses the CPU.",
+            help="Where face-alignment computes. auto: a GPU if there is one, which gets several frames at "
+            "once. blazeface uses the CPU.",
             rich_help_panel=MACHINE,
         ),
     ] = "auto",
@@ -215,6 +232,7 @@ def preprocess(
         output=output,
         settings=preprocessing.Settings(
             rule=rule,
+            framing=preprocessing.choose_framing(rule, weights, fetch_policy(fetch)),
             size=size,
             format=format_,
             fps=None if fps is None else preprocessing.parse_rate(fps),

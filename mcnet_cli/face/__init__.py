@@ -13,6 +13,7 @@ from mcnet_cli.face.crop import (
 )
 from mcnet_cli.face.detect import (
     FACE_SCORE,
+    BatchDetector,
     BlazeFaceDetector,
     Detector,
     Face,
@@ -27,6 +28,7 @@ from mcnet_cli.face.track import FaceTracker, follow
 
 __all__ = [
     "FACE_SCORE",
+    "BatchDetector",
     "BlazeFaceDetector",
     "CropBox",
     "Detector",

@@ -46,6 +46,19 @@ class Framing:
         if not (self.tube_factor == 0 or 1 <= self.tube_factor <= 4):
             raise ValueError(f"tube_factor is {self.tube_factor}, neither 0 nor in [1, 4]")
 
+    def __str__(self) -> str:
+        """In words."""
+        if self.tube_factor:
+            return f"a square of {self.tube_factor:g} times the box that holds the face throughout"
+        centre = f"{self.center_x:g}, {self.center_y:g}"
+        return f"a square in which the face is {self.face_height:g} high, its middle at {centre}"
+
+    def as_json(self) -> dict[str, float]:
+        """The numbers that count."""
+        if self.tube_factor:
+            return {"tube_factor": self.tube_factor}
+        return {"face_height": self.face_height, "center_x": self.center_x, "center_y": self.center_y}
+
 
 # The rule of the VoxCeleb preprocessing that the paper trains on (ICCV 2023).
 Framing.PAPER = Framing(tube_factor=1.2)

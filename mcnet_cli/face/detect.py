@@ -1,8 +1,9 @@
 """Face detection offline: BlazeFace (Bazarevsky et al. 2019), each candidate checked by the face mesh."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,16 @@ class Detector(Protocol):
 
     def __call__(self, rgb: Picture, *, thorough: bool = True) -> list[Face]:
         """Faces in a picture; `thorough`: also small ones, which takes several times as long."""
+
+
+@runtime_checkable
+class BatchDetector(Detector, Protocol):
+    """One that takes several pictures at once; batch_size: as many as are good for its device."""
+
+    batch_size: int
+
+    def detect_batch(self, pictures: Sequence[Picture]) -> list[list[Face]]:
+        """The faces in each of at least one picture, all of one size; as one by one, thoroughly."""
 
 
 def make_detector(name: str, device: str = "cpu") -> Detector:

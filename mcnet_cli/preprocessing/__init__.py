@@ -1,5 +1,6 @@
 """Videos to training clips: faces found, followed, cropped, and listed; on one machine or a cluster."""
 
+from mcnet_cli.preprocessing.framing import choose_framing
 from mcnet_cli.preprocessing.pipeline import Progress, preprocess
 from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport
 from mcnet_cli.preprocessing.request import PreprocessRequest, Settings, parse_rate, parse_shard
@@ -10,6 +11,7 @@ __all__ = [
     "PreprocessRequest",
     "Progress",
     "Settings",
+    "choose_framing",
     "parse_rate",
     "parse_shard",
     "preprocess",

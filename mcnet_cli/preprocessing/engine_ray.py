@@ -1,12 +1,15 @@
 """Tasks on a Ray cluster: the one that RAY_ADDRESS names, or a local one.
 
-Every machine needs mcnet, the videos and the output folder at the same paths.
+Every machine needs the videos and the output folder at the same paths, and mcnet: installed, or where it is
+on ours.
 """
 
 import functools
 import logging
 import os
-from collections.abc import Sequence
+import pickle
+import sys
+from collections.abc import Callable, Sequence
 
 from mcnet_cli.errors import McnetError, SystemFailure, UsageError, shown
 from mcnet_cli.preprocessing.engine import ATTEMPTS, CRASHED, Event, Events
@@ -18,6 +21,10 @@ from mcnet_cli.preprocessing.video import Tools
 TICK_S = 0.5
 GRACE_S = 1.2
 AHEAD = 2  # tasks handed over for each that runs, so that none waits for us
+STARTS = 3  # of a cluster of our own: under load Ray gives up one too soon
+START_S = 120  # that a cluster's store may take to start; Ray's default is 30
+
+log = logging.getLogger(__name__)
 
 
 def run_on_ray(work: Work, sources: Sequence[Source], workers: int) -> Events:
@@ -29,7 +36,7 @@ def run_on_ray(work: Work, sources: Sequence[Source], workers: int) -> Events:
     started = not ray.is_initialized()
     if started:
         _connect(workers)
-    task = ray.remote(max_retries=ATTEMPTS - 1, num_cpus=1)(_task)
+    task = ray.remote(max_retries=ATTEMPTS - 1, num_cpus=1)(_carried(sys.path))
     slots = max(1, int(ray.cluster_resources().get("CPU", 1)))
     waiting = list(reversed(sources))
     running: dict[object, Source] = {}
@@ -37,7 +44,7 @@ def run_on_ray(work: Work, sources: Sequence[Source], workers: int) -> Events:
         while waiting or running:
             while waiting and len(running) < AHEAD * slots:
                 source = waiting.pop()
-                running[task.remote(work, source)] = source
+                running[task.remote(pickle.dumps((work, source)))] = source
             ready, _ = ray.wait(list(running), timeout=TICK_S)
             yield Event()
             for reference in ready:
@@ -57,18 +64,27 @@ def _connect(workers: int) -> None:
     import ray
 
     address = os.environ.get("RAY_ADDRESS")
-    try:
-        ray.init(
-            address=address or "local",
-            num_cpus=None if address else workers,
-            include_dashboard=None if address else False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    except Exception as error:  # Ray raises bare ones, too
-        where = f"the cluster at {shown(address)}" if address else "a local cluster"
-        reason = shown(str(error).split("\n")[0])
-        raise SystemFailure(f"Ray can't use {where}: {reason}", hint="take --engine local") from error
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", str(START_S))
+    starts = 1 if address else STARTS
+    for attempt in range(1, starts + 1):
+        try:
+            ray.init(
+                address=address or "local",
+                num_cpus=None if address else workers,
+                include_dashboard=None if address else False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+            return
+        except Exception as error:  # Ray raises bare ones, too
+            where = f"the cluster at {shown(address)}" if address else "a local cluster"
+            reason = shown(str(error).strip().split("\n")[0] or type(error).__name__)
+            if attempt == starts:
+                raise SystemFailure(
+                    f"Ray can't use {where}: {reason}", hint="try again later, or take --engine local"
+                ) from error
+            log.info("Ray could not start %s: %s; again", where, reason)
+            ray.shutdown()
 
 
 def _conclude(work: Work, source: Source, reference: object) -> None:
@@ -81,12 +97,38 @@ def _conclude(work: Work, source: Source, reference: object) -> None:
         cause = error.cause
         if isinstance(cause, McnetError):
             raise cause from None
+        if isinstance(cause, ModuleNotFoundError):
+            raise SystemFailure(
+                f"a machine of the Ray cluster lacks {shown(str(cause.name))}",
+                hint="install mcnet-cli on all of them, in the same version",
+            ) from None
         work.note_fault(source, cause if isinstance(cause, Exception) else error)
     except ray.exceptions.RayError:
         work.give_up(source, f"{shown(source.path)}: {CRASHED}")
 
 
-def _task(work: Work, source: Source) -> None:
+def _carried(path: Sequence[str]) -> Callable[[bytes], None]:
+    """`work_on` for processes that may not find mcnet by themselves: Ray carries this function as code.
+
+    path: where we import from. It comes last, so that what a machine has installed goes first.
+    """
+    folders = [os.path.abspath(folder) for folder in path]  # noqa: PTH100 - links stay
+
+    def task(packed: bytes) -> None:
+        import pickle
+        import sys
+
+        sys.path += [folder for folder in folders if folder not in sys.path]
+        work, source = pickle.loads(packed)
+        from mcnet_cli.preprocessing.engine_ray import work_on
+
+        work_on(work, source)
+
+    return task
+
+
+def work_on(work: Work, source: Source) -> None:
+    """A task, in the process that does it."""
     work.limit_threads()
     work.do(source, _tools(work.settings, work.device), lambda frames, total: None)
 

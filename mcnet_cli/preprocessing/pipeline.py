@@ -65,7 +65,12 @@ def preprocess(
         rows = [row for source in everything if source.name in every for row in every[source.name].rows]
         preview = write_preview(request.output, rows)
     report = PreprocessReport(
-        request.output, tuple(found.values()), len(waiting), time.monotonic() - began, preview
+        request.output,
+        tuple(found.values()),
+        len(waiting),
+        time.monotonic() - began,
+        preview,
+        settings.framing,
     )
     _warn(report)
     if request.strict and (bad := len({r.name for r in (*report.failures, *report.damaged)})):

@@ -8,6 +8,7 @@ from typing import Any
 
 from mcnet_cli import __version__
 from mcnet_cli.errors import shown
+from mcnet_cli.face import Framing
 from mcnet_cli.preprocessing.records import INDEX, Record
 
 LONGEST_TABLE = 40
@@ -18,7 +19,7 @@ class PreprocessReport:
     """A finished run.
 
     records: of the run's inputs, in their order, as far as they are there (others may be another shard's).
-    worked_on: how many of them this run did; the others were done before.
+    worked_on: how many of them this run did; the others were done before. framing: of all clips.
     """
 
     output: Path
@@ -26,6 +27,7 @@ class PreprocessReport:
     worked_on: int
     seconds: float
     preview: Path | None
+    framing: Framing
 
     @property
     def failures(self) -> list[Record]:
@@ -57,6 +59,7 @@ class PreprocessReport:
             "output": str(self.output),
             "index": str(self.output / INDEX),
             "preview": None if self.preview is None else str(self.preview),
+            "framing": self.framing.as_json(),
             "inputs": len(self.records),
             "done_before": len(self.records) - self.worked_on,
             "kept": len(self.kept),
@@ -85,6 +88,7 @@ class PreprocessReport:
             f"{self.worked_on} inputs in {self.seconds:.1f} s{rate}"
             + (f", {before} were done before" if before else "")
         )
+        lines.append(f"crop: {self.framing}")
         lines.append(shown(self.output / INDEX))
         return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,14 +23,16 @@ LEAST_FACE_PX = 64
 class Settings:
     """What decides about the bytes of the results; UsageError where it makes no sense.
 
-    rule: `framing`, as the weights crop, or `paper`, as VoxCeleb is cropped for the paper. size: side of the
-    clips in pixels. format: `mp4` or `png`. fps: None for each video's own. align: `eyes` turns clips so that
+    rule: `framing`, as weights want it, or `paper`, as VoxCeleb is cropped for the paper. framing: how the
+    square relates to the face (see `choose_framing`); with `paper` always the paper's. size: of the clips'
+    sides in pixels. format: `mp4` or `png`. fps: None for each video's own. align: `eyes` turns clips so that
     the eyes are level; follow: in each frame anew. detect_every: frames from one search for new faces to the
     next. min_frames: of a tube. min_face: pixels in the source, of the median face's height (framing) or of
     the tube's longer side (paper). min_score: mean chance of being a face. min_sharpness: see `sharpness`.
     """
 
     rule: str = "framing"
+    framing: Framing = field(default_factory=Framing)
     size: int = 256
     format: str = "mp4"
     fps: Fraction | None = None
@@ -45,6 +47,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         among("--rule", self.rule, RULES)
+        if self.rule == "paper":
+            object.__setattr__(self, "framing", Framing.PAPER)
         among("--format", self.format, FORMATS)
         among("--align", self.align, ALIGNMENTS)
         among("--detector", self.detector, DETECTORS)
@@ -59,11 +63,6 @@ class Settings:
         bounded("--min-sharpness", self.min_sharpness, 0, 1e6)
         if self.follow and self.align == "none":
             raise UsageError("--follow: needs --align eyes")
-
-    @property
-    def framing(self) -> Framing:
-        """How the square relates to the face."""
-        return Framing.PAPER if self.rule == "paper" else Framing()
 
     @property
     def least_face_px(self) -> int:

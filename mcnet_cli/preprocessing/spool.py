@@ -1,9 +1,9 @@
 """A tube's pictures while it lasts, on disk.
 
 Where a clip's square lies is known only when its tube ends, and each video is decoded once. So what surrounds
-each face, somewhat wider than its first frame's square, is kept as raw pixels in a nameless file beside the
-results: memory holds none of it, and nothing is left after a kill. What is much finer than the clip is shrunk
-to twice its resolution first: a frame takes at most 2 MB for clips of 256 pixels, whatever the video's size.
+each face, wider than its first frame's square, is kept as raw pixels in a nameless file beside the results:
+memory holds none of it, and nothing is left after a kill. What is much finer than the clip is shrunk first: a
+frame takes at most 2 MB for clips of 256 pixels, whatever the video's size.
 Deflated it would take a fifth of the room, and as long as all other work together. Much of it never reaches
 the disk, because the file is gone before the system gets to it.
 """
@@ -21,26 +21,29 @@ from mcnet_cli.face.sampling import Picture
 from mcnet_cli.files import system_failure
 from mcnet_cli.preprocessing.placement import Matrix, corners, side_px
 
-REACH = 1.6  # of the first square's side
-OVERSAMPLING = 2.0  # of the clip's resolution
+FINEST = 3.2  # of the clip's sides: what is kept has no more pixels across
 
 
 class Spool:
     """The surroundings of one face, frame by frame.
 
-    placement: the first frame's. size: side of the clip. frame_size: (width, height). folder: on the disk
-    that takes the file. transform: (2, 3) from the frame's pixels to the kept pictures'.
+    placement: the first frame's. reach: sides of its square that are kept. size: side of the clip.
+    frame_size: (width, height). folder: on the disk that takes the file. transform: (2, 3) from the frame's
+    pixels to the kept pictures'.
     """
 
-    def __init__(self, placement: Matrix, size: int, frame_size: tuple[int, int], folder: Path) -> None:
+    def __init__(
+        self, placement: Matrix, reach: float, size: int, frame_size: tuple[int, int], folder: Path
+    ) -> None:
         limit = np.array(frame_size)
-        centre, half = corners(placement, size).mean(0), side_px(placement, size) * REACH / 2
+        side = side_px(placement, size) * reach
+        centre, half = corners(placement, size).mean(0), side / 2
         low = np.clip(np.floor(centre - half), 0, limit - 1).astype(int)
         high = np.clip(np.ceil(centre + half), low + 1, limit).astype(int)
         self._low, self._high = low, high
         # Where the surroundings end with the frame, a square may reach beyond.
         self._free_low, self._free_high = low == 0, high == limit
-        shrink = min(1.0, OVERSAMPLING * size / side_px(placement, size))
+        shrink = min(1.0, FINEST * size / side)
         kept = np.maximum(1, np.rint((high - low) * shrink)).astype(int)
         self._kept = (int(kept[0]), int(kept[1]))
         scale = kept / (high - low)

@@ -1,4 +1,10 @@
-"""A tube: one face over consecutive frames of a scene."""
+"""A tube: one face over consecutive frames of a scene.
+
+A clip is cut out by one square, so that the head's movement is seen in it. A face that moves far would make
+the square large and itself small: there its tube ends, and the next frame begins another of the same face.
+"""
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +23,22 @@ from mcnet_cli.preprocessing.spool import Spool
 
 LONGEST = 1024  # frames (VoxCeleb preprocessing)
 LEAST_OVERLAP = 0.25  # of the first and the current box (VoxCeleb preprocessing)
+REACH = 1.6  # how far a clip's square may grow and wander, in sides of the first frame's
+TUBE_REACH = 2.5  # where the square is not much larger than the face
 SHARPNESS_EVERY = 8  # frames
+
+# Why a tube ended: with the video or the wanted stretch, at a scene cut, because the face was not found any
+# more, moved away or is another tube's, or because it had the greatest length.
+End = Literal["end", "cut", "lost", "moved", "double", "longest"]
 
 
 class Tube:
     """Landmarks of one face, and its surroundings on disk; memory is bounded, because its length is.
 
-    number: which of its video's, from 1. first: the first frame's number.
+    number: of the face among its video's, from 1. first: the first frame's number. ended: why.
     """
+
+    ended: End = "end"
 
     def __init__(self, number: int, first: int, spool: Spool, settings: Settings) -> None:
         self.number, self.first, self.spool = number, first, spool
@@ -79,15 +93,17 @@ class Tube:
         extents = np.stack(self._extents)
         return float(np.median(extents[:, 3] - extents[:, 1]))
 
-    def takes(self, found: Landmarks) -> bool:
-        """Whether the face goes on with this in the next frame, or is to begin a new tube.
+    def end_before(self, found: Landmarks) -> End | None:
+        """Why the face is to begin a new tube with this in the next frame; None if the tube goes on.
 
-        It has moved away when its box and the first hardly overlap, or the clip's square would leave what is
-        kept of the frames.
+        It has moved away when the clip's square would leave what is kept of the frames, and by the paper's
+        rule when its box and the first hardly overlap.
         """
-        if len(self._points) >= LONGEST or overlap(self._extents[0], found.region.box) < LEAST_OVERLAP:
-            return False
         settings = self._settings
+        if len(self._points) >= LONGEST:
+            return "longest"
+        if settings.rule == "paper" and overlap(self._extents[0], found.region.box) < LEAST_OVERLAP:
+            return "moved"
         if settings.follow:
             (square,) = following_placements(found.points[None], settings.framing, settings.size)
         elif settings.align == "eyes":
@@ -96,7 +112,7 @@ class Tube:
         else:
             extents = np.stack([*self._extents, found.region.box])
             square = fixed_placement(extents, settings.framing, settings.size)
-        return self.spool.holds(square, settings.size)
+        return None if self.spool.holds(square, settings.size) else "moved"
 
     def add(self, rgb: Picture, found: Landmarks) -> None:
         """The next frame, with the face in it."""

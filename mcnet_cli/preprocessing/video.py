@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mcnet_cli.errors import InputError
-from mcnet_cli.face import Detector, FaceMesh, faces_in, make_detector
+from mcnet_cli.face import Detector, Face, FaceMesh, faces_in, make_detector
 from mcnet_cli.media import FrameSource, is_picture, open_frames, read_image
 from mcnet_cli.media.frames import Frame
 from mcnet_cli.preprocessing.cuts import CutFinder
 from mcnet_cli.preprocessing.inputs import Source
+from mcnet_cli.preprocessing.lookahead import with_faces
 from mcnet_cli.preprocessing.metadata import Segment
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.tube import Tube
@@ -78,10 +79,16 @@ def _cut_up(source: Source, writer: Writer, tools: Tools, on_frames: OnFrames) -
         for view in views:
             stack.callback(view.watch.close)
         cuts = CutFinder()
-        for number, rgb in enumerate(frames, _frame_at(start_s, frames)):
+        searched = with_faces(
+            enumerate(frames, _frame_at(start_s, frames)),
+            tools.detector,
+            tools.settings.detect_every,
+            wanted=lambda number: any(view.shows(number) for view in views),
+        )
+        for number, rgb, faces in searched:
             is_cut = cuts(rgb)
             for view in views:
-                view.see(number, rgb, cut=is_cut)
+                view.see(number, rgb, cut=is_cut, faces=faces)
             on_frames(frames.frames_read, frames.frame_count_hint)
         for view in views:
             view.write(view.watch.finish())
@@ -116,11 +123,14 @@ class _View:
         first, end = (_frame_at(float(moment), frames) for moment in (segment.start_s, segment.end_s))
         return cls(watch, first, end, segment, frames, writer)
 
-    def see(self, number: int, rgb: Frame, *, cut: bool) -> None:
+    def shows(self, number: int) -> bool:
+        return number >= self.first and (self.end is None or number < self.end)
+
+    def see(self, number: int, rgb: Frame, *, cut: bool, faces: list[Face] | None) -> None:
         if number == self.end:
             self.write(self.watch.finish())
-        elif number >= self.first and (self.end is None or number < self.end):
-            self.write(self.watch(number, rgb, cut=cut))
+        elif self.shows(number):
+            self.write(self.watch(number, rgb, cut=cut, faces=faces))
 
     def write(self, tubes: list[Tube]) -> None:
         size = (self.frames.width, self.frames.height)

@@ -10,7 +10,7 @@ from mcnet_cli.face.landmarks import Points
 from mcnet_cli.face.sampling import Picture
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.spool import Spool
-from mcnet_cli.preprocessing.tube import LEAST_OVERLAP, Tube, placements_of
+from mcnet_cli.preprocessing.tube import LEAST_OVERLAP, REACH, TUBE_REACH, End, Tube, placements_of
 
 PATIENCE = 8  # frames in which a face may be hidden without ending its tube
 SAME_FACE = 0.5  # intersection over union from which two tubes show the same face
@@ -37,45 +37,53 @@ class Watch:
         self._count = 0
         self._looked: int | None = None
 
-    def __call__(self, number: int, rgb: Picture, *, cut: bool) -> list[Tube]:
-        """Takes frame `number`; returns the tubes that ended before it. cut: a scene begins with it."""
-        ended = self.finish() if cut else []
+    def __call__(
+        self, number: int, rgb: Picture, *, cut: bool, faces: list[Face] | None = None
+    ) -> list[Tube]:
+        """Takes frame `number`; returns the tubes that ended before it.
+
+        cut: a scene begins with it. faces: in it, if it has been searched already.
+        """
+        ended = self.finish("cut") if cut else []
         found = {tube.number: follow(rgb, self._mesh, tube.region) for tube in self._tubes if not tube.missed}
         lost = any(found.get(tube.number) is None for tube in self._tubes)
         fresh: list[Landmarks] = []
-        if lost or self._looked is None or number - self._looked >= self._settings.detect_every:
+        stride = self._settings.detect_every
+        if faces is not None or lost or self._looked is None or number - self._looked >= stride:
             self._looked = number
-            fresh = self._look(rgb, found)
+            if faces is None:
+                faces = self._detector(rgb, thorough=not self._tubes)
+            fresh = self._look(rgb, faces, found)
         for tube in list(self._tubes):
             face = found.get(tube.number)
             if face is None:
                 tube.add_gap(rgb)
                 if tube.missed > PATIENCE:
-                    ended += self._end(tube)
-            elif tube.takes(face):
-                tube.add(rgb, face)
+                    ended.append(self._end(tube, "lost"))
+            elif end := tube.end_before(face):
+                ended.append(self._end(tube, end))
+                self._begin(tube.number, number, rgb, face)
             else:
-                ended += self._end(tube)
-                fresh.append(face)
+                tube.add(rgb, face)
         for face in fresh:
-            self._begin(number, rgb, face)
+            self._count += 1
+            self._begin(self._count, number, rgb, face)
         return ended + self._without_doubles()
 
-    def finish(self) -> list[Tube]:
+    def finish(self, end: End = "end") -> list[Tube]:
         """Ends what is left, at a cut or at the end. The next frame is searched."""
-        ended, self._tubes, self._looked = self._tubes, [], None
-        return ended
+        self._looked = None
+        return [self._end(tube, end) for tube in list(self._tubes)]
 
     def close(self) -> None:
         """Gives up what is left."""
         for tube in self.finish():
             tube.spool.close()
 
-    def _look(self, rgb: Picture, found: dict[int, Landmarks | None]) -> list[Landmarks]:
-        """Searches for faces; adds lost tubes' to `found` and returns those of no tube."""
-        faces = self._wanted(rgb, self._detector(rgb, thorough=not self._tubes))
+    def _look(self, rgb: Picture, faces: list[Face], found: dict[int, Landmarks | None]) -> list[Landmarks]:
+        """Looks at faces; adds lost tubes' to `found` and returns those of no tube."""
         fresh = []
-        for face in faces:
+        for face in self._wanted(rgb, faces):
             tube = self._tube_of(face, found)
             if tube is not None and found.get(tube.number) is not None:
                 continue
@@ -107,24 +115,23 @@ class Watch:
         best = max(self._tubes, key=shared, default=None)
         return best if best is not None and shared(best) >= LEAST_OVERLAP else None
 
-    def _begin(self, number: int, rgb: Picture, face: Landmarks) -> None:
-        self._count += 1
-        (square,) = placements_of(face.points[None], self._settings)
-        spool = Spool(square, self._settings.size, (rgb.shape[1], rgb.shape[0]), self._folder)
-        tube = Tube(self._count, number, spool, self._settings)
+    def _begin(self, number: int, first: int, rgb: Picture, face: Landmarks) -> None:
+        settings = self._settings
+        (square,) = placements_of(face.points[None], settings)
+        reach = TUBE_REACH if settings.framing.tube_factor else REACH
+        spool = Spool(square, reach, settings.size, (rgb.shape[1], rgb.shape[0]), self._folder)
+        tube = Tube(number, first, spool, settings)
         self._tubes.append(tube)
         tube.add(rgb, face)
 
-    def _end(self, tube: Tube) -> list[Tube]:
+    def _end(self, tube: Tube, end: End) -> Tube:
         self._tubes.remove(tube)
-        return [tube]
+        tube.ended = end
+        return tube
 
     def _without_doubles(self) -> list[Tube]:
         """Ends the younger of two tubes that have come to show the same face, and returns it."""
-        doubles = list(_doubles(self._tubes))
-        for tube in doubles:
-            self._tubes.remove(tube)
-        return doubles
+        return [self._end(tube, "double") for tube in list(_doubles(self._tubes))]
 
 
 def _doubles(tubes: list[Tube]) -> Iterator[Tube]:

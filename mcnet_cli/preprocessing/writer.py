@@ -50,6 +50,7 @@ class Writer:
             "fps": str(rate),
             "start_s": round(float(tube.first / rate), 3),
             "end_s": round(float((tube.last + 1) / rate), 3),
+            "ended": tube.ended,
         }
         if segment and segment.partition:
             row["partition"] = segment.partition
@@ -98,6 +99,7 @@ class Writer:
         versions = {"mcnet": __version__, "ffmpeg": ffmpeg_version(), "detector": self.settings.detector}
         return {
             "rule": self.settings.rule,
+            "framing": self.settings.framing.as_json(),
             "align": self.settings.align,
             "damaged": False,
             "versions": versions,

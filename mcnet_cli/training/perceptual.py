@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mcnet_cli._safetensors import read_header, read_tensors
+from mcnet_cli._header import read_header
+from mcnet_cli._safetensors import read_tensors
 from mcnet_cli.checkpoint import FLOATS
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import require_regular_file

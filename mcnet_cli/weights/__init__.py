@@ -6,6 +6,7 @@ other kinds. Importing this package doesn't load torch.
 
 from mcnet_cli.weights.actions import CacheReport, convert_file, fetch, remove, show
 from mcnet_cli.weights.cache import Cache
+from mcnet_cli.weights.framing import weights_framing
 from mcnet_cli.weights.registry import Entry, registry
 from mcnet_cli.weights.resolve import NEVER, Fetch, cached_path, find, resolve_file, resolve_weights
 from mcnet_cli.weights.survey import Status, survey
@@ -27,4 +28,5 @@ __all__ = [
     "resolve_weights",
     "show",
     "survey",
+    "weights_framing",
 ]

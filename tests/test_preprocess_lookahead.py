@@ -1,0 +1,97 @@
+"""Detectors that take several pictures at once are given several, and find the same."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from face_tools import detector
+from preprocess_tools import EMPTY, HEAD, cut_up, frame, moving, write_film
+
+from mcnet_cli.face import Face
+from mcnet_cli.preprocessing import lookahead, video
+from mcnet_cli.preprocessing.lookahead import with_faces
+from mcnet_cli.preprocessing.metadata import Segment
+
+
+class Several:
+    """BlazeFace, made to take three pictures at once; remembers how many it got."""
+
+    name = "blazeface"
+    batch_size = 3
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.single = 0
+
+    def __call__(self, rgb: np.ndarray, *, thorough: bool = True) -> list[Face]:
+        self.single += 1
+        return detector()(rgb, thorough=thorough)
+
+    def detect_batch(self, pictures: Sequence[np.ndarray]) -> list[list[Face]]:
+        self.batches.append(len(pictures))
+        return [detector()(rgb) for rgb in pictures]
+
+
+def numbered(count: int, first: int = 0) -> list[tuple[int, np.ndarray]]:
+    return list(enumerate([frame((60, 40, HEAD))] * count, first))
+
+
+def test_frames_come_in_order_and_every_nth_has_its_faces() -> None:
+    several = Several()
+    found = list(with_faces(numbered(20, first=3), several, 5, lambda number: number != 10))
+    assert [number for number, _, _ in found] == list(range(3, 23))
+    searched = {number: faces for number, _, faces in found if faces is not None}
+    assert [*searched] == [5, 15, 20]
+    assert all(len(faces) == 1 for faces in searched.values())
+    assert several.batches == [2, 1]
+
+
+def test_few_frames_wait_and_fewer_if_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = 0
+
+    def frames():  # type: ignore[no-untyped-def]
+        nonlocal taken
+        for number, rgb in numbered(40):
+            taken += 1
+            yield number, rgb
+
+    next(with_faces(frames(), Several(), 5, lambda number: True))
+    assert taken == 15
+    monkeypatch.setattr(lookahead, "MOST_WAITING_BYTES", 4 * EMPTY.nbytes)
+    taken = 0
+    next(with_faces(frames(), Several(), 5, lambda number: True))
+    assert taken == 4
+
+
+def test_a_detector_for_single_pictures_is_left_to_whoever_follows_faces() -> None:
+    found = list(with_faces(iter(numbered(6)), detector(), 5, lambda number: True))
+    assert [faces for _, _, faces in found] == [None] * 6
+
+
+def outcome(rows: list[dict]) -> list[tuple[object, ...]]:
+    return [
+        (row["first"], row["last"], row["reason"], row["ended"], row["box"], row["score"]) for row in rows
+    ]
+
+
+@pytest.mark.parametrize("with_segments", [False, True])
+def test_clips_are_the_same_with_and_without_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_segments: bool
+) -> None:
+    elsewhere = 255 - EMPTY // 3
+    elsewhere[60:210, 90:240] = frame((90, 60, HEAD))[60:210, 90:240]
+    film = write_film(tmp_path / "film.mp4", [*moving(23), *[elsewhere] * 12, *[EMPTY] * 12])
+    box = (90 / 320, 60 / 240, 240 / 320, 210 / 240)
+    segments = (Segment("id", Fraction(24, 25), Fraction(34, 25), box),) if with_segments else ()
+    plain = cut_up(film, tmp_path / "plain", segments=segments).rows
+    several = Several()
+    monkeypatch.setattr(video.Tools, "detector", several)
+    monkeypatch.setattr("preprocess_tools.tools", video.Tools)
+    batched = cut_up(film, tmp_path / "batched", segments=segments).rows
+    assert outcome(batched) == outcome(plain)
+    assert len(plain) == (1 if with_segments else 2)
+    # 47 frames: every fifth of them in batches, or the one within the segment that begins after it.
+    assert sum(several.batches) == (2 if with_segments else 10)
+    assert several.single > 0, "where a scene begins, or a face is lost, it is searched at once"
