@@ -15,7 +15,7 @@ import numpy as np
 
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.face.detect import DetectorName, Face, checked
-from mcnet_cli.face.landmarks import FaceMesh
+from mcnet_cli.face.landmarks import FaceMesh, Points
 from mcnet_cli.face.sampling import Picture, box_transform, resample
 from mcnet_cli.files import SYSTEM_ERRNOS, atomic_output
 
@@ -63,6 +63,19 @@ class FaceAlignmentDetector:
 
     def __call__(self, rgb: Picture, *, thorough: bool = True) -> list[Face]:
         """Faces in (H, W, 3) uint8 RGB, the largest first; it is always thorough."""
+        candidates = [
+            Face(box[:4], float(box[4]), np.stack([points[eye].mean(0) for eye in EYE_POINTS]))
+            for box, points in self._look(rgb)
+        ]
+        return checked(rgb, candidates, self._mesh)
+
+    def points(self, rgb: Picture) -> Points | None:
+        """(68, 2) landmarks in pixels of the largest face, None without a face; the mesh has no say here."""
+        found = self._look(rgb)
+        return max(found, key=lambda face: (face[0][2:4] - face[0][:2]).prod())[1] if found else None
+
+    def _look(self, rgb: Picture) -> list[tuple[Points, Points]]:
+        """Boxes with scores, (5,), and 68 points of all that the library takes for faces, in pixels."""
         height, width = rgb.shape[:2]
         scale = min(1.0, LONGEST_SIDE_PX / max(height, width))
         size = (
@@ -76,15 +89,11 @@ class FaceAlignmentDetector:
         if not len(boxes):
             return []
         meshes = self._library.get_landmarks_from_image(small, detected_faces=[box[:4] for box in boxes])
-        candidates = [
-            Face(
-                (np.asarray(box[:4]) / scale).astype(np.float32),
-                float(box[4]),
-                (np.stack([points[eye].mean(0) for eye in EYE_POINTS]) / scale).astype(np.float32),
-            )
+        to_pixels = np.array([1 / scale] * 4 + [1], np.float32)
+        return [
+            (np.asarray(box[:5], np.float32) * to_pixels, np.asarray(points, np.float32)[:, :2] / scale)
             for box, points in zip(boxes, meshes or [], strict=True)
         ]
-        return checked(rgb, candidates, self._mesh)
 
 
 def _weights() -> dict[str, Path]:
