@@ -41,20 +41,33 @@ def atomic_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     sweep_partials(target)
     part, old = partial_name(target), partial_name(target)
     try:
-        part.mkdir()
+        with _writing(target):
+            part.mkdir()
         yield part
         check_folder(target, overwrite=overwrite)
-        if target.exists():
-            target.rename(old)
-        try:
-            part.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
-        sync_folder(target.parent)
-    except OSError as error:
-        raise system_failure(error, target) from error
+        with _writing(target):
+            _exchange(part, target, old)
     finally:
         for folder in (part, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _exchange(part: Path, target: Path, old: Path) -> None:
+    """Gives `part` the name `target`, and what was there the name `old`."""
+    if target.exists():
+        target.rename(old)
+    try:
+        part.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise system_failure(error, target) from error

@@ -12,7 +12,7 @@ from mcnet_cli.animation.rendering import driving_pictures
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.animation.retarget import PreparedMotion, keypoints_for, prepare_motion
 from mcnet_cli.animation.sources import EncodedFace, Source, SourceFace, encode
-from mcnet_cli.errors import InputError
+from mcnet_cli.errors import InputError, shown
 from mcnet_cli.evaluation.pairs import Pair
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest
 from mcnet_cli.face import Detector, FaceMesh, FaceTracker, Framing, choose_face, faces_in
@@ -69,9 +69,8 @@ class Mover:
         if self._is_reconstruction:
             rows = rows[1:]  # the first frame is the source itself
         if not len(rows):
-            raise InputError(
-                f"it has {len(prepared.rows)} frames: too few with --every {self._request.every}"
-            )
+            count, every = len(prepared.rows), self._request.every
+            raise InputError(f"{shown(pair.driving.path)} has {count} frames, too few with --every {every}")
         return Moved(self._engine, request, face, driving, replace(prepared, rows=rows))
 
     def _encoded(self, clip: ClipPath, photo: Picture) -> EncodedFace:
@@ -126,10 +125,7 @@ def first_frame(clip: ClipPath) -> Picture:
     """A clip's first frame; InputError if there is none, or it isn't square."""
     with open_frames(clip.path, max_frames=1) as frames:
         if frames.width != frames.height:
-            raise InputError(
-                f"it is {frames.width}x{frames.height}, not square",
-                hint="cut faces out with mcnet preprocess",
-            )
+            raise InputError(f"{shown(clip.path)} is {frames.width}x{frames.height}, not square")
         for frame in frames:
             return frame
-    raise InputError("there are no frames in it")
+    raise InputError(f"{shown(clip.path)}: there are no frames in it")

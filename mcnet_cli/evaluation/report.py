@@ -137,7 +137,7 @@ class EvaluationReport:
             f"skipped {name}: {why}" + (f"; {hint}" if hint else "")
             for name, (why, hint) in self.skipped.items()
         ]
-        failed = [f"can't use {shown(f.driving)}: {f.reason}" for f in self.failed]
+        failed = [f"left out: {pair.reason}" for pair in self.failed]
         sums = f"{len(self.results)} clips, {sum(r.frames for r in self.results)} frames"
         if faceless := sum(result.faceless for result in self.results):
             sums += f", {faceless} made frames without a face"

@@ -1,6 +1,7 @@
 """`evaluate`: the steps in the order in which they happen."""
 
 import contextlib
+import functools
 import logging
 import time
 
@@ -78,15 +79,16 @@ def _measured(
     results: list[ClipResult] = []
     failed: list[Failed] = []
     for number, pair in enumerate(pairs):
-        now = Progress(EVALUATING, number, len(pairs))
+        tell = functools.partial(on_progress, Progress(EVALUATING, number, len(pairs)))
         try:
-            results.append(bench.measure(pair, len(results), lambda now=now: on_progress(now)))  # type: ignore[misc]
+            results.append(bench.measure(pair, len(results), tell))
         except InputError as error:
             failed.append(Failed(pair.source.name, pair.driving.name, str(error)))
-            log.warning("%s: %s", shown(pair.driving.name), error)
+            log.warning("%s", error)
     if not results:
-        first = failed[0]
-        raise InputError(f"no clip can be used; the first, {shown(first.driving)}: {first.reason}")
+        raise InputError(
+            f"no clip can be used; the first: {failed[0].reason}", hint="cut faces out with mcnet preprocess"
+        )
     return results, failed
 
 

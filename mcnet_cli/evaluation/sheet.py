@@ -32,7 +32,7 @@ class Strips:
         rows = []
         for label, number in zip(LABELS, chosen(results, figure), strict=True):
             strip, result = read_image(self._path(number)), results[number]
-            text = f"{label}: {result.driving}, {figure} {result.figures[figure]:.4g}"
+            text = f"{label}: {result.driving}, {figure.replace('_', ' ')} {result.figures[figure]:.4g}"
             rows += [_label(text, strip.shape[1]), strip]
         write_image(folder / SHEET_FILE, np.concatenate(rows))
         for path in self._folder.iterdir():
