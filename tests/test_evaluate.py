@@ -166,6 +166,27 @@ def test_lpips_is_averaged_over_all_frames() -> None:
     assert meter.figures() == {"lpips": pytest.approx(np.mean(expected))}
 
 
+def test_a_made_frame_without_a_face_is_counted_and_left_out_of_akd() -> None:
+    def brightest(frame: np.ndarray) -> np.ndarray | None:
+        """A stand-in for landmarks: where a bright pixel is, if there is one."""
+        places = np.argwhere(frame[..., 0] > 200)
+        return places[:1].astype(np.float32) if len(places) else None
+
+    def frame(row: int | None) -> np.ndarray:
+        empty = np.zeros((64, 64, 3), np.uint8)
+        if row is not None:
+            empty[row, 8] = 255
+        return empty
+
+    def nobody(_frame: np.ndarray) -> None: ...
+
+    trackers: Any = (nobody, nobody)
+    meter = ClipMeter(Suite(("akd",), {}, None), frame(0), trackers, brightest)
+    meter.add([frame(10), frame(20), frame(None)], [frame(13), frame(None), frame(5)])
+    assert meter.figures() == {"akd": 3 / 2 * 256 / 64}, "3 px in one of two coordinates, at 256 px"
+    assert meter.faceless == 1
+
+
 def test_metrics_without_truth_or_weights_are_skipped_with_the_reason(disks: Path, weights: Path) -> None:
     report = run(disks, weights, metrics=("l1", "csim", "aed"))
     assert "face recognition network" in report.skipped["csim"][0]
@@ -197,7 +218,7 @@ def test_a_report_holds_figures_of_clips_and_their_means(disks: Path, weights: P
 
 
 def test_a_folder_is_replaced_only_if_asked_to_and_only_if_it_is_a_report(
-    disks: Path, weights: Path, tmp_path: Path
+    disks: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "report"
     run(disks / "a", weights, output=output)
@@ -216,6 +237,11 @@ def test_a_folder_is_replaced_only_if_asked_to_and_only_if_it_is_a_report(
         run(disks, weights, output=disks / "report")
     with pytest.raises(UsageError, match="its folder doesn't exist"):
         run(disks, weights, output=tmp_path / "no" / "report")
+    monkeypatch.chdir(output)
+    with pytest.raises(UsageError, match="holds more than a report"):
+        run(disks / "a", weights, output=Path(), overwrite=True)
+    (output / "holiday.jpg").unlink()
+    run(disks / "a", weights, output=Path(), overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"report"}, "nothing half done is left"
 
 

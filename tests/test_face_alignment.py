@@ -109,3 +109,6 @@ def test_the_librarys_boxes_become_faces_that_the_mesh_confirms(checkpoints: Pat
     expected = (portrait_face().points - (150, 50)) * 128 / 150
     assert np.linalg.norm(face.points - expected, axis=1).mean() < 2
     assert detector(np.zeros((1, 1, 3), np.uint8)) == []
+    assert isinstance(detector, face_alignment.FaceAlignmentDetector)
+    points = detector.points(small)
+    assert points is not None and points.shape == (68, 2)

@@ -13,11 +13,11 @@ from mcnet_cli.files import partial_name, sweep_partials, sync_folder, system_fa
 
 def check_folder(target: Path, *, overwrite: bool) -> None:
     """UsageError if `target` may not become a report: taken without `overwrite`, or by anything else."""
-    if not target.name or not target.parent.is_dir():
+    if not target.parent.is_dir():
         raise UsageError(f"can't write {shown(target)}: its folder doesn't exist", hint="make it first")
-    if not (target.exists() or target.is_symlink()):
+    if not target.exists():
         return
-    if target.is_symlink() or not target.is_dir():
+    if not target.is_dir():
         raise UsageError(f"the output {shown(target)} is not a folder", hint="choose another -o")
     others = {entry.name for entry in os.scandir(target)} - {JSON_FILE, CSV_FILE, SHEET_FILE}
     if others:  # replacing it would remove them
@@ -37,6 +37,7 @@ def atomic_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
 
     An old report leaves its name only when the new one is whole.
     """
+    target = target.resolve()  # `.` and `..` are no names to rename to
     check_folder(target, overwrite=overwrite)
     sweep_partials(target)
     part, old = partial_name(target), partial_name(target)
