@@ -115,3 +115,6 @@ def test_the_librarys_boxes_become_faces_that_the_mesh_confirms(checkpoints: Pat
     assert np.abs(batch[0][0].box - detector(small)[0].box).max() < 0.01
     assert np.abs(batch[2][0].box[[2, 0]] - (128 - batch[0][0].box[[0, 2]])).max() < 8
     assert detector.batch_size == 1, "a CPU gains nothing by batches"
+    assert isinstance(detector, face_alignment.FaceAlignmentDetector)
+    points = detector.points(small)
+    assert points is not None and points.shape == (68, 2)

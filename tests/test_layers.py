@@ -12,10 +12,12 @@ EVERYWHERE = {"errors", "devices", "files", "assets", "_header", "_safetensors"}
 ALLOWED = {
     "": {"animation", "weights"},  # mcnet_cli/__init__.py
     "__main__": {"cli"},
-    "cli": {"animation", "preprocessing", "training", "weights", "synthetic", "doctor"},
+    "cli": {"animation", "preprocessing", "evaluation", "training", "weights", "synthetic", "doctor"},
     "animation": {"model", "checkpoint", "weights", "media", "face"},
     "preprocessing": {"weights", "media", "face"},
     "training": {"model", "checkpoint", "weights", "media", "face", "synthetic"},
+    "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
+    "metrics": set(),
     "doctor": {"weights", "media", "face", "animation"},
     "checkpoint": {"model", "_legacy"},
     "_header": set(),
@@ -83,7 +85,9 @@ def test_faces_know_pictures_and_no_videos() -> None:
             assert used <= {"mcnet_cli.media.image"}, f"{name} imports {sorted(used)}"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["animate", "--help"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["animate", "--help"], ["train", "--help"], ["evaluate", "--help"]]
+)
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     script = (
         "import sys\nfrom mcnet_cli.cli import main\n"

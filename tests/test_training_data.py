@@ -12,8 +12,8 @@ from training_tools import LANDMARKS, PAPER, config, points_of, run_training, wr
 
 from mcnet_cli.errors import InputError, SystemFailure
 from mcnet_cli.media import write_image
+from mcnet_cli.media.clips import find_clips
 from mcnet_cli.training.augment import augment
-from mcnet_cli.training.clips import find_clips
 from mcnet_cli.training.colour import Jitter, jittered
 from mcnet_cli.training.config import AugmentConfig
 from mcnet_cli.training.dataset import Clip, Dataset, load_dataset

@@ -14,9 +14,9 @@ from training_tools import LANDMARKS, PAPER, config, run_training, when, write_c
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.media.clips import find_clips
 from mcnet_cli.training import initial_weights
 from mcnet_cli.training.augment import Batch, augment
-from mcnet_cli.training.clips import find_clips
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.moment import Moment

@@ -49,7 +49,7 @@ def animate(
     results = []
     with made_folder(request):
         for source, output in zip(sources, outputs, strict=True):
-            with _invertible(job.weights.path):
+            with invertible(job.weights.path):
                 rendered = render(source, driving, prepared, job.engine, request, output, job.on_progress)
             for warning in rendered.warnings:
                 log.warning("%s: %s", shown(output.target), warning)
@@ -126,7 +126,7 @@ def _silent(_progress: Progress) -> None:
 
 
 @contextlib.contextmanager
-def _invertible(weights: Path) -> Iterator[None]:
+def invertible(weights: Path) -> Iterator[None]:
     """Singular jacobians are the fault of the weights."""
     try:
         yield

@@ -72,7 +72,7 @@ def render(
         if request.compare:
             before = photo if pastes_back(request) else faces[0].picture
             shown_driving = stack.enter_context(
-                contextlib.closing(_driving_pictures(request, driving, prepared.rows, engine.size))
+                contextlib.closing(driving_pictures(request, driving, prepared.rows, engine.size))
             )
             results = (
                 side_by_side(before, face, result)
@@ -111,7 +111,7 @@ def _results(
             yield frame
 
 
-def _driving_pictures(
+def driving_pictures(
     request: AnimationRequest, driving: Driving, rows: NDArray[np.intp], size: int
 ) -> Generator[Picture, None, None]:
     """What the network saw of the driving's frames `rows`, decoded once more."""

@@ -8,7 +8,7 @@ import typer
 from mcnet_cli import __version__
 
 EXAMPLE = "Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4"
-COMMANDS = ("animate", "preprocess", "train", "fetch-weights", "doctor")
+COMMANDS = ("animate", "preprocess", "train", "evaluate", "fetch-weights", "doctor")
 
 app = typer.Typer(
     name="mcnet",

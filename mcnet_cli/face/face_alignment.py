@@ -16,7 +16,7 @@ import numpy as np
 
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.face.detect import DetectorName, Face, checked
-from mcnet_cli.face.landmarks import FaceMesh
+from mcnet_cli.face.landmarks import FaceMesh, Points
 from mcnet_cli.face.sampling import Picture, box_transform, resample
 from mcnet_cli.files import SYSTEM_ERRNOS, atomic_output
 
@@ -71,6 +71,22 @@ class FaceAlignmentDetector:
 
     def detect_batch(self, pictures: Sequence[Picture]) -> list[list[Face]]:
         """The faces in each picture, all of one size; their boxes are found in one pass."""
+        found = []
+        for rgb, looks in zip(pictures, self._look(pictures), strict=True):
+            candidates = [
+                Face(box[:4], float(box[4]), np.stack([points[eye].mean(0) for eye in EYE_POINTS]))
+                for box, points in looks
+            ]
+            found.append(checked(rgb, candidates, self._mesh))
+        return found
+
+    def points(self, rgb: Picture) -> Points | None:
+        """(68, 2) landmarks in pixels of the largest face, None without a face; the mesh has no say here."""
+        found = self._look([rgb])[0]
+        return max(found, key=lambda face: (face[0][2:4] - face[0][:2]).prod())[1] if found else None
+
+    def _look(self, pictures: Sequence[Picture]) -> list[list[tuple[Points, Points]]]:
+        """Boxes with scores, (5,), and 68 points of all that the library takes for faces, in pixels."""
         import torch
 
         height, width = pictures[0].shape[:2]
@@ -85,22 +101,18 @@ class FaceAlignmentDetector:
         small = [resample(rgb, transform, size, border="black") for rgb in pictures]
         planes = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
         boxes = self._library.face_detector.detect_from_batch(planes)
-        return [self._faces(*found, scale) for found in zip(pictures, small, boxes, strict=True)]
+        return [self._placed(*found, scale) for found in zip(small, boxes, strict=True)]
 
-    def _faces(self, rgb: Picture, small: Picture, boxes: Sequence[Any], scale: float) -> list[Face]:
-        """The faces of a picture from the boxes in it, shrunk by `scale`, if the mesh agrees."""
+    def _placed(self, small: Picture, boxes: Sequence[Any], scale: float) -> list[tuple[Points, Points]]:
+        """Boxes and 68 points of one picture that was shrunk by `scale`, in the pixels it had before."""
         if not len(boxes):
             return []
         meshes = self._library.get_landmarks_from_image(small, detected_faces=[box[:4] for box in boxes])
-        candidates = [
-            Face(
-                (np.asarray(box[:4]) / scale).astype(np.float32),
-                float(box[4]),
-                (np.stack([points[eye].mean(0) for eye in EYE_POINTS]) / scale).astype(np.float32),
-            )
+        to_pixels = np.array([1 / scale] * 4 + [1], np.float32)
+        return [
+            (np.asarray(box[:5], np.float32) * to_pixels, np.asarray(points, np.float32)[:, :2] / scale)
             for box, points in zip(boxes, meshes or [], strict=True)
         ]
-        return checked(rgb, candidates, self._mesh)
 
 
 def _weights() -> dict[str, Path]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
 from mcnet_cli.files import SYSTEM_ERRNOS
-from mcnet_cli.training.clips import ClipPath
+from mcnet_cli.media.clips import ClipPath
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.frames import (
     Array,

@@ -12,7 +12,7 @@ import numpy as np
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import atomic_output
 from mcnet_cli.media import open_frames
-from mcnet_cli.training.clips import ClipPath
+from mcnet_cli.media.clips import ClipPath
 
 Array = np.ndarray  # shapes and dtypes are in the docstrings
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from mcnet_cli._safetensors import write_tensors
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import atomic_output
-from mcnet_cli.training.clips import ClipPath
+from mcnet_cli.media.clips import ClipPath
 
 POINTS = 468
 

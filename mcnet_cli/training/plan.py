@@ -9,8 +9,8 @@ import torch
 
 from mcnet_cli import __version__
 from mcnet_cli.errors import McnetError
+from mcnet_cli.media.clips import find_clips
 from mcnet_cli.training.augment import augment
-from mcnet_cli.training.clips import find_clips
 from mcnet_cli.training.config import SMALL, RunConfig
 from mcnet_cli.training.frames import clip_info
 from mcnet_cli.training.learner import Learner

@@ -13,8 +13,8 @@ from mcnet_cli import __version__
 from mcnet_cli.checkpoint import Weights, read_weights, write_weights
 from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, shown
+from mcnet_cli.media.clips import find_clips
 from mcnet_cli.training.checkpoints import remove_partial, saved_steps
-from mcnet_cli.training.clips import find_clips
 from mcnet_cli.training.config import FRAMING
 from mcnet_cli.training.dataset import Dataset, load_dataset
 from mcnet_cli.training.learner import Learner

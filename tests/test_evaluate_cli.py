@@ -1,0 +1,112 @@
+"""`mcnet evaluate` as people and programs use it, in real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from animation_tools import write_moving_clip, write_tiny
+from training_tools import environment
+
+
+def process(*words: str | Path, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "mcnet_cli", "evaluate", *map(str, words), "--device", "cpu"]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=cwd, env=environment(**more))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny weights and two clips."""
+    folder = tmp_path_factory.mktemp("place")
+    write_tiny(folder / "tiny.safetensors")
+    (folder / "clips").mkdir()
+    for name in "ab":
+        write_moving_clip(folder / "clips" / f"{name}.mp4", 3)
+    return folder
+
+
+def test_a_table_for_people_and_a_report_on_disk(place: Path, tmp_path: Path) -> None:
+    (place / "clips" / "[bold]broken.mp4").write_bytes(b"no film" * 50)
+    done = process(
+        place / "clips", "-w", place / "tiny.safetensors", "-o", tmp_path / "report", TORCH_HOME=str(place)
+    )
+    (place / "clips" / "[bold]broken.mp4").unlink()
+    assert (done.returncode, done.stdout) == (0, "")
+    rows = [line.split() for line in done.stderr.splitlines()]
+    header = ["clip", "frames", "l1", "error", "over", "copy", "psnr", "ssim", "akd"]
+    assert header in rows
+    assert {"a.mp4", "b.mp4", "mean"} <= {row[0] for row in rows if row}
+    for words in (
+        "skipped lpips: alexnet is not",
+        "skipped csim: ",
+        "left out: ",
+        "[bold]broken.mp4 is not a",
+    ):
+        assert words in done.stderr
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "report.json",
+        "report.csv",
+        "sheet.png",
+    }
+
+
+def test_json_is_one_object_on_stdout(place: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("source,driving\na,b\n")
+    words = ["--protocol", "reenactment", "--pairs", pairs, "--metrics", "mouth,l1", "--json", "-q"]
+    done = process(place / "clips", "-w", place / "tiny.safetensors", *words)
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert [(clip["source"], clip["driving"], clip["mouth"]) for clip in data["clips"]] == [
+        ("a.mp4", "b.mp4", None)
+    ]
+    assert data["metrics"]["mouth"]["clips"] == 0
+    assert "real frames" in data["skipped"]["l1"]["reason"]
+    assert data["output"] is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "said"),
+    [
+        (2, "clips -w tiny.safetensors --metrics beauty", "there is no 'beauty'"),
+        (3, "missing -w tiny.safetensors", "missing doesn't exist"),
+        (3, "bad -w tiny.safetensors -o report", "no clip can be used"),
+        (4, "clips -w nobody-knows", "mcnet fetch-weights --list"),
+        (4, "clips -w mcnet-official -o report", "mcnet fetch-weights --from-file"),
+    ],
+)
+def test_exit_codes_tell_usage_clips_and_weights_apart(
+    place: Path, tmp_path: Path, code: int, words: str, said: str
+) -> None:
+    (place / "bad").mkdir(exist_ok=True)
+    (place / "bad" / "x.mp4").write_bytes(b"no film" * 50)
+    before = {path.name for path in place.iterdir()}
+    done = process(*words.split(), "-q", cwd=place, MCNET_CACHE=str(tmp_path))
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert said in done.stderr
+    assert {path.name for path in place.iterdir()} == before, "no report is left behind"
+
+
+def test_a_signal_leaves_no_report(place: Path, tmp_path: Path) -> None:
+    write_moving_clip(tmp_path / "long.mp4", 600)
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "long.mp4").rename(tmp_path / "clips" / "long.mp4")
+    words = [str(tmp_path / "clips"), "-w", str(place / "tiny.safetensors"), "-o", str(tmp_path / "report")]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "mcnet_cli", "evaluate", *words, "--device", "cpu", "-q"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    until = time.monotonic() + 60
+    while len(os.listdir(tmp_path)) < 2 and time.monotonic() < until:  # until the partial folder is there
+        time.sleep(0.05)
+    time.sleep(0.5)
+    child.send_signal(signal.SIGTERM)
+    _, said = child.communicate(timeout=60)
+    assert (child.returncode, said) == (143, "mcnet: terminated\n")
+    assert os.listdir(tmp_path) == ["clips"]
