@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcnet_cli.training.camera import camera_motion
 from mcnet_cli.training.colour import ColourChange, Jitter, jittered
 from mcnet_cli.training.config import AugmentConfig
 from mcnet_cli.training.sampling import Pair, chance
@@ -56,21 +55,17 @@ def augment(
     """Pairs to a batch at `size`; geometry and colour depend on the seed and the pairs' numbers."""
     drawn = [_Drawn.draw(chance(seed, pair.number, 2), config) for pair in pairs]
     mirrored = np.array([one.mirrored for one in drawn])
-    sources = np.concatenate([one.source for one in drawn])
-    drivings = np.concatenate([one.driving for one in drawn])
-    if config.steady:
-        drivings = np.concatenate([_steadied(*row) for row in zip(pairs, drivings, strict=True)])
     shape = ShapeWarp.joined([one.shape for one in drawn]) if config.shape else None
     colour = ColourChange.joined([one.colour for one in drawn]) if config.colour else None
     pictures, points = [], []
     for frames, places, affines in (
-        ("source", "source_points", sources),
-        ("driving", "driving_points", drivings),
+        ("source", "source_points", [one.source for one in drawn]),
+        ("driving", "driving_points", [one.driving for one in drawn]),
     ):
         picture, found = _transformed(
             np.stack([getattr(pair, frames) for pair in pairs]),
             np.stack([getattr(pair, places) for pair in pairs]),
-            affines,
+            np.concatenate(affines),
             shape,
             size,
             device,
@@ -83,14 +78,6 @@ def augment(
     numbers = torch.tensor([pair.number for pair in pairs])
     names = tuple(pair.clip for pair in pairs)
     return Batch(pictures[0], pictures[1], points[0], points[1], torch.from_numpy(mirrored), numbers, names)
-
-
-def _steadied(pair: Pair, affine: np.ndarray) -> np.ndarray:
-    """(1, 2, 3): the (2, 3) affine of the driving, after which its background lies where the source's does."""
-    camera = camera_motion(pair.source, pair.driving, pair.source_points, pair.driving_points)
-    linear, shift = camera[:, :2], camera[:, 2:]
-    moved = np.concatenate([linear @ affine[:, :2], linear @ affine[:, 2:] + shift], axis=1)
-    return moved[None].astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,6 @@ class AugmentConfig:
     colour: of a random colour matrix, gain, offset and gamma.
     jitter: the reach of brightness, contrast, saturation and hue in random order (the paper's is 0.1).
     flip, time_flip: shares of pairs that are mirrored, and that run backwards.
-    steady: takes the camera's motion out, so that backgrounds stay where they are; it needs landmarks.
     """
 
     rotation_deg: float = 9.0
@@ -164,7 +163,6 @@ class AugmentConfig:
     separate_share: float = 0.1
     flip: float = 0.5
     time_flip: float = 0.5
-    steady: bool = True
 
     def __post_init__(self) -> None:
         _within(self, 0, 1, "separate_share", "flip", "time_flip", "scale", "anisotropy", "shear", "shift")
@@ -175,8 +173,7 @@ class AugmentConfig:
     @property
     def is_geometric(self) -> bool:
         """Whether points move, but for the mirroring."""
-        affine = (self.rotation_deg, self.scale, self.anisotropy, self.shear, self.shift)
-        return self.steady or self.shape > 0 or any(affine)
+        return any((self.rotation_deg, self.scale, self.anisotropy, self.shear, self.shift, self.shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +268,6 @@ RECIPES: dict[str, dict[str, Any]] = {
             "colour": 0.0,
             "jitter": 0.1,
             "separate_share": 0.0,
-            "steady": False,
         },
         "output": {"log_every": 50, "sheet_every": 1000},
         "model": asdict(PRESETS["mcnet"]),
