@@ -8,7 +8,6 @@ from mcnet_cli.model import Keypoints, MCNet, Rendering, SourceState
 from mcnet_cli.training import losses
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.config import SMALL, KeypointTraining, mirror_order
-from mcnet_cli.training.flow import flow_distance, flow_target
 from mcnet_cli.training.loss_weights import LandmarkLossWeights
 from mcnet_cli.training.moment import Moment, Terms
 from mcnet_cli.training.perceptual import PerceptualDistance
@@ -55,10 +54,6 @@ class LandmarkObjective(nn.Module):
             rendering.decoded, target, regions
         )
         terms["warped_pixel"] = weights.warped_pixel * (rendering.deformed - target).abs().mean()
-        if weights.flow:
-            deformation = rendering.motion.deformation
-            goal = flow_target(batch.source, target, deformation.shape[1])
-            terms["flow"] = weights.flow * flow_distance(deformation, goal)
         terms["consistency"] = weights.consistency * losses.feature_consistency(rendering.memory)
         masks = losses.opening_masks(batch, rendering.motion.occlusion.shape[-1])
         masks = losses.OpeningMasks(masks.changed.to(target.device), masks.skin.to(target.device))

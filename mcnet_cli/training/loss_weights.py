@@ -22,7 +22,6 @@ class LandmarkLossWeights:
     warped_perceptual, decoded_perceptual: of the warped source and of the decoder's own picture, at 128²,
         every third step.
     pixel, decoded_pixel, warped_pixel: mean absolute errors, mouth and lids weighted up in the first two.
-    flow: mean absolute distance of the deformation to optical flow, where that is certain.
     keypoints: mean absolute distance of the detector's keypoints to the landmarks.
     consistency: memory values to projected features (ICCV 2023, sec. 3.4).
     openings: occlusion towards 0 inside mouth and eye openings that changed, towards 1 on the rest of the
@@ -36,7 +35,6 @@ class LandmarkLossWeights:
     pixel: float = 8.0
     decoded_pixel: float = 4.0
     warped_pixel: float = 2.0
-    flow: float = 20.0
     keypoints: float = 10.0
     consistency: float = 0.05
     openings: float = 0.5
