@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from mcnet_cli._header import FORMAT, framing_in, read_header
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import require_regular_file
 
@@ -12,6 +11,8 @@ def weights_framing(path: Path) -> dict[str, float] | None:
 
     Of mcnet's own weights the header alone is read, without torch. WeightsError if these are no weights.
     """
+    from mcnet_cli._header import FORMAT, framing_in, read_header  # safetensors loads here, not at --help
+
     require_regular_file(path, error=WeightsError)
     try:
         with path.open("rb") as file:
