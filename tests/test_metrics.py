@@ -11,14 +11,13 @@ from safetensors.torch import load_file
 
 from mcnet_cli.assets import asset
 from mcnet_cli.errors import WeightsError
+from mcnet_cli.face import MOUTH, opening
 from mcnet_cli.metrics import (
     LPIPS,
-    MOUTH,
     correlation,
     l1,
     landmark_distance,
     load_lpips,
-    opening,
     psnr,
     ssim,
 )

@@ -1,6 +1,6 @@
 """Options that commands share, e.g. `def animate(..., device: Device = "auto", quiet: Quiet = False)`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,3 +64,30 @@ Verbose = Annotated[
         rich_help_panel=MESSAGES,
     ),
 ]
+
+
+def weights_option(text: str, panel: str | None = None) -> Any:
+    """-w/--weights with a help text that ends with where the default comes from."""
+    return typer.Option(
+        "-w",
+        "--weights",
+        metavar="NAME|FILE|hf:OWNER/REPO[@REV]/FILE",
+        help=f"{text} Default: $MCNET_WEIGHTS, else lite.",
+        show_default=False,
+        rich_help_panel=panel,
+    )
+
+
+def detector_option(text: str, panel: str) -> Any:
+    """--detector; the text says what else depends on it."""
+    return typer.Option("--detector", metavar="blazeface|face-alignment", help=text, rich_help_panel=panel)
+
+
+def batch_size_option(panel: str) -> Any:
+    """--batch-size, which `animation.parse_batch_size` reads."""
+    return typer.Option(
+        "--batch-size",
+        metavar="auto|N",
+        help="Frames computed at once. auto: by the memory there is.",
+        rich_help_panel=panel,
+    )

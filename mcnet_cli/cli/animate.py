@@ -7,7 +7,18 @@ import typer
 
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._fetching import Agreed, fetch_policy
-from mcnet_cli.cli._options import OUTPUT, Device, Json, Overwrite, Precision, Quiet, Verbose
+from mcnet_cli.cli._options import (
+    OUTPUT,
+    Device,
+    Json,
+    Overwrite,
+    Precision,
+    Quiet,
+    Verbose,
+    batch_size_option,
+    detector_option,
+    weights_option,
+)
 from mcnet_cli.errors import UsageError
 
 MOTION, FRAMING, PICTURE, TIME, SPEED = "Motion", "Framing", "Picture", "Time", "Speed and faults"
@@ -38,13 +49,9 @@ def animate(
     overwrite: Overwrite = False,
     weights: Annotated[
         str | None,
-        typer.Option(
-            "-w",
-            "--weights",
-            metavar="NAME|FILE|hf:OWNER/REPO[@REV]/FILE",
-            help="Weights of the network: a name (see mcnet fetch-weights --list), a file (official .pth.tar "
-            "files work), or a file on the hub. Default: $MCNET_WEIGHTS, else lite.",
-            show_default=False,
+        weights_option(
+            "Weights of the network: a name (see mcnet fetch-weights --list), a file (official .pth.tar "
+            "files work), or a file on the hub."
         ),
     ] = None,
     fetch: Agreed = False,
@@ -109,12 +116,7 @@ def animate(
     ] = None,
     detector: Annotated[
         str,
-        typer.Option(
-            "--detector",
-            metavar="blazeface|face-alignment",
-            help="What finds faces. face-alignment is slow and needs files of its own.",
-            rich_help_panel=FRAMING,
-        ),
+        detector_option("What finds faces. face-alignment is slow and needs files of its own.", FRAMING),
     ] = "blazeface",
     source_crop: Annotated[
         str,
@@ -218,12 +220,7 @@ def animate(
     precision: Precision = "auto",
     batch_size: Annotated[
         str,
-        typer.Option(
-            "--batch-size",
-            metavar="auto|N",
-            help="Frames computed at once. auto: by the memory there is.",
-            rich_help_panel=SPEED,
-        ),
+        batch_size_option(SPEED),
     ] = "auto",
     compile_: Annotated[
         bool,

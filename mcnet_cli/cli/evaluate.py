@@ -7,7 +7,19 @@ import typer
 
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._fetching import Agreed, fetch_policy
-from mcnet_cli.cli._options import MACHINE, OUTPUT, Device, Json, Overwrite, Precision, Quiet, Verbose
+from mcnet_cli.cli._options import (
+    MACHINE,
+    OUTPUT,
+    Device,
+    Json,
+    Overwrite,
+    Precision,
+    Quiet,
+    Verbose,
+    batch_size_option,
+    detector_option,
+    weights_option,
+)
 
 WHAT = "What is measured"
 
@@ -23,13 +35,7 @@ def evaluate(
     ],
     weights: Annotated[
         str | None,
-        typer.Option(
-            "-w",
-            "--weights",
-            metavar="NAME|FILE|hf:OWNER/REPO[@REV]/FILE",
-            help="Weights of the network, as mcnet animate takes them. Default: $MCNET_WEIGHTS, else lite.",
-            show_default=False,
-        ),
+        weights_option("Weights of the network, as mcnet animate takes them."),
     ] = None,
     fetch: Agreed = False,
     output: Annotated[
@@ -77,12 +83,10 @@ def evaluate(
     ] = None,
     detector: Annotated[
         str,
-        typer.Option(
-            "--detector",
-            metavar="blazeface|face-alignment",
-            help="What finds faces. akd compares the 468 points of the face mesh, with face-alignment "
+        detector_option(
+            "What finds faces. akd compares the 468 points of the face mesh, with face-alignment "
             "(slow, needs files of its own) its 68.",
-            rich_help_panel=WHAT,
+            WHAT,
         ),
     ] = "blazeface",
     every: Annotated[
@@ -101,12 +105,7 @@ def evaluate(
     precision: Precision = "auto",
     batch_size: Annotated[
         str,
-        typer.Option(
-            "--batch-size",
-            metavar="auto|N",
-            help="Frames computed at once. auto: by the memory there is.",
-            rich_help_panel=MACHINE,
-        ),
+        batch_size_option(MACHINE),
     ] = "auto",
     strict: Annotated[
         bool,

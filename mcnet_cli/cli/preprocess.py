@@ -7,7 +7,7 @@ import typer
 
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._fetching import Agreed, fetch_policy
-from mcnet_cli.cli._options import MACHINE, OUTPUT, Json, Quiet, Verbose
+from mcnet_cli.cli._options import MACHINE, OUTPUT, Json, Quiet, Verbose, detector_option, weights_option
 
 FACES, CROP = "Faces", "Crop"
 
@@ -59,14 +59,9 @@ def preprocess(
     ] = "framing",
     weights: Annotated[
         str | None,
-        typer.Option(
-            "-w",
-            "--weights",
-            metavar="NAME|FILE|hf:OWNER/REPO[@REV]/FILE",
-            help="With --rule framing: weights that the clips are for; only how they want faces cropped is "
-            "read. Default: $MCNET_WEIGHTS, else lite.",
-            rich_help_panel=CROP,
-            show_default=False,
+        weights_option(
+            "With --rule framing: weights that the clips are for; only how they want faces cropped is read.",
+            CROP,
         ),
     ] = None,
     fetch: Agreed = False,
@@ -151,12 +146,7 @@ def preprocess(
     ] = 12.0,
     detector: Annotated[
         str,
-        typer.Option(
-            "--detector",
-            metavar="blazeface|face-alignment",
-            help="What finds faces. face-alignment is slow and needs files of its own.",
-            rich_help_panel=FACES,
-        ),
+        detector_option("What finds faces. face-alignment is slow and needs files of its own.", FACES),
     ] = "blazeface",
     detect_every: Annotated[
         int,

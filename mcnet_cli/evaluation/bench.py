@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 
-from mcnet_cli.animation.engine import Engine
 from mcnet_cli.animation.pictures import Picture
 from mcnet_cli.evaluation.measure import ClipMeter, Points
 from mcnet_cli.evaluation.moving import Mover
 from mcnet_cli.evaluation.pairs import Pair
 from mcnet_cli.evaluation.report import ClipResult
-from mcnet_cli.evaluation.request import EvaluationRequest
 from mcnet_cli.evaluation.sheet import Strips
 from mcnet_cli.evaluation.suite import Suite
 from mcnet_cli.face import Detector, FaceMesh, FaceTracker
@@ -23,17 +21,14 @@ class Bench:
 
     def __init__(
         self,
-        request: EvaluationRequest,
-        engine: Engine,
-        smooth: float | None,
+        mover: Mover,
         detector: Detector,
+        mesh: FaceMesh,
         suite: Suite,
         strips: Strips | None,
     ) -> None:
-        self._detector, self._mesh = detector, FaceMesh()
-        self._mover = Mover(request, engine, smooth, detector, self._mesh)
-        self._suite = suite
-        self._strips = strips
+        self._mover, self._detector, self._mesh = mover, detector, mesh
+        self._suite, self._strips = suite, strips
 
     @property
     def landmarks(self) -> str:

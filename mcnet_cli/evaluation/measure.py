@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from mcnet_cli.animation.pictures import Picture
 from mcnet_cli.evaluation.request import COPY
 from mcnet_cli.evaluation.suite import Suite
-from mcnet_cli.face import FaceTracker
-from mcnet_cli.metrics import LIDS, MOUTH, correlation, l1, landmark_distance, opening, psnr, ssim
+from mcnet_cli.face import LIDS, MOUTH, FaceTracker, opening
+from mcnet_cli.metrics import correlation, l1, landmark_distance, psnr, ssim
 
 Points = NDArray[Any]
 FindPoints = Callable[[Picture], Points | None]
@@ -77,7 +77,7 @@ class ClipMeter:
         wanted = [name for name in OPENINGS if name in self._suite.measured]
         if a is not None and b is not None:
             for name in wanted:
-                pair = opening(a, OPENINGS[name]), opening(b, OPENINGS[name])
+                pair = float(opening(a, OPENINGS[name])), float(opening(b, OPENINGS[name]))
                 self._openings.setdefault(name, []).append(pair)
         if "akd" in self._suite.measured and self._points is not None:
             a, b = self._points(made), self._points(real)

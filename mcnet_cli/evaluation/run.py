@@ -12,12 +12,13 @@ from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.evaluation.bench import Bench
 from mcnet_cli.evaluation.folder import atomic_folder
+from mcnet_cli.evaluation.moving import Mover
 from mcnet_cli.evaluation.pairs import Pair, pairs_of
 from mcnet_cli.evaluation.report import ClipResult, EvaluationReport, Failed, write_report
 from mcnet_cli.evaluation.request import EvaluationRequest, OnProgress
 from mcnet_cli.evaluation.sheet import Strips
 from mcnet_cli.evaluation.suite import choose_suite
-from mcnet_cli.face import make_detector
+from mcnet_cli.face import FaceMesh, make_detector
 from mcnet_cli.weights import resolve_weights
 
 EVALUATING = "evaluating"
@@ -44,7 +45,9 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress | None = None) 
         suite = choose_suite(request, compute)
         detector = make_detector(request.detector, str(compute.device))
         engine = Engine(weights, compute, batch_size=request.batch_size)
-        bench = Bench(request, engine, weights.smooth, detector, suite, strips)
+        mesh = FaceMesh()
+        mover = Mover(request, engine, weights.smooth, detector, mesh)
+        bench = Bench(mover, detector, mesh, suite, strips)
         results, failed = _measured(bench, pairs, on_progress or (lambda _now: None))
         report = EvaluationReport(
             request=request,

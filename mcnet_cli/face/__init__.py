@@ -23,11 +23,14 @@ from mcnet_cli.face.detect import (
     overlap,
 )
 from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Region
+from mcnet_cli.face.openings import LIDS, MOUTH, opening
 from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.track import FaceTracker, follow
 
 __all__ = [
     "FACE_SCORE",
+    "LIDS",
+    "MOUTH",
     "BatchDetector",
     "BlazeFaceDetector",
     "CropBox",
@@ -47,6 +50,7 @@ __all__ = [
     "feather_mask",
     "follow",
     "make_detector",
+    "opening",
     "overlap",
     "parse_crop",
     "paste",

@@ -1,19 +1,15 @@
 """Figures that say how good made pictures are: pure functions of pictures and points, and LPIPS."""
 
 from mcnet_cli.metrics.image import l1, psnr, ssim
-from mcnet_cli.metrics.landmarks import EYES, LIDS, MOUTH, correlation, landmark_distance, opening
+from mcnet_cli.metrics.landmarks import correlation, landmark_distance
 from mcnet_cli.metrics.perceptual import LPIPS, load_lpips
 
 __all__ = [
-    "EYES",
-    "LIDS",
     "LPIPS",
-    "MOUTH",
     "correlation",
     "l1",
     "landmark_distance",
     "load_lpips",
-    "opening",
     "psnr",
     "ssim",
 ]

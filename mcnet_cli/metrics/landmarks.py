@@ -1,4 +1,4 @@
-"""Figures from landmarks: where they lie, and how eyes and mouth move."""
+"""Figures from landmarks: where they lie, and how they move together."""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[Any]
-Pairs = tuple[tuple[int, int], ...]
 
-# Of the 468-point face mesh.
-EYES: tuple[int, int] = (33, 263)  # the outer corners
-MOUTH: Pairs = ((13, 14),)  # inner lips
-LIDS: Pairs = ((159, 145), (386, 374))
 SMALLEST_SPREAD = 1e-6  # of an opening over time: below, it doesn't move
 
 
@@ -24,12 +19,6 @@ def landmark_distance(made: Points, real: Points) -> float:
     which published figures rest, it takes |Δx| and |Δy| by themselves, not the length of (Δx, Δy).
     """
     return float(np.abs(made.astype(np.float64) - real.astype(np.float64)).mean())
-
-
-def opening(points: Points, pairs: Pairs) -> float:
-    """How far the pairs of points of a (468, 2) mesh lie apart, over the distance of the eyes."""
-    apart = sum(float(np.linalg.norm(points[a] - points[b])) for a, b in pairs)
-    return apart / max(float(np.linalg.norm(points[EYES[0]] - points[EYES[1]])), 1e-9)
 
 
 def correlation(first: Sequence[float], second: Sequence[float]) -> float:

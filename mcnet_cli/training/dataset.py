@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
+from mcnet_cli.face import LIDS, MOUTH, opening
 from mcnet_cli.files import SYSTEM_ERRNOS
 from mcnet_cli.media.clips import ClipPath
 from mcnet_cli.training.config import RunConfig
@@ -27,7 +28,6 @@ from mcnet_cli.training.landmarks import ClipLandmarks, computed_landmarks, land
 logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 GOOD_SCORE = 0.5
-MOUTH, EYES, EYE_DISTANCE = ((13, 14),), ((159, 145), (386, 374)), (33, 263)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,7 @@ class Clip:
         """(T, 2): mouth and lid openings over the eye distance."""
         if self.points is None:
             return None
-        return np.stack([opening(self.points, MOUTH), opening(self.points, EYES)], axis=1)
-
-
-def opening(points: Array, pairs: Sequence[tuple[int, int]]) -> Array:
-    """(T,) summed distances between pairs of (T, 468, 2) landmarks, over the eye distance."""
-
-    def distance(pair: tuple[int, int]) -> Array:
-        return np.asarray(np.linalg.norm(points[:, pair[0]] - points[:, pair[1]], axis=-1))
-
-    total: Array = sum(map(distance, pairs)) / np.maximum(distance(EYE_DISTANCE), 1e-3)
-    return total
+        return np.stack([opening(self.points, MOUTH), opening(self.points, LIDS)], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
