@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from face_tools import detector, mesh, portrait, turned
+from face_tools import detector, mesh, portrait, scene, turned
 from preprocess_tools import EMPTY, HEAD, cut_up, frame, frames_of, landmarks_of, moving, write_film
 
 from mcnet_cli.face import faces_in
@@ -244,7 +244,7 @@ def test_level_clips_are_turned_so_that_the_eyes_are_level(tmp_path: Path) -> No
 
 
 def test_a_followed_face_stays_where_it_is_in_the_clip(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "walk.mp4", moving(16, dx=2))  # further, and it leaves its surroundings
+    film = write_film(tmp_path / "walk.mp4", moving(16, dx=2))
     wander = []
     for name, settings in (("fixed", {"align": "eyes"}), ("follow", {"align": "eyes", "follow": True})):
         (row,) = cut_up(film, tmp_path / name, **settings).rows
@@ -254,6 +254,20 @@ def test_a_followed_face_stays_where_it_is_in_the_clip(tmp_path: Path) -> None:
         assert np.abs(shown - points[10]).mean() < 2.5
     assert wander[0] > 40
     assert wander[1] < 12
+
+
+def test_a_followed_face_may_cross_the_picture_but_not_leap(tmp_path: Path) -> None:
+    walk = [scene(1280, 240, [(10 + 12 * t, 40, HEAD)]) for t in range(80)]
+    jumped = [scene(1280, 240, [(10 + 400 * (t > 11), 40, HEAD)]) for t in range(24)]
+    for name, frames, tubes in (("walk", walk, 1), ("jump", jumped, 2)):
+        film = write_film(tmp_path / f"{name}.mp4", frames)
+        rows = cut_up(film, tmp_path / name, align="eyes", follow=True).rows
+        assert len(rows) == tubes
+        row = rows[0]
+        points = landmarks_of(tmp_path / name / row["clip"])["points"].astype(np.float32)
+        shown = frames_of(tmp_path / name / row["clip"])
+        for number in range(2, len(shown), 5):
+            assert np.abs(face_in(shown[number]) - points[number]).mean() < 2.5
 
 
 def test_a_picture_gives_a_portrait_a_face(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_what_is_kept_of_a_face_is_exact_and_has_no_name(tmp_path: Path) -> None
     for picture in frames:
         spool.add(picture)
     assert os.listdir(tmp_path) == []
-    offset = -spool.transform[:, 2].astype(int)
+    offset = -spool.transform(0)[:, 2].astype(int)
     for kept, picture in zip(spool.pictures(3), frames, strict=True):
         height, width = kept.shape[:2]
         assert (kept == picture[offset[1] : offset[1] + height, offset[0] : offset[0] + width]).all()
@@ -106,8 +106,8 @@ def test_a_large_face_is_kept_at_twice_the_clips_resolution(tmp_path: Path) -> N
     spool.add(scene(1920, 1080, []))
     (kept,) = spool.pictures(1)
     assert kept.shape[0] < 1080 / 3
-    combined = through(square, spool)
-    shown = np.vstack([np.column_stack([combined]), [0, 0, 1]]) @ np.vstack([spool.transform, [0, 0, 1]])
+    combined = through(square, spool, 0)
+    shown = np.vstack([np.column_stack([combined]), [0, 0, 1]]) @ np.vstack([spool.transform(0), [0, 0, 1]])
     assert np.allclose(shown[:2], inverse(square))
     spool.close()
 

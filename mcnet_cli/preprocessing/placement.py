@@ -15,6 +15,7 @@ Matrix = NDArray[np.float64]
 Array = NDArray[np.floating]
 
 SMOOTHING_FRAMES = 3.0  # sigma of a followed face's placements
+SMOOTHING_REACH = math.ceil(3 * SMOOTHING_FRAMES)  # frames before and after that count
 # Points that expressions hardly move (lids' corners, bridge and tip of the nose) and where they are in a face
 # that looks ahead: relative to the middle of the mesh, in its heights. Means of 96 frames of many people.
 STEADY = (33, 133, 362, 263, 168, 6, 1, 2)
@@ -72,7 +73,7 @@ def _steadied(points: Array, framing: Framing, size: int) -> Matrix:
 
 def _smoothed(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Gaussian means over time. What all the single placements show, the means show too: they are convex."""
-    reach = math.ceil(3 * SMOOTHING_FRAMES)
+    reach = SMOOTHING_REACH
     offsets = np.arange(-reach, reach + 1)
     weights = np.exp(-0.5 * (offsets / SMOOTHING_FRAMES) ** 2)
     weights /= weights.sum()

@@ -28,54 +28,63 @@ class Spool:
     """The surroundings of one face, frame by frame.
 
     placement: the first frame's. reach: sides of its square that are kept. size: side of the clip.
-    frame_size: (width, height). folder: on the disk that takes the file. transform: (2, 3) from the frame's
-    pixels to the kept pictures'.
+    frame_size: (width, height). folder: on the disk that takes the file.
     """
 
     def __init__(
         self, placement: Matrix, reach: float, size: int, frame_size: tuple[int, int], folder: Path
     ) -> None:
-        limit = np.array(frame_size)
+        self._limit = np.array(frame_size)
         side = side_px(placement, size) * reach
-        centre, half = corners(placement, size).mean(0), side / 2
-        low = np.clip(np.floor(centre - half), 0, limit - 1).astype(int)
-        high = np.clip(np.ceil(centre + half), low + 1, limit).astype(int)
-        self._low, self._high = low, high
-        # Where the surroundings end with the frame, a square may reach beyond.
-        self._free_low, self._free_high = low == 0, high == limit
+        self._sides = np.minimum(np.ceil(side), self._limit).astype(int)
         shrink = min(1.0, FINEST * size / side)
-        kept = np.maximum(1, np.rint((high - low) * shrink)).astype(int)
+        kept = np.maximum(1, np.rint(self._sides * shrink)).astype(int)
         self._kept = (int(kept[0]), int(kept[1]))
-        scale = kept / (high - low)
-        self.transform: Matrix = np.column_stack([np.diag(scale), -low * scale])
+        self._scale = kept / self._sides
+        self._low = self._around(placement, size)
+        self._lows: list[NDArray[np.int_]] = []  # of the window in each frame
         self._folder = folder
-        self._count = 0
         try:
             self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` ends it
         except OSError as error:
             raise system_failure(error, folder / "a clip") from error
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._lows)
 
-    def holds(self, placement: Matrix, size: int) -> bool:
-        """Whether all that a square shows of the frame is kept."""
+    def _around(self, placement: Matrix, size: int) -> NDArray[np.int_]:
+        """The left top corner of the window in the frame that has a square in its middle, if it can."""
+        low = np.floor(corners(placement, size).mean(0) - self._sides / 2).astype(int)
+        return np.asarray(np.clip(low, 0, self._limit - self._sides))
+
+    def move(self, placement: Matrix, size: int) -> None:
+        """Keeps the surroundings of this square from the next frame on."""
+        self._low = self._around(placement, size)
+
+    def holds(self, placement: Matrix, size: int, number: int | None = None) -> bool:
+        """Whether all that a square shows of the `number`-th frame is kept; None: of the next one."""
         square = corners(placement, size)
-        low, high = square.min(0), square.max(0)
-        return bool(
-            ((low >= self._low) | self._free_low).all() and ((high <= self._high) | self._free_high).all()
-        )
+        low = self._low if number is None else self._lows[number]
+        high = low + self._sides
+        # Where the surroundings end with the frame, a square may reach beyond.
+        held = ((square >= low) | (low == 0)) & ((square <= high) | (high == self._limit))
+        return bool(held.all())
+
+    def transform(self, number: int) -> Matrix:
+        """(2, 3) from the pixels of the `number`-th frame to its kept picture's."""
+        return np.column_stack([np.diag(self._scale), -self._lows[number] * self._scale])
 
     def add(self, rgb: Picture) -> None:
         """Keeps the surroundings in the next frame. SystemFailure if the disk fails."""
-        part = rgb[self._low[1] : self._high[1], self._low[0] : self._high[0]]
+        (left, top), (right, bottom) = self._low, self._low + self._sides
+        part = rgb[top:bottom, left:right]
         if part.shape[1::-1] != self._kept:
             part = np.asarray(cv2.resize(part, self._kept, interpolation=cv2.INTER_AREA))
         try:
             self._file.write(np.ascontiguousarray(part).data)
         except OSError as error:
             raise system_failure(error, self._folder / "a clip") from error
-        self._count += 1
+        self._lows.append(self._low)
 
     def pictures(self, count: int) -> Iterator[Picture]:
         """The first `count` of the kept pictures, (h, w, 3)."""
@@ -90,9 +99,10 @@ class Spool:
         self._file.close()
 
 
-def through(placement: NDArray[np.float64], spool: Spool) -> Matrix:
-    """(2, 3) from a kept picture's pixels to the clip's, for a placement in the frame."""
-    scale, offset = np.diag(spool.transform), spool.transform[:, 2]
+def through(placement: NDArray[np.float64], spool: Spool, number: int) -> Matrix:
+    """(2, 3) from the `number`-th kept picture's pixels to the clip's, for a placement in the frame."""
+    transform = spool.transform(number)
+    scale, offset = np.diag(transform), transform[:, 2]
     linear = scale[:, None] * placement[:, :2]
     back = np.linalg.inv(linear)
     return np.column_stack([back, -back @ (scale * placement[:, 2] + offset)])

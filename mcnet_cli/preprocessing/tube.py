@@ -1,7 +1,8 @@
 """A tube: one face over consecutive frames of a scene.
 
 A clip is cut out by one square, so that the head's movement is seen in it. A face that moves far would make
-the square large and itself small: there its tube ends, and the next frame begins another of the same face.
+the square large and itself small: there its tube ends, and the next frame begins another of the same face. A
+followed face ends its tube only by a leap.
 """
 
 from typing import Literal
@@ -13,6 +14,7 @@ from mcnet_cli.face import Landmarks, Region, overlap
 from mcnet_cli.face.landmarks import COUNT, Points
 from mcnet_cli.face.sampling import Picture
 from mcnet_cli.preprocessing.placement import (
+    SMOOTHING_REACH,
     fixed_placement,
     following_placements,
     level_placement,
@@ -25,6 +27,8 @@ LONGEST = 1024  # frames (VoxCeleb preprocessing)
 LEAST_OVERLAP = 0.25  # of the first and the current box (VoxCeleb preprocessing)
 REACH = 1.6  # how far a clip's square may grow and wander, in sides of the first frame's
 TUBE_REACH = 2.5  # where the square is not much larger than the face
+FOLLOWED_REACH = 2.0  # where the square goes with the face: room for a leap
+PATIENCE = 8  # frames in which a face may be hidden without ending its tube
 SHARPNESS_EVERY = 8  # frames
 
 # Why a tube ended: with the video or the wanted stretch, at a scene cut, because the face was not found any
@@ -105,8 +109,8 @@ class Tube:
         if settings.rule == "paper" and overlap(self._extents[0], found.region.box) < LEAST_OVERLAP:
             return "moved"
         if settings.follow:
-            (square,) = following_placements(found.points[None], settings.framing, settings.size)
-        elif settings.align == "eyes":
+            return None if self._leaps_within_reach(found) else "moved"
+        if settings.align == "eyes":
             points = np.stack([*self._points, found.points])
             square = level_placement(points, settings.framing, settings.size)
         else:
@@ -127,6 +131,22 @@ class Tube:
         self._append(rgb, np.full((COUNT, 2), np.nan, np.float32), 0.0)
         self.missed += 1
 
+    def _leaps_within_reach(self, found: Landmarks) -> bool:
+        """Moves what is kept of the next frame to a followed face; whether all squares still lie in it.
+
+        A frame's square is a mean of those around it, and where the face is hidden it lies between them: so
+        this face changes the squares of frames before.
+        """
+        framing, size = self._settings.framing, self._settings.size
+        (alone,) = following_placements(found.points[None], framing, size)
+        self.spool.move(alone, size)
+        points = np.stack([*self._points[-(2 * SMOOTHING_REACH + PATIENCE) :], found.points])
+        *before, square = following_placements(points, framing, size)
+        changed = range(len(self._points))[-(SMOOTHING_REACH + PATIENCE) :]
+        return self.spool.holds(square, size) and all(
+            self.spool.holds(before[number - len(self._points)], size, number) for number in changed
+        )
+
     def _append(self, rgb: Picture, points: Points, score: float) -> None:
         self.spool.add(rgb)
         self._points.append(points)
@@ -135,6 +155,13 @@ class Tube:
     def placements(self) -> NDArray[np.float64]:
         """(T, 2, 3), where the clip's square lies in each frame."""
         return placements_of(self.points, self._settings)
+
+
+def reach_of(settings: Settings) -> float:
+    """How much is kept around a face, in sides of its clip's square."""
+    if settings.follow:
+        return FOLLOWED_REACH
+    return TUBE_REACH if settings.framing.tube_factor else REACH
 
 
 def placements_of(points: NDArray[np.floating], settings: Settings) -> NDArray[np.float64]:

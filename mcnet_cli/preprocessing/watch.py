@@ -10,9 +10,8 @@ from mcnet_cli.face.landmarks import Points
 from mcnet_cli.face.sampling import Picture
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.spool import Spool
-from mcnet_cli.preprocessing.tube import LEAST_OVERLAP, REACH, TUBE_REACH, End, Tube, placements_of
+from mcnet_cli.preprocessing.tube import LEAST_OVERLAP, PATIENCE, End, Tube, placements_of, reach_of
 
-PATIENCE = 8  # frames in which a face may be hidden without ending its tube
 SAME_FACE = 0.5  # intersection over union from which two tubes show the same face
 
 
@@ -118,8 +117,7 @@ class Watch:
     def _begin(self, number: int, first: int, rgb: Picture, face: Landmarks) -> None:
         settings = self._settings
         (square,) = placements_of(face.points[None], settings)
-        reach = TUBE_REACH if settings.framing.tube_factor else REACH
-        spool = Spool(square, reach, settings.size, (rgb.shape[1], rgb.shape[0]), self._folder)
+        spool = Spool(square, reach_of(settings), settings.size, (rgb.shape[1], rgb.shape[0]), self._folder)
         tube = Tube(number, first, spool, settings)
         self._tubes.append(tube)
         tube.add(rgb, face)

@@ -60,8 +60,8 @@ class Writer:
         target = self._target(row["identity"], f"{self.source.name}#{tube.first:06d}-{tube.last:06d}")
         pictures = tube.spool.pictures(tube.frames)
         cropped = (
-            resample(picture, through(placement, tube.spool), (settings.size, settings.size))
-            for picture, placement in zip(pictures, shot.placements, strict=True)
+            resample(picture, through(placement, tube.spool, number), (settings.size, settings.size))
+            for number, (picture, placement) in enumerate(zip(pictures, shot.placements, strict=True))
         )
         suffix = ".mp4" if settings.format == "mp4" else ""
         self._write(row, target.with_name(target.name + suffix), cropped, shot, rate)
