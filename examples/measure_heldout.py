@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from mcnet_cli.checkpoint import build_model, read_weights
-from mcnet_cli.face import FaceMesh, Region
+from mcnet_cli.face import STEADY_LOOKS, FaceMesh, Region
 from mcnet_cli.media import open_frames
 from mcnet_cli.model import Keypoints, MCNet, transfer_motion
 
@@ -186,7 +186,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     weights = read_weights(options.weights)
-    mesh, model = FaceMesh(), build_model(weights)
+    mesh, model = FaceMesh(STEADY_LOOKS), build_model(weights)
     numbers = None if options.network_keypoints else weights.landmarks
     clips = [read_clip(path, mesh, model.config.size) for path in sorted(options.clips.glob("*.mp4"))]
     rows, sheets = {}, []

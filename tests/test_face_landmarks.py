@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from face_tools import TRAIN, detector, mesh, portrait, portrait_face, turned
 
-from mcnet_cli.face import FaceTracker, Region
+from mcnet_cli.face import STEADY_LOOKS, FaceMesh, FaceTracker, Region
 from mcnet_cli.media import open_frames
 
 LEFT_EYE, RIGHT_EYE, NOSE_TIP, CHIN = 33, 263, 1, 152
@@ -42,6 +42,17 @@ def test_the_second_pass_mends_a_loose_region() -> None:
     once = np.linalg.norm(mesh().glance(portrait(), loose).points - exact, axis=1).mean()
     twice = np.linalg.norm(mesh()(portrait(), loose).points - exact, axis=1).mean()
     assert twice < once
+
+
+def test_several_looks_depend_less_on_the_region_than_one() -> None:
+    region, rng = portrait_face().region, np.random.default_rng(0)
+    shifts = rng.normal(0, 0.02, (6, 4)) * np.ptp(region.box.reshape(2, 2), axis=0).max()
+    regions = [Region((region.box + shift).astype(np.float32), region.eyes) for shift in shifts]
+    spread = [
+        np.std([FaceMesh(looks)(portrait(), near).points for near in regions], axis=0).mean()
+        for looks in (1, STEADY_LOOKS)
+    ]
+    assert spread[1] < 0.9 * spread[0]
 
 
 @pytest.mark.parametrize("box", [(0, 0, 0, 0), (5, 5, 5.1, 5.1), (-900, -900, -800, -800), (0, 0, 1e5, 1e5)])

@@ -12,7 +12,16 @@ from mcnet_cli.animation.request import AnimationRequest, OnProgress, is_motion_
 from mcnet_cli.animation.sources import Source, look_at
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import Compute, choose
-from mcnet_cli.face import Detector, FaceMesh, FaceTracker, Framing, Landmarks, faces_in, make_detector
+from mcnet_cli.face import (
+    STEADY_LOOKS,
+    Detector,
+    FaceMesh,
+    FaceTracker,
+    Framing,
+    Landmarks,
+    faces_in,
+    make_detector,
+)
 from mcnet_cli.files import require_regular_file
 from mcnet_cli.weights import resolve_weights
 
@@ -70,7 +79,7 @@ class Job:
 
     @cached_property
     def _mesh(self) -> FaceMesh:
-        return FaceMesh()
+        return FaceMesh(STEADY_LOOKS)
 
     def look_at(self, path: Path) -> Source:
         """Finds the faces of a source."""

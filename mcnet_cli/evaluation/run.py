@@ -18,7 +18,7 @@ from mcnet_cli.evaluation.report import ClipResult, EvaluationReport, Failed, wr
 from mcnet_cli.evaluation.request import EvaluationRequest, OnProgress
 from mcnet_cli.evaluation.sheet import Strips
 from mcnet_cli.evaluation.suite import choose_suite
-from mcnet_cli.face import FaceMesh, make_detector
+from mcnet_cli.face import STEADY_LOOKS, FaceMesh, make_detector
 from mcnet_cli.weights import resolve_weights
 
 EVALUATING = "evaluating"
@@ -45,7 +45,7 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress | None = None) 
         suite = choose_suite(request, compute)
         detector = make_detector(request.detector, str(compute.device))
         engine = Engine(weights, compute, batch_size=request.batch_size)
-        mesh = FaceMesh()
+        mesh = FaceMesh(STEADY_LOOKS)
         mover = Mover(request, engine, weights.smooth, detector, mesh)
         bench = Bench(mover, detector, mesh, suite, strips)
         results, failed = _measured(bench, pairs, on_progress or (lambda _now: None))

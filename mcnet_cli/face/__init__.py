@@ -22,7 +22,7 @@ from mcnet_cli.face.detect import (
     make_detector,
     overlap,
 )
-from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Region
+from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region
 from mcnet_cli.face.openings import LIDS, MOUTH, opening
 from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.track import FaceTracker, follow
@@ -31,6 +31,7 @@ __all__ = [
     "FACE_SCORE",
     "LIDS",
     "MOUTH",
+    "STEADY_LOOKS",
     "BatchDetector",
     "BlazeFaceDetector",
     "CropBox",
