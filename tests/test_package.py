@@ -46,6 +46,7 @@ def test_the_wheel_carries_the_weights_and_the_face_models_and_no_tests(wheel: P
         "mcnet-lite.md",
         "face/NOTICE",
         "face/face_landmark.tflite",
+        "face/iris_landmark.tflite",
         "face/face_detection_full_range.tflite",
         "face/face_detection_back.tflite",
     ):

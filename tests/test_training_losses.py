@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from face_tools import portrait_face
 from parity_tools import needs_goldens, rebuilt_weights
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from mcnet_cli.model import Keypoints
 from mcnet_cli.model.geometry import band_limited_downsample
 from mcnet_cli.model.memory import MemoryTrace
 from mcnet_cli.training import losses
+from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.equivariance import RandomTransform
 from mcnet_cli.training.perceptual import VGG19
@@ -216,3 +218,36 @@ def test_a_critic_judges_alike_and_teaches_the_frames_alone() -> None:
     (judgement.scores.sum() + sum(feature.sum() for feature in judgement.features)).backward()
     assert frames.grad is not None and frames.grad.abs().max() > 0
     assert all(parameter.grad is None for parameter in discriminator.parameters())
+
+
+# Openings
+
+
+def face_points(*, lids: float = 1.0) -> Tensor:
+    """(1, 468, 2) of a face as clips are framed, its lids as far apart as `lids` says, 1 for as they are."""
+    points = portrait_face().points
+    points = (points - points.mean(0)) / np.ptp(points[:, 1])
+    for eye in (losses.LEFT_EYE, losses.RIGHT_EYE):
+        middle = points[list(eye), 1].mean()
+        points[list(eye), 1] = middle + lids * (points[list(eye), 1] - middle)
+    return torch.from_numpy(points)[None]
+
+
+def masks_of(source: Tensor, driving: Tensor) -> losses.OpeningMasks:
+    picture = torch.zeros(1, 3, 128, 128)
+    nothing = torch.zeros(1)
+    return losses.opening_masks(Batch(picture, picture, source, driving, nothing, nothing, ("a",)), 64)
+
+
+def test_lids_that_open_or_close_are_to_be_painted_and_others_warped() -> None:
+    wide, shut = face_points(lids=1.5), face_points(lids=0.2)
+    for source, driving in ((shut, wide), (wide, shut)):
+        masks = masks_of(source, driving)
+        assert masks.changed.sum() > 4
+        for eye in (losses.LEFT_EYE, losses.RIGHT_EYE):
+            x, y = ((driving[0, list(eye)].mean(0) + 1) * 63 / 2).round().long().tolist()
+            assert masks.changed[0, 0, y, x] == 1
+        assert not (masks.changed * masks.skin).any()
+    assert not masks_of(wide, wide).changed.any()
+    assert not masks_of(shut, shut).changed.any()
+    assert masks_of(wide, wide).skin.sum() > 50

@@ -9,16 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.errors import UsageError
-from mcnet_cli.face.landmarks import (
-    FaceMesh,
-    Landmarks,
-    Points,
-    Region,
-    as_planes,
-    read_network,
-    run_network,
-    sigmoid,
-)
+from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
+from mcnet_cli.face.networks import as_planes, read_network, run_network, sigmoid
 from mcnet_cli.face.sampling import Picture, box_transform, resample
 
 DetectorName = Literal["blazeface", "face-alignment"]

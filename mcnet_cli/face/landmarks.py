@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.assets import asset
-from mcnet_cli.errors import WeightsError
+from mcnet_cli.face.eyes import EyeContours
+from mcnet_cli.face.networks import as_planes, read_network, run_network, sigmoid
 from mcnet_cli.face.sampling import Picture, resample
 
 Points = NDArray[np.float32]
@@ -67,7 +65,7 @@ class Landmarks:
 
 
 class FaceMesh:
-    """Finds the mesh of a face whose region is roughly known.
+    """Finds the mesh of a face whose region is roughly known; its lids come from a closer look at the eyes.
 
     looks: at a face, each at another size; their mean is steadier than one, and takes longer.
     """
@@ -75,6 +73,7 @@ class FaceMesh:
     def __init__(self, looks: int = 1) -> None:
         self._zooms = np.exp(LOOKS_SPREAD * np.linspace(-1, 1, looks)) if looks > 1 else (1.0,)
         self._network = read_network("face/face_landmark.tflite")
+        self._eyes = EyeContours()
 
     def __call__(self, rgb: Picture, region: Region) -> Landmarks:
         """Landmarks of the face in `region` of an (H, W, 3) picture; a low score if there is none.
@@ -83,7 +82,7 @@ class FaceMesh:
         """
         near = self.glance(rgb, region).region
         looks = [self._look(rgb, near, zoom) for zoom in self._zooms]
-        points = np.mean([solid[:, :2] for solid, _ in looks], axis=0)
+        points = self._eyes(rgb, np.mean([solid[:, :2] for solid, _ in looks], axis=0))
         return Landmarks(points.astype(np.float32), float(np.mean([score for _, score in looks])))
 
     def glance(self, rgb: Picture, region: Region) -> Landmarks:
@@ -107,28 +106,3 @@ class FaceMesh:
         solid[:, 2] *= np.sqrt(abs(np.linalg.det(back)))
         solid[:, :2] = (solid[:, :2] - transform[:, 2]) @ back.T
         return solid, float(sigmoid(logit).ravel()[0])
-
-
-def read_network(name: str) -> cv2.dnn.Net:
-    """A network from the shipped TFLite file `name`; WeightsError if it can't be read."""
-    path = asset(name)
-    try:
-        return cv2.dnn.readNetFromTFLite(np.frombuffer(path.read_bytes(), np.uint8))
-    except (cv2.error, OSError) as error:
-        raise WeightsError(f"{name} is damaged", hint="install mcnet-cli again") from error
-
-
-def as_planes(picture: NDArray[Any]) -> NDArray[np.float32]:
-    """(H, W, C) values as a network's input (1, C, H, W)."""
-    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
-
-
-def run_network(network: cv2.dnn.Net, planes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """All outputs of a network for a (1, C, H, W) input."""
-    network.setInput(planes)
-    return list(network.forward(network.getUnconnectedOutLayersNames()))
-
-
-def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
-    """The logistic function, without overflow."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
