@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.openings import Openings
 from mcnet_cli.checkpoint import build_model, read_weights
 from mcnet_cli.face import STEADY_LOOKS, FaceMesh, Region
 from mcnet_cli.media import open_frames
@@ -197,6 +198,8 @@ def main() -> None:
         ):
             made = rendered(model, clip.frames[0], motion[0], motion)
             relative = transfer_motion(motion, motion[0], theirs[0])
+            if (openings := Openings.among(weights.landmarks)) is not None:
+                relative = openings.carried(relative, motion, motion[0], theirs[0], 1.0)
             moved = rendered(model, other.frames[0], theirs[0], relative)
             rows[clip.name] = same_person(clip, made, mesh) | across_people(clip, other, moved, mesh)
             shown = np.linspace(1, len(made) - 1, 5).round().astype(int)

@@ -94,7 +94,7 @@ def _results(
     """The result's frames, one after the other: squares, or whole photos."""
     side = request.size or engine.size
     mask = feather_mask(side)
-    motions = [keypoints_for(face, prepared, request, engine.batch_size) for face in faces]
+    motions = [keypoints_for(face, prepared, request, engine) for face in faces]
     for batch in zip(*motions, strict=True):
         moved = [engine.render(face.state, keypoints) for face, keypoints in zip(faces, batch, strict=True)]
         for pictures in zip(*moved, strict=True):

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.engine import Engine
 from mcnet_cli.animation.landmark_track import telling
 from mcnet_cli.animation.motion import Motion
+from mcnet_cli.animation.openings import Openings
 from mcnet_cli.animation.reference import best_reference, hull_scale
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.animation.sources import EncodedFace
@@ -57,12 +59,14 @@ def check_reference(motion: Motion, request: AnimationRequest) -> None:
 
 
 def keypoints_for(
-    face: EncodedFace, prepared: PreparedMotion, request: AnimationRequest, batch_size: int
+    face: EncodedFace, prepared: PreparedMotion, request: AnimationRequest, engine: Engine
 ) -> Iterator[Keypoints]:
-    """The keypoints of the result's frames for `face`, batch by batch.
+    """The keypoints of the result's frames for `face`, in batches for `engine`.
 
-    Relative: value = source + scale · strength · (driving - reference), jacobians alike (FOMM, sec. 3.3).
+    Relative: value = source + scale · strength · (driving - reference), jacobians alike (FOMM, sec. 3.3);
+    where keypoints are landmarks, mouth and lids as `Openings` says.
     """
+    openings = Openings.among(engine.landmarks)
     source = face.state.keypoints.map(lambda t: t.float().cpu())
     reference, scale = source, 1.0
     if request.motion == "relative":
@@ -70,12 +74,14 @@ def keypoints_for(
         reference = prepared.motion.keypoints(row)
         if request.adapt_scale:
             scale = hull_scale(source.values[0].numpy(), reference.values[0].numpy())
-    for start in range(0, len(prepared.rows), batch_size):
-        rows = prepared.rows[start : start + batch_size]
+    for start in range(0, len(prepared.rows), engine.batch_size):
+        rows = prepared.rows[start : start + engine.batch_size]
         moved = prepared.motion[rows].keypoints(slice(None))
         if request.motion == "relative":
-            moved = _strengthened(moved, reference, request.strength)
-            moved = transfer_motion(moved, reference, source, scale)
+            driving = _strengthened(moved, reference, request.strength)
+            moved = transfer_motion(driving, reference, source, scale)
+            if openings is not None:
+                moved = openings.carried(moved, driving, reference, source, scale)
         yield _with_still(moved, source, prepared.still[rows])
 
 

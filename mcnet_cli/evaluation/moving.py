@@ -110,7 +110,7 @@ class Moved:
 
     def __iter__(self) -> Iterator[tuple[list[Picture], list[Picture]]]:
         """Batches of the driving's frames and of those made for them, (S, S, 3) each."""
-        motion = keypoints_for(self.face, self.prepared, self.request, self.engine.batch_size)
+        motion = keypoints_for(self.face, self.prepared, self.request, self.engine)
         rows, size = self.prepared.rows, self.engine.size
         with (
             invertible(self.engine.path),

@@ -1,0 +1,72 @@
+"""Mouth and lids in relative motion."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mcnet_cli.animation.openings import Openings
+from mcnet_cli.model import Keypoints, transfer_motion
+
+# outer corners of the eyes, lids, lips (inner, outer), chin
+POINTS = (33, 263, 159, 145, 386, 374, 13, 14, 0, 17, 152)
+CHIN = POINTS.index(152)
+
+
+def face(*, lids: float, mouth: float, angle_deg: float = 0.0, shift: float = 0.0) -> Keypoints:
+    """One face with openings of these heights, turned and shifted."""
+    rows = {33: (-0.3, 0), 263: (0.3, 0), 152: (0, 0.6 + mouth)}
+    for above, below, x in ((159, 145, -0.2), (386, 374, 0.2)):
+        rows |= {above: (x, -lids / 2), below: (x, lids / 2)}
+    rows |= {13: (0, 0.3), 14: (0, 0.3 + mouth), 0: (0, 0.25), 17: (0, 0.35 + mouth)}
+    values = np.array([rows[point] for point in POINTS], np.float32)
+    angle = np.radians(angle_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
+    return Keypoints(torch.from_numpy(values @ turn.T + np.float32(shift))[None])
+
+
+def between(keypoints: Keypoints, above: int, below: int) -> float:
+    pair: Tensor = keypoints.values[0, [POINTS.index(above), POINTS.index(below)]]
+    return float((pair[0] - pair[1]).norm())
+
+
+def moved(driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float = 1.0) -> Keypoints:
+    openings = Openings.among(POINTS)
+    assert openings is not None
+    plain = transfer_motion(driving, reference, source, scale)
+    return openings.carried(plain, driving, reference, source, scale)
+
+
+@pytest.mark.parametrize("angle", [0.0, 25.0])
+@pytest.mark.parametrize(("mouth", "scale"), [(0.0, 1.0), (0.2, 1.0), (0.2, 0.5)])
+def test_a_mouth_is_as_open_as_the_drivings_whatever_the_reference_shows(
+    mouth: float, scale: float, angle: float
+) -> None:
+    driving = face(lids=0.1, mouth=mouth, angle_deg=angle, shift=0.1)
+    reference, source = (face(lids=0.1, mouth=mouth, angle_deg=angle) for mouth in (0.15, 0.05))
+    result = moved(driving, reference, source, scale)
+    assert between(result, 13, 14) == pytest.approx(scale * mouth, abs=0.005)
+    assert between(result, 0, 17) == pytest.approx(between(result, 13, 14) + 0.1, abs=0.02)
+
+
+def test_lids_close_by_the_drivings_share_and_open_further_by_its_distance() -> None:
+    reference, source = face(lids=0.08, mouth=0.0), face(lids=0.2, mouth=0.0)
+    for lids, expected in ((0.0, 0.0), (0.04, 0.1), (0.08, 0.2), (0.1, 0.22)):
+        result = moved(face(lids=lids, mouth=0.0), reference, source)
+        for above, below in ((159, 145), (386, 374)):
+            assert between(result, above, below) == pytest.approx(expected, abs=0.005)
+
+
+def test_nothing_else_is_changed() -> None:
+    driving, reference = face(lids=0.02, mouth=0.2, shift=0.1), face(lids=0.1, mouth=0.1)
+    source = face(lids=0.12, mouth=0.0)
+    result, plain = moved(driving, reference, source), transfer_motion(driving, reference, source)
+    for point in (33, 263, 145, 374, 152):
+        place = POINTS.index(point)
+        assert torch.equal(result.values[0, place], plain.values[0, place])
+    assert plain.values[0, CHIN, 1] > source.values[0, CHIN, 1]
+
+
+def test_keypoints_that_are_no_landmarks_have_no_openings() -> None:
+    assert Openings.among(None) is None
+    assert Openings.among((13, 14, 159, 145)) is None
