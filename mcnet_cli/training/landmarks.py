@@ -54,9 +54,9 @@ def computed_landmarks(
 
 
 def _computed(frames: Sequence[np.ndarray]) -> ClipLandmarks:
-    from mcnet_cli.face import FaceMesh, FaceTracker, make_detector
+    from mcnet_cli.face import STEADY_LOOKS, FaceMesh, FaceTracker, make_detector
 
-    tracker = FaceTracker(make_detector("blazeface"), FaceMesh())
+    tracker = FaceTracker(make_detector("blazeface"), FaceMesh(STEADY_LOOKS))
     found = [tracker(frame) for frame in frames]
     nowhere = np.full((POINTS, 2), np.nan, np.float32)
     points = np.stack([face.points if face else nowhere for face in found]).astype(np.float32)
