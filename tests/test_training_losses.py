@@ -239,15 +239,14 @@ def masks_of(source: Tensor, driving: Tensor) -> losses.OpeningMasks:
     return losses.opening_masks(Batch(picture, picture, source, driving, nothing, nothing, ("a",)), 64)
 
 
-def test_lids_that_open_or_close_are_to_be_painted_and_others_warped() -> None:
+def test_eyes_that_open_are_to_be_painted_and_others_warped() -> None:
     wide, shut = face_points(lids=1.5), face_points(lids=0.2)
-    for source, driving in ((shut, wide), (wide, shut)):
-        masks = masks_of(source, driving)
-        assert masks.changed.sum() > 4
-        for eye in (losses.LEFT_EYE, losses.RIGHT_EYE):
-            x, y = ((driving[0, list(eye)].mean(0) + 1) * 63 / 2).round().long().tolist()
-            assert masks.changed[0, 0, y, x] == 1
-        assert not (masks.changed * masks.skin).any()
-    assert not masks_of(wide, wide).changed.any()
-    assert not masks_of(shut, shut).changed.any()
+    masks = masks_of(shut, wide)
+    assert masks.changed.sum() > 4
+    for eye in (losses.LEFT_EYE, losses.RIGHT_EYE):
+        x, y = ((wide[0, list(eye)].mean(0) + 1) * 63 / 2).round().long().tolist()
+        assert masks.changed[0, 0, y, x] == 1
+    assert not (masks.changed * masks.skin).any()
+    for source, driving in ((wide, wide), (shut, shut), (wide, shut)):
+        assert not masks_of(source, driving).changed.any()
     assert masks_of(wide, wide).skin.sum() > 50
