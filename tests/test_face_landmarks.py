@@ -67,7 +67,7 @@ def test_where_there_is_no_face_the_score_says_so(box: tuple[float, ...]) -> Non
 def test_depth_grows_from_the_nose_to_the_sides() -> None:
     solid = mesh().solid(portrait(), portrait_face().region)
     others = np.setdiff1d(np.arange(468), CONTOURS)  # lids come from a closer look
-    np.testing.assert_allclose(solid[others, :2], portrait_face().points[others], atol=0.5)
+    np.testing.assert_allclose(solid[others, :2], portrait_face().points[others], atol=1.0)
     assert solid[NOSE_TIP, 2] < solid[[127, 356], 2].min() - 20
 
 

@@ -52,10 +52,10 @@ class Openings:
             if above in self.places and below in self.places:
                 wanted = scale * self._height(driving.values, above, below).clamp_min(0)
                 more = wanted - self._height(values, above, below)
-                for lip, share in ((above, 1 - JAW_SHARE), (below, -JAW_SHARE)):
+                for lip, part in ((above, 1 - JAW_SHARE), (below, -JAW_SHARE)):
                     for point in (lip, *OUTER_LIPS[lip]):
                         if point in self.places:
-                            values[:, self.places[point]] += share * more[:, None] * up
+                            values[:, self.places[point]] += part * more[:, None] * up
         return Keypoints(values, moved.jacobians)
 
     def _up(self, values: Tensor) -> Tensor:
