@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation.openings import Openings
 from mcnet_cli.checkpoint import build_model, read_weights
-from mcnet_cli.face import STEADY_LOOKS, FaceMesh, Region
+from mcnet_cli.face import LIDS, MOUTH, STEADY_LOOKS, FaceMesh, Region, opening
 from mcnet_cli.media import open_frames
 from mcnet_cli.model import Keypoints, MCNet, transfer_motion
 
@@ -35,7 +35,7 @@ Points = NDArray[np.float64]
 STEP, LAST, BATCH = 5, 150, 6
 MOUTH_BOX, MARGIN_PX = (61, 291, 13, 14), 16
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-EYES, MOUTH, LIDS = (33, 263), ((13, 14),), ((159, 145), (386, 374))
+EYES = (33, 263)
 OPEN_MOUTH = 0.12
 FLOW_ROWS, FLOW_COLUMNS, FLOW_PX = slice(24, 110), slice(20, 108), 128
 
@@ -100,12 +100,6 @@ def landmarks(mesh: FaceMesh, frames: Frames, near: Points) -> Points:
         region = Region(np.concatenate([points.min(0), points.max(0)]).astype(np.float32), points[list(EYES)])
         found.append(mesh(frame, region).points)
     return np.stack(found).astype(np.float64)
-
-
-def opening(points: Points, pairs: tuple[tuple[int, int], ...]) -> Points:
-    """(T,) opening over the eye distance."""
-    total = sum(np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in pairs)
-    return np.asarray(total / np.linalg.norm(points[:, EYES[0]] - points[:, EYES[1]], axis=-1))
 
 
 def flow(first: Frames, second: Frames) -> Points:

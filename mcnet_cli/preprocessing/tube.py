@@ -109,7 +109,7 @@ class Tube:
         if settings.rule == "paper" and overlap(self._extents[0], found.region.box) < LEAST_OVERLAP:
             return "moved"
         if settings.follow:
-            return None if self._leaps_within_reach(found) else "moved"
+            return None if self._makes_room_for(found) else "moved"
         if settings.align == "eyes":
             points = np.stack([*self._points, found.points])
             square = level_placement(points, settings.framing, settings.size)
@@ -131,7 +131,7 @@ class Tube:
         self._append(rgb, np.full((COUNT, 2), np.nan, np.float32), 0.0)
         self.missed += 1
 
-    def _leaps_within_reach(self, found: Landmarks) -> bool:
+    def _makes_room_for(self, found: Landmarks) -> bool:
         """Moves what is kept of the next frame to a followed face; whether all squares still lie in it.
 
         A frame's square is a mean of those around it, and where the face is hidden it lies between them: so
