@@ -21,7 +21,7 @@ from mcnet_cli.model import MCNet, ModelConfig
 
 FILE_LIMIT = 4 << 30  # bytes; an official checkpoint with its optimizers has 1.3 GB
 PARAMETER_LIMIT = 500_000_000  # the paper's network has 102 million
-MESH_POINTS = 468
+LANDMARKS = 473  # of the face mesh 468, then of the skull
 FLOATS = ("F16", "BF16", "F32", "F64")
 
 
@@ -190,7 +190,7 @@ def _read_metadata(
         if landmarks is not None:
             landmarks = tuple(map(int, landmarks))
             fits = len(landmarks) == config.keypoints.count and not config.keypoints.jacobians
-            if not (fits and all(0 <= number < MESH_POINTS for number in landmarks)):
+            if not (fits and all(0 <= number < LANDMARKS for number in landmarks)):
                 raise ValueError
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise WeightsError(f"{shown(path)}: bad metadata: {key} makes no sense") from error

@@ -27,7 +27,7 @@ ALLOWED = {
     "face": {"media"},
     "media": set(),
     "model": set(),
-    "synthetic": set(),
+    "synthetic": {"face"},
     "errors": set(),
     "devices": set(),
     "files": set(),

@@ -65,7 +65,7 @@ def test_a_hundred_epochs_are_as_many_steps_as_pairs_over_the_whole_batch(tmp_pa
         ("losses=5", "losses = 5: must be a table"),
         ("output.keep=1", "output.keep = 1: the last one may be torn"),
         ("keypoints.landmarks=[10, 234]", "twin"),
-        ("model.keypoints.jacobians=true", "needs model.keypoints.count = 19 and no jacobians"),
+        ("model.keypoints.jacobians=true", "needs model.keypoints.count = 28 and no jacobians"),
         ("=5", "name=value"),
         ("batch_size", "name=value"),
     ],

@@ -66,6 +66,16 @@ def test_a_run_leaves_weights_that_explain_themselves(clips: Path, tmp_path: Pat
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["00000003.png", "contact.png"]
 
 
+def test_tensorboard_gets_the_numbers_of_the_log(clips: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="TensorBoard isn't installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run_training(clips, tmp_path, config("steps=3"))
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    shown = [event.value for event in board.Scalars("loss")]
+    assert shown == pytest.approx([row["loss"] for row in rows_of(tmp_path)])
+
+
 @BOTH
 def test_an_interrupted_run_goes_on_to_the_same_bits(clips: Path, tmp_path: Path, base: list[str]) -> None:
     settings = config("steps=6", "checkpoint_every=2", "optimizer.accumulate=2", base=base)

@@ -250,3 +250,7 @@ def test_eyes_that_open_are_to_be_painted_and_others_warped() -> None:
     for source, driving in ((wide, wide), (shut, shut), (wide, shut)):
         assert not masks_of(source, driving).changed.any()
     assert masks_of(wide, wide).skin.sum() > 50
+
+
+def test_narrow_eyes_that_look_wider_are_warped() -> None:
+    assert not masks_of(face_points(lids=0.5), face_points(lids=1.5)).changed.any()

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.face import numbered
+
 COUNT = 468
 SAMPLE_LIMIT = 256
 # The face mesh's points that tell one pose and expression from another: outline, brows, eyes, nose, lips.
@@ -26,13 +28,13 @@ class LandmarkTrack:
     """Landmarks of one frame after the other in half precision, and some of them whole.
 
     whole: keep all 468 points (1.9 kB a frame), not only the telling ones (0.4 kB).
-    exact: numbers of points to be kept in full precision besides.
+    exact: numbers of points, those of the skull included, to be kept in full precision besides.
     samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face.
     """
 
     def __init__(self, *, whole: bool, exact: Sequence[int] = ()) -> None:
         self.samples: list[Points] = []
-        self._exact_numbers = list(exact)
+        self._exact_numbers = tuple(exact)
         self._exact = bytearray()
         self._kept = np.arange(COUNT) if whole else TELLING_POINTS
         self._stride = 1
@@ -57,7 +59,7 @@ class LandmarkTrack:
             return
         centred = (2 * points[self._kept] - (width, height)) / max(width, height)
         self._points.extend(centred.astype(np.float16).tobytes())
-        self._exact.extend(points[self._exact_numbers].astype(np.float32).tobytes())
+        self._exact.extend(numbered(points, self._exact_numbers).astype(np.float32).tobytes())
         if self._faces % self._stride == 0:
             self.samples.append(points)
             if len(self.samples) > SAMPLE_LIMIT:

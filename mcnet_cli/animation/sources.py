@@ -12,7 +12,7 @@ from mcnet_cli.animation.extraction import face_picture
 from mcnet_cli.animation.pictures import Picture, on_square
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.face import CropBox, Framing, Landmarks, choose_face, crop_box
+from mcnet_cli.face import CropBox, Framing, Landmarks, choose_face, crop_box, numbered
 from mcnet_cli.media import read_image
 from mcnet_cli.model import SourceState
 
@@ -95,7 +95,7 @@ def _keypoints(face: SourceFace, source: Source, engine: Engine) -> NDArray[np.f
     """The face's landmarks as keypoints, if the weights' keypoints are landmarks and there are any."""
     if engine.landmarks is None or face.landmarks is None:
         return None
-    return on_square(face.landmarks[list(engine.landmarks)], face.box, source.size, engine.size)
+    return on_square(numbered(face.landmarks, engine.landmarks), face.box, source.size, engine.size)
 
 
 def _found(

@@ -25,12 +25,14 @@ from mcnet_cli.face.detect import (
 from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region
 from mcnet_cli.face.openings import LIDS, MOUTH, opening
 from mcnet_cli.face.sampling import resample
+from mcnet_cli.face.skull import SKULL, numbered, with_skull
 from mcnet_cli.face.track import FaceTracker, follow
 
 __all__ = [
     "FACE_SCORE",
     "LIDS",
     "MOUTH",
+    "SKULL",
     "STEADY_LOOKS",
     "BatchDetector",
     "BlazeFaceDetector",
@@ -51,9 +53,11 @@ __all__ = [
     "feather_mask",
     "follow",
     "make_detector",
+    "numbered",
     "opening",
     "overlap",
     "parse_crop",
     "paste",
     "resample",
+    "with_skull",
 ]

@@ -95,7 +95,7 @@ class LocalityPrior(nn.Module):
         super().__init__()
         self.register_buffer("deviations", torch.tensor(deviations), persistent=False)
         self.factor = nn.Parameter(torch.ones(len(deviations)))
-        self.background = nn.Parameter(torch.tensor(-3.0))
+        self.background = nn.Parameter(torch.tensor(-2.5))
 
     def forward(self, driving: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, K, 2) driving positions to (B, K + 1, H, W) logits, the background first."""

@@ -3,22 +3,19 @@
 Points are (468, 3) in the face mesh's order (Kartynnik et al. 2019). Units are heights of the mesh; x grows
 to the picture's right, y down, z away from the viewer. The origin is the middle of the mesh's height, at the
 tip of the nose in depth.
-
-template.npy was made by this project: what the shipped face mesh measured in 38 frontal frames of many people
-with closed mouths, aligned, averaged and made symmetric, in ten-thousandths of a unit.
 """
 
 import functools
-from importlib.resources import files
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.face.skull import average_face
+
 Points = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-UNITS = 10_000
 COUNT = 468
 OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
         148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
@@ -53,8 +50,7 @@ def outline(edges: tuple[tuple[int, ...], tuple[int, ...]]) -> list[int]:
 @functools.cache
 def template() -> Points:
     """(468, 3) the average face, its mouth closed and its eyes open."""
-    with (files(__package__) / "template.npy").open("rb") as file:
-        points: Points = np.load(file).astype(np.float64) / UNITS
+    points: Points = average_face().copy()
     upper, lower = (list(edge) for edge in MOUTH)
     points[upper] = points[lower] = (points[upper] + points[lower]) / 2
     return points

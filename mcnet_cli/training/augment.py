@@ -15,7 +15,7 @@ from mcnet_cli.training.sampling import Pair, chance
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a step sees: pictures (B, 3, S, S) in [0, 1], landmarks (B, 468, 2) in [-1, 1].
+    """What a step sees: pictures (B, 3, S, S) in [0, 1], landmarks (B, 473, 2) in [-1, 1].
 
     mirrored: (B,) which pairs were flipped, so that left landmarks are now right ones.
     numbers: (B,) of the pairs in the run: what else is random of a pair follows from its number.
@@ -170,7 +170,7 @@ def _transformed(
     grid = F.affine_grid(identity, [len(frames), 3, size, size], align_corners=True)
     grid = shape(grid) if shape else grid
     grid = torch.einsum("bij,bhwj->bhwi", theta[:, :, :2], grid) + theta[:, None, None, :, 2]
-    pictures = F.grid_sample(pictures, grid.to(device), padding_mode="reflection", align_corners=True)
+    pictures = F.grid_sample(pictures, grid.to(device), padding_mode="border", align_corners=True)
     inverse = torch.linalg.inv(theta[:, :, :2])
     moved = (coordinates - theta[:, None, :, 2]) @ inverse.transpose(1, 2)
     return pictures, shape.inverse(moved) if shape else moved

@@ -3,12 +3,17 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from mcnet_cli.face import SKULL
 from mcnet_cli.model import PRESETS, ModelConfig
 from mcnet_cli.training.loss_weights import LandmarkLossWeights, PaperLossWeights
 
-# Face-mesh points that the keypoints are trained to be: head, then lids, eye corners, mouth corners, lips.
-LANDMARKS = (10, 152, 234, 454, 105, 334, 1, 159, 386, 145, 374, 33, 263, 61, 291, 13, 14, 0, 17)
-MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374}
+# Landmarks that the keypoints are trained to be: head, then lids, eye corners, mouth corners, lips, then cheeks,
+# jaw and skull.
+LANDMARKS = (
+    *(10, 152, 234, 454, 105, 334, 1, 159, 386, 145, 374, 33, 263, 61, 291, 13, 14, 0, 17),
+    *(50, 280, 172, 397, *SKULL),
+)
+MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374, 50: 280, 172: 397, 468: 472, 469: 471}
 # How clips are cropped that `mcnet preprocess` makes: `animate` crops the same way.
 FRAMING = {"face_height": 0.53, "center_x": 0.50, "center_y": 0.54}
 SMALL = 128  # the side of pictures in the first part of a run

@@ -23,6 +23,7 @@ FACE_OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
+CLOSED_MOUTH, CLOSED_EYE = 0.06, 0.03  # openings under these, in eye distances; narrow eyes have 0.05
 MOUTH_BOX = (61, 291, 0, 17, 13, 14)
 EYE_BOX = (33, 263, 159, 386, 145, 374, 105, 334)
 
@@ -162,17 +163,17 @@ def opening_masks(batch: Batch, size: int) -> OpeningMasks:
         before, after = source[row], driving[row]
         scale = max(float(np.linalg.norm(after[33] - after[263])), 1e-3)
         cv2.fillPoly(skin[row], [after[list(FACE_OVAL)].round().astype(np.int32)], 1)
-        for outline, (top, bottom) in (
-            (INNER_LIPS, (13, 14)),
-            (LEFT_EYE, (159, 145)),
-            (RIGHT_EYE, (386, 374)),
+        for outline, (top, bottom), closed in (
+            (INNER_LIPS, (13, 14), CLOSED_MOUTH),
+            (LEFT_EYE, (159, 145), CLOSED_EYE),
+            (RIGHT_EYE, (386, 374), CLOSED_EYE),
         ):
             was, now = (float(np.linalg.norm(p[top] - p[bottom])) / scale for p in (before, after))
             polygon = after[list(outline)].round().astype(np.int32)
             inside = np.zeros_like(skin[row])
             cv2.fillPoly(inside, [polygon], 1)
             skin[row][cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0] = 0
-            if now > 0.04 and now - was > 0.03 and was < 0.06:  # an open one is better warped
+            if now > 0.04 and now - was > 0.03 and was < closed:  # an open one is better warped
                 changed[row] |= inside
     return OpeningMasks(*(torch.from_numpy(mask)[:, None].float() for mask in (changed, skin)))
 

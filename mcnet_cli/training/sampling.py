@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
+from mcnet_cli.face import with_skull
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array
 
@@ -28,8 +29,8 @@ def chance(seed: int, *numbers: int) -> np.random.Generator:
 class Pair:
     """Source and driving frame of one clip.
 
-    number: of the pair in the run. source, driving: (S, S, 3) uint8. source_points, driving_points: (468, 2)
-    float32 pixels, zeros where landmarks are not used.
+    number: of the pair in the run. source, driving: (S, S, 3) uint8. source_points, driving_points: (473, 2)
+    float32 pixels, the skull last, zeros where landmarks are not used.
     """
 
     number: int
@@ -122,9 +123,10 @@ class PairSampler:
             source, driving = sorted(int(n) for n in rng.integers(count, size=2))
             if rng.random() < self.time_flip:
                 source, driving = driving, source
-        points = np.zeros((count, 468, 2), np.float32) if clip.points is None else clip.points
         frames = np.asarray(clip.frames[source]), np.asarray(clip.frames[driving])
-        return Pair(number, clip.name, *frames, points[source], points[driving])
+        chosen = [source, driving]
+        points = np.zeros((2, 468, 2), np.float32) if clip.points is None else clip.points[chosen]
+        return Pair(number, clip.name, *frames, *with_skull(points))
 
 
 def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generator[Draw, None, None]:
