@@ -1,10 +1,10 @@
 """The skull above the face: where the mesh's pose says that the top and the sides of the head are.
 
-The face mesh ends at the forehead. Hair goes with the skull, which turns about the neck: its top moves otherwise
-than the forehead does, and a motion that is only known below it can't tell how.
+The face mesh ends at the forehead. Hair goes with the skull, which turns about the neck: its top moves
+otherwise than the forehead does, and a motion that is only known below it can't tell how.
 
-average_face.npy was made by this project: what the shipped face mesh measured in 38 frontal frames of many people
-with closed mouths, aligned, averaged and made symmetric, in ten-thousandths of the mesh's height.
+average_face.npy was made by this project: what the shipped face mesh measured in 38 frontal frames of many
+people with closed mouths, aligned, averaged and made symmetric, in ten-thousandths of the mesh's height.
 """
 
 import functools
@@ -40,8 +40,8 @@ def average_face() -> NDArray[np.float64]:
 def with_skull(points: Points) -> Points:
     """(..., 468, 2) landmarks of whatever unit to (..., 473, 2): those of the skull follow.
 
-    The average face is laid on the upper face by scaled orthographic projection, in the least-squares sense, and
-    the skull's points with it. float32 if the landmarks are, else float64.
+    The average face is laid on the upper face by scaled orthographic projection, in the least-squares sense,
+    and the skull's points with it. Of the landmarks' type.
     """
     upper, inverse, skull = _model()
     seen = points[..., upper, :].astype(np.float64)

@@ -265,7 +265,9 @@ _HEAD, _FINE, _MORE = 7, 12, 9
 PRESETS: dict[str, ModelConfig] = {
     "mcnet": ModelConfig(),
     "lite": ModelConfig(
-        keypoints=KeypointConfig(_HEAD + _FINE + _MORE, False, HourglassConfig(16, 128, 4), kernel=5, padded=True),
+        keypoints=KeypointConfig(
+            _HEAD + _FINE + _MORE, False, HourglassConfig(16, 128, 4), kernel=5, padded=True
+        ),
         motion=MotionConfig(
             HourglassConfig(24, 144, 4),
             kernel=5,

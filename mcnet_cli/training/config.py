@@ -7,8 +7,8 @@ from mcnet_cli.face import SKULL
 from mcnet_cli.model import PRESETS, ModelConfig
 from mcnet_cli.training.loss_weights import LandmarkLossWeights, PaperLossWeights
 
-# Landmarks that the keypoints are trained to be: head, then lids, eye corners, mouth corners, lips, then cheeks,
-# jaw and skull.
+# Landmarks that the keypoints are trained to be: head, then lids, eye corners, mouth corners, lips, then
+# cheeks, jaw and skull.
 LANDMARKS = (
     *(10, 152, 234, 454, 105, 334, 1, 159, 386, 145, 374, 33, 263, 61, 291, 13, 14, 0, 17),
     *(50, 280, 172, 397, *SKULL),

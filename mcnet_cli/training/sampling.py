@@ -124,8 +124,9 @@ class PairSampler:
             if rng.random() < self.time_flip:
                 source, driving = driving, source
         frames = np.asarray(clip.frames[source]), np.asarray(clip.frames[driving])
-        chosen = [source, driving]
-        points = np.zeros((2, 468, 2), np.float32) if clip.points is None else clip.points[chosen]
+        points = np.zeros((2, 468, 2), np.float32)
+        if clip.points is not None:
+            points = clip.points[[source, driving]]
         return Pair(number, clip.name, *frames, *with_skull(points))
 
 
