@@ -256,4 +256,16 @@ def test_eyes_that_open_are_to_be_painted_and_others_warped() -> None:
 
 
 def test_narrow_eyes_that_look_wider_are_warped() -> None:
-    assert not masks_of(face_points(lids=0.5), face_points(lids=1.5)).changed.any()
+    masks = masks_of(face_points(lids=0.5), face_points(lids=1.5))
+    assert not masks.changed.any()
+    assert masks.steady.sum() > 4
+
+
+def test_occlusion_falls_where_eyes_open_and_rises_where_they_stay_open() -> None:
+    wide, shut = face_points(lids=1.5), face_points(lids=0.2)
+    for source, part, sign in ((shut, "changed", 1), (wide, "steady", -1)):
+        masks = masks_of(source, wide)
+        occlusion = torch.full((1, 1, 64, 64), 0.5, requires_grad=True)
+        losses.openings_loss(occlusion, masks).backward()
+        slope = sign * occlusion.grad[getattr(masks, part) > 0]  # type: ignore[index]
+        assert len(slope) > 4 and (slope > 0).all()

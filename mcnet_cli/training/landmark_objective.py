@@ -55,9 +55,9 @@ class LandmarkObjective(nn.Module):
         )
         terms["warped_pixel"] = weights.warped_pixel * (rendering.deformed - target).abs().mean()
         terms["consistency"] = weights.consistency * losses.feature_consistency(rendering.memory)
-        masks = losses.opening_masks(batch, rendering.motion.occlusion.shape[-1])
-        masks = losses.OpeningMasks(masks.changed.to(target.device), masks.skin.to(target.device))
-        terms["openings"] = weights.openings * losses.openings_loss(rendering, masks)
+        occlusion = rendering.motion.occlusion
+        masks = losses.opening_masks(batch, occlusion.shape[-1]).to(target.device)
+        terms["openings"] = weights.openings * losses.openings_loss(occlusion, masks)
         if self.perceptual is not None:
             # depthwise convolutions: on CPUs bfloat16 is slower for them than float32
             with torch.autocast("cpu", enabled=False):

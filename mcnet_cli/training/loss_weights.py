@@ -24,8 +24,8 @@ class LandmarkLossWeights:
     pixel, decoded_pixel, warped_pixel: mean absolute errors, mouth and lids weighted up in the first two.
     keypoints: mean absolute distance of the detector's keypoints to the landmarks.
     consistency: memory values to projected features (ICCV 2023, sec. 3.4).
-    openings: occlusion towards 0 inside mouth and eye openings that changed, towards 1 on the rest of the
-        face.
+    openings: occlusion towards 0 inside mouth and eyes that were closed in the source, towards 1 inside those
+        that stay open and on the rest of the face.
     """
 
     perceptual: float = 1.0

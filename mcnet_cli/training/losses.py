@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcnet_cli.model import Keypoints, Rendering
+from mcnet_cli.model import Keypoints
 from mcnet_cli.model.geometry import band_limited_downsample, full_precision
 from mcnet_cli.model.memory import MemoryTrace
 from mcnet_cli.training.augment import Batch
@@ -23,6 +23,7 @@ FACE_OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
+TRUSTED = 0.85  # at least the occlusion where the warped source shows the thing itself
 CLOSED_MOUTH, CLOSED_EYE = 0.06, 0.03  # openings under these, in eye distances; narrow eyes have 0.05
 MOUTH_BOX = (61, 291, 0, 17, 13, 14)
 EYE_BOX = (33, 263, 159, 386, 145, 374, 105, 334)
@@ -144,21 +145,26 @@ def crop(images: Tensor, theta: Tensor, side: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class OpeningMasks:
-    """(B, 1, S, S) each: inside openings that are new, and on the rest of the face."""
+    """(B, 1, S, S) each: inside openings that are new, inside those that stay, on the rest of the face."""
 
     changed: Tensor
+    steady: Tensor
     skin: Tensor
+
+    def to(self, device: torch.device) -> "OpeningMasks":
+        """The same on a device."""
+        return OpeningMasks(self.changed.to(device), self.steady.to(device), self.skin.to(device))
 
 
 def opening_masks(batch: Batch, size: int) -> OpeningMasks:
-    """Where mouth and eyes are open in the driving and were closed in the source; the face without both.
+    """Where mouth and eyes are open in the driving and were closed or open in the source; the face without.
 
     Lids and lips that close are left to the other losses: painted by decree, they blurred (at 128², in 800
     steps).
     """
     source, driving = ((p.numpy() + 1) * (size - 1) / 2 for p in (batch.source_points, batch.driving_points))
     changed = np.zeros((len(source), size, size), np.uint8)
-    skin = np.zeros_like(changed)
+    steady, skin = np.zeros_like(changed), np.zeros_like(changed)
     for row in range(len(source)):
         before, after = source[row], driving[row]
         scale = max(float(np.linalg.norm(after[33] - after[263])), 1e-3)
@@ -173,14 +179,22 @@ def opening_masks(batch: Batch, size: int) -> OpeningMasks:
             inside = np.zeros_like(skin[row])
             cv2.fillPoly(inside, [polygon], 1)
             skin[row][cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0] = 0
-            if now > 0.04 and now - was > 0.03 and was < closed:  # an open one is better warped
+            if was >= closed and now >= closed:
+                steady[row] |= inside
+            elif now > 0.04 and now - was > 0.03 and was < closed:
                 changed[row] |= inside
-    return OpeningMasks(*(torch.from_numpy(mask)[:, None].float() for mask in (changed, skin)))
+    return OpeningMasks(*(torch.from_numpy(mask)[:, None].float() for mask in (changed, steady, skin)))
 
 
-def openings_loss(rendering: Rendering, masks: OpeningMasks) -> Tensor:
-    """The decoder shall paint what opens; the warp keeps the rest of the face."""
-    occlusion = rendering.motion.occlusion
-    paint = (occlusion * masks.changed).sum() / masks.changed.sum().clamp_min(1)
-    keep = (F.relu(0.85 - occlusion) * masks.skin).sum() / masks.skin.sum().clamp_min(1)
-    return paint + keep
+def openings_loss(occlusion: Tensor, masks: OpeningMasks) -> Tensor:
+    """The decoder shall paint what opens; the warp keeps the rest of the face.
+
+    Pixel losses would rather have the teeth and eyes that the source shows painted: soft ones, in the middle
+    of where they may be.
+    """
+    missing = F.relu(TRUSTED - occlusion)
+
+    def mean(values: Tensor, mask: Tensor) -> Tensor:
+        return (values * mask).sum() / mask.sum().clamp_min(1)
+
+    return mean(occlusion, masks.changed) + mean(missing, masks.steady) + mean(missing, masks.skin)
