@@ -35,8 +35,9 @@ class Openings:
     ) -> Keypoints:
         """`moved`, the result of relative motion, with the openings that the driving asks for.
 
-        A mouth is as open as the driving's, times `scale`. Lids close by the share by which the driving's do,
-        times LID_GAIN, and open further by the same distance. moved, driving: B frames; reference, source: one.
+        A mouth is as open as the driving's, times `scale`. Lids close by LID_GAIN times the share by which
+        the driving's do, and open further by the same distance. moved, driving: B frames; reference, source:
+        one.
         """
         values = moved.values.clone()
         up = self._up(values)
