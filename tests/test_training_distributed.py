@@ -76,7 +76,7 @@ def test_two_processes_do_what_one_does_with_the_double_batch(tmp_path: Path) ->
         # sampling between pixels has a gradient that jumps: rounding shows in it
         assert torch.allclose(one[name], two[name], rtol=1e-2, atol=5e-2), name
     gradient, shared = (torch.cat([t[n].flatten() for n in compared if "exp_avg" in n]) for t in (one, two))
-    assert (gradient - shared).norm() < 2e-2 * gradient.norm()
+    assert (gradient - shared).norm() < 5e-2 * gradient.norm()  # half the batch alone: off by 94 %
     rows = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1]  # one writer
 
