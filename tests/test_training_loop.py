@@ -72,8 +72,8 @@ def test_tensorboard_gets_the_numbers_of_the_log(clips: Path, tmp_path: Path) ->
 
     run_training(clips, tmp_path, config("steps=3"))
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    shown = [event.value for event in board.Scalars("loss")]
-    assert shown == pytest.approx([row["loss"] for row in rows_of(tmp_path)])
+    shown = [event.value for event in board.Scalars("total")]
+    assert shown == pytest.approx([row["total"] for row in rows_of(tmp_path)])
 
 
 @BOTH
