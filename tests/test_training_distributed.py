@@ -61,7 +61,8 @@ def test_gradients_and_norms_of_two_processes_are_those_of_the_whole_batch(tmp_p
 
 
 def test_two_processes_do_what_one_does_with_the_double_batch(tmp_path: Path) -> None:
-    clips, once = write_clips(tmp_path / "clips", "abcd"), ("--steps", "1")
+    clips = write_clips(tmp_path / "clips", "abcd")
+    once = ("--steps", "1", "--precision", "fp32")  # bfloat16 would round by 2 %
     alone = mcnet_train(clips, tmp_path / "one", *SETTINGS, "--set", "batch_size=4", *once)
     assert alone.returncode == 0, alone.stderr
     together = mcnet_train(
@@ -76,7 +77,7 @@ def test_two_processes_do_what_one_does_with_the_double_batch(tmp_path: Path) ->
         # sampling between pixels has a gradient that jumps: rounding shows in it
         assert torch.allclose(one[name], two[name], rtol=1e-2, atol=5e-2), name
     gradient, shared = (torch.cat([t[n].flatten() for n in compared if "exp_avg" in n]) for t in (one, two))
-    assert (gradient - shared).norm() < 5e-2 * gradient.norm()  # half the batch alone: off by 94 %
+    assert (gradient - shared).norm() < 1e-2 * gradient.norm()
     rows = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1]  # one writer
 

@@ -10,7 +10,6 @@ from mcnet_cli.face.openings import EYES, LIDS, MOUTH
 from mcnet_cli.model import Keypoints
 
 OUTER_LIPS = {13: (0,), 14: (17,)}  # go along with the inner ones
-LID_GAIN = 1.5  # the default weights close lids by less than they are told to
 JAW_SHARE = 0.7  # of a change of the mouth's opening: the lower lip moves more
 
 
@@ -35,9 +34,8 @@ class Openings:
     ) -> Keypoints:
         """`moved`, the result of relative motion, with the openings that the driving asks for.
 
-        A mouth is as open as the driving's, times `scale`. Lids close by LID_GAIN times the share by which
-        the driving's do, and open further by the same distance. moved, driving: B frames; reference, source:
-        one.
+        A mouth is as open as the driving's, times `scale`. Lids close by the share by which the driving's do,
+        and open further by the same distance. moved, driving: B frames; reference, source: one.
         """
         values = moved.values.clone()
         up = self._up(values)
@@ -47,8 +45,7 @@ class Openings:
                     self._height(k.values, above, below) for k in (driving, reference, source)
                 )
                 share = (now / before.clamp_min(1e-4)).clamp(0, 1)
-                closing = own * (1 - LID_GAIN * (1 - share))
-                wanted = torch.where(now < before, closing, own + scale * (now - before))
+                wanted = torch.where(now < before, own * share, own + scale * (now - before))
                 more = wanted - self._height(values, above, below)
                 values[:, self.places[above]] += more[:, None] * up
         for above, below in MOUTH:
