@@ -76,6 +76,12 @@ def test_a_bad_setting_is_named_with_what_is_wrong(tmp_path: Path, setting: str,
     assert said in str(failure.value)
 
 
+def test_a_bad_setting_in_a_file_is_named_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("batch_size = -4\n")
+    with pytest.raises(UsageError, match=r"my\.toml: batch_size = -4: must be between"):
+        configure(tmp_path, configs=[str(tmp_path / "my.toml")])
+
+
 def test_the_way_to_train_decides_about_the_losses(tmp_path: Path) -> None:
     config = configure(tmp_path, assignments=["keypoints.supervision=none", "losses.official=true"])
     assert config.losses == PaperLossWeights(official=True)

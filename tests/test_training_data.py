@@ -147,7 +147,7 @@ def test_bad_clips_are_named_once_and_left_out(tmp_path: Path, caplog: pytest.Lo
     write_clip(clips / "wide.mp4", [np.zeros((64, 96, 3), np.uint8)] * 3)
     write_face_clip(clips / "single.mp4", 1)
     data = loaded(clips, base=LANDMARKS)
-    data.require_most()
+    data.require_most(clips)
     assert {report.name: report.problem for report in data.bad}.keys() == {
         "broken.mp4",
         "wide.mp4",
@@ -157,15 +157,15 @@ def test_bad_clips_are_named_once_and_left_out(tmp_path: Path, caplog: pytest.Lo
     assert "1 frame;" in str(next(r.problem for r in data.bad if r.name == "single.mp4"))
     assert sum("broken.mp4" in record.getMessage() for record in caplog.records) == 1
     (clips / "empty.mp4").touch()
-    with pytest.raises(InputError, match="4 of 7 clips can't be used"):
-        loaded(clips, base=LANDMARKS).require_most()
+    with pytest.raises(InputError, match="clips: 4 of 7 clips can't be used"):
+        loaded(clips, base=LANDMARKS).require_most(clips)
 
 
 def test_clips_without_a_face_cannot_be_used_where_landmarks_are_wanted(tmp_path: Path) -> None:
     write_face_clip(tmp_path / "clips" / "a.mp4", 3, landmarks=False)
     data = loaded(tmp_path / "clips", base=LANDMARKS)
-    with pytest.raises(InputError, match="shows a face in 0 of 3 frames"):
-        data.require_most()
+    with pytest.raises(InputError, match=r"clips: none of 1 clips .* shows a face in 0 of 3 frames"):
+        data.require_most(tmp_path / "clips")
     assert list((tmp_path / "run" / "landmarks").iterdir())  # and they aren't looked for again
 
 

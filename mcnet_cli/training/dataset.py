@@ -71,16 +71,17 @@ class Dataset:
         """Those that can't be used."""
         return [report for report in self.reports if report.problem]
 
-    def require_most(self) -> None:
-        """InputError if more than half of the clips, or all, can't be used."""
+    def require_most(self, folder: Path) -> None:
+        """InputError, which names their folder, if more than half of the clips, or all, can't be used."""
         if not self.clips:
             first = self.bad[0]
             raise InputError(
-                f"none of {len(self.bad)} clips can be used; {shown(first.name)}: {first.problem}"
+                f"{shown(folder)}: none of {len(self.bad)} clips can be used; "
+                f"{shown(first.name)}: {first.problem}"
             )
         if len(self.bad) > len(self.clips):
             raise InputError(
-                f"{len(self.bad)} of {len(self.reports)} clips can't be used: more than half",
+                f"{shown(folder)}: {len(self.bad)} of {len(self.reports)} clips can't be used: over half",
                 hint="mcnet train CLIPS --check-data lists them",
             )
 

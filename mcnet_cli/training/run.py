@@ -134,7 +134,7 @@ def _data(request: TrainRequest, on_progress: Progress | None) -> tuple[Dataset,
     """Clips to train on, and those held out."""
     data = _opened(request, request.clips, on_progress)
     if request.clips is not None:
-        data.require_most()
+        data.require_most(request.clips)
     show = _shower("drawing heads", on_progress)
     heads = synthetic_clips(request.synthetic, request.config, request.run, show)
     data = Dataset([*data.clips, *heads], data.reports)
@@ -143,7 +143,7 @@ def _data(request: TrainRequest, on_progress: Progress | None) -> tuple[Dataset,
     whole = dataclasses.replace(request.config.data, frames_per_clip=0)
     config = dataclasses.replace(request.config, data=whole)
     held_out = _opened(dataclasses.replace(request, config=config), request.held_out, on_progress)
-    held_out.require_most()
+    held_out.require_most(request.held_out)
     return data, held_out
 
 

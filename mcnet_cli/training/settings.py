@@ -37,7 +37,8 @@ def configure(
     names = [*configs] or ([str(begun)] if begun.is_file() else [])
     layers = [layer(name) for name in names]
     layers += [{"model": asdict(model)}] if model is not None else []
-    return resolve([*layers, *map(assignment, assignments), changes or {}])
+    files = [shown(name) for name in names if name not in RECIPES]
+    return resolve([*layers, *map(assignment, assignments), changes or {}], files)
 
 
 def layer(name: str) -> Settings:
@@ -73,8 +74,11 @@ def assignment(text: str) -> Settings:
     return dict(settings)
 
 
-def resolve(layers: Iterable[Settings]) -> RunConfig:
-    """The configuration that `layers` make, later ones over earlier; UsageError names a bad setting."""
+def resolve(layers: Iterable[Settings], files: Sequence[str] = ()) -> RunConfig:
+    """The configuration that `layers` make, later ones over earlier.
+
+    UsageError names a bad setting, and `files`, those that some of the layers are from.
+    """
     merged: Settings = {}
     for settings in layers:
         merged = _merged(merged, settings)
@@ -88,7 +92,7 @@ def resolve(layers: Iterable[Settings]) -> RunConfig:
         config: RunConfig = build(RunConfig, merged, defaults)
         return config
     except ValueError as error:
-        raise UsageError(f"configuration: {error}") from error
+        raise UsageError(f"{', '.join(files) or 'configuration'}: {error}") from error
 
 
 def _merged(below: Settings, above: Mapping[str, Any]) -> Settings:
