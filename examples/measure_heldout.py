@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation.openings import Openings
 from mcnet_cli.checkpoint import build_model, read_weights
-from mcnet_cli.face import LIDS, MOUTH, STEADY_LOOKS, FaceMesh, Region, numbered, opening
+from mcnet_cli.face import LIDS, MOUTH, STEADY_LOOKS, FaceMesh, OuterTracker, Region, opening
 from mcnet_cli.media import open_frames
 from mcnet_cli.model import Keypoints, MCNet, transfer_motion
 
@@ -73,7 +73,11 @@ def tensor(frames: Frames) -> torch.Tensor:
 def keypoints(model: MCNet, clip: Clip, numbers: tuple[int, ...] | None) -> Keypoints:
     """Of all frames: the landmarks with these numbers, else what the network finds."""
     if numbers is not None:
-        values = numbered(clip.points, numbers) * (2 / (clip.frames.shape[1] - 1)) - 1
+        track = OuterTracker()
+        points = np.stack(
+            [track(*seen)[list(numbers)] for seen in zip(clip.frames, clip.points, strict=True)]
+        )
+        values = points * (2 / (clip.frames.shape[1] - 1)) - 1
         return Keypoints(torch.from_numpy(values).float())
     starts = range(0, len(clip.frames), BATCH)
     parts = [model.detect_keypoints(tensor(clip.frames[i : i + BATCH])) for i in starts]

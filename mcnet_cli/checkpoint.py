@@ -21,7 +21,7 @@ from mcnet_cli.model import MCNet, ModelConfig
 
 FILE_LIMIT = 4 << 30  # bytes; an official checkpoint with its optimizers has 1.3 GB
 PARAMETER_LIMIT = 500_000_000  # the paper's network has 102 million
-LANDMARKS = 473  # of the face mesh 468, then of the skull
+LANDMARKS = 478  # of the face mesh 468, then the outer points
 FLOATS = ("F16", "BF16", "F32", "F64")
 
 

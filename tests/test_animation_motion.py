@@ -96,6 +96,7 @@ def test_an_existing_motion_file_stays_unless_asked(tmp_path: Path) -> None:
 
 
 Entries = dict[str, torch.Tensor]
+FRAME = np.zeros((480, 640, 3), np.uint8)
 META = {"mcnet.motion": "1", "mcnet.rate": "25", "mcnet.detector": "0123456789abcdef" * 4}
 
 
@@ -195,7 +196,7 @@ def test_landmarks_of_a_clip_take_two_kilobytes_a_frame_and_keep_their_place() -
     track, rng = LandmarkTrack(whole=True), np.random.default_rng(0)
     points = rng.uniform(0, 300, (468, 2)).astype(np.float32)
     for shift in range(3):
-        track.add(points + shift if shift != 1 else None, 640, 480)
+        track.add(points + shift if shift != 1 else None, FRAME)
     assert track.found.tolist() == [True, False, True]
     assert track.landmarks.nbytes == 3 * 1872
     pixels = (track.landmarks[2].astype(np.float32) * 640 + (640, 480)) / 2
@@ -206,7 +207,7 @@ def test_the_telling_landmarks_are_the_same_whether_all_are_kept_or_not() -> Non
     points = np.random.default_rng(0).uniform(0, 300, (468, 2)).astype(np.float32)
     tracks = LandmarkTrack(whole=True), LandmarkTrack(whole=False)
     for track in tracks:
-        track.add(points, 640, 480)
+        track.add(points, FRAME)
     assert np.array_equal(telling(tracks[0].landmarks), telling(tracks[1].landmarks))
     assert tracks[1].landmarks.nbytes < 400
 
@@ -214,7 +215,7 @@ def test_the_telling_landmarks_are_the_same_whether_all_are_kept_or_not() -> Non
 def test_samples_of_a_long_clip_are_bounded_and_spread_over_it() -> None:
     track = LandmarkTrack(whole=False)
     for frame in range(1000):
-        track.add(np.full((468, 2), frame, np.float32), 640, 480)
+        track.add(np.full((468, 2), frame, np.float32), FRAME)
     seen = [int(points[0, 0]) for points in track.samples]
     assert SAMPLE_LIMIT // 2 <= len(seen) <= SAMPLE_LIMIT
     assert seen[0] == 0 and seen[-1] > 990

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mcnet_cli.checkpoint import build_model, detector_digest, read_weights, write_weights
 from mcnet_cli.errors import UsageError, WeightsError
-from mcnet_cli.face import SKULL
+from mcnet_cli.face import OUTER
 from mcnet_cli.model import MCNet, ModelConfig
 from mcnet_cli.model.config import (
     GeneratorConfig,
@@ -149,10 +149,10 @@ def test_landmarks_are_kept_where_keypoints_stand_for_some(tmp_path: Path) -> No
     config = replace(TINY, keypoints=replace(TINY.keypoints, jacobians=False))
     entries, count = MCNet(config).state_dict(), config.keypoints.count
     path = tmp_path / "w.safetensors"
-    wanted = (*range(10, 9 + count), SKULL[-1])
+    wanted = (*range(10, 9 + count), OUTER[-1])
     write_weights(path, entries, config, framing=None, smooth=None, card={}, landmarks=wanted)
     assert read_weights(path).landmarks == wanted
-    for wrong in (wanted[:-1], (*wanted[:-1], SKULL[-1] + 1), (*wanted[:-1], -1)):
+    for wrong in (wanted[:-1], (*wanted[:-1], OUTER[-1] + 1), (*wanted[:-1], -1)):
         with pytest.raises(WeightsError, match=r"mcnet\.landmarks"):
             write_weights(path, entries, config, framing=None, smooth=None, card={}, landmarks=wrong)
 

@@ -179,8 +179,7 @@ def _follow(request: AnimationRequest, tracker: FaceTracker, track: LandmarkTrac
             f"{shown(request.driving)}: no face in frame {len(track)}",
             hint="--on-no-face hold goes on without",
         )
-    height, width = frame.shape[:2]
-    track.add(None if landmarks is None else landmarks.points, width, height)
+    track.add(None if landmarks is None else landmarks.points, frame)
 
 
 def _faceless(request: AnimationRequest) -> InputError:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face import numbered
+from mcnet_cli.animation.pictures import Picture
+from mcnet_cli.face import OUTER, OuterTracker
 
 COUNT = 468
 SAMPLE_LIMIT = 256
@@ -28,13 +29,14 @@ class LandmarkTrack:
     """Landmarks of one frame after the other in half precision, and some of them whole.
 
     whole: keep all 468 points (1.9 kB a frame), not only the telling ones (0.4 kB).
-    exact: numbers of points, those of the skull included, to be kept in full precision besides.
+    exact: numbers of points, the outer ones included, to be kept in full precision besides.
     samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face.
     """
 
     def __init__(self, *, whole: bool, exact: Sequence[int] = ()) -> None:
         self.samples: list[Points] = []
-        self._exact_numbers = tuple(exact)
+        self._exact_numbers = list(exact)
+        self._outer = OuterTracker() if {*OUTER} & {*exact} else None
         self._exact = bytearray()
         self._kept = np.arange(COUNT) if whole else TELLING_POINTS
         self._stride = 1
@@ -50,16 +52,18 @@ class LandmarkTrack:
         """Frames with a face."""
         return self._faces
 
-    def add(self, points: Points | None, width: int, height: int) -> None:
-        """The next frame's points in pixels of a width x height picture, or None without a face."""
+    def add(self, points: Points | None, frame: Picture) -> None:
+        """The next frame and its points in pixels, None without a face."""
         self._found.append(points is not None)
         if points is None:
             self._points.extend(bytes(4 * len(self._kept)))
             self._exact.extend(bytes(8 * len(self._exact_numbers)))
             return
+        height, width = frame.shape[:2]
         centred = (2 * points[self._kept] - (width, height)) / max(width, height)
         self._points.extend(centred.astype(np.float16).tobytes())
-        self._exact.extend(numbered(points, self._exact_numbers).astype(np.float32).tobytes())
+        followed = points if self._outer is None else self._outer(frame, points)
+        self._exact.extend(followed[self._exact_numbers].astype(np.float32).tobytes())
         if self._faces % self._stride == 0:
             self.samples.append(points)
             if len(self.samples) > SAMPLE_LIMIT:

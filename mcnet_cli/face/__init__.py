@@ -24,15 +24,16 @@ from mcnet_cli.face.detect import (
 )
 from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region
 from mcnet_cli.face.openings import LIDS, MOUTH, opening
+from mcnet_cli.face.outer import OUTER, numbered, with_outer
+from mcnet_cli.face.outer_track import OuterTracker
 from mcnet_cli.face.sampling import resample
-from mcnet_cli.face.skull import SKULL, numbered, with_skull
 from mcnet_cli.face.track import FaceTracker, follow
 
 __all__ = [
     "FACE_SCORE",
     "LIDS",
     "MOUTH",
-    "SKULL",
+    "OUTER",
     "STEADY_LOOKS",
     "BatchDetector",
     "BlazeFaceDetector",
@@ -43,6 +44,7 @@ __all__ = [
     "FaceTracker",
     "Framing",
     "Landmarks",
+    "OuterTracker",
     "Region",
     "choose_face",
     "clip_box",
@@ -59,5 +61,5 @@ __all__ = [
     "parse_crop",
     "paste",
     "resample",
-    "with_skull",
+    "with_outer",
 ]

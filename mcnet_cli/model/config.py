@@ -259,20 +259,21 @@ def _build(kind: Any, data: Any, name: str) -> Any:
 
 
 # The landmarks that `lite`'s keypoints are trained to be: seven of the head, then lids, eye corners,
-# mouth corners and lips, which move little and need sharper heatmaps and masks, then cheeks, jaw and skull.
-_HEAD, _FINE, _MORE = 7, 12, 9
+# mouth corners and lips, which move little and need sharper heatmaps and masks, then cheeks, jaw and skull,
+# then hair, neck and shoulders.
+_HEAD, _FINE, _MORE, _BODY = 7, 12, 9, 5
 
 PRESETS: dict[str, ModelConfig] = {
     "mcnet": ModelConfig(),
     "lite": ModelConfig(
         keypoints=KeypointConfig(
-            _HEAD + _FINE + _MORE, False, HourglassConfig(16, 128, 4), kernel=5, padded=True
+            _HEAD + _FINE + _MORE + _BODY, False, HourglassConfig(16, 128, 4), kernel=5, padded=True
         ),
         motion=MotionConfig(
             HourglassConfig(24, 144, 4),
             kernel=5,
-            heatmap_variances=(0.01,) * _HEAD + (0.003,) * _FINE + (0.01,) * _MORE,
-            locality=(0.12,) * _HEAD + (0.07,) * _FINE + (0.12,) * _MORE,
+            heatmap_variances=(0.01,) * _HEAD + (0.003,) * _FINE + (0.01,) * (_MORE + _BODY),
+            locality=(0.12,) * _HEAD + (0.07,) * _FINE + (0.12,) * _MORE + (0.18,) * _BODY,
             border="border",
         ),
         memory=MemoryConfig(sizes=(32, 64), width=64, style_width=48, bank_size=16, experts=1),

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.skull import average_face
+from mcnet_cli.face.outer import average_face
 
 Points = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -15,7 +15,7 @@ from mcnet_cli.training.sampling import Pair, chance
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a step sees: pictures (B, 3, S, S) in [0, 1], landmarks (B, 473, 2) in [-1, 1].
+    """What a step sees: pictures (B, 3, S, S) in [0, 1], landmarks (B, 478, 2) in [-1, 1].
 
     mirrored: (B,) which pairs were flipped, so that left landmarks are now right ones.
     numbers: (B,) of the pairs in the run: what else is random of a pair follows from its number.

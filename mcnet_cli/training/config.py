@@ -3,17 +3,18 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from mcnet_cli.face import SKULL
+from mcnet_cli.face import OUTER
 from mcnet_cli.model import PRESETS, ModelConfig
 from mcnet_cli.training.loss_weights import LandmarkLossWeights, PaperLossWeights
 
 # Landmarks that the keypoints are trained to be: head, then lids, eye corners, mouth corners, lips, then
-# cheeks, jaw and skull.
+# cheeks, jaw and the outer points.
 LANDMARKS = (
     *(10, 152, 234, 454, 105, 334, 1, 159, 386, 145, 374, 33, 263, 61, 291, 13, 14, 0, 17),
-    *(50, 280, 172, 397, *SKULL),
+    *(50, 280, 172, 397, *OUTER),
 )
-MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374, 50: 280, 172: 397, 468: 472, 469: 471}
+MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374, 50: 280, 172: 397}
+MIRRORED |= {468: 472, 469: 471, 473: 474, 476: 477}
 # How clips are cropped that `mcnet preprocess` makes: `animate` crops the same way.
 FRAMING = {"face_height": 0.53, "center_x": 0.50, "center_y": 0.54}
 SMALL = 128  # the side of pictures in the first part of a run
@@ -48,13 +49,13 @@ class ScheduleConfig:
     small_share: of the run on pictures of 128², with `small_batch` instead of `batch_size`.
     """
 
-    minutes: float = 90.0
+    minutes: float = 80.0
     epochs: float = 0.0
     warmup_steps: int = 50
     decay: Literal["linear", "step"] = "linear"
     decay_from: float = 0.6
     final_rate: float = 0.04
-    small_share: float = 0.45
+    small_share: float = 0.4
     small_batch: int = 12
 
     def __post_init__(self) -> None:
@@ -103,7 +104,7 @@ class KeypointTraining:
     supervision: Literal["landmarks", "none"] = "landmarks"
     landmarks: tuple[int, ...] = LANDMARKS
     detector_from: float = 0.3
-    detector_share: float = 0.6
+    detector_share: float = 0.2
     freeze: bool = False
 
     def __post_init__(self) -> None:
@@ -165,7 +166,7 @@ class AugmentConfig:
     shape: float = 0.03
     colour: float = 0.06
     jitter: float = 0.0
-    separate_share: float = 0.1
+    separate_share: float = 0.0
     flip: float = 0.5
     time_flip: float = 0.5
 

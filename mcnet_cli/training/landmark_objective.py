@@ -65,7 +65,7 @@ class LandmarkObjective(nn.Module):
         return {name: term for name, term in terms.items() if getattr(weights, name)}
 
     def wanted(self, points: Tensor, batch: Batch) -> Tensor:
-        """(B, 473, 2) landmarks to (B, K, 2) keypoints, left and right as the pictures show them."""
+        """(B, 478, 2) landmarks to (B, K, 2) keypoints, left and right as the pictures show them."""
         chosen = points[:, list(self.keypoints.landmarks)]
         return torch.where(batch.mirrored[:, None, None], chosen[:, self._mirror], chosen)
 

@@ -37,7 +37,7 @@ class LandmarkLossWeights:
     warped_pixel: float = 2.0
     keypoints: float = 10.0
     consistency: float = 0.05
-    openings: float = 0.5
+    openings: float = 1.0
 
     def __post_init__(self) -> None:
         _require_factors(self)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
-from mcnet_cli.face import with_skull
+from mcnet_cli.face import OuterTracker
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array
 
@@ -29,8 +29,8 @@ def chance(seed: int, *numbers: int) -> np.random.Generator:
 class Pair:
     """Source and driving frame of one clip.
 
-    number: of the pair in the run. source, driving: (S, S, 3) uint8. source_points, driving_points: (473, 2)
-    float32 pixels, the skull last, zeros where landmarks are not used.
+    number: of the pair in the run. source, driving: (S, S, 3) uint8. source_points, driving_points: (478, 2)
+    float32 pixels, the outer points last, zeros where landmarks are not used.
     """
 
     number: int
@@ -124,10 +124,11 @@ class PairSampler:
             if rng.random() < self.time_flip:
                 source, driving = driving, source
         frames = np.asarray(clip.frames[source]), np.asarray(clip.frames[driving])
-        points = np.zeros((2, 468, 2), np.float32)
+        points = [np.zeros((478, 2), np.float32)] * 2
         if clip.points is not None:
-            points = clip.points[[source, driving]]
-        return Pair(number, clip.name, *frames, *with_skull(points))
+            track = OuterTracker()
+            points = [track(*seen) for seen in zip(frames, clip.points[[source, driving]], strict=True)]
+        return Pair(number, clip.name, *frames, *points)
 
 
 def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generator[Draw, None, None]:

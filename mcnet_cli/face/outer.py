@@ -1,7 +1,8 @@
-"""The skull above the face: where the mesh's pose says that the top and the sides of the head are.
+"""Points beyond the face mesh: where its pose says that the skull, the hair and the shoulders are.
 
-The face mesh ends at the forehead. Hair goes with the skull, which turns about the neck: its top moves
-otherwise than the forehead does, and a motion that is only known below it can't tell how.
+The face mesh ends at the forehead and the chin. Hair goes with the skull, which turns about the neck: its top
+moves otherwise than the forehead does, and a motion that is only known below it can't tell how. Where these
+points move from there, `outer_track` sees.
 
 average_face.npy was made by this project: what the shipped face mesh measured in 38 frontal frames of many
 people with closed mouths, aligned, averaged and made symmetric, in ten-thousandths of the mesh's height.
@@ -20,9 +21,11 @@ Points = NDArray[Any]
 
 UNITS = 10_000
 ARC_DEG = (-72, -36, 0, 36, 72)  # of the skull's points from the crown, the picture's left first
-SKULL = tuple(range(COUNT, COUNT + len(ARC_DEG)))  # their numbers, after those of the mesh
 CENTRE = np.array([0.0, -0.25, 0.5])
 RADII = np.array([0.48, 0.55])
+# Hair beside the face, the neck, the shoulders, the picture's left first.
+BODY = np.array([(-0.54, 0.3, 0.45), (0.54, 0.3, 0.45), (0, 0.7, 0.3), (-0.5, 0.78, 0.3), (0.5, 0.78, 0.3)])
+OUTER = tuple(range(COUNT, COUNT + len(ARC_DEG) + len(BODY)))  # numbers: after those of the mesh
 LOWEST = 0.18  # the mesh's points below move with the jaw
 
 
@@ -37,34 +40,39 @@ def average_face() -> NDArray[np.float64]:
     return points
 
 
-def with_skull(points: Points) -> Points:
-    """(..., 468, 2) landmarks of whatever unit to (..., 473, 2): those of the skull follow.
+def with_outer(points: Points) -> Points:
+    """(..., 468, 2) landmarks of whatever unit to (..., 478, 2): the outer points follow.
 
     The average face is laid on the upper face by scaled orthographic projection, in the least-squares sense,
-    and the skull's points with it. Of the landmarks' type.
+    and the outer points with it. Of the landmarks' type.
     """
-    upper, inverse, skull = _model()
+    upper, inverse, outer = _model()
     seen = points[..., upper, :].astype(np.float64)
     middle = seen.mean(-2, keepdims=True)
     affine = np.swapaxes(inverse @ (seen - middle), -1, -2)
     left, scales, right = np.linalg.svd(affine, full_matrices=False)
     projection = scales.mean(-1)[..., None, None] * (left @ right)
-    found = skull @ np.swapaxes(projection, -1, -2) + middle
+    found = outer @ np.swapaxes(projection, -1, -2) + middle
     return np.concatenate([points, found.astype(points.dtype)], axis=-2)
 
 
 def numbered(points: Points, numbers: tuple[int, ...]) -> Points:
-    """(..., N, 2) the landmarks with these numbers of (..., 468, 2), those of the skull included."""
-    return with_skull(points)[..., list(numbers), :]
+    """(..., N, 2) the landmarks with these numbers of (..., 468, 2), the outer ones included."""
+    return with_outer(points)[..., list(numbers), :]
+
+
+def upper_face() -> NDArray[np.intp]:
+    """Numbers of the mesh's points that keep their places while the mouth moves."""
+    return _model()[0]
 
 
 @functools.cache
 def _model() -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """The upper face's numbers, the (3, N) pseudo-inverse of its points, and the skull's points beside it."""
+    """The upper face's numbers, the (3, N) pseudo-inverse of its points, and the outer points beside it."""
     face = average_face()
     upper = np.flatnonzero(face[:, 1] <= LOWEST)
     middle = face[upper].mean(0)
     angle = np.radians(ARC_DEG)
     arc = np.stack([np.sin(angle), -np.cos(angle)], axis=-1) * RADII
     skull = CENTRE + np.concatenate([arc, np.zeros((len(angle), 1))], axis=-1)
-    return upper, np.linalg.pinv(face[upper] - middle), skull - middle
+    return upper, np.linalg.pinv(face[upper] - middle), np.concatenate([skull, BODY]) - middle

@@ -1,0 +1,124 @@
+"""Follows the points beyond the face mesh from frame to frame by optical flow.
+
+Hair swings and shoulders stay behind when a head turns: its pose can't tell, the picture can.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.face.landmarks import COUNT
+from mcnet_cli.face.outer import upper_face, with_outer
+from mcnet_cli.face.sampling import Picture, resample
+
+Points = NDArray[Any]
+Floats = NDArray[np.float64]
+
+VIEW_PX = 128
+VIEW_HEIGHTS = 1.9  # of the mesh, which is in the middle: from above the hair to the shoulders
+BLUR_PX = 2.0
+SMALLEST_SCALE = 1e-3
+MISMATCH = 0.5  # of what is unlike in two views if nothing fits; from here on the flow is not believed
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A frame around the face, as a grey picture.
+
+    face: (N, 2) points of the upper face. transform: (2, 3) from the frame to the view. outer: (M, 2) points.
+    """
+
+    grey: NDArray[np.uint8]
+    face: Floats
+    transform: Floats
+    outer: Floats
+
+
+class OuterTracker:
+    """Landmarks of one frame after the other of a shot, with the outer points where the picture shows them.
+
+    The first frame's are where the pose says; later ones went with the optical flow (DIS, Kroeger et al.,
+    ECCV 2016) from there, so that nothing drifts. When that no longer fits, the flow from the last frame
+    leads on, and where that doesn't fit either, in another shot, the pose says it anew.
+    """
+
+    def __init__(self) -> None:
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._first: _View | None = None
+        self._last: _View | None = None
+
+    def __call__(self, rgb: Picture, landmarks: Points) -> Points:
+        """(478, 2) points of an (H, W, 3) frame with the mesh (468, 2), in pixels and of the mesh's type."""
+        points = with_outer(landmarks)
+        face = landmarks[upper_face()].astype(np.float64)
+        guess = points[COUNT:].astype(np.float64)
+        if self._first is not None and self._last is not None:
+            transform = _after(self._first.transform, similarity(face, self._first.face))
+            grey = _grey(rgb, transform)
+            for start in (self._first, self._last):
+                outer = self._followed(start, grey, transform)
+                if outer is not None:
+                    self._last = _View(grey, face, transform, outer)
+                    if start is not self._first:
+                        self._first = self._last
+                    points[COUNT:] = outer
+                    return points
+        transform = _around(landmarks)
+        self._first = self._last = _View(_grey(rgb, transform), face, transform, guess)
+        return points
+
+    def _followed(self, start: _View, grey: NDArray[np.uint8], transform: Floats) -> Floats | None:
+        """Where the outer points of `start` are in the frame that `grey` shows; None if it doesn't fit."""
+        flow = self._flow.calc(start.grey, grey, None)
+        down, across = np.mgrid[:VIEW_PX, :VIEW_PX].astype(np.float32)
+        places = across + flow[..., 0], down + flow[..., 1]
+        found = cv2.remap(grey, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        unlike = np.abs(found.astype(np.float32) - start.grey).mean()
+        if unlike > MISMATCH * np.abs(start.grey - start.grey.mean()).mean():
+            return None
+        flow = cv2.GaussianBlur(flow, (0, 0), BLUR_PX)
+        outer = _mapped(start.transform, start.outer)
+        x, y = np.clip(outer - 0.5, 0, VIEW_PX - 1).astype(np.float32).T  # OpenCV names pixel centres
+        moved = cv2.remap(flow, x[None], y[None], cv2.INTER_LINEAR)[0]
+        return _mapped(cv2.invertAffineTransform(transform), outer + moved)
+
+
+def similarity(start: Floats, end: Floats) -> Floats:
+    """(2, 3) turn, scale and shift of (N, 2) points that brings them nearest to others, in least squares.
+
+    A shift alone where they would all fall together.
+    """
+    middles = start.mean(0), end.mean(0)
+    before, after = start - middles[0], end - middles[1]
+    size = max(float((before**2).sum()), 1e-9)
+    along = float((before * after).sum()) / size
+    across = float((before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]).sum()) / size
+    turn = np.array([[along, -across], [across, along]])
+    if np.hypot(along, across) < SMALLEST_SCALE:
+        turn = np.eye(2)
+    return np.column_stack([turn, middles[1] - turn @ middles[0]])
+
+
+def _around(landmarks: Points) -> Floats:
+    """(2, 3) from a frame to an upright view around its face."""
+    low, high = landmarks.min(0).astype(np.float64), landmarks.max(0).astype(np.float64)
+    scale = VIEW_PX / (VIEW_HEIGHTS * max(high[1] - low[1], 1.0))
+    return np.column_stack([scale * np.eye(2), VIEW_PX / 2 - scale * (low + high) / 2])
+
+
+def _grey(rgb: Picture, transform: Floats) -> NDArray[np.uint8]:
+    view = resample(rgb, transform, (VIEW_PX, VIEW_PX))
+    return np.asarray(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _mapped(transform: Floats, points: Floats) -> Floats:
+    mapped: Floats = points @ transform[:, :2].T + transform[:, 2]
+    return mapped
+
+
+def _after(second: Floats, first: Floats) -> Floats:
+    """The affine map that does `first`, then `second`."""
+    return np.column_stack([second[:, :2] @ first[:, :2], _mapped(second, first[:, 2])])

@@ -1,0 +1,90 @@
+"""The points beyond the face mesh go where the picture goes, not only where the head's pose says."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.face import OUTER, OuterTracker, with_outer
+from mcnet_cli.face.outer import average_face
+
+HEIGHT = 130.0  # of the face in pixels
+CHIN_ROW = 205
+SHOULDERS, SKULL = list(OUTER[-2:]), list(OUTER[:5])
+FACE = (average_face()[:, :2] * HEIGHT + (128, 135)).astype(np.float32)
+Picture = NDArray[np.uint8]
+
+
+def texture(seed: int) -> Picture:
+    """Soft blotches, as flow likes them."""
+    noise = np.random.default_rng(seed).integers(0, 255, (64, 64, 3), np.uint8)
+    return cv2.resize(noise, (256, 256), interpolation=cv2.INTER_CUBIC)
+
+
+def moved(picture: Picture, head: tuple[float, float], body: tuple[float, float]) -> Picture:
+    """What is above the chin goes one way, what is below another."""
+    parts = [
+        cv2.warpAffine(
+            picture, np.array([[1, 0, x], [0, 1, y]], float), (256, 256), borderMode=cv2.BORDER_REFLECT
+        )
+        for x, y in (head, body)
+    ]
+    parts[0][CHIN_ROW:] = parts[1][CHIN_ROW:]
+    return parts[0]
+
+
+def test_shoulders_stay_behind_when_the_head_moves() -> None:
+    track, picture = OuterTracker(), texture(0)
+    start = track(picture, FACE)
+    end = track(moved(picture, (6, 2), (-4, 1)), FACE + np.float32([6, 2]))
+    assert end.dtype == FACE.dtype
+    np.testing.assert_array_equal(start, with_outer(FACE))
+    np.testing.assert_array_equal(end[:468], FACE + np.float32([6, 2]))
+    np.testing.assert_allclose(end[SHOULDERS] - start[SHOULDERS], [[-4, 1]] * 2, atol=0.5)
+    np.testing.assert_allclose(end[SKULL] - start[SKULL], [[6, 2]] * 5, atol=0.5)
+
+
+def test_a_head_that_turns_and_comes_nearer_takes_all_along() -> None:
+    track, picture = OuterTracker(), texture(0)
+    turn = cv2.getRotationMatrix2D((128, 128), 15, 1.2)
+    start = track(picture, FACE)
+    end = track(
+        cv2.warpAffine(picture, turn, (256, 256)), (FACE @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
+    )
+    np.testing.assert_allclose(end[SKULL], start[SKULL] @ turn[:, :2].T + turn[:, 2], atol=0.7)
+
+
+def test_nothing_drifts_in_a_long_shot() -> None:
+    track, picture = OuterTracker(), texture(0)
+    start = track(picture, FACE)
+    for step in range(40):
+        shift = 6 * np.sin(step / 3)
+        track(moved(picture, (shift, 0), (-shift, 0)), FACE + np.float32([shift, 0]))
+    np.testing.assert_allclose(track(picture, FACE), start, atol=0.2)
+
+
+def test_another_shot_starts_anew() -> None:
+    track = OuterTracker()
+    track(texture(0), FACE)
+    track(moved(texture(0), (0, 0), (8, 0)), FACE)
+    other = FACE + np.float32([10, -5])
+    np.testing.assert_array_equal(track(texture(1), other), with_outer(other))
+    after = track(moved(texture(1), (0, 0), (5, 0)), other)
+    np.testing.assert_allclose((after - with_outer(other))[SHOULDERS], [[5, 0]] * 2, atol=0.5)
+
+
+def test_what_changes_slowly_is_followed_all_the_way() -> None:
+    """In the end nothing is left of the first frame; that the shoulders have moved isn't forgotten."""
+    track = OuterTracker()
+    start = track(texture(0), FACE)
+    old, new = (moved(texture(seed), (0, 0), (7, 0)) for seed in (0, 1))
+    for share in np.linspace(0, 1, 16):
+        end = track(cv2.addWeighted(old, 1 - share, new, share, 0), FACE)
+    np.testing.assert_allclose((end - start)[SHOULDERS], [[7, 0]] * 2, atol=2.5)
+
+
+def test_a_flat_picture_is_no_error() -> None:
+    track, flat = OuterTracker(), np.full((256, 256, 3), 90, np.uint8)
+    track(flat, FACE)
+    assert np.isfinite(track(flat, FACE + np.float32([3, 0]))).all()
+    point = np.zeros_like(FACE)
+    assert np.isfinite(track(flat, point)).all()
