@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,8 @@ from safetensors.torch import save_file
 from mcnet_cli.animation import Motion, read_motion, write_motion
 from mcnet_cli.animation.landmark_track import SAMPLE_LIMIT, LandmarkTrack, telling
 from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.face import OUTER
+from mcnet_cli.face.outer import average_face
 
 
 def motion(frames: int = 5, *, jacobians: bool = True, landmarks: bool = True, found: str = "") -> Motion:
@@ -210,6 +213,19 @@ def test_the_telling_landmarks_are_the_same_whether_all_are_kept_or_not() -> Non
         track.add(points, FRAME)
     assert np.array_equal(telling(tracks[0].landmarks), telling(tracks[1].landmarks))
     assert tracks[1].landmarks.nbytes < 400
+
+
+def test_exact_points_beyond_the_mesh_go_with_the_picture() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    picture = cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC)
+    face = (average_face()[:, :2] * 200 + (320, 220)).astype(np.float32)
+    track = LandmarkTrack(whole=False, exact=(1, OUTER[-1]))
+    track.add(face, picture)
+    track.add(None, picture)
+    track.add(face, np.roll(picture, 6, axis=1))
+    nose, shoulder = np.diff(track.exact[[0, 2]], axis=0)[0]
+    np.testing.assert_array_equal(nose, [0, 0])
+    np.testing.assert_allclose(shoulder, [6, 0], atol=0.7)
 
 
 def test_samples_of_a_long_clip_are_bounded_and_spread_over_it() -> None:

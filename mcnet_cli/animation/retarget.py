@@ -14,6 +14,7 @@ from mcnet_cli.animation.reference import best_reference, hull_scale
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.animation.sources import EncodedFace
 from mcnet_cli.errors import UsageError
+from mcnet_cli.face import OUTER
 from mcnet_cli.model import Keypoints, transfer_motion
 
 
@@ -73,7 +74,7 @@ def keypoints_for(
         row = choose_reference(prepared.motion, request, face)
         reference = prepared.motion.keypoints(row)
         if request.adapt_scale:
-            scale = hull_scale(source.values[0].numpy(), reference.values[0].numpy())
+            scale = hull_scale(*(on_face(k.values[0].numpy(), engine.landmarks) for k in (source, reference)))
     for start in range(0, len(prepared.rows), engine.batch_size):
         rows = prepared.rows[start : start + engine.batch_size]
         moved = prepared.motion[rows].keypoints(slice(None))
@@ -83,6 +84,12 @@ def keypoints_for(
             if openings is not None:
                 moved = openings.carried(moved, driving, reference, source, scale)
         yield _with_still(moved, source, prepared.still[rows])
+
+
+def on_face(values: NDArray[np.float32], landmarks: tuple[int, ...] | None) -> NDArray[np.float32]:
+    """Of (K, 2) keypoints those on the face mesh, whose size doesn't depend on shoulders; all if none is."""
+    mesh = [place for place, point in enumerate(landmarks or ()) if point not in OUTER]
+    return values[mesh] if mesh else values
 
 
 def _strengthened(driving: Keypoints, reference: Keypoints, factor: float) -> Keypoints:
