@@ -10,7 +10,9 @@ in a box around the mouth, and inside the lips of frames with an open mouth. flo
 flows from the source to the real and to the made frame. landmarks: distance of the face meshes, % of the eye
 distance.
 sharpness: mean absolute Laplacian over the real frames'. across mouth, across eyes: correlation over
-frames of the driving's and the result's openings.
+frames of the driving's and the result's openings. identity: how much less the result's face looks like the
+source's, over how much less the driving's does, by a perceptual network (extra `[train]`); 0 is the source,
+1 is as unlike as the driving.
 """
 
 import argparse
@@ -24,11 +26,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.openings import Openings
+from mcnet_cli.animation.retarget import relative_motion
 from mcnet_cli.checkpoint import build_model, read_weights
-from mcnet_cli.face import LIDS, MOUTH, STEADY_LOOKS, FaceMesh, OuterTracker, Region, opening
+from mcnet_cli.face import LIDS, MOUTH, STEADY_LOOKS, FaceMesh, OuterTracker, Region, opening, resample
+from mcnet_cli.face.outer import upper_face
+from mcnet_cli.face.outer_track import similarity
 from mcnet_cli.media import open_frames
-from mcnet_cli.model import Keypoints, MCNet, transfer_motion
+from mcnet_cli.model import Keypoints, MCNet
+from mcnet_cli.training.perceptual import PerceptualDistance, load_perceptual
 
 Frames = NDArray[np.uint8]
 Points = NDArray[np.float64]
@@ -37,6 +42,7 @@ MOUTH_BOX, MARGIN_PX = (61, 291, 13, 14), 16
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 EYES = (33, 263)
 OPEN_MOUTH = 0.12
+FACE_PX = 128
 FLOW_ROWS, FLOW_COLUMNS, FLOW_PX = slice(24, 110), slice(20, 108), 128
 
 
@@ -160,15 +166,36 @@ def same_person(clip: Clip, made: Frames, mesh: FaceMesh) -> dict[str, float]:
     }
 
 
-def across_people(driving: Clip, source: Clip, made: Frames, mesh: FaceMesh) -> dict[str, float]:
-    """How well the openings of mouth and eyes follow those of another person."""
+def faces(frames: Frames, points: Points, like: Clip) -> torch.Tensor:
+    """(T, 3, FACE_PX, FACE_PX) the faces of frames with meshes (T, 468, 2), laid on the first of `like`."""
+    low, high = like.points[0].min(0), like.points[0].max(0)
+    scale = FACE_PX / (high - low)
+    box = np.column_stack([np.diag(scale), -scale * low])
+    cut = []
+    for frame, found in zip(frames, points, strict=True):
+        onto = similarity(found[upper_face()], like.points[0][upper_face()])
+        moved = np.column_stack([box[:, :2] @ onto[:, :2], box[:, :2] @ onto[:, 2] + box[:, 2]])
+        cut.append(resample(frame, moved, (FACE_PX, FACE_PX)))
+    return tensor(np.stack(cut))
+
+
+def across_people(
+    driving: Clip, source: Clip, made: Frames, mesh: FaceMesh, looks: PerceptualDistance | None
+) -> dict[str, float]:
+    """How well the openings of mouth and eyes follow those of another person, and who is seen."""
     near = np.repeat(source.points[:1], len(made), axis=0) + (driving.points - driving.points[:1])
     found = landmarks(mesh, made, near)
     pairs = {"across_mouth": MOUTH, "across_eyes": LIDS}
-    return {
+    figures = {
         name: float(np.corrcoef(opening(driving.points, which), opening(found, which))[0, 1])
         for name, which in pairs.items()
     }
+    if looks is not None:
+        own = faces(source.frames[:1], source.points[:1], source).expand(len(made), -1, -1, -1)
+        seen = [faces(made, found, source), faces(driving.frames, driving.points, source)]
+        result, other = looks(seen, own)
+        figures["identity"] = float(result / other)
+    return figures
 
 
 def main() -> None:
@@ -185,7 +212,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     weights = read_weights(options.weights)
-    mesh, model = FaceMesh(STEADY_LOOKS), build_model(weights)
+    mesh, model, looks = FaceMesh(STEADY_LOOKS), build_model(weights), load_perceptual()
     numbers = None if options.network_keypoints else weights.landmarks
     clips = [read_clip(path, mesh, model.config.size) for path in sorted(options.clips.glob("*.mp4"))]
     rows, sheets = {}, []
@@ -195,11 +222,9 @@ def main() -> None:
             clips, motions, clips[1:] + clips[:1], motions[1:] + motions[:1], strict=True
         ):
             made = rendered(model, clip.frames[0], motion[0], motion)
-            relative = transfer_motion(motion, motion[0], theirs[0])
-            if (openings := Openings.among(weights.landmarks)) is not None:
-                relative = openings.carried(relative, motion, motion[0], theirs[0], 1.0)
+            relative = relative_motion(motion, motion[0], theirs[0], 1.0, weights.landmarks)
             moved = rendered(model, other.frames[0], theirs[0], relative)
-            rows[clip.name] = same_person(clip, made, mesh) | across_people(clip, other, moved, mesh)
+            rows[clip.name] = same_person(clip, made, mesh) | across_people(clip, other, moved, mesh, looks)
             shown = np.linspace(1, len(made) - 1, 5).round().astype(int)
             for first, frames in ((clip, clip.frames), (clip, made), (other, moved)):
                 sheets.append(np.hstack([first.frames[0], *(frames[i] for i in shown)]))

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.face import OUTER, OuterTracker, with_outer
 from mcnet_cli.face.outer import average_face
+from mcnet_cli.face.outer_track import near_segment
 
 HEIGHT = 130.0  # of the face in pixels
 CHIN_ROW = 205
@@ -88,3 +89,21 @@ def test_a_flat_picture_is_no_error() -> None:
     assert np.isfinite(track(flat, FACE + np.float32([3, 0]))).all()
     point = np.zeros_like(FACE)
     assert np.isfinite(track(flat, point)).all()
+
+
+def test_what_flow_makes_of_nothing_leads_no_point_astray() -> None:
+    """Shoulders under the picture's edge, where only the border repeats: they stay or go with the head."""
+    track, picture = OuterTracker(), texture(0)[:CHIN_ROW]
+    start = track(picture, FACE)
+    for step in range(1, 12):
+        shift = np.float32([step, 0])
+        end = track(moved(texture(0), (step, 0), (9 * (-1) ** step, 0))[:CHIN_ROW], FACE + shift)
+        moves = (end - start)[SHOULDERS]
+        assert (np.abs(moves - shift / 2) < shift / 2 + 0.1 * HEIGHT).all()
+
+
+def test_points_between_staying_and_going_along_are_left_alone() -> None:
+    start, end = np.zeros((4, 2)), np.array([[10.0, 0]] * 4)
+    points = np.array([[5.0, 1], [5, 9], [-4, 0], [13, 0]])
+    near = near_segment(points, start, end, 2.0)
+    np.testing.assert_allclose(near, [[5, 1], [5, 2], [-2, 0], [12, 0]])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.engine import Engine
+from mcnet_cli.animation.hair import Hair
 from mcnet_cli.animation.landmark_track import telling
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.openings import Openings
@@ -64,10 +65,8 @@ def keypoints_for(
 ) -> Iterator[Keypoints]:
     """The keypoints of the result's frames for `face`, in batches for `engine`.
 
-    Relative: value = source + scale · strength · (driving - reference), jacobians alike (FOMM, sec. 3.3);
-    where keypoints are landmarks, mouth and lids as `Openings` says.
+    Relative: as `relative_motion` says, the driving times --strength.
     """
-    openings = Openings.among(engine.landmarks)
     source = face.state.keypoints.map(lambda t: t.float().cpu())
     reference, scale = source, 1.0
     if request.motion == "relative":
@@ -80,10 +79,27 @@ def keypoints_for(
         moved = prepared.motion[rows].keypoints(slice(None))
         if request.motion == "relative":
             driving = _strengthened(moved, reference, request.strength)
-            moved = transfer_motion(driving, reference, source, scale)
-            if openings is not None:
-                moved = openings.carried(moved, driving, reference, source, scale)
+            moved = relative_motion(driving, reference, source, scale, engine.landmarks)
         yield _with_still(moved, source, prepared.still[rows])
+
+
+def relative_motion(
+    driving: Keypoints,
+    reference: Keypoints,
+    source: Keypoints,
+    scale: float,
+    landmarks: tuple[int, ...] | None,
+) -> Keypoints:
+    """Keypoints of B frames: source + scale · (driving - reference), jacobians alike (FOMM, sec. 3.3).
+
+    Where keypoints are landmarks, mouth and lids are as `Openings` says, and hair as `Hair`. driving: B
+    frames; reference, source: one.
+    """
+    openings, hair = Openings.among(landmarks), Hair.among(landmarks)
+    if hair is not None:
+        driving = hair.near_head(driving, reference)
+    moved = transfer_motion(driving, reference, source, scale)
+    return moved if openings is None else openings.carried(moved, driving, reference, source, scale)
 
 
 def on_face(values: NDArray[np.float32], landmarks: tuple[int, ...] | None) -> NDArray[np.float32]:

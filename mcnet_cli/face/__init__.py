@@ -24,7 +24,7 @@ from mcnet_cli.face.detect import (
 )
 from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region
 from mcnet_cli.face.openings import LIDS, MOUTH, opening
-from mcnet_cli.face.outer import OUTER, numbered, with_outer
+from mcnet_cli.face.outer import OUTER, SIDES, numbered, posed_outer, with_outer
 from mcnet_cli.face.outer_track import OuterTracker
 from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.track import FaceTracker, follow
@@ -34,6 +34,7 @@ __all__ = [
     "LIDS",
     "MOUTH",
     "OUTER",
+    "SIDES",
     "STEADY_LOOKS",
     "BatchDetector",
     "BlazeFaceDetector",
@@ -60,6 +61,7 @@ __all__ = [
     "overlap",
     "parse_crop",
     "paste",
+    "posed_outer",
     "resample",
     "with_outer",
 ]

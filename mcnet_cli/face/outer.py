@@ -26,6 +26,8 @@ RADII = np.array([0.48, 0.55])
 # Hair beside the face, the neck, the shoulders, the picture's left first.
 BODY = np.array([(-0.54, 0.3, 0.45), (0.54, 0.3, 0.45), (0, 0.7, 0.3), (-0.5, 0.78, 0.3), (0.5, 0.78, 0.3)])
 OUTER = tuple(range(COUNT, COUNT + len(ARC_DEG) + len(BODY)))  # numbers: after those of the mesh
+SIDES = OUTER[5:7]  # beside the face
+MESH = tuple(range(COUNT))
 LOWEST = 0.18  # the mesh's points below move with the jaw
 
 
@@ -43,17 +45,25 @@ def average_face() -> NDArray[np.float64]:
 def with_outer(points: Points) -> Points:
     """(..., 468, 2) landmarks of whatever unit to (..., 478, 2): the outer points follow.
 
-    The average face is laid on the upper face by scaled orthographic projection, in the least-squares sense,
-    and the outer points with it. Of the landmarks' type.
+    Of the landmarks' type.
     """
-    upper, inverse, outer = _model()
-    seen = points[..., upper, :].astype(np.float64)
+    return np.concatenate([points, posed_outer(points, MESH).astype(points.dtype)], axis=-2)
+
+
+def posed_outer(points: Points, numbers: tuple[int, ...]) -> NDArray[np.float64]:
+    """(..., 10, 2) the outer points, from (..., N, 2) points with these numbers of the mesh.
+
+    Numbers beyond the mesh don't count. The average face is laid on the points of the upper face by scaled
+    orthographic projection, in the least-squares sense, and the outer points with it.
+    """
+    places, inverse, outer = _model(numbers)
+    seen = points[..., places, :].astype(np.float64)
     middle = seen.mean(-2, keepdims=True)
     affine = np.swapaxes(inverse @ (seen - middle), -1, -2)
     left, scales, right = np.linalg.svd(affine, full_matrices=False)
     projection = scales.mean(-1)[..., None, None] * (left @ right)
-    found = outer @ np.swapaxes(projection, -1, -2) + middle
-    return np.concatenate([points, found.astype(points.dtype)], axis=-2)
+    found: NDArray[np.float64] = outer @ np.swapaxes(projection, -1, -2) + middle
+    return found
 
 
 def numbered(points: Points, numbers: tuple[int, ...]) -> Points:
@@ -63,16 +73,19 @@ def numbered(points: Points, numbers: tuple[int, ...]) -> Points:
 
 def upper_face() -> NDArray[np.intp]:
     """Numbers of the mesh's points that keep their places while the mouth moves."""
-    return _model()[0]
+    return _model(MESH)[0]
 
 
 @functools.cache
-def _model() -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    """The upper face's numbers, the (3, N) pseudo-inverse of its points, and the outer points beside it."""
+def _model(
+    numbers: tuple[int, ...],
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    """The upper face's places among `numbers`, the pseudo-inverse of its points, and the outer points."""
     face = average_face()
-    upper = np.flatnonzero(face[:, 1] <= LOWEST)
-    middle = face[upper].mean(0)
+    places = [n for n, point in enumerate(numbers) if point < COUNT and face[point, 1] <= LOWEST]
+    upper = face[[numbers[place] for place in places]]
+    middle = upper.mean(0)
     angle = np.radians(ARC_DEG)
     arc = np.stack([np.sin(angle), -np.cos(angle)], axis=-1) * RADII
     skull = CENTRE + np.concatenate([arc, np.zeros((len(angle), 1))], axis=-1)
-    return upper, np.linalg.pinv(face[upper] - middle), np.concatenate([skull, BODY]) - middle
+    return np.array(places), np.linalg.pinv(upper - middle), np.concatenate([skull, BODY]) - middle

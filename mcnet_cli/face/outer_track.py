@@ -21,6 +21,7 @@ VIEW_PX = 128
 VIEW_HEIGHTS = 1.9  # of the mesh, which is in the middle: from above the hair to the shoulders
 BLUR_PX = 2.0
 SMALLEST_SCALE = 1e-3
+ASTRAY = 0.08  # heights of the mesh; further from staying and from going with the head no point goes
 MISMATCH = 0.5  # of what is unlike in two views if nothing fits; from here on the flow is not believed
 
 
@@ -28,13 +29,15 @@ MISMATCH = 0.5  # of what is unlike in two views if nothing fits; from here on t
 class _View:
     """A frame around the face, as a grey picture.
 
-    face: (N, 2) points of the upper face. transform: (2, 3) from the frame to the view. outer: (M, 2) points.
+    face: (N, 2) points of the upper face. transform: (2, 3) from the frame to the view. outer, posed: (M, 2)
+    points, as followed and as the pose alone would have them.
     """
 
     grey: NDArray[np.uint8]
     face: Floats
     transform: Floats
     outer: Floats
+    posed: Floats
 
 
 class OuterTracker:
@@ -42,7 +45,9 @@ class OuterTracker:
 
     The first frame's are where the pose says; later ones went with the optical flow (DIS, Kroeger et al.,
     ECCV 2016) from there, so that nothing drifts. When that no longer fits, the flow from the last frame
-    leads on, and where that doesn't fit either, in another shot, the pose says it anew.
+    leads on, and where that doesn't fit either, in another shot, the pose says it anew. A point that has
+    neither stayed nor gone with the head is brought near to what lies in between: outside of the picture, or
+    behind a hand, flow is a guess.
     """
 
     def __init__(self) -> None:
@@ -54,20 +59,22 @@ class OuterTracker:
         """(478, 2) points of an (H, W, 3) frame with the mesh (468, 2), in pixels and of the mesh's type."""
         points = with_outer(landmarks)
         face = landmarks[upper_face()].astype(np.float64)
-        guess = points[COUNT:].astype(np.float64)
+        posed, height = points[COUNT:].astype(np.float64), float(np.ptp(landmarks[:, 1]))
         if self._first is not None and self._last is not None:
             transform = _after(self._first.transform, similarity(face, self._first.face))
             grey = _grey(rgb, transform)
             for start in (self._first, self._last):
                 outer = self._followed(start, grey, transform)
                 if outer is not None:
-                    self._last = _View(grey, face, transform, outer)
+                    with_head = start.outer + posed - start.posed
+                    outer = near_segment(outer, start.outer, with_head, ASTRAY * height)
+                    self._last = _View(grey, face, transform, outer, posed)
                     if start is not self._first:
                         self._first = self._last
                     points[COUNT:] = outer
                     return points
         transform = _around(landmarks)
-        self._first = self._last = _View(_grey(rgb, transform), face, transform, guess)
+        self._first = self._last = _View(_grey(rgb, transform), face, transform, posed, posed)
         return points
 
     def _followed(self, start: _View, grey: NDArray[np.uint8], transform: Floats) -> Floats | None:
@@ -100,6 +107,18 @@ def similarity(start: Floats, end: Floats) -> Floats:
     if np.hypot(along, across) < SMALLEST_SCALE:
         turn = np.eye(2)
     return np.column_stack([turn, middles[1] - turn @ middles[0]])
+
+
+def near_segment(points: Floats, start: Floats, end: Floats, reach: float) -> Floats:
+    """(N, 2) points, those further than `reach` from their segments, `start` to `end`, brought nearer."""
+    along = end - start
+    length = np.maximum((along**2).sum(1), 1e-12)
+    share = np.clip(((points - start) * along).sum(1) / length, 0, 1)
+    nearest = start + share[:, None] * along
+    offset = points - nearest
+    distance = np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-12)
+    nearer: Floats = nearest + offset * np.minimum(reach / distance, 1)
+    return nearer
 
 
 def _around(landmarks: Points) -> Floats:
