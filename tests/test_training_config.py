@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.model import PRESETS
 from mcnet_cli.training import RunConfig, configure
@@ -65,7 +66,7 @@ def test_a_hundred_epochs_are_as_many_steps_as_pairs_over_the_whole_batch(tmp_pa
         ("losses=5", "losses = 5: must be a table"),
         ("output.keep=1", "output.keep = 1: the last one may be torn"),
         ("keypoints.landmarks=[10, 234]", "twin"),
-        ("model.keypoints.jacobians=true", "needs model.keypoints.count = 28 and no jacobians"),
+        ("model.keypoints.jacobians=true", "needs model.keypoints.count = 33 and no jacobians"),
         ("=5", "name=value"),
         ("batch_size", "name=value"),
     ],
@@ -135,6 +136,17 @@ def test_landmark_losses_belong_to_landmarks() -> None:
     with pytest.raises(ValueError, match="losses are not those"):
         RunConfig(losses=PaperLossWeights())
     assert isinstance(RunConfig().losses, LandmarkLossWeights)
+
+
+def test_the_shipped_weights_are_those_of_the_command_on_their_card(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    weights = read_weights(root / "weights" / "mcnet-lite.safetensors")
+    command = str(weights.card["command"])
+    assert command in (root / "weights" / "mcnet-lite.md").read_text(encoding="utf-8")
+    config = configure(tmp_path, configs=[str(root / command.split()[-1])])
+    assert config.model == weights.config
+    assert config.keypoints.landmarks == weights.landmarks
+    assert config.steps == weights.card["steps"]
 
 
 def test_the_recipe_for_a_handful_of_clips_begins_from_lite(tmp_path: Path) -> None:
