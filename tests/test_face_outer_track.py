@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.face import OUTER, OuterTracker, with_outer
 from mcnet_cli.face.outer import average_face
-from mcnet_cli.face.outer_track import near_segment
+from mcnet_cli.face.outer_track import near_segment, together
 
 HEIGHT = 130.0  # of the face in pixels
 CHIN_ROW = 205
@@ -107,3 +107,11 @@ def test_points_between_staying_and_going_along_are_left_alone() -> None:
     points = np.array([[5.0, 1], [5, 9], [-4, 0], [13, 0]])
     near = near_segment(points, start, end, 2.0)
     np.testing.assert_allclose(near, [[5, 1], [5, 2], [-2, 0], [12, 0]])
+
+
+def test_a_skull_is_hardly_bent() -> None:
+    """Dark hair without structure: flow is wrong at a point, which would tear the hair."""
+    rigid = np.array([[0.0, 0], [1, 0], [2, 0], [3, 0], [4, 0]])
+    followed = rigid + np.array([[0, -14], [0, -5], [1, -5], [0, -5], [-2, -5]])
+    bent = together(followed, rigid, 1.5) - rigid
+    np.testing.assert_allclose(bent, [[0, -6.5], [0, -5], [1, -5], [0, -5], [-1.5, -5]])

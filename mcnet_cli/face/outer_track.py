@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.face.landmarks import COUNT
-from mcnet_cli.face.outer import upper_face, with_outer
+from mcnet_cli.face.outer import ARC_DEG, upper_face, with_outer
 from mcnet_cli.face.sampling import Picture, resample
 
 Points = NDArray[Any]
 Floats = NDArray[np.float64]
 
+SKULL = slice(len(ARC_DEG))
 VIEW_PX = 128
 VIEW_HEIGHTS = 1.9  # of the mesh, which is in the middle: from above the hair to the shoulders
 BLUR_PX = 2.0
 SMALLEST_SCALE = 1e-3
 ASTRAY = 0.08  # heights of the mesh; further from staying and from going with the head no point goes
+BENT = 0.03  # heights of the mesh by which flow may bend a skull
 MISMATCH = 0.5  # of what is unlike in two views if nothing fits; from here on the flow is not believed
 
 
@@ -47,7 +49,7 @@ class OuterTracker:
     ECCV 2016) from there, so that nothing drifts. When that no longer fits, the flow from the last frame
     leads on, and where that doesn't fit either, in another shot, the pose says it anew. A point that has
     neither stayed nor gone with the head is brought near to what lies in between: outside of the picture, or
-    behind a hand, flow is a guess.
+    behind a hand, flow is a guess. The skull's points keep together, as a skull does.
     """
 
     def __init__(self) -> None:
@@ -68,6 +70,7 @@ class OuterTracker:
                 if outer is not None:
                     with_head = start.outer + posed - start.posed
                     outer = near_segment(outer, start.outer, with_head, ASTRAY * height)
+                    outer[SKULL] = together(outer[SKULL], with_head[SKULL], BENT * height)
                     self._last = _View(grey, face, transform, outer, posed)
                     if start is not self._first:
                         self._first = self._last
@@ -119,6 +122,13 @@ def near_segment(points: Floats, start: Floats, end: Floats, reach: float) -> Fl
     distance = np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-12)
     nearer: Floats = nearest + offset * np.minimum(reach / distance, 1)
     return nearer
+
+
+def together(points: Floats, rigid: Floats, reach: float) -> Floats:
+    """(N, 2) points whose offsets from `rigid` ones differ by at most `reach` from the median offset."""
+    offsets = points - rigid
+    middle = np.median(offsets, axis=0)
+    return np.asarray(rigid + middle + np.clip(offsets - middle, -reach, reach))
 
 
 def _around(landmarks: Points) -> Floats:
