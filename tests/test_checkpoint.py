@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import subprocess
 import sys
 import zipfile
 import zlib
@@ -507,3 +508,11 @@ def test_the_collection_of_hostile_files_is_refused(
         with pytest.raises(WeightsError, match=Path(name).name.split(".")[0]):
             read_weights(root / name)
     assert not marker.exists()
+
+
+def test_reading_weights_does_not_import_the_compiler() -> None:
+    """Shapes are read off a network on the meta device; drawing numbers there cost 1.5 s of imports."""
+    path = Path(__file__).parents[1] / "weights" / "mcnet-lite.safetensors"
+    code = "import sys; from pathlib import Path; from mcnet_cli.checkpoint import read_weights; "
+    code += f"read_weights(Path({str(path)!r})); sys.exit('torch._dynamo' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
