@@ -30,7 +30,8 @@ from mcnet_cli.animation.retarget import relative_motion
 from mcnet_cli.checkpoint import build_model, read_weights
 from mcnet_cli.face import LIDS, MOUTH, STEADY_LOOKS, FaceMesh, OuterTracker, Region, opening, resample
 from mcnet_cli.face.outer import upper_face
-from mcnet_cli.face.outer_track import similarity
+from mcnet_cli.face.outer_track import after, similarity
+from mcnet_cli.face.sampling import box_transform
 from mcnet_cli.media import open_frames
 from mcnet_cli.model import Keypoints, MCNet
 from mcnet_cli.training.perceptual import PerceptualDistance, load_perceptual
@@ -168,14 +169,12 @@ def same_person(clip: Clip, made: Frames, mesh: FaceMesh) -> dict[str, float]:
 
 def faces(frames: Frames, points: Points, like: Clip) -> torch.Tensor:
     """(T, 3, FACE_PX, FACE_PX) the faces of frames with meshes (T, 468, 2), laid on the first of `like`."""
-    low, high = like.points[0].min(0), like.points[0].max(0)
-    scale = FACE_PX / (high - low)
-    box = np.column_stack([np.diag(scale), -scale * low])
-    cut = []
+    upright, cut = like.points[0], []
+    low, extent = upright.min(0), np.ptp(upright, axis=0)
+    box = box_transform(*low, *extent, (FACE_PX, FACE_PX))
     for frame, found in zip(frames, points, strict=True):
-        onto = similarity(found[upper_face()], like.points[0][upper_face()])
-        moved = np.column_stack([box[:, :2] @ onto[:, :2], box[:, :2] @ onto[:, 2] + box[:, 2]])
-        cut.append(resample(frame, moved, (FACE_PX, FACE_PX)))
+        onto = similarity(found[upper_face()], upright[upper_face()])
+        cut.append(resample(frame, after(box, onto), (FACE_PX, FACE_PX)))
     return tensor(np.stack(cut))
 
 

@@ -63,7 +63,7 @@ class OuterTracker:
         face = landmarks[upper_face()].astype(np.float64)
         posed, height = points[COUNT:].astype(np.float64), float(np.ptp(landmarks[:, 1]))
         if self._first is not None and self._last is not None:
-            transform = _after(self._first.transform, similarity(face, self._first.face))
+            transform = after(self._first.transform, similarity(face, self._first.face))
             grey = _grey(rgb, transform)
             for start in (self._first, self._last):
                 outer = self._followed(start, grey, transform)
@@ -148,6 +148,6 @@ def _mapped(transform: Floats, points: Floats) -> Floats:
     return mapped
 
 
-def _after(second: Floats, first: Floats) -> Floats:
+def after(second: Floats, first: Floats) -> Floats:
     """The affine map that does `first`, then `second`."""
     return np.column_stack([second[:, :2] @ first[:, :2], _mapped(second, first[:, 2])])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
-from mcnet_cli.face import OuterTracker
+from mcnet_cli.face import OUTER, OuterTracker
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array
 
@@ -124,7 +124,7 @@ class PairSampler:
             if rng.random() < self.time_flip:
                 source, driving = driving, source
         frames = np.asarray(clip.frames[source]), np.asarray(clip.frames[driving])
-        points = [np.zeros((478, 2), np.float32)] * 2
+        points = [np.zeros((OUTER[-1] + 1, 2), np.float32)] * 2
         if clip.points is not None:
             track = OuterTracker()
             points = [track(*seen) for seen in zip(frames, clip.points[[source, driving]], strict=True)]
