@@ -67,6 +67,11 @@ def test_a_hundred_epochs_are_as_many_steps_as_pairs_over_the_whole_batch(tmp_pa
         ("output.keep=1", "output.keep = 1: the last one may be torn"),
         ("keypoints.landmarks=[10, 234]", "twin"),
         ("model.keypoints.jacobians=true", "needs model.keypoints.count = 33 and no jacobians"),
+        (
+            "model.motion.mouth=[14, 13, 15, 16, 17, 18]",
+            "model.motion.mouth must name the keypoints that are landmarks (61,",
+        ),
+        ("model.motion.eyes=[7, 9, 11]", "must be six keypoints, or none"),
         ("=5", "name=value"),
         ("batch_size", "name=value"),
     ],
@@ -86,7 +91,8 @@ def test_a_bad_setting_in_a_file_is_named_with_the_file(tmp_path: Path) -> None:
 def test_the_way_to_train_decides_about_the_losses(tmp_path: Path) -> None:
     config = configure(tmp_path, assignments=["keypoints.supervision=none", "losses.official=true"])
     assert config.losses == PaperLossWeights(official=True)
-    assert config.model == PRESETS["lite"]
+    assert not config.model.motion.mouth
+    assert config.model.generator == PRESETS["lite"].generator
     with pytest.raises(UsageError, match=r"no setting losses\.official"):
         configure(tmp_path, assignments=["losses.official=true"])
 

@@ -26,6 +26,8 @@ model.motion.hourglass={expansion=4, cap=8, blocks=2}
 model.motion.kernel=3
 model.motion.heatmap_variances=[0.01]
 model.motion.locality=[]
+model.motion.mouth=[]
+model.motion.eyes=[]
 model.memory={sizes=[64], width=8, style_width=4, bank_size=4, experts=1}
 model.generator={channels=[4, 4, 4], stem_stride=1, residual_blocks=[0, 0]}
 model.generator.hint_channels=0

@@ -61,12 +61,16 @@ class MotionConfig:
     heatmap_variances: one for all keypoints, or one a keypoint.
     locality: standard deviations of the prior that ties each keypoint's mask to its neighbourhood,
         one a keypoint; empty for none.
+    mouth, eyes: the keypoints whose geometry decides what is smaller than dense motion's cells, in the order
+        of `parts.Parts`; empty for leaving all to the network.
     """
 
     hourglass: HourglassConfig = HourglassConfig(64, 1024, 5)
     kernel: int = 7
     heatmap_variances: tuple[float, ...] = (0.01,)
     locality: tuple[float, ...] = ()
+    mouth: tuple[int, ...] = ()
+    eyes: tuple[int, ...] = ()
     border: Border = "zeros"
 
     def __post_init__(self) -> None:
@@ -104,6 +108,8 @@ class GeneratorConfig:
     residual_blocks: at each decoder level below the finest, coarsest first.
     hint_channels: of dense motion's last features that join the decoder at their size, 0 for none.
     detail_keypoints: keypoints whose narrow driving heatmaps join the decoder; empty for none.
+    cubic: share of bicubic interpolation, the rest bilinear, in the warped source that the result shows;
+        it is sharper.
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512)
@@ -112,6 +118,7 @@ class GeneratorConfig:
     hint_channels: int = 0
     detail_keypoints: tuple[int, ...] = ()
     detail_variance: float = 0.0008
+    cubic: float = 0.0
 
     def __post_init__(self) -> None:
         _bounded("generator.channels", len(self.channels), 2, 6)
@@ -127,6 +134,7 @@ class GeneratorConfig:
         _each_bounded("generator.residual_blocks", self.residual_blocks, 0, 8)
         _bounded("generator.hint_channels", self.hint_channels, 0, 256)
         _each_bounded("generator.detail_variance", (self.detail_variance,), 1e-5, 1)
+        _each_bounded("generator.cubic", (self.cubic,), 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +164,11 @@ class ModelConfig:
         )
         detail = self.generator.detail_keypoints
         _each_bounded("generator.detail_keypoints", detail, 0, count - 1)
+        mouth, eyes = self.motion.mouth, self.motion.eyes
+        for name, part in (("mouth", mouth), ("eyes", eyes)):
+            _each_bounded(f"motion.{name}", part, 0, count - 1)
+            _require(len(part) in (0, 6), f"motion.{name}", part, "must be six keypoints, or none")
+        _require(bool(mouth) == bool(eyes), "motion.eyes", eyes, "goes with motion.mouth")
         _require(
             all(size in self.feature_sizes[1:] for size in self.memory.sizes),
             "memory.sizes",
@@ -274,6 +287,8 @@ PRESETS: dict[str, ModelConfig] = {
             kernel=5,
             heatmap_variances=(0.01,) * _HEAD + (0.003,) * _FINE + (0.01,) * (_MORE + _BODY),
             locality=(0.12,) * _HEAD + (0.07,) * _FINE + (0.12,) * _MORE + (0.18,) * _BODY,
+            mouth=(13, 14, 15, 16, 17, 18),
+            eyes=(7, 9, 11, 8, 10, 12),
             border="border",
         ),
         memory=MemoryConfig(sizes=(32, 64), width=64, style_width=48, bank_size=16, experts=1),
@@ -283,6 +298,7 @@ PRESETS: dict[str, ModelConfig] = {
             residual_blocks=(2, 1),
             hint_channels=24,
             detail_keypoints=(7, 8, 9, 10, 13, 14, 15, 16, 17, 18),
+            cubic=0.5,
         ),
     ),
 }

@@ -143,6 +143,10 @@ class Generator(nn.Module):
         if setting.stem_stride == 2:
             decoded = F.pixel_shuffle(decoded, 2)
         decoded = torch.sigmoid(decoded.float())
-        deformed = warp(source.image, motion.deformation, border)
+        deformation, parts = motion.deformation, self.dense_motion_network.parts
+        if parts is not None:
+            side = (source.image.shape[2], source.image.shape[3])
+            deformation = parts.corrected(deformation, source.keypoints.values, driving.values, side)
+        deformed = warp(source.image, deformation, border, setting.cubic)
         trust = occlusion(deformed)
         return Rendering(decoded * (1 - trust) + deformed * trust, decoded, deformed, motion, tuple(traces))

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from mcnet_cli.model.config import Border
 
+CUBIC_DEVICES = ("cpu", "cuda")  # Apple's GPUs may lack it
+
 
 @dataclass(frozen=True, slots=True)
 class Keypoints:
@@ -85,19 +87,30 @@ def sparse_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int])
     return torch.cat([background, motions], dim=1)
 
 
-def warp(image: Tensor, deformation: Tensor, border: Border) -> Tensor:
-    """(B, C, H, W) sampled at a (B, h, w, 2) deformation that is first resized to (H, W)."""
+def warp(image: Tensor, deformation: Tensor, border: Border, cubic: float = 0.0) -> Tensor:
+    """(B, C, H, W) sampled at a (B, h, w, 2) deformation that is first resized to (H, W).
+
+    cubic: share of bicubic interpolation, which keeps pictures sharper and within the range [0, 1].
+    """
     if deformation.shape[1:3] != image.shape[2:]:
         deformation = rearrange(deformation, "b h w c -> b c h w")
         deformation = F.interpolate(deformation, image.shape[2:], mode="bilinear", align_corners=True)
         deformation = rearrange(deformation, "b c h w -> b h w c")
-    return sample(image, deformation, border, align_corners=True)
+    smooth = sample(image, deformation, border, align_corners=True)
+    if not cubic or image.device.type not in CUBIC_DEVICES:
+        return smooth
+    sharp = sample(image, deformation, border, align_corners=True, mode="bicubic").clamp(0, 1)
+    return torch.lerp(smooth, sharp, cubic)
 
 
-def sample(image: Tensor, grid: Tensor, border: Border, *, align_corners: bool) -> Tensor:
-    """(B, C, H, W) sampled bilinearly at (B, h, w, 2); always in the grid's precision: bf16 is pixels off."""
-    sampled = F.grid_sample(image.to(grid.dtype), grid, padding_mode=border, align_corners=align_corners)
-    return sampled.to(image.dtype)
+def sample(
+    image: Tensor, grid: Tensor, border: Border, *, align_corners: bool, mode: str = "bilinear"
+) -> Tensor:
+    """(B, C, H, W) sampled at (B, h, w, 2); always in the grid's precision: bf16 is pixels off."""
+    sampled = F.grid_sample(image.to(grid.dtype), grid, mode, border, align_corners).to(image.dtype)
+    if image.stride(1) == 1:  # the layout that convolutions want, and `grid_sample` doesn't keep
+        sampled = sampled.contiguous(memory_format=torch.channels_last)
+    return sampled
 
 
 @lru_cache(maxsize=16)

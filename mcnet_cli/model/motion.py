@@ -17,6 +17,7 @@ from mcnet_cli.model.geometry import (
     sparse_motions,
     squared_offsets,
 )
+from mcnet_cli.model.parts import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class DenseMotionNetwork(nn.Module):
         super().__init__()
         count, motion = config.keypoints.count, config.motion
         self.border = motion.border
+        self.parts = Parts(motion.mouth, motion.eyes) if motion.mouth else None
         self.hourglass = Hourglass(4 * (count + 1), motion.hourglass)
         channels, kernel = self.hourglass.channels, motion.kernel
         self.mask = nn.Conv2d(channels, count + 1, kernel, padding=kernel // 2)
@@ -77,6 +79,9 @@ class DenseMotionNetwork(nn.Module):
         with full_precision(mask):
             deformation = einsum(mask, motions, "b k h w, b k h w c -> b h w c")
         occlusion = torch.sigmoid(decided[:, -1:])
+        if self.parts is not None:
+            seen = self.parts.seen_mouth(source.values, driving.values, size)
+            occlusion = torch.maximum(occlusion, seen)
         return MotionField(deformation, occlusion, mask, deformed, features)
 
     def _decided(self, features: Tensor) -> Tensor:

@@ -87,7 +87,13 @@ def resolve(layers: Iterable[Settings], files: Sequence[str] = ()) -> RunConfig:
     defaults = RunConfig()
     if unsupervised:
         supervision = dataclasses.replace(defaults.keypoints, supervision="none")
-        defaults = dataclasses.replace(defaults, keypoints=supervision, losses=PaperLossWeights())
+        motion = dataclasses.replace(defaults.model.motion, mouth=(), eyes=())  # names of landmarks
+        defaults = dataclasses.replace(
+            defaults,
+            keypoints=supervision,
+            losses=PaperLossWeights(),
+            model=dataclasses.replace(defaults.model, motion=motion),
+        )
     try:
         config: RunConfig = build(RunConfig, merged, defaults)
         return config

@@ -1,0 +1,157 @@
+"""Mouths that are seen open are warped, lids and lips go where they should, and the warp stays sharp."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from mcnet_cli.model import Keypoints, ModelConfig
+from mcnet_cli.model.config import KeypointConfig, MotionConfig
+from mcnet_cli.model.geometry import coordinate_grid, warp
+from mcnet_cli.model.motion import DenseMotionNetwork
+from mcnet_cli.model.parts import Parts
+
+SIZE = (64, 64)
+PARTS = Parts(mouth=range(6), eyes=range(6, 12))
+
+
+def face(*, mouth: float = 0.2, eyes: float = 0.05, smile: float = 0.0, angle: float = 0.0) -> Tensor:
+    """(1, 12, 2) as `PARTS` orders them, turned by `angle` rad; openings of the mouth, 0.5 wide, and of eyes.
+
+    smile: how far the corners are above the middle of the mouth.
+    """
+    lips, lids = mouth * 0.5 / 2, eyes / 2
+    points = [(-0.25, 0.4 - smile), (0.25, 0.4 - smile)]
+    points += [(0.0, 0.4 + y) for y in (-lips, lips, -lips - 0.05, lips + 0.05)]
+    for side in (-1, 1):
+        points += [(side * 0.25, -lids), (side * 0.25, lids), (side * 0.35, 0.0)]
+    cos, sin = math.cos(angle), math.sin(angle)
+    return (torch.tensor(points) @ torch.tensor([[cos, sin], [-sin, cos]]))[None]
+
+
+def at(picture: Tensor, x: float, y: float) -> Tensor:
+    """(…, H, W) to the values at a place."""
+    height, width = picture.shape[-2:]
+    return picture[..., round((y + 1) * (height - 1) / 2), round((x + 1) * (width - 1) / 2)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "seen"),
+    [(0.2, 0.2, 1), (0.2, 0.35, 1), (0.2, 0.1, 1), (0.2, 0.6, 0), (0.02, 0.2, 0), (0.07, 0.1, 0)],
+)
+def test_an_opening_is_trusted_if_the_source_shows_most_of_it(before: float, after: float, seen: int) -> None:
+    assert at(PARTS.seen_mouth(face(mouth=before), face(mouth=after), SIZE), 0, 0.4).item() == seen
+
+
+def test_trust_ends_around_the_lips() -> None:
+    seen = PARTS.seen_mouth(face(mouth=0.3), face(mouth=0.3), SIZE)
+    assert at(seen, 0.2, 0.4) == 1
+    assert not any(at(seen, x, y) for x, y in ((0, 0.65), (0, 0.15), (0.5, 0.4), (-0.5, 0.4)))
+    assert 20 < seen.sum() < 400
+
+
+def test_trust_turns_with_the_head_and_bends_with_a_smile() -> None:
+    turned = face(mouth=0.3, angle=math.pi / 2)
+    seen = PARTS.seen_mouth(turned, turned, SIZE)
+    assert at(seen, -0.4, 0.2) == 1
+    assert at(seen, -0.15, 0) == 0
+    smiling = face(smile=0.15)
+    seen = PARTS.seen_mouth(smiling, smiling, SIZE)
+    assert at(seen, 0.22, 0.28) == 1
+    assert at(seen, 0.22, 0.52) == 0
+
+
+def test_nothing_breaks_where_all_keypoints_are_in_one_place() -> None:
+    nowhere = torch.zeros(2, 12, 2)
+    assert not PARTS.seen_mouth(nowhere, nowhere, SIZE).any()
+    field = torch.rand(2, *SIZE, 2)
+    assert PARTS.corrected(field, nowhere, nowhere, SIZE).isfinite().all()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
+def test_keypoints_that_are_no_places_stop_nothing(value: float) -> None:
+    lost = face()
+    lost[0, 7] = value
+    assert PARTS.corrected(standing(), face(), lost, (256, 256)).shape == (1, 256, 256, 2)
+
+
+def test_dense_motion_trusts_what_is_seen_and_decides_the_rest() -> None:
+    config = ModelConfig.preset("lite")
+    torch.manual_seed(0)
+    network = DenseMotionNetwork(config).eval()
+    assert network.parts is not None
+    torch.nn.init.constant_(network.occlusion.bias, -20)
+    places = [*config.motion.mouth, *config.motion.eyes]
+    source = torch.rand(1, config.keypoints.count, 2) - 0.5
+    driving = source.clone()
+    source[:, places], driving[:, places] = face(mouth=0.2), face(mouth=0.3)
+    with torch.inference_mode():
+        occlusion = network(torch.rand(1, 3, *SIZE), Keypoints(source), Keypoints(driving)).occlusion
+    assert torch.allclose(occlusion, network.parts.seen_mouth(source, driving, SIZE), atol=1e-6)
+    assert occlusion.max() == 1
+
+
+def standing(batch: int = 1) -> Tensor:
+    """(B, 64, 64, 2) a deformation that leaves everything where it is."""
+    return coordinate_grid(*SIZE, torch.zeros(1)).expand(batch, -1, -1, -1)
+
+
+def corrected(source: Tensor, driving: Tensor) -> Tensor:
+    """(1, 2, 256, 256) where a deformation that stands still is corrected to."""
+    return PARTS.corrected(standing(len(source)), source, driving, (256, 256)).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5])
+def test_lids_and_lips_come_from_where_they_are_in_the_source(angle: float) -> None:
+    source, driving = face(mouth=0.3, eyes=0.08, angle=angle), face(mouth=0.15, eyes=0.04, angle=angle)
+    field = corrected(source, driving)
+    for place in (*range(6), 6, 7, 9, 10):
+        found = at(field, *driving[0, place].tolist())[0]
+        assert (found - source[0, place]).norm() < 0.02, place
+        assert (found - source[0, place]).norm() < (driving - source)[0, place].norm() + 0.01, place
+
+
+def test_where_lids_meet_nothing_is_left_of_the_eye() -> None:
+    field = corrected(face(eyes=0.1), face(eyes=0.0))
+    for x in (-0.25, 0.25):
+        assert at(field, x, -0.02)[0, 1] < -0.05 < 0.05 < at(field, x, 0.02)[0, 1]
+
+
+def test_what_is_right_or_far_from_eyes_and_mouth_stays() -> None:
+    rest = coordinate_grid(256, 256, torch.zeros(1)).permute(2, 0, 1)
+    assert torch.allclose(corrected(face(), face())[0], rest, atol=1e-5)
+    field = corrected(face(eyes=0.1), face(eyes=0.0))
+    for place in ((0.0, 0.1), (0.9, 0.9), (-0.25, -0.5), (-1.0, 0.0)):
+        assert torch.allclose(at(field, *place)[0], torch.tensor(place), atol=0.01)
+
+
+def test_faces_of_a_batch_are_corrected_as_one_by_one() -> None:
+    sources = torch.cat([face(), face(angle=0.3) + 0.4, face(mouth=0.4) * 0.5 - 0.6])
+    drivings = torch.cat([face(eyes=0.0), face(angle=0.5), face(mouth=0.1) * 0.5 - 0.4])
+    together = corrected(sources, drivings)
+    alone = torch.cat([corrected(s[None], d[None]) for s, d in zip(sources, drivings, strict=True)])
+    assert torch.allclose(together, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("mouth", "eyes"), [(range(5), range(6)), (range(6), (0, 1, 2, 3, 4, 15)), (range(6), ()), ((), range(6))]
+)
+def test_parts_are_six_of_the_keypoints_each(mouth: range, eyes: range) -> None:
+    motion = MotionConfig(mouth=tuple(mouth), eyes=tuple(eyes))
+    with pytest.raises(ValueError, match=r"motion\.(mouth|eyes)"):
+        ModelConfig(keypoints=KeypointConfig(count=15), motion=motion)
+
+
+def test_cubic_sampling_is_sharper_exact_at_rest_and_stays_in_range() -> None:
+    picture = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0)).round()
+    rest = standing()
+    moved = rest + 1 / 63  # half a pixel
+
+    def contrast(cubic: float) -> float:
+        return warp(picture, moved, "border", cubic).std().item()
+
+    assert torch.allclose(warp(picture, rest, "border", 1.0), picture, atol=1e-4)
+    assert 1.1 * contrast(0) < contrast(0.5) < 0.9 * contrast(1)
+    sharp = warp(picture, moved, "border", 1.0)
+    assert sharp.min() >= 0 and sharp.max() <= 1
