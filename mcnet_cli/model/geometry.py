@@ -87,15 +87,21 @@ def sparse_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int])
     return torch.cat([background, motions], dim=1)
 
 
+def resized(deformation: Tensor, size: tuple[int, int]) -> Tensor:
+    """A (B, h, w, 2) deformation at (H, W)."""
+    if deformation.shape[1:3] == size:
+        return deformation
+    deformation = rearrange(deformation, "b h w c -> b c h w")
+    deformation = F.interpolate(deformation, size, mode="bilinear", align_corners=True)
+    return rearrange(deformation, "b c h w -> b h w c")
+
+
 def warp(image: Tensor, deformation: Tensor, border: Border, cubic: float = 0.0) -> Tensor:
     """(B, C, H, W) sampled at a (B, h, w, 2) deformation that is first resized to (H, W).
 
     cubic: share of bicubic interpolation, which keeps pictures sharper and within the range [0, 1].
     """
-    if deformation.shape[1:3] != image.shape[2:]:
-        deformation = rearrange(deformation, "b h w c -> b c h w")
-        deformation = F.interpolate(deformation, image.shape[2:], mode="bilinear", align_corners=True)
-        deformation = rearrange(deformation, "b c h w -> b h w c")
+    deformation = resized(deformation, (image.shape[2], image.shape[3]))
     smooth = sample(image, deformation, border, align_corners=True)
     if not cubic or image.device.type not in CUBIC_DEVICES:
         return smooth

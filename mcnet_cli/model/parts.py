@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import einsum
 from torch import Tensor
 
-from mcnet_cli.model.geometry import coordinate_grid, full_precision
+from mcnet_cli.model.geometry import coordinate_grid, full_precision, resized
 
 PARTED = 0.08, 0.12  # from not at all to fully: the lips' distance in the source, over the mouth's width
 OPENED = 1.8, 2.4  # from fully to not at all: how many times as far apart they are in the driving
@@ -66,8 +66,8 @@ class Parts:
             field = deformation.permute(0, 3, 1, 2)
             found = F.grid_sample(field, places[:, None], padding_mode="border", align_corners=True)
             missing = wanted - found[:, :, 0].transpose(1, 2)
-            full = F.interpolate(field, size, mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
             window, share = self._shares(driving, places, size)
+            full = resized(deformation, size).clone()
             full[:, *window] += einsum(share, missing, "b k h w, b k c -> b h w c")
         return full
 
@@ -80,10 +80,7 @@ class Parts:
         self, driving: Tensor, places: Tensor, size: tuple[int, int]
     ) -> tuple[tuple[slice, slice], Tensor]:
         """A window of the (H, W) grid, and (B, 10, h, w) how much of each place's correction is due in it."""
-        across = driving[:, self.eyes[5]] - driving[:, self.eyes[2]]
-        scale: Tensor = across.norm(dim=-1, keepdim=True).clamp_min(1e-3)  # the eye distance
-        across = across / scale
-        down = torch.stack([-across[:, 1], across[:, 0]], dim=-1)
+        across, down, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
         window = _window(places, REACHED * float(REACHES.max()) * scale.max(), size)
         grid = coordinate_grid(*size, driving)[window]
 
@@ -102,6 +99,14 @@ class Parts:
         side = torch.sigmoid(sides * along(down, meeting) / SEAM)
         share = torch.cat([share[:, : len(sides)] * side, share[:, len(sides) :]], dim=1)
         return window, share / share.sum(1, keepdim=True).clamp_min(1)
+
+
+def _axes(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, 2) unit vectors from left to right and, across it, down; (B, 1) the distance."""
+    across = right - left
+    length: Tensor = across.norm(dim=-1, keepdim=True).clamp_min(1e-3)
+    across = across / length
+    return across, torch.stack([-across[:, 1], across[:, 0]], dim=-1), length
 
 
 def _window(places: Tensor, reach: Tensor, size: tuple[int, int]) -> tuple[slice, slice]:
@@ -128,10 +133,7 @@ def _inside(mouth: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, H, W): 1 between the lips, an ellipse that is bent like the smile, falling to 0 around it."""
     left, right, upper, lower = mouth.unbind(1)
     middle = (upper + lower) / 2
-    across = right - left
-    width: Tensor = across.norm(dim=-1, keepdim=True).clamp_min(1e-3)
-    across = across / width
-    down = torch.stack([-across[:, 1], across[:, 0]], dim=-1)
+    across, down, width = _axes(left, right)
     offsets = coordinate_grid(*size, mouth) - middle[:, None, None]
     x = einsum(offsets, across, "b h w c, b c -> b h w") / (width / 2 + EDGE)[:, None]
     y = einsum(offsets, down, "b h w c, b c -> b h w")

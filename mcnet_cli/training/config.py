@@ -15,7 +15,7 @@ LANDMARKS = (
 )
 MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374, 50: 280, 172: 397}
 MIRRORED |= {468: 472, 469: 471, 473: 474, 476: 477}
-MOUTH, EYES = (61, 291, 13, 14, 0, 17), (159, 145, 33, 386, 374, 263)  # as `model.parts.Parts` orders them
+PARTS = {"mouth": (61, 291, 13, 14, 0, 17), "eyes": (159, 145, 33, 386, 374, 263)}  # as `Parts`
 # How clips are cropped that `mcnet preprocess` makes: `animate` crops the same way.
 FRAMING = {"face_height": 0.53, "center_x": 0.50, "center_y": 0.54}
 SMALL = 128  # the side of pictures in the first part of a run
@@ -237,8 +237,8 @@ class RunConfig:
                 f"keypoints.supervision = landmarks needs model.keypoints.count = {count} and no jacobians;"
                 " otherwise set it to none",
             )
-        motion = self.model.motion
-        for name, part, wanted in (("mouth", motion.mouth, MOUTH), ("eyes", motion.eyes, EYES)):
+        for name, wanted in PARTS.items():
+            part = getattr(self.model.motion, name)
             found = tuple(self.keypoints.landmarks[place] for place in part) if with_landmarks else None
             _require(
                 not part or found == wanted,
