@@ -92,6 +92,15 @@ def test_a_crop_of_the_same_size_is_the_pictures_own_pixels() -> None:
     )
 
 
+def test_a_margin_shows_what_is_around_the_box() -> None:
+    box = CropBox(40.5, 30.25, 120, 100)
+    wide = crop(portrait(), box, 64, margin=16)
+    assert wide.shape == (96, 96, 3)
+    assert np.abs(wide[16:-16, 16:-16].astype(int) - crop(portrait(), box, 64)).mean() < 1
+    around = CropBox(box.x - 30, box.y - 25, 180, 150)
+    assert np.abs(wide.astype(int) - crop(portrait(), around, 96)).mean() < 1
+
+
 def test_beyond_the_picture_a_crop_repeats_the_border() -> None:
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 255, (60, 80, 3), np.uint8)

@@ -155,3 +155,14 @@ def test_cubic_sampling_is_sharper_exact_at_rest_and_stays_in_range() -> None:
     assert 1.1 * contrast(0) < contrast(0.5) < 0.9 * contrast(1)
     sharp = warp(picture, moved, "border", 1.0)
     assert sharp.min() >= 0 and sharp.max() <= 1
+
+
+def test_a_margin_is_sampled_where_a_motion_leads_beyond_the_picture() -> None:
+    wide = torch.rand(1, 3, 84, 84, generator=torch.Generator().manual_seed(0))
+    rest, pixel = standing(), 2 / 63
+    inner = warp(wide, rest, "border", margin=10)
+    assert torch.allclose(inner, wide[..., 10:-10, 10:-10], atol=1e-4)
+    moved = warp(wide, rest - torch.tensor([4 * pixel, 9 * pixel]), "border", margin=10)
+    assert torch.allclose(moved, wide[..., 1:65, 6:70], atol=1e-4)
+    lost = warp(wide, rest - 12 * pixel, "border", margin=10)  # further than there is anything
+    assert torch.allclose(lost[..., :2, :2], wide[..., :1, :1], atol=1e-4)

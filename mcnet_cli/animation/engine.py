@@ -21,6 +21,7 @@ from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
 Picture = NDArray[np.uint8]
 CPU_BATCH = 4
 GPU_BATCH_LIMIT = 32
+MARGIN = 0.25  # of the square's side; a head that nods by more is lost anyway
 MAPS_ALIVE = 30  # feature maps of the finest size that a frame needs at once; `mcnet` up to 29, `lite` 13
 LARGE_FRAME = 256 << 20  # bytes; from here on a frame fills a CPU by itself
 
@@ -65,10 +66,25 @@ class Engine:
             )
         return keypoints
 
-    def encode_source(self, picture: Picture, values: NDArray[np.float32] | None = None) -> SourceState:
-        """All that rendering needs of a (size, size, 3) source; its keypoints (K, 2) where they are known."""
+    @property
+    def margin(self) -> int:
+        """How many pixels beyond its square the network can show where a motion brings them into view."""
+        return round(MARGIN * self.size) if self.config.motion.border == "border" else 0
+
+    def encode_source(
+        self,
+        picture: Picture,
+        values: NDArray[np.float32] | None = None,
+        surroundings: Picture | None = None,
+    ) -> SourceState:
+        """All that rendering needs of a (size, size, 3) source; its keypoints (K, 2) where they are known.
+
+        surroundings: the same picture with `margin` more pixels on each side.
+        """
         with _computing(self.compute.device):
             state = self.model.encode_source(self._tensor([picture]))
+            if surroundings is not None:
+                state = replace(state, image=self._tensor([surroundings]), margin=self.margin)
         if values is None:
             return state
         return replace(state, keypoints=Keypoints(torch.from_numpy(values)[None].to(self.compute.device)))

@@ -12,7 +12,7 @@ from mcnet_cli.animation.extraction import face_picture
 from mcnet_cli.animation.pictures import Picture, on_square
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.face import CropBox, Framing, Landmarks, choose_face, crop_box, numbered
+from mcnet_cli.face import CropBox, Framing, Landmarks, choose_face, crop, crop_box, numbered
 from mcnet_cli.media import read_image
 from mcnet_cli.model import SourceState
 
@@ -43,10 +43,6 @@ class Source:
     def read(self) -> Picture:
         """The photo's pixels."""
         return read_image(self.path)
-
-    def pictures(self, photo: Picture, size: int) -> list[Picture]:
-        """What the network gets: one (size, size, 3) picture a face."""
-        return [face_picture(photo, face.box, size) for face in self.faces]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +80,14 @@ def look_at(
 
 def encode(source: Source, photo: Picture, engine: Engine) -> list[EncodedFace]:
     """All that depends on the source alone, computed once."""
-    pictures = source.pictures(photo, engine.size)
-    return [
-        EncodedFace(face, engine.encode_source(picture, _keypoints(face, source, engine)), picture)
-        for face, picture in zip(source.faces, pictures, strict=True)
-    ]
+    return [_encoded(face, source, photo, engine) for face in source.faces]
+
+
+def _encoded(face: SourceFace, source: Source, photo: Picture, engine: Engine) -> EncodedFace:
+    picture = face_picture(photo, face.box, engine.size)
+    surroundings = None if face.box is None else crop(photo, face.box, engine.size, engine.margin)
+    state = engine.encode_source(picture, _keypoints(face, source, engine), surroundings)
+    return EncodedFace(face, state, picture)
 
 
 def _keypoints(face: SourceFace, source: Source, engine: Engine) -> NDArray[np.float32] | None:

@@ -135,10 +135,15 @@ def parse_crop(text: str) -> CropBox | Literal["auto", "none"]:
         ) from error
 
 
-def crop(rgb: Picture, box: CropBox, size: int) -> Picture:
-    """The box of an (H, W, 3) uint8 picture as (size, size, 3); a box that is no square is stretched."""
+def crop(rgb: Picture, box: CropBox, size: int, margin: int = 0) -> Picture:
+    """The box of an (H, W, 3) uint8 picture as (size, size, 3); a box that is no square is stretched.
+
+    margin: so many pixels more on each side, of what the picture shows around the box.
+    """
     transform = box_transform(box.x, box.y, box.width, box.height, (size, size))
-    return resample(rgb, transform, (size, size))
+    transform[:, 2] += margin
+    side = size + 2 * margin
+    return resample(rgb, transform, (side, side))
 
 
 def feather_mask(size: int) -> NDArray[np.float32]:

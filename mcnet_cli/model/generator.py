@@ -8,23 +8,27 @@ from torch import Tensor, nn
 
 from mcnet_cli.model.blocks import Down, Res, Same, Up
 from mcnet_cli.model.config import ModelConfig
-from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, gaussian_heatmaps, warp
+from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, gaussian_heatmaps, resized, warp
 from mcnet_cli.model.keypoints import MOTION_SIZE
 from mcnet_cli.model.memory import MemoryTrace, MemoryUnit
 from mcnet_cli.model.motion import DenseMotionNetwork, MotionField
+
+EDGE = 0.03  # over which the decoder's picture fades beyond the source's border, in pictures of side 2
 
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
     """Everything that depends on the source alone.
 
-    image: (B, 3, H, W); motion_image: (B, 3, 64, 64); features: the encoder's, finest first.
+    image: (B, 3, H, W), and beyond it `margin` more pixels on each side, for what a motion brings into view.
+    motion_image: (B, 3, 64, 64). features: the encoder's, finest first.
     """
 
     image: Tensor
     motion_image: Tensor
     features: tuple[Tensor, ...]
     keypoints: Keypoints
+    margin: int = 0
 
     def expand(self, batch: int) -> "SourceState":
         """This source for `batch` frames; no copy is made."""
@@ -39,6 +43,7 @@ class SourceState:
             widen(self.motion_image),
             tuple(map(widen, self.features)),
             self.keypoints.map(widen),
+            self.margin,
         )
 
 
@@ -144,9 +149,19 @@ class Generator(nn.Module):
             decoded = F.pixel_shuffle(decoded, 2)
         decoded = torch.sigmoid(decoded.float())
         deformation, parts = motion.deformation, self.dense_motion_network.parts
+        size = (decoded.shape[2], decoded.shape[3])
         if parts is not None:
-            side = (source.image.shape[2], source.image.shape[3])
-            deformation = parts.corrected(deformation, source.keypoints.values, driving.values, side)
-        deformed = warp(source.image, deformation, border, setting.cubic)
+            deformation = parts.corrected(deformation, source.keypoints.values, driving.values, size)
+        deformed = warp(source.image, deformation, border, setting.cubic, source.margin)
         trust = occlusion(deformed)
+        if source.margin:
+            trust = torch.maximum(trust, _beyond(resized(deformation, size)))
         return Rendering(decoded * (1 - trust) + deformed * trust, decoded, deformed, motion, tuple(traces))
+
+
+def _beyond(deformation: Tensor) -> Tensor:
+    """(B, 1, H, W) in [0, 1]: 1 where a (B, H, W, 2) deformation leads out of what was encoded.
+
+    Only the picture itself knows what is there, the decoder sees a repeated border.
+    """
+    return ((deformation.abs().amax(-1) - 1) / EDGE).clamp(0, 1)[:, None]

@@ -96,12 +96,17 @@ def resized(deformation: Tensor, size: tuple[int, int]) -> Tensor:
     return rearrange(deformation, "b c h w -> b h w c")
 
 
-def warp(image: Tensor, deformation: Tensor, border: Border, cubic: float = 0.0) -> Tensor:
+def warp(image: Tensor, deformation: Tensor, border: Border, cubic: float = 0.0, margin: int = 0) -> Tensor:
     """(B, C, H, W) sampled at a (B, h, w, 2) deformation that is first resized to (H, W).
 
     cubic: share of bicubic interpolation, which keeps pictures sharper and within the range [0, 1].
+    margin: how many pixels of the image, on each side, lie beyond what the deformation calls -1 to 1.
     """
-    deformation = resized(deformation, (image.shape[2], image.shape[3]))
+    height, width = (side - 2 * margin for side in image.shape[2:])
+    deformation = resized(deformation, (height, width))
+    if margin:
+        inner = torch.tensor([width - 1, height - 1], device=image.device)
+        deformation = deformation * (inner / (inner + 2 * margin))
     smooth = sample(image, deformation, border, align_corners=True)
     if not cubic or image.device.type not in CUBIC_DEVICES:
         return smooth

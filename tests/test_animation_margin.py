@@ -1,0 +1,73 @@
+"""What a crop cuts off of a photo comes into view when the head moves."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from animation_tools import write_tiny
+
+from mcnet_cli.animation.engine import Engine
+from mcnet_cli.animation.sources import EncodedFace, Source, SourceFace, encode
+from mcnet_cli.checkpoint import read_weights
+from mcnet_cli.devices import choose
+from mcnet_cli.face import CropBox
+from mcnet_cli.media import write_image
+
+SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "mcnet-lite.safetensors"
+BOX = CropBox(100, 150, 256, 256)
+SINKS = torch.tensor([0.0, 0.2])  # by a tenth of the picture, 26 pixels
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(read_weights(SHIPPED), choose("cpu", "fp32"))
+
+
+def encoded(engine: Engine, folder: Path, photo: np.ndarray, box: CropBox | None) -> EncodedFace:
+    write_image(folder / "photo.png", photo, overwrite=True)
+    source = Source(folder / "photo.png", (photo.shape[1], photo.shape[0]), (SourceFace(box, None),))
+    (face,) = encode(source, source.read(), engine)
+    return face
+
+
+def sunk(engine: Engine, face: EncodedFace) -> np.ndarray:
+    """(H, W, 3) the face's picture when all its keypoints have moved down."""
+    return engine.render(face.state, face.state.keypoints.map(lambda points: points + SINKS))[0]
+
+
+def is_red(picture: np.ndarray) -> np.ndarray:
+    """(H, W) of (H, W, 3)."""
+    return (picture[..., 0] > 190) & (picture[..., 1] < 60)
+
+
+def a_photo() -> np.ndarray:
+    """(500, 500, 3) grey, red above `BOX`."""
+    photo = np.full((500, 500, 3), 128, np.uint8)
+    photo[: int(BOX.y)] = 220, 20, 20
+    return photo
+
+
+def test_above_a_head_that_sinks_is_what_the_photo_shows_there(engine: Engine, tmp_path: Path) -> None:
+    face = encoded(engine, tmp_path, a_photo(), BOX)
+    assert (face.picture[..., 0] < 130).all()  # the network sees no red
+    red = is_red(sunk(engine, face))
+    assert red[:12].mean() > 0.05  # nowhere without the margin: the next test
+    assert not red[60:].any()
+
+
+def test_at_the_photos_own_edge_and_without_a_crop_the_border_is_repeated(
+    engine: Engine, tmp_path: Path
+) -> None:
+    photo = a_photo()[int(BOX.y) :]
+    cut = encoded(engine, tmp_path, photo, CropBox(BOX.x, 0, 256, 256))
+    assert not is_red(sunk(engine, cut)).any()
+    whole = encoded(engine, tmp_path, a_photo(), None)
+    assert whole.state.margin == 0
+    assert whole.state.image.shape[-1] == engine.size
+
+
+def test_the_papers_network_sees_nothing_beyond_its_square(tmp_path: Path) -> None:
+    papers = Engine(read_weights(write_tiny(tmp_path / "w.safetensors", size=256)), choose("cpu", "fp32"))
+    assert papers.margin == 0
+    assert encoded(papers, tmp_path, a_photo(), BOX).state.image.shape[-1] == 256
