@@ -149,13 +149,13 @@ class Generator(nn.Module):
             decoded = F.pixel_shuffle(decoded, 2)
         decoded = torch.sigmoid(decoded.float())
         deformation, parts = motion.deformation, self.dense_motion_network.parts
-        size = (decoded.shape[2], decoded.shape[3])
+        side = (decoded.shape[2], decoded.shape[3])
         if parts is not None:
-            deformation = parts.corrected(deformation, source.keypoints.values, driving.values, size)
+            deformation = parts.corrected(deformation, source.keypoints.values, driving.values, side)
         deformed = warp(source.image, deformation, border, setting.cubic, source.margin)
         trust = occlusion(deformed)
         if source.margin:
-            trust = torch.maximum(trust, _beyond(resized(deformation, size)))
+            trust = torch.maximum(trust, _beyond(resized(deformation, side)))
         return Rendering(decoded * (1 - trust) + deformed * trust, decoded, deformed, motion, tuple(traces))
 
 

@@ -48,6 +48,7 @@ class ScheduleConfig:
     decay, decay_from, final_rate: from that share of the run on the learning rate falls to that share of
         itself, "linear" to the end or in one "step".
     small_share: of the run on pictures of 128², with `small_batch` instead of `batch_size`.
+    gan_from: the share of the run after which a discriminator takes part in training with landmarks.
     """
 
     minutes: float = 80.0
@@ -58,10 +59,11 @@ class ScheduleConfig:
     final_rate: float = 0.04
     small_share: float = 0.4
     small_batch: int = 12
+    gan_from: float = 0.5
 
     def __post_init__(self) -> None:
         _within(self, 0, 1e6, "minutes", "epochs", "warmup_steps")
-        _within(self, 0, 1, "decay_from", "final_rate", "small_share")
+        _within(self, 0, 1, "decay_from", "final_rate", "small_share", "gan_from")
         _within(self, 1, 4096, "small_batch")
 
     def rate(self, step: int, progress: float) -> float:
