@@ -124,15 +124,17 @@ class Generator(nn.Module):
         def detail(like: Tensor) -> Tensor:
             values = driving.values[:, list(setting.detail_keypoints)]
             size = (like.shape[2], like.shape[3])
-            return gaussian_heatmaps(values, size, setting.detail_variance).to(like.dtype)
+            maps = gaussian_heatmaps(values, size, setting.detail_variance).to(like.dtype)
+            return maps.contiguous(memory_format=torch.channels_last)
 
         coarsest = len(sizes) - 1
         y, used = carried(coarsest), 0
         for step, blocks in enumerate(setting.residual_blocks):
             size = str(sizes[coarsest - step])
             if size in self.join:
-                # y is smaller than the hint where training works at a smaller size
-                hint = F.adaptive_avg_pool2d(self.hint(motion.features), (y.shape[2], y.shape[3]))
+                hint = self.hint(motion.features)
+                if hint.shape[2:] != y.shape[2:]:  # training works at a smaller size
+                    hint = F.adaptive_avg_pool2d(hint, (y.shape[2], y.shape[3]))
                 y = self.join[size](torch.cat([y, hint.to(y.dtype), detail(y)], dim=1))
             for block in self.resblock[used : used + blocks]:
                 y = block(y)

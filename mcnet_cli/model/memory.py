@@ -77,7 +77,9 @@ class MemoryUnit(nn.Module):
         compensated = projected + F.relu(self.diff_conv(projected - residual))
         compensated = self.get_submodule(f"conv_{size}")(compensated)
         compensated = F.relu(self.get_submodule(f"norm_{size}")(compensated))
-        after = rearrange(torch.stack([same, compensated], dim=2), "b c pair h w -> b (c pair) h w")
+        # in this order, as the convolutions that follow want channels last in memory
+        pairs = torch.stack([rearrange(x, "b c h w -> b h w c") for x in (same, compensated)], dim=-1)
+        after = rearrange(pairs.flatten(-2), "b h w c -> b c h w")
         return MemoryTrace(feature, projected, styled, key, value, query, residual, after)
 
     def styled_memory(self, projected: Tensor, source_values: Tensor, noise: Tensor | None = None) -> Tensor:

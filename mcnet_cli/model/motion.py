@@ -70,7 +70,8 @@ class DenseMotionNetwork(nn.Module):
         heatmaps = heatmaps - gaussian_heatmaps(source.values, size, self.variances)
         heatmaps = F.pad(heatmaps, (0, 0, 0, 0, 1, 0))  # zeros for the background
         inputs = torch.cat([heatmaps[:, :, None].to(deformed.dtype), deformed], dim=2)
-        features = self.hourglass(rearrange(inputs, "b k c h w -> b (k c) h w"))
+        inputs = rearrange(inputs, "b k c h w -> b (k c) h w").contiguous(memory_format=torch.channels_last)
+        features = self.hourglass(inputs)
         decided = self._decided(features).float()
         logits = decided[:, :-1]
         if self.locality is not None:
