@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,11 +21,15 @@ from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
 
 Picture = NDArray[np.uint8]
-CPU_BATCH = 4
+CPU_BATCH = 2
+WORKERS = 4  # at most; with each, two more frames are in memory
 GPU_BATCH_LIMIT = 32
 MARGIN = 0.25  # of the square's side; a head that nods by more is lost anyway
 MAPS_ALIVE = 30  # feature maps of the finest size that a frame needs at once; `mcnet` up to 29, `lite` 13
 LARGE_FRAME = 256 << 20  # bytes; from here on a frame fills a CPU by itself
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +51,9 @@ class Engine:
         self.landmarks = weights.landmarks
         self.batch_size = batch_size or suitable_batch_size(weights.config, compute)
         self.model: MCNet = build_model(weights, compute.device)
+        # The parts of a small network are too small to keep several cores busy; whole frames do that better.
+        spread = compute.device.type == "cpu" and not compiled and self.batch_size == CPU_BATCH
+        self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
         self._compiled: Callable[[SourceState, Keypoints], Tensor] | None = None
         if compiled:
             self._compiled = torch.compile(self.model.render)
@@ -100,6 +109,28 @@ class Engine:
             raise WeightsError(f"{shown(self.path)} gives pictures that are not numbers", hint=hint)
         pixels: NDArray[np.uint8] = rearrange(frames, "b c h w -> b h w c").contiguous().cpu().numpy()
         return pixels
+
+    def in_order(self, work: Callable[[Item], Done], items: Iterable[Item]) -> Iterator[Done]:
+        """`work` on each of the items, in their order; `workers` threads share the processor's cores."""
+        if self.workers == 1:
+            yield from map(work, items)
+            return
+        threads = torch.get_num_threads()
+        under_way: deque[Future[Done]] = deque()
+        with ThreadPoolExecutor(
+            self.workers, initializer=torch.set_num_threads, initargs=(max(1, threads // self.workers),)
+        ) as pool:
+            try:
+                for item in items:
+                    under_way.append(pool.submit(work, item))
+                    if len(under_way) > self.workers:
+                        yield under_way.popleft().result()
+                while under_way:
+                    yield under_way.popleft().result()
+            finally:
+                for future in under_way:
+                    future.cancel()
+                torch.set_num_threads(threads)  # a part of what the workers set is everyone's
 
     def _predict(self, state: SourceState, motion: Keypoints) -> Tensor:
         half = self.compute.dtype != torch.float32

@@ -18,6 +18,7 @@ from mcnet_cli.animation.sources import EncodedFace, Source, encode
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import feather_mask, paste
 from mcnet_cli.media import open_output
+from mcnet_cli.model import Keypoints
 
 RENDERING = "rendering"
 
@@ -95,9 +96,12 @@ def _results(
     side = request.size or engine.size
     mask = feather_mask(side)
     motions = [keypoints_for(face, prepared, request, engine) for face in faces]
-    for batch in zip(*motions, strict=True):
-        moved = [engine.render(face.state, keypoints) for face, keypoints in zip(faces, batch, strict=True)]
-        for pictures in zip(*moved, strict=True):
+
+    def moved(batch: tuple[Keypoints, ...]) -> list[NDArray[np.uint8]]:
+        return [engine.render(face.state, keypoints) for face, keypoints in zip(faces, batch, strict=True)]
+
+    for batch in engine.in_order(moved, zip(*motions, strict=True)):
+        for pictures in zip(*batch, strict=True):
             squares = [resized(picture, side, side) for picture in pictures]
             if not pastes_back(request):
                 yield squares[0]

@@ -1,0 +1,77 @@
+"""Several batches under way at once: in order, bounded, and without traces."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from animation_tools import write_tiny
+
+from mcnet_cli.animation.engine import CPU_BATCH, Engine
+from mcnet_cli.checkpoint import read_weights
+from mcnet_cli.devices import choose
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("w") / "w.safetensors")
+
+
+@pytest.fixture
+def engine(weights: Path) -> Engine:
+    made = Engine(read_weights(weights), choose("cpu", "fp32"))
+    made.workers = 3
+    return made
+
+
+def test_results_come_in_order_and_few_are_under_way(engine: Engine) -> None:
+    started: list[int] = []
+
+    def work(item: int) -> int:
+        started.append(item)
+        time.sleep(0.02 * (item % 3 == 0))  # every third is late
+        return 10 * item
+
+    for number, result in enumerate(engine.in_order(work, range(20))):
+        assert result == 10 * number
+        assert len(started) <= number + engine.workers + 1
+    assert sorted(started) == list(range(20))
+
+
+def test_an_error_comes_out_where_it_happened_and_ends_the_work(engine: Engine) -> None:
+    def work(item: int) -> int:
+        if item == 2:
+            raise ZeroDivisionError
+        return item
+
+    results = engine.in_order(work, range(1000))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert threading.active_count() == 1
+
+
+def test_whoever_stops_early_leaves_no_thread_and_torch_as_it_was(engine: Engine) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(6)
+    try:
+        results = engine.in_order(lambda _: torch.get_num_threads(), range(100))
+        assert next(results) == 2  # six threads for three workers
+        results.close()
+        assert torch.get_num_threads() == 6
+        assert threading.active_count() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_workers_share_the_cores_only_where_nobody_asked_for_other_batches(weights: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        read, compute = read_weights(weights), choose("cpu", "fp32")
+        engine = Engine(read, compute)
+        assert (engine.workers, engine.batch_size) == (2, CPU_BATCH)
+        assert Engine(read, compute, batch_size=8).workers == 1
+    finally:
+        torch.set_num_threads(before)
