@@ -1,25 +1,27 @@
-"""The discriminator of open mouths: what it sees, that it learns, and whom it teaches."""
+"""The stage in which mouths are painted: what its discriminator sees, that it learns, and whom it teaches."""
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
-from training_tools import LANDMARKS, config, run_training, write_clips
+from training_tools import LANDMARKS, PAPER, config, run_training, write_clips
 
-from mcnet_cli.checkpoint import read_weights
-from mcnet_cli.devices import Compute
-from mcnet_cli.training.augment import Batch
-from mcnet_cli.training.learner import Learner
+from mcnet_cli.errors import UsageError
+from mcnet_cli.media.clips import find_clips
+from mcnet_cli.model import Canvas, MCNet
+from mcnet_cli.model.generator import Generator
+from mcnet_cli.training import RunConfig
+from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.losses import INNER_LIPS
-from mcnet_cli.training.moment import Moment
-from mcnet_cli.training.mouths import MouthDiscriminator, MouthObjective, Mouths, mouth_losses, open_mouths
-from mcnet_cli.training.world import ALONE, World
+from mcnet_cli.training.mouth_stage import PAINTING, learn_mouths
+from mcnet_cli.training.mouths import MouthDiscriminator, Mouths, mouth_masks
 
-CPU = Compute(torch.device("cpu"), torch.float32, "in tests")
 SIZE = 128
 MIDDLE = 0.1, 0.4  # of the lips, in [-1, 1]
-OPEN, SHUT = 0.1, 0.0
+STAGE = ["mouths.steps=4", "mouths.alone=2", "mouths.count=6", "mouths.batch_size=3"]
 
 
 def lips(opening: float) -> Tensor:
@@ -31,133 +33,187 @@ def lips(opening: float) -> Tensor:
     return points
 
 
-def batch_of(*openings: float, size: int = SIZE) -> Batch:
-    """Frames of noise, with mouths so far open in the driving."""
-    frames = torch.rand(len(openings), 3, size, size, generator=torch.Generator().manual_seed(0))
-    points = torch.cat([lips(opening) for opening in openings])
-    still = torch.zeros(len(openings), dtype=torch.bool)
-    numbers = torch.arange(len(openings))
-    return Batch(frames, frames, points, points, still, numbers, ("a",) * len(openings))
-
-
-def test_open_mouths_are_cut_out_and_shut_ones_are_not() -> None:
-    batch = batch_of(SHUT, OPEN, SHUT)
-    mouths = open_mouths(torch.zeros_like(batch.driving), batch)
-    assert mouths.real.shape == mouths.made.shape == (1, 4, 32, 32)
+def test_masks_show_what_is_between_lips_that_are_open() -> None:
+    shut, opened = mouth_masks(torch.cat([lips(0.0), lips(0.1)]), SIZE)[:, 0]
+    assert not shut.any()
     x, y = (round((at + 1) * (SIZE - 1) / 2) for at in MIDDLE)
-    around = batch.driving[1:2, :, y - 16 : y + 16, x - 16 : x + 16]
-    assert (mouths.real[:, :3] - around).abs().mean() < 0.25  # noise between pixels
-    assert torch.equal(mouths.real[:, 3:], mouths.made[:, 3:])
+    assert opened[y, x] == 1
+    assert opened[y + 12, x] == opened[y - 12, x] == opened[y, x + 14] == 0
+    assert 0 < opened[y, x + 11] <= 1
+    assert 0.004 < opened.mean() < 0.03
 
 
-def test_the_prediction_replaces_nothing_but_the_inside() -> None:
-    batch = batch_of(OPEN)
-    mouths = open_mouths(torch.zeros_like(batch.driving), batch)
-    real, made, mask = mouths.real[:, :3], mouths.made[:, :3], mouths.real[:, 3:]
-    assert mask[0, 0, 16, 16] == 1
-    assert (made * (mask == 1)).abs().max() == 0
-    assert torch.equal(made * (mask == 0), real * (mask == 0))
-    assert 0.1 < (mask > 0).float().mean() < 0.7
-    same = open_mouths(batch.driving, batch)
-    assert torch.equal(same.made, same.real)
+def test_a_mask_scales_with_the_picture() -> None:
+    shares = [mouth_masks(lips(0.1), size).mean().item() for size in (64, 128, 256)]
+    assert max(shares) < 1.4 * min(shares)
 
 
-def test_a_mouth_at_the_pictures_edge_is_cut_out_within_it() -> None:
-    batch = batch_of(OPEN)
-    batch.driving_points[:] += 0.5
-    mouths = open_mouths(batch.driving, batch)
-    assert mouths.real.shape == (1, 4, 32, 32)
-    assert mouths.real.isfinite().all()
+def test_the_inside_alone_is_replaced() -> None:
+    pictures = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    real = Mouths(pictures, mouth_masks(lips(0.1), SIZE))
+    made = real.with_inside(torch.zeros_like(pictures))
+    assert (made.pictures * (real.masks == 1)).abs().max() == 0
+    assert torch.equal(made.pictures * (real.masks == 0), pictures * (real.masks == 0))
+    assert torch.equal(real.with_inside(pictures).pictures, pictures)
 
 
-def smears(count: int, seed: int) -> Mouths:
+def smears(count: int, seed: int) -> tuple[Mouths, Mouths]:
     """Mouths with a light and a dark half, and their means."""
-    real = torch.rand(count, 4, 32, 32, generator=torch.Generator().manual_seed(seed)) * 0.1
-    real[:, 3:] = 0
-    real[:, 3:, 8:24, 8:24] = 1
-    made = real.clone()
-    real[:, :3, 8:16, 8:24] += 0.8
-    made[:, :3, 8:24, 8:24] += 0.4
-    return Mouths(real, made)
+    real = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed)) * 0.1
+    made, masks = real.clone(), torch.zeros(count, 1, 32, 32)
+    masks[:, :, 8:24, 8:24] = 1
+    real[:, :, 8:16, 8:24] += 0.8
+    made[:, :, 8:24, 8:24] += 0.4
+    return Mouths(real, masks), Mouths(made, masks)
 
 
-def test_it_learns_to_tell_smears_from_teeth() -> None:
+def test_the_discriminator_learns_to_tell_smears_from_teeth() -> None:
     torch.manual_seed(0)
-    objective = MouthObjective(MouthDiscriminator(8))
-    optimizer = torch.optim.Adam(objective.parameters(), 1e-3)
+    discriminator = MouthDiscriminator(8)
+    optimizer = torch.optim.Adam(discriminator.parameters(), 1e-3)
     for step in range(60):
         optimizer.zero_grad()
-        loss = objective(batch_of(OPEN), smears(4, step))
-        loss.backward()
+        discriminator.loss(*smears(4, step)).backward()
         optimizer.step()
-    unseen = smears(4, 1000)
-    scores = [objective.discriminator(crops).scores for crops in (unseen.real, unseen.made)]
-    assert scores[0].shape == (4,)
-    assert scores[0].min() > 0 > scores[1].max()
+    real, made = (discriminator(mouths).scores for mouths in smears(4, 1000))
+    assert real.shape == (4,)
+    assert real.min() > 0 > made.max()
 
 
-def test_the_generators_side_reaches_the_inside_alone_and_no_parameter_of_the_discriminator() -> None:
+def test_the_generators_side_teaches_the_inside_alone_and_not_the_discriminator() -> None:
     torch.manual_seed(0)
-    discriminator, batch = MouthDiscriminator(8), batch_of(OPEN, SHUT)
-    prediction = torch.full_like(batch.driving, 0.5).requires_grad_()
-    mouths = open_mouths(prediction, batch)
-    sum(mouth_losses(discriminator, mouths), torch.zeros(())).backward()
+    discriminator, (real, _) = MouthDiscriminator(8), smears(2, 0)
+    result = torch.full_like(real.pictures, 0.5).requires_grad_()
+    gan, features = discriminator.generator_losses(real, real.with_inside(result))
+    (gan + features).backward()
     assert all(parameter.grad is None for parameter in discriminator.parameters())
-    assert prediction.grad is not None
-    x, y = (round((at + 1) * (SIZE - 1) / 2) for at in MIDDLE)
-    touched = prediction.grad.abs().sum(1) > 0
-    assert touched[0, y, x]
-    assert not touched[0, : y - 20].any() and not touched[1].any()
+    assert result.grad is not None
+    touched = result.grad.abs().sum((0, 1)) > 0
+    assert touched[8:24, 8:24].all()
+    assert touched.sum() == 16 * 16
 
 
-def test_without_an_open_mouth_there_is_nothing_to_learn() -> None:
-    discriminator, batch = MouthDiscriminator(8), batch_of(SHUT, SHUT)
-    mouths = open_mouths(batch.driving.clone().requires_grad_(), batch)
-    assert len(mouths.real) == 0
-    loss = MouthObjective(discriminator)(batch, mouths)
-    loss.backward()
-    assert loss.item() == 0
-    assert all(not parameter.grad.any() for parameter in discriminator.parameters())
-    assert [term.item() for term in mouth_losses(discriminator, mouths)] == [0, 0]
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clips(tmp_path_factory.mktemp("clips"))
 
 
-def learner_of(*changes: str) -> Learner:
-    return Learner(config("model.size=128", *changes), CPU, World(ALONE, CPU.device), None)
+def learned(
+    clips: Path, settings: RunConfig, stages: list[str] | None = None
+) -> tuple[MCNet, dict[str, Tensor], dict[str, float]]:
+    """A network after the stage, its weights before, and the figures."""
+    torch.manual_seed(0)
+    model = MCNet(settings.model)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    seen = [] if stages is None else stages
+    data = load_dataset(find_clips(clips), settings, clips)
+    figures = learn_mouths(
+        model, data.clips, settings, torch.device("cpu"), lambda stage, *_: seen.append(stage)
+    )
+    return model, before, figures
 
 
-def test_in_a_run_it_waits_then_learns_alone_then_teaches() -> None:
-    learner, batch = learner_of("schedule.gan_from=0.5"), batch_of(OPEN, OPEN)
+def changed(model: MCNet, before: dict[str, Tensor]) -> set[str]:
+    return {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
 
-    def terms(progress: float) -> set[str]:
-        found = learner.update([batch], Moment(0, 0, progress)).terms
-        return {"discriminator", "gan", "feature_matching"} & found.keys()
 
-    assert terms(0.4) == set()
-    before = {name: t.clone() for name, t in learner.checkpoint({}).weights.items()}
-    assert terms(0.51) == {"discriminator"}
-    assert terms(0.56) == {"discriminator", "gan", "feature_matching"}
-    after = learner.checkpoint({}).weights
-    names = [name for name in after if name.startswith("discriminator.")]
+def test_nothing_but_the_decoder_learns(clips: Path) -> None:
+    settings = config(*STAGE, "model.generator.residual_blocks=[1, 1]")
+    stages: list[str] = []
+    model, before, figures = learned(clips, settings, stages)
+    names = changed(model, before)
     assert names
-    assert any(not torch.equal(before[name], after[name]) for name in names)
-    small = batch_of(OPEN, OPEN, size=64)  # the first part of a run, at a smaller size
-    assert "gan" not in learner.update([small], Moment(0, 0, 0.9)).terms
+    decoder = ("resblock.1.", "up_blocks.", "join.", "final.")
+    assert all(name.startswith(tuple(f"generator.{part}" for part in decoder)) for name in names)
+    assert {"generator.final.weight", "generator.resblock.1.conv1.weight"} <= names
+    assert set(figures) == {"discriminator", "gan", "feature_matching", "pixel", "still", "total"}
+    assert stages.count(PAINTING) == 6
 
 
-def test_without_its_factor_there_is_no_discriminator() -> None:
-    learner = learner_of("losses.gan=0", "schedule.gan_from=0")
-    assert learner.discriminator is None
-    assert "gan" not in learner.update([batch_of(OPEN, OPEN)], Moment(0, 0, 0.9)).terms
+def test_the_stage_repeats_to_the_bit(clips: Path) -> None:
+    first, second = (learned(clips, config(*STAGE))[0].state_dict() for _ in range(2))
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
 
 
-@pytest.mark.parametrize("share", ["-0.1", "1.5"])
-def test_its_beginning_is_a_share(share: str) -> None:
-    with pytest.raises(Exception, match="gan_from"):
-        config(f"schedule.gan_from={share}")
+def warnings_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(logging.getLogger("mcnet_cli"), "propagate", True)
+    return caplog
 
 
-def test_weights_of_a_run_hold_nothing_of_it(tmp_path: Path) -> None:
-    clips = write_clips(tmp_path / "clips", "ab")
-    settings = config("steps=2", "schedule.gan_from=0", base=LANDMARKS)
-    weights = read_weights(run_training(clips, tmp_path / "run", settings).weights)
-    assert not any("discriminator" in name for name in weights.state)
+def test_too_few_mouths_are_a_warning_and_nothing_changes(
+    clips: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = warnings_of(caplog, monkeypatch)
+    model, before, figures = learned(clips, config(*STAGE, "mouths.batch_size=60"))
+    assert figures == {}
+    assert not changed(model, before)
+    assert "too few" in said.text
+
+
+def test_a_loss_that_is_not_finite_is_a_warning_and_nothing_changes(
+    clips: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, whole, calls = warnings_of(caplog, monkeypatch), Generator.decode, []
+
+    def failing(self: Generator, canvas: Canvas) -> Tensor:
+        calls.append(torch.is_grad_enabled())
+        picture = whole(self, canvas)
+        return picture * float("nan") if sum(calls) == 3 else picture
+
+    monkeypatch.setattr(Generator, "decode", failing)
+    model, before, figures = learned(clips, config(*STAGE))
+    assert sum(calls) == 3
+    assert figures == {}
+    assert not changed(model, before)
+    assert "not finite" in said.text
+
+
+def weights_of(run: Path) -> dict[str, Tensor]:
+    return load_file(run / "weights.safetensors")
+
+
+def test_a_run_ends_with_the_stage_and_one_that_was_stopped_in_it_ends_the_same(
+    clips: Path, tmp_path: Path
+) -> None:
+    settings = config("steps=3", *STAGE)
+    run_training(clips, tmp_path / "whole", settings)
+    run_training(clips, tmp_path / "without", config("steps=3"))
+
+    def stop(stage: str, done: int, *_: object) -> None:
+        if stage == PAINTING and done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(clips, tmp_path / "stopped", settings, stop)
+    assert not (tmp_path / "stopped" / "weights.safetensors").exists()
+    run_training(clips, tmp_path / "stopped", settings)
+    whole, stopped, without = (weights_of(tmp_path / name) for name in ("whole", "stopped", "without"))
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, stopped[name]), name
+    assert not torch.equal(whole["generator.final.weight"], without["generator.final.weight"])
+    assert "mouth_discriminator" in (tmp_path / "whole" / "log.jsonl").read_text()
+
+
+def test_a_finished_run_does_not_repeat_it_and_a_longer_one_does(clips: Path, tmp_path: Path) -> None:
+    stages: list[str] = []
+
+    def see(stage: str, *_: object) -> None:
+        stages.append(stage)
+
+    run_training(clips, tmp_path, config("steps=2", *STAGE), see)
+    assert PAINTING in stages
+    stages.clear()
+    run_training(clips, tmp_path, config("steps=2", *STAGE), see)
+    assert PAINTING not in stages
+    run_training(clips, tmp_path, config("steps=3", *STAGE), see)
+    assert PAINTING in stages
+
+
+def test_the_papers_training_has_no_such_stage() -> None:
+    assert config(base=[s for s in PAPER if "mouths" not in s]).mouths.steps == 0
+    assert config(base=[s for s in LANDMARKS if "mouths" not in s]).mouths.steps > 0
+    with pytest.raises(UsageError, match=r"mouths\.steps"):
+        config("mouths.steps=5", base=PAPER)

@@ -36,6 +36,7 @@ batch_size=2
 data.frames=memory
 output.log_every=1
 output.sheet_every=1000
+mouths.steps=0
 """.strip().splitlines()
 LANDMARKS = [
     *TINY,

@@ -48,17 +48,33 @@ class SourceState:
 
 
 @dataclass(frozen=True, slots=True)
+class Canvas:
+    """What the decoder paints from: of each size, coarsest first.
+
+    features: warped, compensated where the memory serves their size. hints: what else is told, or None.
+    occlusion: (B, 1, s, s) at the finest size.
+    """
+
+    features: tuple[Tensor, ...]
+    hints: tuple[Tensor | None, ...]
+    occlusion: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Rendering:
     """A batch of frames and how they came about.
 
     prediction, decoded, deformed: (B, 3, H, W) in [0, 1]; the result, the decoder's own picture,
-    and the warped source. memory: one trace a compensated size, coarsest first.
+    and the warped source, of which `trust` (B, 1, H, W) is shown. canvas: what was decoded.
+    memory: one trace a compensated size, coarsest first.
     """
 
     prediction: Tensor
     decoded: Tensor
     deformed: Tensor
+    trust: Tensor
     motion: MotionField
+    canvas: Canvas
     memory: tuple[MemoryTrace, ...]
 
 
@@ -121,35 +137,14 @@ class Generator(nn.Module):
             traces.append(self.mbUnit(feature, sizes[level], source.keypoints.values, grain))
             return traces[-1].after
 
-        def detail(like: Tensor) -> Tensor:
-            values = driving.values[:, list(setting.detail_keypoints)]
-            size = (like.shape[2], like.shape[3])
-            maps = gaussian_heatmaps(values, size, setting.detail_variance).to(like.dtype)
-            return maps.contiguous(memory_format=torch.channels_last)
-
-        coarsest = len(sizes) - 1
-        y, used = carried(coarsest), 0
-        for step, blocks in enumerate(setting.residual_blocks):
-            size = str(sizes[coarsest - step])
-            if size in self.join:
-                hint = self.hint(motion.features)
-                if hint.shape[2:] != y.shape[2:]:  # training works at a smaller size
-                    hint = F.adaptive_avg_pool2d(hint, (y.shape[2], y.shape[3]))
-                y = self.join[size](torch.cat([y, hint.to(y.dtype), detail(y)], dim=1))
-            for block in self.resblock[used : used + blocks]:
-                y = block(y)
-            used += blocks
-            y = self.up_blocks[step](y)
-            level = coarsest - step - 1
-            if level:
-                y = torch.cat([y, carried(level)], dim=1)
-        y = y * (1 - occlusion(y)) + carried(0)
-        if str(sizes[0]) in self.join:
-            y = self.join[str(sizes[0])](torch.cat([y, detail(y)], dim=1))
-        decoded = self.final(y)
-        if setting.stem_stride == 2:
-            decoded = F.pixel_shuffle(decoded, 2)
-        decoded = torch.sigmoid(decoded.float())
+        levels = range(len(sizes) - 1, -1, -1)
+        features = tuple(carried(level) for level in levels)
+        hints = tuple(
+            self._hint(level, feature, motion, driving)
+            for level, feature in zip(levels, features, strict=True)
+        )
+        canvas = Canvas(features, hints, occlusion(features[-1]))
+        decoded = self.decode(canvas)
         deformation, parts = motion.deformation, self.dense_motion_network.parts
         side = (decoded.shape[2], decoded.shape[3])
         if parts is not None:
@@ -158,7 +153,51 @@ class Generator(nn.Module):
         trust = occlusion(deformed)
         if source.margin:
             trust = torch.maximum(trust, _beyond(resized(deformation, side)))
-        return Rendering(decoded * (1 - trust) + deformed * trust, decoded, deformed, motion, tuple(traces))
+        prediction = decoded * (1 - trust) + deformed * trust
+        return Rendering(prediction, decoded, deformed, trust, motion, canvas, tuple(traces))
+
+    def decode(self, canvas: Canvas) -> Tensor:
+        """The decoder's own picture, (B, 3, H, W) in [0, 1]; of a part of the canvas that part."""
+        setting = self.config.generator
+        y, used = canvas.features[0], 0
+        for step, blocks in enumerate(setting.residual_blocks):
+            if step:
+                y = torch.cat([y, canvas.features[step]], dim=1)
+            y = self._joined(y, canvas, step)
+            for block in self.resblock[used : used + blocks]:
+                y = block(y)
+            used += blocks
+            y = self.up_blocks[step](y)
+        y = y * (1 - canvas.occlusion) + canvas.features[-1]
+        decoded = self.final(self._joined(y, canvas, -1))
+        if setting.stem_stride == 2:
+            decoded = F.pixel_shuffle(decoded, 2)
+        return torch.sigmoid(decoded.float())
+
+    def _hint(self, level: int, like: Tensor, motion: MotionField, driving: Keypoints) -> Tensor | None:
+        """What is told of the motion beside the features of a level; None for nothing."""
+        setting = self.config.generator
+        if str(self.config.feature_sizes[level]) not in self.join:
+            return None
+        shape = (like.shape[2], like.shape[3])
+        told = []
+        if level:
+            told.append(self.hint(motion.features))
+            if told[0].shape[2:] != shape:  # training works at a smaller size
+                told[0] = F.adaptive_avg_pool2d(told[0], shape)
+        values = driving.values[:, list(setting.detail_keypoints)]
+        maps = gaussian_heatmaps(values, shape, setting.detail_variance)
+        told.append(maps.contiguous(memory_format=torch.channels_last))
+        return torch.cat([part.to(like.dtype) for part in told], dim=1)
+
+    def _joined(self, y: Tensor, canvas: Canvas, step: int) -> Tensor:
+        """y with the hint of its size, if there is one."""
+        hint = canvas.hints[step]
+        if hint is None:
+            return y
+        size = self.config.feature_sizes[::-1][step]
+        joined: Tensor = self.join[str(size)](torch.cat([y, hint], dim=1))
+        return joined
 
 
 def _beyond(deformation: Tensor) -> Tensor:

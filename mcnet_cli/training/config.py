@@ -48,7 +48,6 @@ class ScheduleConfig:
     decay, decay_from, final_rate: from that share of the run on the learning rate falls to that share of
         itself, "linear" to the end or in one "step".
     small_share: of the run on pictures of 128², with `small_batch` instead of `batch_size`.
-    gan_from: the share of the run after which a discriminator takes part in training with landmarks.
     """
 
     minutes: float = 80.0
@@ -59,11 +58,10 @@ class ScheduleConfig:
     final_rate: float = 0.04
     small_share: float = 0.4
     small_batch: int = 12
-    gan_from: float = 0.5
 
     def __post_init__(self) -> None:
         _within(self, 0, 1e6, "minutes", "epochs", "warmup_steps")
-        _within(self, 0, 1, "decay_from", "final_rate", "small_share", "gan_from")
+        _within(self, 0, 1, "decay_from", "final_rate", "small_share")
         _within(self, 1, 4096, "small_batch")
 
     def rate(self, step: int, progress: float) -> float:
@@ -118,6 +116,34 @@ class KeypointTraining:
             mirror_order(self.landmarks)
         except ValueError:
             raise ValueError("landmarks: a point on one side needs its twin on the other") from None
+
+
+@dataclass(frozen=True, slots=True)
+class MouthConfig:
+    """The last stage of training with landmarks: the decoder learns to paint open mouths.
+
+    steps: of the decoder; 0 for no such stage. alone: of the discriminator before.
+    count: mouths that are drawn for it, 0.9 MB each at 256². batch_size: of them, in a step.
+    learning_rate, discriminator_rate: of the two.
+    gan, feature_matching, pixel, still: factors of the discriminator's opinion, of its features, of mean
+        absolute errors inside the mouth, and of changes outside.
+    """
+
+    steps: int = 1600
+    alone: int = 400
+    count: int = 1600
+    batch_size: int = 12
+    learning_rate: float = 2e-4
+    discriminator_rate: float = 5e-4
+    gan: float = 1.0
+    feature_matching: float = 2.0
+    pixel: float = 10.0
+    still: float = 20.0
+
+    def __post_init__(self) -> None:
+        _within(self, 0, 1e6, "steps", "alone", "gan", "feature_matching", "pixel", "still")
+        _within(self, 1, 1e6, "count", "batch_size")
+        _within(self, 0, 1, "learning_rate", "discriminator_rate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +243,7 @@ class RunConfig:
     losses: LandmarkLossWeights | PaperLossWeights = field(default_factory=LandmarkLossWeights)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    mouths: MouthConfig = field(default_factory=MouthConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     model: ModelConfig = PRESETS["lite"]
 
@@ -231,6 +258,10 @@ class RunConfig:
         _require(
             with_landmarks == isinstance(self.losses, LandmarkLossWeights),
             f"losses are not those of keypoints.supervision = {self.keypoints.supervision}",
+        )
+        _require(
+            with_landmarks or not self.mouths.steps,
+            "mouths.steps over 0 needs keypoints.supervision = landmarks",
         )
         if with_landmarks:
             count, detector = len(self.keypoints.landmarks), self.model.keypoints

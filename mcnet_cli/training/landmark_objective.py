@@ -10,17 +10,21 @@ from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.config import SMALL, KeypointTraining, mirror_order
 from mcnet_cli.training.loss_weights import LandmarkLossWeights
 from mcnet_cli.training.moment import Moment, Terms
-from mcnet_cli.training.mouths import MouthDiscriminator, Mouths, mouth_losses, open_mouths
 from mcnet_cli.training.perceptual import PerceptualDistance
 from mcnet_cli.training.sampling import chance
 
-ALONE = 0.1  # of the time that the discriminator takes part, it learns alone at first
+
+def landmark_keypoints(points: Tensor, mirrored: Tensor, landmarks: tuple[int, ...]) -> Tensor:
+    """(B, 478, 2) landmarks to (B, K, 2) keypoints, left and right as the pictures show them.
+
+    mirrored: (B,) which pictures were flipped.
+    """
+    chosen = points[:, list(landmarks)]
+    return torch.where(mirrored[:, None, None], chosen[:, mirror_order(landmarks)], chosen)
 
 
 class LandmarkObjective(nn.Module):
-    """The loss of `model` on a batch, term by term; `last` is what the discriminator then learns from."""
-
-    last: Mouths | None = None
+    """The loss of `model` on a batch, term by term."""
 
     def __init__(
         self,
@@ -28,16 +32,10 @@ class LandmarkObjective(nn.Module):
         weights: LandmarkLossWeights,
         keypoints: KeypointTraining,
         perceptual: PerceptualDistance | None,
-        discriminator: MouthDiscriminator | None = None,
-        gan_from: float = 0.0,
     ) -> None:
-        """discriminator: takes part from the share `gan_from` of the run on, at the full size."""
         super().__init__()
         self.model, self.perceptual = model, perceptual
-        self._critic = (discriminator,)  # in a tuple, lest it count as a part: it learns by `MouthObjective`
-        self._gan_from = gan_from
         self.weights, self.keypoints = weights, keypoints
-        self._mirror = mirror_order(keypoints.landmarks)
 
     def forward(self, batch: Batch, moment: Moment) -> Terms:
         """The weighted terms; those of weight 0 are left out."""
@@ -45,7 +43,7 @@ class LandmarkObjective(nn.Module):
         frames = torch.cat([batch.source, batch.driving]).contiguous(memory_format=torch.channels_last)
         found, count = self.model.detect_keypoints(frames), len(batch.source)
         source, driving = (
-            self.wanted(points, batch).to(target.device)
+            landmark_keypoints(points, batch.mirrored, self.keypoints.landmarks).to(target.device)
             for points in (batch.source_points, batch.driving_points)
         )
         terms = {
@@ -72,25 +70,7 @@ class LandmarkObjective(nn.Module):
             # depthwise convolutions: on CPUs bfloat16 is slower for them than float32
             with torch.autocast("cpu", enabled=False):
                 terms |= self._perceptual_terms(self.perceptual, rendering, batch, moment)
-        terms |= self._mouth_terms(rendering, batch, moment)
         return {name: term for name, term in terms.items() if getattr(weights, name)}
-
-    def _mouth_terms(self, rendering: Rendering, batch: Batch, moment: Moment) -> Terms:
-        (discriminator,), self.last = self._critic, None
-        full = batch.driving.shape[-1] == self.model.config.size
-        if discriminator is None or moment.progress < self._gan_from or not full:
-            return {}
-        self.last = open_mouths(rendering.prediction, batch)
-        if moment.progress < self._gan_from + ALONE * (1 - self._gan_from):
-            return {}
-        real_looking, features = mouth_losses(discriminator, self.last)
-        weights = self.weights
-        return {"gan": weights.gan * real_looking, "feature_matching": weights.feature_matching * features}
-
-    def wanted(self, points: Tensor, batch: Batch) -> Tensor:
-        """(B, 478, 2) landmarks to (B, K, 2) keypoints, left and right as the pictures show them."""
-        chosen = points[:, list(self.keypoints.landmarks)]
-        return torch.where(batch.mirrored[:, None, None], chosen[:, self._mirror], chosen)
 
     def _perceptual_terms(
         self, perceptual: PerceptualDistance, rendering: Rendering, batch: Batch, moment: Moment

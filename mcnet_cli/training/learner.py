@@ -24,7 +24,6 @@ from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.landmark_objective import LandmarkObjective
 from mcnet_cli.training.loss_weights import PaperLossWeights
 from mcnet_cli.training.moment import Moment, Terms
-from mcnet_cli.training.mouths import MouthDiscriminator, MouthObjective
 from mcnet_cli.training.paper_objective import DiscriminatorObjective, PaperObjective
 from mcnet_cli.training.perceptual import PerceptualDistance
 from mcnet_cli.training.world import World, averaging, failing_together
@@ -64,36 +63,33 @@ class Learner:
         self.model.kp_detector.requires_grad_(not config.keypoints.freeze)
         if perceptual is not None:
             perceptual = perceptual.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._made, judge = self._objectives(perceptual)
-        self.objective = world.parallel(self._made)
-        self.discriminator = None if judge is None else judge.discriminator
-        self.judge = None if judge is None else world.parallel(judge)
+        self.discriminator: Discriminator | None = None
+        if isinstance(config.losses, PaperLossWeights):
+            if config.losses.gan:
+                self.discriminator = Discriminator(config.model.keypoints.count).to(compute.device)
+            made = PaperObjective(self.model, self.discriminator, config.losses, perceptual)
+            self._paper: PaperObjective | None = made
+            self.objective = world.parallel(made)
+        else:
+            self._paper = None
+            self.objective = world.parallel(
+                LandmarkObjective(self.model, config.losses, config.keypoints, perceptual)
+            )
+        self.judge = (
+            world.parallel(DiscriminatorObjective(self.discriminator)) if self.discriminator else None
+        )
         self.optimizers = {
             name: torch.optim.Adam(trained, config.learning_rate, betas=BETAS)
             for name, trained in self._groups().items()
         }
 
-    def _objectives(
-        self, perceptual: PerceptualDistance | None
-    ) -> tuple[PaperObjective | LandmarkObjective, DiscriminatorObjective | MouthObjective | None]:
-        """What the network minimises, and its discriminator, if there is one."""
-        config, device = self.config, self.compute.device
-        if isinstance(config.losses, PaperLossWeights):
-            frames = Discriminator(config.model.keypoints.count).to(device) if config.losses.gan else None
-            judge = None if frames is None else DiscriminatorObjective(frames)
-            return PaperObjective(self.model, frames, config.losses, perceptual), judge
-        mouths = MouthDiscriminator().to(device) if config.losses.gan else None
-        objective = LandmarkObjective(
-            self.model, config.losses, config.keypoints, perceptual, mouths, config.schedule.gan_from
-        )
-        return objective, None if mouths is None else MouthObjective(mouths)
-
     def _groups(self) -> dict[str, list[nn.Parameter]]:
-        """An optimizer for the whole network, or as in the paper for each part; one for the discriminator."""
-        networks: dict[str, nn.Module | None] = {"model": self.model}
-        if isinstance(self._made, PaperObjective):
+        """One optimizer for the whole network; as in the paper, one for each of the three."""
+        if self._paper is None:
+            networks: dict[str, nn.Module | None] = {"model": self.model}
+        else:
             networks = {"generator": self.model.generator, "kp_detector": self.model.kp_detector}
-        networks["discriminator"] = self.discriminator
+            networks["discriminator"] = self.discriminator
         groups = {
             name: [p for p in n.parameters() if p.requires_grad]
             for name, n in networks.items()
@@ -129,7 +125,7 @@ class Learner:
                     if bad := self._first_bad(found[-1]):
                         return self._skipped(found[-1], bad, buffers)
                     (share * total).backward()  # type: ignore[no-untyped-call]
-                if self.judge is not None and self._made.last is not None:
+                if self.judge is not None:
                     found[-1]["discriminator"] = self._judge(self.judge, batch, share, is_last=is_last)
         means = {name: sum(row[name] for row in found) / len(found) for name in found[0]}
         norms = _numbers({f"gradient of {name}": self._clip(name) for name in self.optimizers})
@@ -142,9 +138,10 @@ class Learner:
 
     def _judge(self, judge: nn.Module, batch: Batch, share: float, *, is_last: bool) -> float:
         """The discriminator's loss and gradients, on what the objective has just made."""
+        assert self._paper is not None
         with averaging(judge, wanted=is_last):
             with self.autocast():
-                loss: Tensor = judge(batch, self._made.last)
+                loss: Tensor = judge(batch, self._paper.last)
             (share * loss).backward()  # type: ignore[no-untyped-call]
         return loss.item()
 

@@ -18,6 +18,7 @@ from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.journal import Journal
 from mcnet_cli.training.learner import Learner, Step
 from mcnet_cli.training.moment import Moment
+from mcnet_cli.training.mouth_stage import learn_mouths
 from mcnet_cli.training.sampling import Draw, PairSampler, stream, workers_watched
 from mcnet_cli.training.sheets import write_contact_sheet, write_sheet
 from mcnet_cli.training.stopping import stop, stop_asked
@@ -25,7 +26,7 @@ from mcnet_cli.training.validation import validation_figures
 from mcnet_cli.training.world import World
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[int, int, str], None]  # done, total, unit and figures
+Progress = Callable[[str, int, int, str], None]  # stage, done, total, unit and figures
 PATIENCE = 3  # steps in a row that aren't finite
 
 
@@ -34,7 +35,7 @@ class State:
     """How far a run is; what checkpoints remember besides tensors.
 
     samples: pairs drawn, by all processes. skipped: steps that weren't finite; bad_in_a_row: the latest of
-    them. bad_clips: names of clips that failed while they were read.
+    them. bad_clips: names of clips that failed while they were read. mouths: whether their stage is over.
     """
 
     step: int = 0
@@ -43,6 +44,7 @@ class State:
     skipped: int = 0
     bad_in_a_row: int = 0
     bad_clips: list[str] = field(default_factory=list)
+    mouths: bool = False
 
 
 class Training:
@@ -131,11 +133,30 @@ class Training:
                 if state.step % config.checkpoint_every == 0 and self.progress < 1:
                     self.validate(journal)
                     self.save()
-            if state.step > began.step:
+            if config.mouths.steps and not (state.mouths and state.step == began.step):
+                state.mouths = False
+                self.save()
+                self._learn_mouths(asked, on_progress, journal)
+            if state != began:
                 self.validate(journal)
                 self.save()
                 self.write_sheet()
                 self.write_contact_sheet()
+
+    def _learn_mouths(self, asked: Callable[[], int], on_progress: Progress | None, journal: Journal) -> None:
+        """The last stage, by one process; interrupted it begins anew."""
+
+        def see(stage: str, done: int, total: int, figures: str) -> None:
+            if stopped := asked():
+                stop(stopped)
+            if on_progress:
+                on_progress(stage, done, total, figures)
+
+        self.state.mouths = True
+        if self.world.is_main:
+            learner = self.learner
+            found = learn_mouths(learner.ema, self.data.clips, self.config, learner.compute.device, see)
+            journal.write({"step": self.state.step} | {f"mouth_{name}": loss for name, loss in found.items()})
 
     def _next_batch(self, draws: Iterator[Draw], journal: Journal) -> Batch:
         config, full = self.config, self.config.model.size
@@ -188,7 +209,7 @@ class Training:
             left = done * (whole_s - seconds) / max(seconds - began.elapsed_s, 1e-6)
             total = self.state.step + max(0, round(left))
         figures = f"loss {journal.mean('total'):.3f}, {self._samples_per_s():.1f} samples/s"
-        on_progress(done, total - began.step, f"steps, {figures}")
+        on_progress("training", done, total - began.step, f"steps, {figures}")
 
     def _samples_per_s(self) -> float:
         since, samples = self._last_row

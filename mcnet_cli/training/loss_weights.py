@@ -26,8 +26,6 @@ class LandmarkLossWeights:
     consistency: memory values to projected features (ICCV 2023, sec. 3.4).
     openings: occlusion towards 0 inside mouth and eyes that were closed in the source, towards 1 inside those
         that stay open and on the rest of the face.
-    gan: against a discriminator of open mouths, from `schedule.gan_from` on; only over 0 is there one.
-    feature_matching: for each of its four feature maps; only where gan is over 0.
     """
 
     perceptual: float = 1.0
@@ -40,8 +38,6 @@ class LandmarkLossWeights:
     keypoints: float = 10.0
     consistency: float = 0.05
     openings: float = 1.0
-    gan: float = 0.5
-    feature_matching: float = 0.5
 
     def __post_init__(self) -> None:
         _require_factors(self)

@@ -1,7 +1,6 @@
 """`train`: from a folder of clips to a run folder whose weights file `mcnet animate` takes."""
 
 import dataclasses
-import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +67,7 @@ def _train(
         remove_partial(run / "checkpoints")
         write_config(run / "config.toml", config)
     world.barrier()
-    training.train(on_progress and functools.partial(on_progress, "training"))
+    training.train(on_progress)
     if world.is_main:
         card = _card(request, training, weights, "none" if perceptual is None else perceptual.name)
         with_landmarks = config.keypoints.supervision == "landmarks"
