@@ -32,6 +32,7 @@ class TrainPlan:
     parameters: of the network. clips, identities, frames: as names and headers say. seconds_a_step: measured
     at full size. memory_mb: the process's peak (on a GPU: what torch took there) in those steps, without the
     frames. frames_mb: of all frames, as they would lie in memory. hours and steps: estimates from that.
+    mouth_steps: those of the last stage, which are not in it.
     """
 
     device: str
@@ -45,6 +46,7 @@ class TrainPlan:
     hours: float
     memory_mb: int
     frames_mb: int
+    mouth_steps: int
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -59,8 +61,9 @@ class TrainPlan:
             f"memory      {self.memory_mb} MB measured, and {self.frames_mb} MB for frames that are kept",
             f"speed       {self.seconds_a_step:.2f} s a step, measured on {TIMED} steps of noise",
             f"length      {self.steps} steps in {self.hours:.1f} hours, estimated from that",
+            f"mouths      {self.mouth_steps} steps more in the end, on crops" if self.mouth_steps else "",
         )
-        return "\n".join(lines)
+        return "\n".join(filter(None, lines))
 
 
 def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPlan:
@@ -95,6 +98,7 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         round(seconds / 3600, 2),
         _peak_mb(compute.device),
         frames * 3 * config.model.size**2 >> 20,
+        config.mouths.alone + config.mouths.steps if config.mouths.steps else 0,
     )
 
 
