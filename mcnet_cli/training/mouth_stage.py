@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,14 +22,15 @@ from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.landmark_objective import landmark_keypoints
 from mcnet_cli.training.losses import INNER_LIPS
-from mcnet_cli.training.mouths import MouthDiscriminator, Mouths, inside, mouth_masks
-from mcnet_cli.training.sampling import PairSampler, chance
+from mcnet_cli.training.mouths import LEAST, MouthDiscriminator, Mouths, inside, mouth_masks
+from mcnet_cli.training.sampling import Pair, PairSampler, chance
 
 logger = logging.getLogger(__name__)
 See = Callable[[str, int, int, str], None]  # stage, done, total, unit and figures; may raise to end it all
 Scene = dict[str, Tensor]  # crops of all that the decoder paints from, and of what its picture should be
 GATHERING, PAINTING = "looking at mouths", "painting mouths"
 PAINTED = 0.3  # share of a mouth that must be painted, not warped, for there to be something to learn
+GROWS = 0.6  # of a mouth's area in the driving: the source's is smaller, or there is little to paint
 EXPRESSIVE_SHARE = 0.8
 DRAWN_TOGETHER, MOST_DRAWN = 8, 10  # pairs at a time; and for each mouth that is wanted
 JITTER_PX = 4.0
@@ -140,7 +142,9 @@ def _scenes(model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torc
         for draw in drawn:
             if draw.error is not None:
                 raise draw.error
-        pairs = [draw.pair for draw in drawn if draw.pair is not None]
+        pairs = [draw.pair for draw in drawn if draw.pair is not None and _opens(draw.pair)]
+        if not pairs:
+            continue
         batch = augment(pairs, config.model.size, config.augment, config.seed, device)
         masks = mouth_masks(batch.driving_points, config.model.size)
         rows = masks.amax((1, 2, 3)).nonzero()[:, 0].tolist()
@@ -152,6 +156,13 @@ def _scenes(model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torc
         for place, row in enumerate(rows):
             if painted[place] > PAINTED:
                 yield _cut(model, rendering, batch, masks, place, row, config.seed)
+
+
+def _opens(pair: Pair) -> bool:
+    """Whether the mouth is open in the driving, and further than in the source."""
+    lips = list(INNER_LIPS)
+    before, after = (cv2.contourArea(points[lips]) for points in (pair.source_points, pair.driving_points))
+    return after >= LEAST * pair.driving.shape[0] ** 2 and before < GROWS * after
 
 
 def _rendered(model: MCNet, batch: Batch, rows: list[int], config: RunConfig) -> Rendering:
