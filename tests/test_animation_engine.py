@@ -2,13 +2,15 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from animation_tools import write_tiny
+from animation_tools import NO_CROP, rendered, write_moving_clip, write_photo, write_tiny
 
-from mcnet_cli.animation.engine import CPU_BATCH, Engine
+from mcnet_cli.animation.engine import BATCH, WORKERS_BATCH, Engine
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 
@@ -40,6 +42,8 @@ def test_results_come_in_order_and_few_are_under_way(engine: Engine) -> None:
 
 
 def test_an_error_comes_out_where_it_happened_and_ends_the_work(engine: Engine) -> None:
+    running = threading.active_count()
+
     def work(item: int) -> int:
         if item == 2:
             raise ZeroDivisionError
@@ -49,18 +53,22 @@ def test_an_error_comes_out_where_it_happened_and_ends_the_work(engine: Engine) 
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
-    assert threading.active_count() == 1
+    assert threading.active_count() == running
 
 
 def test_whoever_stops_early_leaves_no_thread_and_torch_as_it_was(engine: Engine) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(6)
+    def threads_of_another() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    before, running = torch.get_num_threads(), threading.active_count()
+    torch.set_num_threads(7)
     try:
         results = engine.in_order(lambda _: torch.get_num_threads(), range(100))
-        assert next(results) == 2  # six threads for three workers
+        assert next(results) == 3  # seven threads for three workers, and none idle
         results.close()
-        assert torch.get_num_threads() == 6
-        assert threading.active_count() == 1
+        assert torch.get_num_threads() == threads_of_another() == 7
+        assert threading.active_count() == running
     finally:
         torch.set_num_threads(before)
 
@@ -71,7 +79,22 @@ def test_workers_share_the_cores_only_where_nobody_asked_for_other_batches(weigh
     try:
         read, compute = read_weights(weights), choose("cpu", "fp32")
         engine = Engine(read, compute)
-        assert (engine.workers, engine.batch_size) == (2, CPU_BATCH)
-        assert Engine(read, compute, batch_size=8).workers == 1
+        assert (engine.workers, engine.batch_size) == (2, WORKERS_BATCH)
+        assert Engine(read, compute, batch_size=WORKERS_BATCH).workers == 1
+        compiled = Engine(read, compute, compiled=True)
+        assert (compiled.workers, compiled.batch_size) == (1, BATCH)
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_number_of_workers_does_not_show(weights: Path, tmp_path: Path) -> None:
+    source, driving = write_photo(tmp_path / "photo.png"), write_moving_clip(tmp_path / "clip.mp4")
+    before, films = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            films.append(rendered(tmp_path, source, driving, weights=str(weights), **NO_CROP))
+    finally:
+        torch.set_num_threads(before)
+    assert np.abs(films[0].astype(int) - films[1]).max() <= 1
+    assert films[0].std(0).max() > 5  # it does move

@@ -1,5 +1,6 @@
 """What a crop cuts off of a photo comes into view when the head moves."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,18 +51,22 @@ def a_photo() -> np.ndarray:
 
 def test_above_a_head_that_sinks_is_what_the_photo_shows_there(engine: Engine, tmp_path: Path) -> None:
     face = encoded(engine, tmp_path, a_photo(), BOX)
-    assert (face.picture[..., 0] < 130).all()  # the network sees no red
+    assert not is_red(face.picture).any()  # the network sees none
     red = is_red(sunk(engine, face))
-    assert red[:12].mean() > 0.05  # nowhere without the margin: the next test
+    assert red[:12].mean() > 0.05
     assert not red[60:].any()
+    margin = face.state.margin
+    inner = face.state.image[..., margin:-margin, margin:-margin]
+    without = replace(face, state=replace(face.state, image=inner, margin=0))
+    assert not is_red(sunk(engine, without)).any()
 
 
-def test_at_the_photos_own_edge_and_without_a_crop_the_border_is_repeated(
-    engine: Engine, tmp_path: Path
-) -> None:
-    photo = a_photo()[int(BOX.y) :]
-    cut = encoded(engine, tmp_path, photo, CropBox(BOX.x, 0, 256, 256))
-    assert not is_red(sunk(engine, cut)).any()
+def test_at_the_photos_own_edge_the_border_is_repeated(engine: Engine, tmp_path: Path) -> None:
+    photo = a_photo()[int(BOX.y) - 12 :]
+    photo[12:] = 128
+    face = encoded(engine, tmp_path, photo, CropBox(BOX.x, 0, 256, 256))
+    red = is_red(sunk(engine, face))
+    assert red[:12].mean() > 0.05  # as far as the photo's red reaches, and above it
     whole = encoded(engine, tmp_path, a_photo(), None)
     assert whole.state.margin == 0
     assert whole.state.image.shape[-1] == engine.size

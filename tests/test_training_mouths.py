@@ -1,6 +1,8 @@
 """The stage in which mouths are painted: what its discriminator sees, that it learns, and whom it teaches."""
 
 import logging
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +78,7 @@ def test_the_discriminator_learns_to_tell_smears_from_teeth() -> None:
         optimizer.zero_grad()
         discriminator.loss(*smears(4, step)).backward()
         optimizer.step()
-    real, made = (discriminator(mouths).scores for mouths in smears(4, 1000))
+    real, made = (discriminator(mouths)[0] for mouths in smears(4, 1000))
     assert real.shape == (4,)
     assert real.min() > 0 > made.max()
 
@@ -139,7 +141,7 @@ def test_nothing_but_the_decoder_learns(clips: Path) -> None:
     decoder = ("resblock.1.", "up_blocks.", "join.", "final.")
     assert all(name.startswith(tuple(f"generator.{part}" for part in decoder)) for name in names)
     assert {"generator.final.weight", "generator.resblock.1.conv1.weight"} <= names
-    assert set(figures) == {"discriminator", "gan", "feature_matching", "pixel", "still", "total"}
+    assert set(figures) == {"count", "discriminator", "gan", "feature_matching", "pixel", "still", "total"}
     assert stages.count(PAINTING) == 6
 
 
@@ -161,7 +163,7 @@ def test_too_few_mouths_that_open_are_a_warning_and_nothing_changes(
 ) -> None:
     said, stages = warnings_of(caplog, monkeypatch), []
     model, before, figures = learned(talking(tmp_path, least=0.9), config(*STAGE), stages)
-    assert stages == []
+    assert PAINTING not in stages
     assert figures == {}
     assert not changed(model, before)
     assert "too few" in said.text
@@ -209,6 +211,36 @@ def test_a_run_ends_with_the_stage_and_one_that_was_stopped_in_it_ends_the_same(
         assert torch.equal(tensor, stopped[name]), name
     assert not torch.equal(whole["generator.final.weight"], without["generator.final.weight"])
     assert "mouth_discriminator" in (tmp_path / "whole" / "log.jsonl").read_text()
+
+
+def test_a_run_that_goes_on_and_is_stopped_at_its_last_step_still_has_it(clips: Path, tmp_path: Path) -> None:
+    def stop(stage: str, *_: object) -> None:
+        if stage == "training":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run_training(clips, tmp_path, config("steps=2", *STAGE))
+    with pytest.raises(KeyboardInterrupt):
+        run_training(clips, tmp_path, config("steps=3", *STAGE), stop)
+    stages: list[str] = []
+    run_training(clips, tmp_path, config("steps=3", *STAGE), lambda stage, *_: stages.append(stage))
+    assert PAINTING in stages
+
+
+def test_a_signal_in_the_stage_saves_first(clips: Path, tmp_path: Path) -> None:
+    def stop(stage: str, done: int, *_: object) -> None:
+        if stage == PAINTING and done == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(clips, tmp_path, config("steps=3", *STAGE), stop)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000003"]
+    run_training(clips, tmp_path, config("steps=3", *STAGE))
+    assert (tmp_path / "weights.safetensors").exists()
+
+
+def test_more_mouths_than_in_a_step_are_asked_for() -> None:
+    with pytest.raises(UsageError, match=r"mouths\.count"):
+        config("mouths.count=5", "mouths.batch_size=6")
 
 
 def test_a_finished_run_does_not_repeat_it_and_a_longer_one_does(clips: Path, tmp_path: Path) -> None:

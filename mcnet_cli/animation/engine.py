@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +21,11 @@ from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
 
 Picture = NDArray[np.uint8]
-CPU_BATCH = 2
-WORKERS = 4  # at most; with each, two more frames are in memory
+BATCH = 4
+WORKERS, WORKERS_BATCH = 4, 2  # at most, of a processor
 GPU_BATCH_LIMIT = 32
 MARGIN = 0.25  # of the square's side; a head that nods by more is lost anyway
-MAPS_ALIVE = 30  # feature maps of the finest size that a frame needs at once; `mcnet` up to 29, `lite` 13
+MAPS_ALIVE = 30  # feature maps of the finest size that a frame needs at once; `mcnet` up to 29, `lite` 14
 LARGE_FRAME = 256 << 20  # bytes; from here on a frame fills a CPU by itself
 
 Item = TypeVar("Item")
@@ -49,10 +49,10 @@ class Engine:
         self.compute = compute
         self.digest = detector_digest(weights)
         self.landmarks = weights.landmarks
-        self.batch_size = batch_size or suitable_batch_size(weights.config, compute)
+        self.batch_size = batch_size or suitable_batch_size(weights.config, compute, compiled=compiled)
         self.model: MCNet = build_model(weights, compute.device)
         # The parts of a small network are too small to keep several cores busy; whole frames do that better.
-        spread = compute.device.type == "cpu" and not compiled and self.batch_size == CPU_BATCH
+        spread = batch_size is None and self.batch_size == WORKERS_BATCH
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
         self._compiled: Callable[[SourceState, Keypoints], Tensor] | None = None
         if compiled:
@@ -110,7 +110,7 @@ class Engine:
         pixels: NDArray[np.uint8] = rearrange(frames, "b c h w -> b h w c").contiguous().cpu().numpy()
         return pixels
 
-    def in_order(self, work: Callable[[Item], Done], items: Iterable[Item]) -> Iterator[Done]:
+    def in_order(self, work: Callable[[Item], Done], items: Iterable[Item]) -> Generator[Done, None, None]:
         """`work` on each of the items, in their order; `workers` threads share the processor's cores."""
         if self.workers == 1:
             yield from map(work, items)
@@ -118,7 +118,7 @@ class Engine:
         threads = torch.get_num_threads()
         under_way: deque[Future[Done]] = deque()
         with ThreadPoolExecutor(
-            self.workers, initializer=torch.set_num_threads, initargs=(max(1, threads // self.workers),)
+            self.workers, initializer=torch.set_num_threads, initargs=(-(-threads // self.workers),)
         ) as pool:
             try:
                 for item in items:
@@ -151,7 +151,7 @@ class Engine:
                 return self.model.render(state, motion)
 
     def _tensor(self, pictures: list[Picture]) -> Tensor:
-        """(B, 3, size, size) in [0, 1] on the device."""
+        """(B, 3, H, W) in [0, 1] on the device, of (H, W, 3) pictures."""
         batch = torch.from_numpy(np.stack(pictures)).to(self.compute.device)
         return rearrange(batch, "b h w c -> b c h w").float().div(255)
 
@@ -167,11 +167,13 @@ def _computing(device: torch.device) -> Iterator[None]:
         yield
 
 
-def suitable_batch_size(config: ModelConfig, compute: Compute) -> int:
+def suitable_batch_size(config: ModelConfig, compute: Compute, *, compiled: bool = False) -> int:
     """Frames rendered at once: small on a CPU, on a GPU what half of its free memory holds."""
     side = config.size // config.generator.stem_stride
     frame = MAPS_ALIVE * config.generator.channels[0] * side * side * compute.dtype.itemsize
     if compute.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(compute.device)
         return int(min(max(free // 2 // frame, 1), GPU_BATCH_LIMIT))
-    return CPU_BATCH if frame < LARGE_FRAME else 1
+    if frame >= LARGE_FRAME:
+        return 1
+    return WORKERS_BATCH if compute.device.type == "cpu" and not compiled else BATCH

@@ -129,7 +129,8 @@ def make_plan(job: Job, outputs: tuple[Output, ...]) -> AnimationPlan:
         why=compute.why,
         weights=weights.path,
         detector=job.detector_name,
-        batch_size=request.batch_size or suitable_batch_size(weights.config, compute),
+        batch_size=request.batch_size
+        or suitable_batch_size(weights.config, compute, compiled=request.compile),
         driving=_planned_driving(job),
         sources=tuple(
             PlannedSource(

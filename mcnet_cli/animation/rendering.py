@@ -1,6 +1,7 @@
 """From motion to the frames of a film: render, resize, paste back, compare, encode."""
 
 import contextlib
+import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,9 @@ def render(
                 strict=request.strict,
             )
         )
-        results = _results(photo, faces, prepared, engine, request)
+        results: Iterator[Picture] = stack.enter_context(
+            contextlib.closing(_results(photo, faces, prepared, engine, request))
+        )
         if request.compare:
             before = photo if pastes_back(request) else faces[0].picture
             shown_driving = stack.enter_context(
@@ -91,7 +94,7 @@ def _results(
     prepared: PreparedMotion,
     engine: Engine,
     request: AnimationRequest,
-) -> Iterator[Picture]:
+) -> Generator[Picture, None, None]:
     """The result's frames, one after the other: squares, or whole photos."""
     side = request.size or engine.size
     mask = feather_mask(side)
@@ -100,8 +103,8 @@ def _results(
     def moved(batch: tuple[Keypoints, ...]) -> list[NDArray[np.uint8]]:
         return [engine.render(face.state, keypoints) for face, keypoints in zip(faces, batch, strict=True)]
 
-    for batch in engine.in_order(moved, zip(*motions, strict=True)):
-        for pictures in zip(*batch, strict=True):
+    with contextlib.closing(engine.in_order(moved, zip(*motions, strict=True))) as batches:
+        for pictures in itertools.chain.from_iterable(zip(*batch, strict=True) for batch in batches):
             squares = [resized(picture, side, side) for picture in pictures]
             if not pastes_back(request):
                 yield squares[0]

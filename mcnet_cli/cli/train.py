@@ -58,7 +58,12 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", min=0.01, help="Time, over all parts of a run.", rich_help_panel=LENGTH),
+        typer.Option(
+            "--minutes",
+            min=0.01,
+            help="Time, over all parts of a run but the mouths' stage.",
+            rich_help_panel=LENGTH,
+        ),
     ] = None,
     config: Annotated[
         list[str] | None,

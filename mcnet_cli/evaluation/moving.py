@@ -1,5 +1,6 @@
 """Making clips anew, by the steps of `mcnet animate`: frames out, one after the other."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -112,12 +113,13 @@ class Moved:
         """Batches of the driving's frames and of those made for them, (S, S, 3) each."""
         motion = keypoints_for(self.face, self.prepared, self.request, self.engine)
         rows, size = self.prepared.rows, self.engine.size
+        render = functools.partial(self.engine.render, self.face.state)
         with (
             invertible(self.engine.path),
             closing(driving_pictures(self.request, self.driving, rows, size)) as real,
+            closing(self.engine.in_order(render, motion)) as results,
         ):
-            for keypoints in motion:
-                made = self.engine.render(self.face.state, keypoints)
+            for made in results:
                 yield [next(real) for _ in made], [*made]
 
 

@@ -8,12 +8,10 @@ from torch import Tensor, nn
 
 from mcnet_cli.model.blocks import Down, Res, Same, Up
 from mcnet_cli.model.config import ModelConfig
-from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, gaussian_heatmaps, resized, warp
+from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, gaussian_heatmaps, warp
 from mcnet_cli.model.keypoints import MOTION_SIZE
 from mcnet_cli.model.memory import MemoryTrace, MemoryUnit
 from mcnet_cli.model.motion import DenseMotionNetwork, MotionField
-
-EDGE = 0.03  # over which the decoder's picture fades beyond the source's border, in pictures of side 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +149,6 @@ class Generator(nn.Module):
             deformation = parts.corrected(deformation, source.keypoints.values, driving.values, side)
         deformed = warp(source.image, deformation, border, setting.cubic, source.margin)
         trust = occlusion(deformed)
-        if source.margin:
-            trust = torch.maximum(trust, _beyond(resized(deformation, side)))
         prediction = decoded * (1 - trust) + deformed * trust
         return Rendering(prediction, decoded, deformed, trust, motion, canvas, tuple(traces))
 
@@ -198,11 +194,3 @@ class Generator(nn.Module):
         size = self.config.feature_sizes[::-1][step]
         joined: Tensor = self.join[str(size)](torch.cat([y, hint], dim=1))
         return joined
-
-
-def _beyond(deformation: Tensor) -> Tensor:
-    """(B, 1, H, W) in [0, 1]: 1 where a (B, H, W, 2) deformation leads out of what was encoded.
-
-    Only the picture itself knows what is there, the decoder sees a repeated border.
-    """
-    return ((deformation.abs().amax(-1) - 1) / EDGE).clamp(0, 1)[:, None]

@@ -59,14 +59,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
             with open(part / name, "rb") as file:
                 os.fsync(file.fileno())
         sync_folder(part)
-        if final.exists():  # torn, or it would have been gone on with
-            shutil.rmtree(final)
+        aside = folder / f".{final.name}.old.part"
+        if final.exists():  # torn, or of the same step before the mouths' stage
+            final.rename(aside)
         part.rename(final)
         sync_folder(folder)
     except OSError as error:
         raise system_failure(error, final) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    remove_partial(folder)
     for old in _dispensable(folder, keep):
         shutil.rmtree(old, ignore_errors=True)
     return final

@@ -40,7 +40,7 @@ def _within(config: Any, low: float, high: float, *names: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleConfig:
-    """The run's length, and what changes on the way.
+    """The run's length, without the mouths' stage, and what changes on the way.
 
     minutes, epochs: the length where `steps` gives none; if both are given, epochs count. An epoch shows
         every identity `data.repeats` times.
@@ -123,7 +123,7 @@ class MouthConfig:
     """The last stage of training with landmarks: the decoder learns to paint open mouths.
 
     steps: of the decoder; 0 for no such stage. alone: of the discriminator before.
-    count: mouths that are drawn for it, 0.9 MB each at 256². batch_size: of them, in a step.
+    count: mouths that are drawn for it, 0.9 MB each of `lite` at 256². batch_size: of them, in a step.
     learning_rate, discriminator_rate: of the two.
     gan, feature_matching, pixel, still: factors of the discriminator's opinion, of its features, of mean
         absolute errors inside the mouth, and of changes outside.
@@ -144,6 +144,7 @@ class MouthConfig:
         _within(self, 0, 1e6, "steps", "alone", "gan", "feature_matching", "pixel", "still")
         _within(self, 1, 1e6, "count", "batch_size")
         _within(self, 0, 1, "learning_rate", "discriminator_rate")
+        _require(self.count >= self.batch_size, f"count = {self.count}: must be batch_size or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,9 +133,7 @@ class Training:
                 if state.step % config.checkpoint_every == 0 and self.progress < 1:
                     self.validate(journal)
                     self.save()
-            if config.mouths.steps and not (state.mouths and state.step == began.step):
-                state.mouths = False
-                self.save()
+            if config.mouths.steps and not state.mouths:
                 self._learn_mouths(asked, on_progress, journal)
             if state != began:
                 self.validate(journal)
@@ -144,19 +142,23 @@ class Training:
                 self.write_contact_sheet()
 
     def _learn_mouths(self, asked: Callable[[], int], on_progress: Progress | None, journal: Journal) -> None:
-        """The last stage, by one process; interrupted it begins anew."""
+        """The last stage, by one process; one that is interrupted begins anew."""
 
         def see(stage: str, done: int, total: int, figures: str) -> None:
             if stopped := asked():
+                self.save()
                 stop(stopped)
             if on_progress:
                 on_progress(stage, done, total, figures)
 
-        self.state.mouths = True
         if self.world.is_main:
             learner = self.learner
             found = learn_mouths(learner.ema, self.data.clips, self.config, learner.compute.device, see)
-            journal.write({"step": self.state.step} | {f"mouth_{name}": loss for name, loss in found.items()})
+            if found:
+                row = {f"mouth_{name}": value for name, value in found.items()}
+                journal.write({"step": self.state.step} | row)
+        self.world.barrier()
+        self.state.mouths = True
 
     def _next_batch(self, draws: Iterator[Draw], journal: Journal) -> Batch:
         config, full = self.config, self.config.model.size
@@ -185,7 +187,7 @@ class Training:
     def _count(self, step: Step, batches: Sequence[Batch], journal: Journal) -> None:
         """Adds a step to the state; InputError after three in a row that weren't finite."""
         state, clips = self.state, [name for batch in batches for name in batch.clips]
-        state.step += 1
+        state.step, state.mouths = state.step + 1, False
         state.samples += len(clips) * self.world.size
         if step.bad is None:
             state.bad_in_a_row = 0

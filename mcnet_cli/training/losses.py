@@ -138,10 +138,8 @@ def crop_boxes(points: Tensor, size: int, side: int, rng: np.random.Generator) -
 
 
 def crop(images: Tensor, theta: Tensor, side: int) -> Tensor:
-    """(B, C, side, side) cut out of (B, C, H, W) at (B, 2, 3) affines; B may be 0."""
-    if not len(images):
-        return images[:, :, :side, :side]
-    grid = F.affine_grid(theta, [len(images), images.shape[1], side, side], align_corners=True)
+    """(B, 3, side, side) cut out at (B, 2, 3) affines."""
+    grid = F.affine_grid(theta, [len(images), 3, side, side], align_corners=True)
     return F.grid_sample(images, grid, align_corners=True)
 
 

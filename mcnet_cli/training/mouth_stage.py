@@ -8,7 +8,7 @@ features are computed once: a step takes a tenth of the time of one with the who
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -41,18 +41,13 @@ LATEST = 50  # steps, over which figures are averaged
 def learn_mouths(
     model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torch.device, see: See
 ) -> dict[str, float]:
-    """Trains the decoder of `model` in place; the mean losses of the last steps.
+    """Trains the decoder of `model` in place; `count` of mouths found, and the last steps' mean losses.
 
     Depends on `model`, the clips and the configuration alone. Where too few mouths open, or a loss isn't
     finite, a warning says so and `model` stays as it was.
     """
-    setting, scenes = config.mouths, []
-    model.eval()
-    for scene in _scenes(model, clips, config, device):
-        scenes.append(scene)
-        see(GATHERING, len(scenes), setting.count, "mouths")
-        if len(scenes) == setting.count:
-            break
+    setting = config.mouths
+    scenes = _scenes(model.eval(), clips, config, device, see)
     if len(scenes) < setting.batch_size:
         logger.warning("the clips show too few mouths that open: they are not trained apart")
         return {}
@@ -68,9 +63,12 @@ def learn_mouths(
         rows = [*rows[1 - LATEST :], row]
         loss = sum(row["discriminator"] for row in rows) / len(rows)
         see(PAINTING, step + 1, setting.alone + setting.steps, f"steps, discriminator {loss:.3f}")
-    painter.finish(model)
+    if not painter.finish(model):
+        logger.warning("mouths are not trained apart: a weight was not finite in the end")
+        return {}
     whole = [row for row in rows if len(row) == len(rows[-1])]
-    return {name: sum(row[name] for row in whole) / len(whole) for name in rows[-1]}
+    means = {name: sum(row[name] for row in whole) / len(whole) for name in rows[-1]}
+    return {"count": len(scenes), **means}
 
 
 class _Painter:
@@ -120,10 +118,13 @@ class _Painter:
         return {name: loss.item() for name, loss in losses.items()}
 
     @torch.no_grad()
-    def finish(self, model: MCNet) -> None:
-        """Puts the moving average into `model`."""
+    def finish(self, model: MCNet) -> bool:
+        """Puts the moving average into `model`, if all of it is finite."""
+        if not all(kept.isfinite().all() for kept in self._average):
+            return False
         for parameter, kept in zip(_learning(model.generator), self._average, strict=True):
             parameter.copy_(kept)
+        return True
 
 
 def _learning(generator: Generator) -> list[nn.Parameter]:
@@ -133,11 +134,16 @@ def _learning(generator: Generator) -> list[nn.Parameter]:
     return [parameter for part in parts for parameter in part.parameters()]
 
 
-def _scenes(model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torch.device) -> Iterator[Scene]:
+def _scenes(
+    model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torch.device, see: See
+) -> list[Scene]:
     """Scenes of mouths that have to be painted, (1, C, s, s) in half precision on the CPU."""
-    time_flip = config.augment.time_flip
-    sampler = PairSampler(clips, config.seed, expressive_share=EXPRESSIVE_SHARE, time_flip=time_flip)
-    for first in range(0, config.mouths.count * MOST_DRAWN, DRAWN_TOGETHER):
+    count, size, scenes = config.mouths.count, config.model.size, list[Scene]()
+    sampler = PairSampler(
+        clips, config.seed, expressive_share=EXPRESSIVE_SHARE, time_flip=config.augment.time_flip
+    )
+    for first in range(0, count * MOST_DRAWN, DRAWN_TOGETHER):
+        see(GATHERING, len(scenes), count, "mouths")
         drawn = [sampler.draw(number) for number in range(first, first + DRAWN_TOGETHER)]
         for draw in drawn:
             if draw.error is not None:
@@ -145,17 +151,22 @@ def _scenes(model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torc
         pairs = [draw.pair for draw in drawn if draw.pair is not None and _opens(draw.pair)]
         if not pairs:
             continue
-        batch = augment(pairs, config.model.size, config.augment, config.seed, device)
-        masks = mouth_masks(batch.driving_points, config.model.size)
+        batch = augment(pairs, size, config.augment, config.seed, device)
+        masks = mouth_masks(batch.driving_points, size)
         rows = masks.amax((1, 2, 3)).nonzero()[:, 0].tolist()
         if not rows:
             continue
         with torch.inference_mode():
             rendering = _rendered(model, batch, rows, config)
             painted = inside(1 - rendering.trust.float().cpu(), masks[rows])
-        for place, row in enumerate(rows):
-            if painted[place] > PAINTED:
-                yield _cut(model, rendering, batch, masks, place, row, config.seed)
+        scenes += [
+            _cut(rendering, batch, masks, place, row, config.seed)
+            for place, row in enumerate(rows)
+            if painted[place] > PAINTED
+        ]
+        if len(scenes) >= count:
+            break
+    return scenes[:count]
 
 
 def _opens(pair: Pair) -> bool:
@@ -176,9 +187,7 @@ def _rendered(model: MCNet, batch: Batch, rows: list[int], config: RunConfig) ->
     return rendering
 
 
-def _cut(
-    model: MCNet, rendering: Rendering, batch: Batch, masks: Tensor, place: int, row: int, seed: int
-) -> Scene:
+def _cut(rendering: Rendering, batch: Batch, masks: Tensor, place: int, row: int, seed: int) -> Scene:
     """The half of a picture around its mouth, on the grid of the coarsest features.
 
     place, row: of the picture in the rendering, and in the batch.

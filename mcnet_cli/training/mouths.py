@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcnet_cli.training.discriminator import Judgement
 from mcnet_cli.training.losses import INNER_LIPS
 
 LEAST = 0.0003  # share of the picture from which on a mouth counts as open
-EDGE = 0.012  # how far the inside reaches over the lips, in sides of the picture
+EDGE = 0.012  # how far over the lips a mask falls to a half, in sides of the picture
+Opinion = tuple[Tensor, list[Tensor]]
 
 
 def mouth_masks(points: Tensor, size: int) -> Tensor:
@@ -68,36 +68,36 @@ class MouthDiscriminator(nn.Module):
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
-    def forward(self, mouths: Mouths) -> Judgement:
-        """Its scores are (N,), means over the masks; over 0 for real."""
+    def forward(self, mouths: Mouths) -> Opinion:
+        """(N,) scores, over 0 for real, of what is under the masks; the features of each block."""
         x, features = torch.cat([4 * mouths.pictures - 2, mouths.masks], 1), []
         for block in self.blocks:
             x = F.leaky_relu(block(x), 0.2)
             features.append(x)
         scores = inside(self.fine(features[1]), mouths.masks) + inside(self.coarse(x), mouths.masks)
-        return Judgement(scores, tuple(features))
+        return scores, features
 
-    def as_critic(self, mouths: Mouths) -> Judgement:
+    def as_critic(self, mouths: Mouths) -> Opinion:
         """The same with gradient for the mouths alone: what trains the generator leaves the rest be."""
         constants = {name: parameter.detach() for name, parameter in self.named_parameters()}
-        judgement: Judgement = torch.func.functional_call(self, constants, (mouths,))
-        return judgement
+        opinion: Opinion = torch.func.functional_call(self, constants, (mouths,))
+        return opinion
 
     def loss(self, real: Mouths, made: Mouths) -> Tensor:
         """What the discriminator minimises: the logistic loss (GAN, NeurIPS 2014)."""
-        loss: Tensor = F.softplus(-self(real).scores).mean() + F.softplus(self(made).scores).mean()
-        return loss
+        (seems_real, _), (seems_made, _) = self(real), self(made)
+        return F.softplus(-seems_real).mean() + F.softplus(seems_made).mean()
 
     def generator_losses(self, real: Mouths, made: Mouths) -> tuple[Tensor, Tensor]:
         """The generator's side: that `made` seems real, and has the real one's features (pix2pixHD)."""
-        found = self.as_critic(made)
+        scores, found = self.as_critic(made)
         with torch.no_grad():
-            wanted = self(real)
+            _, wanted = self(real)
         differences = [
             inside((goal - feature).abs().mean(1, keepdim=True), real.masks).mean()
-            for goal, feature in zip(wanted.features, found.features, strict=True)
+            for goal, feature in zip(wanted, found, strict=True)
         ]
-        return F.softplus(-found.scores).mean(), torch.stack(differences).sum()
+        return F.softplus(-scores).mean(), torch.stack(differences).sum()
 
 
 def inside(maps: Tensor, masks: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class TrainPlan:
     parameters: of the network. clips, identities, frames: as names and headers say. seconds_a_step: measured
     at full size. memory_mb: the process's peak (on a GPU: what torch took there) in those steps, without the
     frames. frames_mb: of all frames, as they would lie in memory. hours and steps: estimates from that.
-    mouth_steps: those of the last stage, which are not in it.
+    mouth_steps: those of the last stage, which steps and hours leave out.
     """
 
     device: str
