@@ -126,10 +126,10 @@ class MouthConfig:
     count: mouths that are drawn for it, 0.9 MB each of `lite` at 256². batch_size: of them, in a step.
     learning_rate, discriminator_rate: of the two.
     gan, feature_matching, pixel, still: factors of the discriminator's opinion, of its features, of mean
-        absolute errors inside the mouth, and of changes outside.
+        absolute errors inside the mouth, and of changes outside. roughness: of the discriminator's own.
     """
 
-    steps: int = 1600
+    steps: int = 1000
     alone: int = 400
     count: int = 1600
     batch_size: int = 12
@@ -139,9 +139,10 @@ class MouthConfig:
     feature_matching: float = 2.0
     pixel: float = 10.0
     still: float = 20.0
+    roughness: float = 0.05
 
     def __post_init__(self) -> None:
-        _within(self, 0, 1e6, "steps", "alone", "gan", "feature_matching", "pixel", "still")
+        _within(self, 0, 1e6, "steps", "alone", "gan", "feature_matching", "pixel", "still", "roughness")
         _within(self, 1, 1e6, "count", "batch_size")
         _within(self, 0, 1, "learning_rate", "discriminator_rate")
         _require(self.count >= self.batch_size, f"count = {self.count}: must be batch_size or more")

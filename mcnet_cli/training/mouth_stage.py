@@ -35,6 +35,8 @@ EXPRESSIVE_SHARE = 0.8
 DRAWN_TOGETHER, MOST_DRAWN = 8, 10  # pairs at a time; and for each mouth that is wanted
 JITTER_PX = 4.0
 AVERAGING = 0.995
+LONGEST = 2.0  # gradient of the discriminator
+SELDOM = 4  # steps to one that keeps the discriminator smooth, which is slow
 LATEST = 50  # steps, over which figures are averaged
 
 
@@ -97,7 +99,9 @@ class _Painter:
         made = real.with_inside(result[..., centre, centre])
         self._judges.zero_grad()
         judged = self.discriminator.loss(real, Mouths(made.pictures.detach(), made.masks))
-        judged.backward()  # type: ignore[no-untyped-call]
+        rough = self.discriminator.roughness(real) if step % SELDOM == 0 else judged.new_zeros(())
+        (judged + setting.roughness * SELDOM / 2 * rough).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.discriminator.parameters(), LONGEST)  # roughness may leap
         self._judges.step()
         if not learns:
             return {"discriminator": judged.item()}

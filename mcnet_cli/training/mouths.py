@@ -88,6 +88,16 @@ class MouthDiscriminator(nn.Module):
         (seems_real, _), (seems_made, _) = self(real), self(made)
         return F.softplus(-seems_real).mean() + F.softplus(seems_made).mean()
 
+    def roughness(self, real: Mouths) -> Tensor:
+        """How steeply its scores of real mouths change with their pixels, squared.
+
+        Kept low, it doesn't learn the mouths by heart (R1; Mescheder et al., ICML 2018).
+        """
+        pictures = real.pictures.detach().requires_grad_()
+        scores, _ = self(Mouths(pictures, real.masks))
+        (slope,) = torch.autograd.grad(scores.sum(), pictures, create_graph=True)
+        return slope.square().sum((1, 2, 3)).mean()
+
     def generator_losses(self, real: Mouths, made: Mouths) -> tuple[Tensor, Tensor]:
         """The generator's side: that `made` seems real, and has the real one's features (pix2pixHD)."""
         scores, found = self.as_critic(made)
