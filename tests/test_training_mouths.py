@@ -108,6 +108,18 @@ def talking(folder: Path, *, least: float = 0.2) -> Path:
     return folder
 
 
+def test_roughness_is_the_squared_slope_of_the_scores() -> None:
+    torch.manual_seed(0)
+    discriminator, (real, _) = MouthDiscriminator(4), smears(2, 0)
+    once = discriminator.roughness(real)
+    once.backward()
+    assert all(p.grad is not None for name, p in discriminator.named_parameters() if "weight" in name)
+    with torch.no_grad():
+        for head in (discriminator.fine, discriminator.coarse):
+            head.weight.mul_(3)
+    assert discriminator.roughness(real).item() == pytest.approx(9 * once.item(), rel=1e-4)
+
+
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return talking(tmp_path_factory.mktemp("clips"))
