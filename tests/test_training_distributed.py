@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_tools import PAPER, environment, mcnet_train, options, write_clips
+from training_tools import LANDMARKS, PAPER, STAGE, environment, mcnet_train, options, talking, write_clips
 
 from mcnet_cli.training.world import Launch, World
 
@@ -114,3 +114,11 @@ def test_a_restarted_group_goes_on_from_the_last_checkpoint(tmp_path: Path) -> N
     assert tensors_of(run, 40)
     rows = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert rows == list(range(1, 41))
+
+
+def test_one_of_two_processes_paints_mouths_and_the_other_waits(tmp_path: Path) -> None:
+    clips, words = talking(tmp_path / "clips"), options("steps=2", *STAGE, base=LANDMARKS)
+    done = mcnet_train(clips, tmp_path / "run", *words, prefix=TORCHRUN)
+    assert done.returncode == 0, done.stderr
+    assert "mouth_discriminator" in (tmp_path / "run" / "log.jsonl").read_text()
+    assert (tmp_path / "run" / "weights.safetensors").exists()

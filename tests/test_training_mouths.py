@@ -5,12 +5,11 @@ import os
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from training_tools import LANDMARKS, PAPER, config, run_training, write_clips
+from training_tools import LANDMARKS, PAPER, STAGE, config, run_training, talking
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.media.clips import find_clips
@@ -24,7 +23,6 @@ from mcnet_cli.training.mouths import MouthDiscriminator, Mouths, mouth_masks
 
 SIZE = 128
 MIDDLE = 0.1, 0.4  # of the lips, in [-1, 1]
-STAGE = ["mouths.steps=4", "mouths.alone=2", "mouths.count=6", "mouths.batch_size=3"]
 
 
 def lips(opening: float) -> Tensor:
@@ -94,18 +92,6 @@ def test_the_generators_side_teaches_the_inside_alone_and_not_the_discriminator(
     touched = result.grad.abs().sum((0, 1)) > 0
     assert touched[8:24, 8:24].all()
     assert touched.sum() == 16 * 16
-
-
-def talking(folder: Path, *, least: float = 0.2) -> Path:
-    """Clips in which the lips are apart, and in every other frame `least` as far."""
-    for path in write_clips(folder).glob("*.npz"):
-        landmarks = dict(np.load(path))
-        lips = landmarks["points"][:, INNER_LIPS]
-        middle = lips.mean(1, keepdims=True)
-        scale = np.where(np.arange(len(lips)) % 2, least, 1.0)[:, None, None]
-        landmarks["points"][:, INNER_LIPS] = middle + scale * (lips - middle)
-        np.savez(path, **landmarks)
-    return folder
 
 
 def test_roughness_is_the_squared_slope_of_the_scores() -> None:

@@ -12,6 +12,7 @@ import torch
 from animation_tools import SIZE, picture, write_clip
 
 from mcnet_cli.training import RunConfig, TrainReport, TrainRequest, train
+from mcnet_cli.training.losses import INNER_LIPS
 from mcnet_cli.training.settings import assignment, resolve
 
 torch.set_num_threads(1)  # so little work is done sooner without help
@@ -52,6 +53,13 @@ PAPER = [
     "losses.perceptual=0",
 ]
 
+STAGE = [
+    "mouths.steps=4",
+    "mouths.alone=2",
+    "mouths.count=6",
+    "mouths.batch_size=3",
+]
+
 
 def config(*changes: str, base: list[str] = LANDMARKS) -> RunConfig:
     """A tiny run's settings, and these."""
@@ -90,6 +98,18 @@ def write_clips(folder: Path, names: str = "abc", **more: Any) -> Path:
     """A folder of clips called `a.mp4` and so on."""
     for number, name in enumerate(names):
         write_face_clip(folder / f"{name}.mp4", start=float(number), **more)
+    return folder
+
+
+def talking(folder: Path, *, least: float = 0.2) -> Path:
+    """Clips in which the lips are apart, and in every other frame `least` as far."""
+    for path in write_clips(folder).glob("*.npz"):
+        landmarks = dict(np.load(path))
+        lips = landmarks["points"][:, list(INNER_LIPS)]
+        middle = lips.mean(1, keepdims=True)
+        scale = np.where(np.arange(len(lips)) % 2, least, 1.0)[:, None, None]
+        landmarks["points"][:, list(INNER_LIPS)] = middle + scale * (lips - middle)
+        np.savez(path, **landmarks)
     return folder
 
 
