@@ -129,7 +129,7 @@ class MouthConfig:
         absolute errors inside the mouth, and of changes outside. roughness: of the discriminator's own.
     """
 
-    steps: int = 1000
+    steps: int = 800
     alone: int = 400
     count: int = 1600
     batch_size: int = 12
@@ -139,7 +139,7 @@ class MouthConfig:
     feature_matching: float = 2.0
     pixel: float = 10.0
     still: float = 20.0
-    roughness: float = 0.05
+    roughness: float = 0.1
 
     def __post_init__(self) -> None:
         _within(self, 0, 1e6, "steps", "alone", "gan", "feature_matching", "pixel", "still", "roughness")
