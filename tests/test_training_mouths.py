@@ -18,7 +18,7 @@ from mcnet_cli.model.generator import Generator
 from mcnet_cli.training import RunConfig
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.losses import INNER_LIPS
-from mcnet_cli.training.mouth_stage import PAINTING, learn_mouths
+from mcnet_cli.training.mouth_stage import GATHERING, PAINTING, learn_mouths
 from mcnet_cli.training.mouths import MouthDiscriminator, Mouths, mouth_masks
 
 SIZE = 128
@@ -254,6 +254,16 @@ def test_a_finished_run_does_not_repeat_it_and_a_longer_one_does(clips: Path, tm
     assert PAINTING not in stages
     run_training(clips, tmp_path, config("steps=3", *STAGE), see)
     assert PAINTING in stages
+
+
+def test_after_a_short_run_the_stage_is_short(clips: Path, tmp_path: Path) -> None:
+    long = ["mouths.steps=1000", "mouths.alone=1000", "mouths.count=1000", "mouths.batch_size=3"]
+    seen: list[tuple[str, int]] = []
+    run_training(
+        clips, tmp_path, config("steps=2", *long), lambda stage, _, total, *__: seen.append((stage, total))
+    )
+    assert seen.count((PAINTING, 4)) == 4
+    assert (GATHERING, 4) in seen
 
 
 def test_the_papers_training_has_no_such_stage() -> None:

@@ -1,6 +1,6 @@
 """What a training run is made of. `RunConfig` is the whole; its defaults are the recipe of `lite`."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from mcnet_cli.face import OUTER
@@ -122,7 +122,8 @@ class KeypointTraining:
 class MouthConfig:
     """The last stage of training with landmarks: the decoder learns to paint open mouths.
 
-    steps: of the decoder; 0 for no such stage. alone: of the discriminator before.
+    steps: of the decoder; 0 for no such stage. alone: of the discriminator before. A run of fewer steps or
+        samples has so many here, too: a trial stays short.
     count: mouths that are drawn for it, 0.9 MB each of `lite` at 256². batch_size: of them, in a step.
     learning_rate, discriminator_rate: of the two.
     gan, feature_matching, pixel, still: factors of the discriminator's opinion, of its features, of mean
@@ -146,6 +147,11 @@ class MouthConfig:
         _within(self, 1, 1e6, "count", "batch_size")
         _within(self, 0, 1, "learning_rate", "discriminator_rate")
         _require(self.count >= self.batch_size, f"count = {self.count}: must be batch_size or more")
+
+    def no_longer_than(self, steps: int, samples: int) -> "MouthConfig":
+        """The stage after a run of so many steps, on so many samples."""
+        count = max(self.batch_size, min(self.count, samples))
+        return replace(self, steps=min(self.steps, steps), alone=min(self.alone, steps), count=count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,8 +152,10 @@ class Training:
                 on_progress(stage, done, total, figures)
 
         if self.world.is_main:
-            learner = self.learner
-            found = learn_mouths(learner.ema, self.data.clips, self.config, learner.compute.device, see)
+            learner, state = self.learner, self.state
+            mouths = self.config.mouths.no_longer_than(state.step, state.samples)
+            config = dataclasses.replace(self.config, mouths=mouths)
+            found = learn_mouths(learner.ema, self.data.clips, config, learner.compute.device, see)
             if found:
                 row = {f"mouth_{name}": value for name, value in found.items()}
                 journal.write({"step": self.state.step} | row)

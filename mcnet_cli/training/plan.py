@@ -86,6 +86,7 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         small = _seconds_a_step(learner, SMALL, config.schedule.small_batch)
     identities = len({clip.identity for clip in found}) + request.synthetic
     steps, seconds = _length(config, identities * config.data.repeats, share, small, full)
+    mouths = config.mouths.no_longer_than(steps, steps * config.batch_size)
     return TrainPlan(
         str(compute.device),
         compute.precision,
@@ -98,7 +99,7 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         round(seconds / 3600, 2),
         _peak_mb(compute.device),
         frames * 3 * config.model.size**2 >> 20,
-        config.mouths.alone + config.mouths.steps if config.mouths.steps else 0,
+        mouths.alone + mouths.steps if mouths.steps else 0,
     )
 
 
