@@ -2,7 +2,7 @@
 
 What a mouth shows that was closed can't be known. Errors are least for the mean of all that may be there, a
 grey smear; so here a discriminator has its say. Nothing but the decoder learns, on crops around mouths whose
-features are computed once: a step takes a tenth of the time of one with the whole network.
+features are computed once: a mouth takes a tenth of the time that a pair takes the whole network.
 """
 
 import copy
