@@ -1,6 +1,7 @@
 """The discriminator, which says of frames with their keypoints whether they are real (FOMM, NeurIPS 2019)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -77,6 +78,11 @@ class Discriminator(nn.Module):
 
     def as_critic(self, frames: Tensor, keypoints: Keypoints) -> Judgement:
         """The same with gradient for the frames alone: what trains the generator leaves the rest be."""
-        constants = {name: parameter.detach() for name, parameter in self.named_parameters()}
-        judgement: Judgement = torch.func.functional_call(self, constants, (frames, keypoints))
+        judgement: Judgement = with_constants(self, frames, keypoints)
         return judgement
+
+
+def with_constants(module: nn.Module, *inputs: Any) -> Any:
+    """What `module` says of the inputs, with gradient for them and none for its parameters."""
+    constants = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    return torch.func.functional_call(module, constants, inputs)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcnet_cli.training.discriminator import with_constants
 from mcnet_cli.training.losses import INNER_LIPS
 
 LEAST = 0.0003  # share of the picture from which on a mouth counts as open
@@ -79,8 +80,7 @@ class MouthDiscriminator(nn.Module):
 
     def as_critic(self, mouths: Mouths) -> Opinion:
         """The same with gradient for the mouths alone: what trains the generator leaves the rest be."""
-        constants = {name: parameter.detach() for name, parameter in self.named_parameters()}
-        opinion: Opinion = torch.func.functional_call(self, constants, (mouths,))
+        opinion: Opinion = with_constants(self, mouths)
         return opinion
 
     def loss(self, real: Mouths, made: Mouths) -> Tensor:
