@@ -26,7 +26,7 @@ def trained(condition: str, clips: Path, run: Path, minutes: float, more: list[s
     if not weights.is_file():
         words = [sys.executable, "-m", "mcnet_cli", "train", str(clips), "-o", str(run)]
         settings = ["--minutes", str(minutes), "--set", f"model.memory.condition={condition}"]
-        settings += ["--set", "mouths.steps=0"]  # that stage leaves the memory as it is
+        settings += ["--set", "openings.steps=0"]  # that stage leaves the memory as it is
         subprocess.run([*words, *settings, *more], check=True)
     return weights
 

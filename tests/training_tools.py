@@ -12,7 +12,7 @@ import torch
 from animation_tools import SIZE, picture, write_clip
 
 from mcnet_cli.training import RunConfig, TrainReport, TrainRequest, train
-from mcnet_cli.training.losses import INNER_LIPS
+from mcnet_cli.training.losses import INNER_LIPS, LEFT_EYE, RIGHT_EYE
 from mcnet_cli.training.settings import assignment, resolve
 
 torch.set_num_threads(1)  # so little work is done sooner without help
@@ -37,7 +37,7 @@ batch_size=2
 data.frames=memory
 output.log_every=1
 output.sheet_every=1000
-mouths.steps=0
+openings.steps=0
 """.strip().splitlines()
 LANDMARKS = [
     *TINY,
@@ -54,10 +54,10 @@ PAPER = [
 ]
 
 STAGE = [
-    "mouths.steps=4",
-    "mouths.alone=2",
-    "mouths.count=6",
-    "mouths.batch_size=3",
+    "openings.steps=4",
+    "openings.alone=2",
+    "openings.count=6",
+    "openings.batch_size=3",
 ]
 
 
@@ -101,14 +101,15 @@ def write_clips(folder: Path, names: str = "abc", **more: Any) -> Path:
     return folder
 
 
-def talking(folder: Path, *, least: float = 0.2) -> Path:
-    """Clips in which the lips are apart, and in every other frame `least` as far."""
+def talking(folder: Path, *, lips: float = 0.2, lids: float = 0.2) -> Path:
+    """Clips in which lips and lids are apart, and in every other frame so many times as far."""
     for path in write_clips(folder).glob("*.npz"):
         landmarks = dict(np.load(path))
-        lips = landmarks["points"][:, list(INNER_LIPS)]
-        middle = lips.mean(1, keepdims=True)
-        scale = np.where(np.arange(len(lips)) % 2, least, 1.0)[:, None, None]
-        landmarks["points"][:, list(INNER_LIPS)] = middle + scale * (lips - middle)
+        for outline, least in ((INNER_LIPS, lips), (LEFT_EYE, lids), (RIGHT_EYE, lids)):
+            around = landmarks["points"][:, list(outline)]
+            middle = around.mean(1, keepdims=True)
+            scale = np.where(np.arange(len(around)) % 2, least, 1.0)[:, None, None]
+            landmarks["points"][:, list(outline)] = middle + scale * (around - middle)
         np.savez(path, **landmarks)
     return folder
 

@@ -18,6 +18,7 @@ from mcnet_cli.model.geometry import (
     squared_offsets,
 )
 from mcnet_cli.model.parts import Parts
+from mcnet_cli.model.spline import spline_motion
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class MotionField:
 
     deformation: (B, 64, 64, 2) where in the source each position is taken from.
     occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
-    mask: (B, K + 1, 64, 64) share of each sparse motion, the background first.
-    sparse_deformed: (B, K + 1, 3, 64, 64) the source moved by each sparse motion.
+    mask: (B, N, 64, 64) share of each sparse motion: the background, K keypoints, the spline if there is one.
+    sparse_deformed: (B, N, 3, 64, 64) the source moved by each sparse motion.
     features: (B, C, 64, 64) the last features.
     """
 
@@ -48,9 +49,11 @@ class DenseMotionNetwork(nn.Module):
         count, motion = config.keypoints.count, config.motion
         self.border = motion.border
         self.parts = Parts(motion.mouth, motion.eyes) if motion.mouth else None
-        self.hourglass = Hourglass(4 * (count + 1), motion.hourglass)
+        self.spline = motion.spline
+        motions = 1 + count + self.spline
+        self.hourglass = Hourglass(4 * motions, motion.hourglass)
         channels, kernel = self.hourglass.channels, motion.kernel
-        self.mask = nn.Conv2d(channels, count + 1, kernel, padding=kernel // 2)
+        self.mask = nn.Conv2d(channels, motions, kernel, padding=kernel // 2)
         self.occlusion = nn.Conv2d(channels, 1, kernel, padding=kernel // 2)
         self.register_buffer(
             "variances", torch.tensor(motion.heatmap_variances).expand(count).clone(), persistent=False
@@ -65,18 +68,17 @@ class DenseMotionNetwork(nn.Module):
         """source_image: (B, 3, 64, 64); keypoints of batch B."""
         size = (source_image.shape[2], source_image.shape[3])
         motions = sparse_motions(source, driving, size)
+        if self.spline:
+            motions = torch.cat([motions, spline_motion(source, driving, size)[:, None]], dim=1)
         deformed = self._deform(source_image, motions)
         heatmaps = gaussian_heatmaps(driving.values, size, self.variances)
         heatmaps = heatmaps - gaussian_heatmaps(source.values, size, self.variances)
-        heatmaps = F.pad(heatmaps, (0, 0, 0, 0, 1, 0))  # zeros for the background
+        heatmaps = F.pad(heatmaps, (0, 0, 0, 0, 1, int(self.spline)))  # zeros for what no keypoint is
         inputs = torch.cat([heatmaps[:, :, None].to(deformed.dtype), deformed], dim=2)
         inputs = rearrange(inputs, "b k c h w -> b (k c) h w").contiguous(memory_format=torch.channels_last)
         features = self.hourglass(inputs)
         decided = self._decided(features).float()
-        logits = decided[:, :-1]
-        if self.locality is not None:
-            logits = logits + self.locality(driving.values, size)
-        mask = logits.softmax(dim=1)
+        mask = self._shares(decided[:, :-1], driving.values, size)
         with full_precision(mask):
             deformation = einsum(mask, motions, "b k h w, b k h w c -> b h w c")
         occlusion = torch.sigmoid(decided[:, -1:])
@@ -85,8 +87,19 @@ class DenseMotionNetwork(nn.Module):
             occlusion = torch.maximum(occlusion, seen)
         return MotionField(deformation, occlusion, mask, deformed, features)
 
+    def _shares(self, logits: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
+        """The mask by what the network decided, and by how near the keypoints are."""
+        shifts = logits[:, :-1] if self.spline else logits
+        if self.locality is not None:
+            shifts = shifts + self.locality(driving, size)
+        if self.spline:  # which takes from the keypoints together, not from the background
+            background, shifts, spline = shifts[:, :1], shifts[:, 1:], logits[:, -1:]
+            foreground = shifts.logsumexp(dim=1, keepdim=True) + F.logsigmoid(spline)
+            shifts = torch.cat([background, shifts + F.logsigmoid(-spline), foreground], dim=1)
+        return shifts.softmax(dim=1)
+
     def _decided(self, features: Tensor) -> Tensor:
-        """(B, K + 2, 64, 64) logits of mask and occlusion, in one convolution, which is faster."""
+        """(B, N + 1, 64, 64) logits of mask and occlusion, in one convolution, which is faster."""
         weight = torch.cat([self.mask.weight, self.occlusion.weight])
         bias = torch.cat([_bias(self.mask), _bias(self.occlusion)])
         return F.conv2d(features, weight, bias, padding=self.mask.padding)

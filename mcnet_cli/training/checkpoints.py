@@ -60,7 +60,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
                 os.fsync(file.fileno())
         sync_folder(part)
         aside = folder / f".{final.name}.old.part"
-        if final.exists():  # torn, or of the same step before the mouths' stage
+        if final.exists():  # torn, or of the same step before the last stage
             final.rename(aside)
         part.rename(final)
         sync_folder(folder)

@@ -1,5 +1,6 @@
 """What a training run is made of. `RunConfig` is the whole; its defaults are the recipe of `lite`."""
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -40,7 +41,7 @@ def _within(config: Any, low: float, high: float, *names: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleConfig:
-    """The run's length, without the mouths' stage, and what changes on the way.
+    """The run's length, without its last stage, and what changes on the way.
 
     minutes, epochs: the length where `steps` gives none; if both are given, epochs count. An epoch shows
         every identity `data.repeats` times.
@@ -119,21 +120,23 @@ class KeypointTraining:
 
 
 @dataclass(frozen=True, slots=True)
-class MouthConfig:
-    """The last stage of training with landmarks: the decoder learns to paint open mouths.
+class OpeningConfig:
+    """The last stage of training with landmarks: the decoder learns to paint mouths and eyes that open.
 
-    steps: of the decoder; 0 for no such stage. alone: of the discriminator before. A run of fewer steps or
+    steps: of the decoder; 0 for no such stage. alone: of the discriminators before. A run of fewer steps or
         samples has so many here, too: a trial stays short.
     count: mouths that are drawn for it, 0.9 MB each of `lite` at 256². batch_size: of them, in a step.
+    eyes: for each mouth, of both; 0 for mouths alone.
     learning_rate, discriminator_rate: of the two.
-    gan, feature_matching, pixel, still: factors of the discriminator's opinion, of its features, of mean
-        absolute errors inside the mouth, and of changes outside. roughness: of the discriminator's own.
+    gan, feature_matching, pixel, still: factors of the discriminators' opinion, of their features, of mean
+        absolute errors inside the openings, and of changes outside. roughness: of the discriminators' own.
     """
 
     steps: int = 800
     alone: int = 400
     count: int = 1600
     batch_size: int = 12
+    eyes: float = 0.5
     learning_rate: float = 2e-4
     discriminator_rate: float = 5e-4
     gan: float = 1.0
@@ -146,12 +149,24 @@ class MouthConfig:
         _within(self, 0, 1e6, "steps", "alone", "gan", "feature_matching", "pixel", "still", "roughness")
         _within(self, 1, 1e6, "count", "batch_size")
         _within(self, 0, 1, "learning_rate", "discriminator_rate")
+        _within(self, 0, 10, "eyes")
         _require(self.count >= self.batch_size, f"count = {self.count}: must be batch_size or more")
 
-    def no_longer_than(self, steps: int, samples: int) -> "MouthConfig":
+    def no_longer_than(self, steps: int, samples: int) -> "OpeningConfig":
         """The stage after a run of so many steps, on so many samples."""
         count = max(self.batch_size, min(self.count, samples))
         return replace(self, steps=min(self.steps, steps), alone=min(self.alone, steps), count=count)
+
+    def wanted(self, kind: str) -> int:
+        """How many "mouths" or "eyes" are drawn."""
+        return math.ceil(self.count * self._share(kind))
+
+    def together(self, kind: str) -> int:
+        """How many "mouths" or "eyes" are in a step."""
+        return math.ceil(self.batch_size * self._share(kind))
+
+    def _share(self, kind: str) -> float:
+        return self.eyes if kind == "eyes" else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +266,7 @@ class RunConfig:
     losses: LandmarkLossWeights | PaperLossWeights = field(default_factory=LandmarkLossWeights)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    mouths: MouthConfig = field(default_factory=MouthConfig)
+    openings: OpeningConfig = field(default_factory=OpeningConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     model: ModelConfig = PRESETS["lite"]
 
@@ -268,8 +283,8 @@ class RunConfig:
             f"losses are not those of keypoints.supervision = {self.keypoints.supervision}",
         )
         _require(
-            with_landmarks or not self.mouths.steps,
-            "mouths.steps over 0 needs keypoints.supervision = landmarks",
+            with_landmarks or not self.openings.steps,
+            "openings.steps over 0 needs keypoints.supervision = landmarks",
         )
         if with_landmarks:
             count, detector = len(self.keypoints.landmarks), self.model.keypoints

@@ -18,7 +18,7 @@ from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.journal import Journal
 from mcnet_cli.training.learner import Learner, Step
 from mcnet_cli.training.moment import Moment
-from mcnet_cli.training.mouth_stage import learn_mouths
+from mcnet_cli.training.opening_stage import learn_openings
 from mcnet_cli.training.sampling import Draw, PairSampler, stream, workers_watched
 from mcnet_cli.training.sheets import write_contact_sheet, write_sheet
 from mcnet_cli.training.stopping import stop, stop_asked
@@ -35,7 +35,7 @@ class State:
     """How far a run is; what checkpoints remember besides tensors.
 
     samples: pairs drawn, by all processes. skipped: steps that weren't finite; bad_in_a_row: the latest of
-    them. bad_clips: names of clips that failed while they were read. mouths: whether their stage is over.
+    them. bad_clips: names of clips that failed while they were read. openings: whether their stage is over.
     """
 
     step: int = 0
@@ -44,7 +44,7 @@ class State:
     skipped: int = 0
     bad_in_a_row: int = 0
     bad_clips: list[str] = field(default_factory=list)
-    mouths: bool = False
+    openings: bool = False
 
 
 class Training:
@@ -133,15 +133,17 @@ class Training:
                 if state.step % config.checkpoint_every == 0 and self.progress < 1:
                     self.validate(journal)
                     self.save()
-            if config.mouths.steps and not state.mouths:
-                self._learn_mouths(asked, on_progress, journal)
+            if config.openings.steps and not state.openings:
+                self._learn_openings(asked, on_progress, journal)
             if state != began:
                 self.validate(journal)
                 self.save()
                 self.write_sheet()
                 self.write_contact_sheet()
 
-    def _learn_mouths(self, asked: Callable[[], int], on_progress: Progress | None, journal: Journal) -> None:
+    def _learn_openings(
+        self, asked: Callable[[], int], on_progress: Progress | None, journal: Journal
+    ) -> None:
         """The last stage, by one process; one that is interrupted begins anew."""
 
         def see(stage: str, done: int, total: int, figures: str) -> None:
@@ -153,14 +155,14 @@ class Training:
 
         if self.world.is_main:
             learner, state = self.learner, self.state
-            mouths = self.config.mouths.no_longer_than(state.step, state.samples)
-            config = dataclasses.replace(self.config, mouths=mouths)
-            found = learn_mouths(learner.ema, self.data.clips, config, learner.compute.device, see)
+            openings = self.config.openings.no_longer_than(state.step, state.samples)
+            config = dataclasses.replace(self.config, openings=openings)
+            found = learn_openings(learner.ema, self.data.clips, config, learner.compute.device, see)
             if found:
-                row = {f"mouth_{name}": value for name, value in found.items()}
+                row = {f"openings_{name}": value for name, value in found.items()}
                 journal.write({"step": self.state.step} | row)
         self.world.barrier()
-        self.state.mouths = True
+        self.state.openings = True
 
     def _next_batch(self, draws: Iterator[Draw], journal: Journal) -> Batch:
         config, full = self.config, self.config.model.size
@@ -189,7 +191,7 @@ class Training:
     def _count(self, step: Step, batches: Sequence[Batch], journal: Journal) -> None:
         """Adds a step to the state; InputError after three in a row that weren't finite."""
         state, clips = self.state, [name for batch in batches for name in batch.clips]
-        state.step, state.mouths = state.step + 1, False
+        state.step, state.openings = state.step + 1, False
         state.samples += len(clips) * self.world.size
         if step.bad is None:
             state.bad_in_a_row = 0

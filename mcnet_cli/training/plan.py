@@ -32,7 +32,7 @@ class TrainPlan:
     parameters: of the network. clips, identities, frames: as names and headers say. seconds_a_step: measured
     at full size. memory_mb: the process's peak (on a GPU: what torch took there) in those steps, without the
     frames. frames_mb: of all frames, as they would lie in memory. hours and steps: estimates from that.
-    mouth_steps: those of the last stage, which steps and hours leave out.
+    opening_steps: those of the last stage, which steps and hours leave out.
     """
 
     device: str
@@ -46,7 +46,7 @@ class TrainPlan:
     hours: float
     memory_mb: int
     frames_mb: int
-    mouth_steps: int
+    opening_steps: int
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -61,7 +61,7 @@ class TrainPlan:
             f"memory      {self.memory_mb} MB measured, and {self.frames_mb} MB for frames that are kept",
             f"speed       {self.seconds_a_step:.2f} s a step, measured on {TIMED} steps of noise",
             f"length      {self.steps} steps in {self.hours:.1f} hours, estimated from that",
-            f"mouths      {self.mouth_steps} steps more in the end, on crops" if self.mouth_steps else "",
+            f"openings    {self.opening_steps} steps more in the end, on crops" if self.opening_steps else "",
         )
         return "\n".join(filter(None, lines))
 
@@ -86,7 +86,7 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         small = _seconds_a_step(learner, SMALL, config.schedule.small_batch)
     identities = len({clip.identity for clip in found}) + request.synthetic
     steps, seconds = _length(config, identities * config.data.repeats, share, small, full)
-    mouths = config.mouths.no_longer_than(steps, steps * config.batch_size)
+    openings = config.openings.no_longer_than(steps, steps * config.batch_size)
     return TrainPlan(
         str(compute.device),
         compute.precision,
@@ -99,7 +99,7 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         round(seconds / 3600, 2),
         _peak_mb(compute.device),
         frames * 3 * config.model.size**2 >> 20,
-        mouths.alone + mouths.steps if mouths.steps else 0,
+        openings.alone + openings.steps if openings.steps else 0,
     )
 
 

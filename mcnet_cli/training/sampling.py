@@ -40,6 +40,12 @@ class Pair:
     source_points: Array
     driving_points: Array
 
+    def reversed(self) -> "Pair":
+        """The same with source and driving exchanged."""
+        return Pair(
+            self.number, self.clip, self.driving, self.source, self.driving_points, self.source_points
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:

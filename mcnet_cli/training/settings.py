@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import ModelConfig
-from mcnet_cli.training.config import RECIPES, MouthConfig, RunConfig
+from mcnet_cli.training.config import RECIPES, OpeningConfig, RunConfig
 from mcnet_cli.training.loss_weights import PaperLossWeights
 
 FILE_LIMIT = 1 << 20  # bytes
@@ -92,7 +92,7 @@ def resolve(layers: Iterable[Settings], files: Sequence[str] = ()) -> RunConfig:
             defaults,
             keypoints=supervision,
             losses=PaperLossWeights(),
-            mouths=MouthConfig(steps=0),
+            openings=OpeningConfig(steps=0),
             model=dataclasses.replace(defaults.model, motion=motion),
         )
     try:

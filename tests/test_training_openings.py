@@ -1,4 +1,4 @@
-"""The stage in which mouths are painted: what its discriminator sees, that it learns, and whom it teaches."""
+"""The stage in which openings are painted: what its discriminators see, that they learn, whom they teach."""
 
 import logging
 import os
@@ -17,9 +17,9 @@ from mcnet_cli.model import Canvas, MCNet
 from mcnet_cli.model.generator import Generator
 from mcnet_cli.training import RunConfig
 from mcnet_cli.training.dataset import load_dataset
-from mcnet_cli.training.losses import INNER_LIPS
-from mcnet_cli.training.mouth_stage import GATHERING, PAINTING, learn_mouths
-from mcnet_cli.training.mouths import MouthDiscriminator, Mouths, mouth_masks
+from mcnet_cli.training.losses import INNER_LIPS, LEFT_EYE, RIGHT_EYE
+from mcnet_cli.training.opening_stage import GATHERING, PAINTING, learn_openings
+from mcnet_cli.training.openings import EYES, MOUTHS, Kind, OpeningDiscriminator, Openings, inside_mask
 
 SIZE = 128
 MIDDLE = 0.1, 0.4  # of the lips, in [-1, 1]
@@ -34,9 +34,12 @@ def lips(opening: float) -> Tensor:
     return points
 
 
-def test_masks_show_what_is_between_lips_that_are_open() -> None:
-    shut, opened = mouth_masks(torch.cat([lips(0.0), lips(0.1)]), SIZE)[:, 0]
-    assert not shut.any()
+def mask(points: Tensor, size: int = SIZE) -> Tensor:
+    return inside_mask(points[0], INNER_LIPS, size)[0, 0]
+
+
+def test_a_mask_shows_what_is_between_lips() -> None:
+    opened = mask(lips(0.1))
     x, y = (round((at + 1) * (SIZE - 1) / 2) for at in MIDDLE)
     assert opened[y, x] == 1
     assert opened[y + 12, x] == opened[y - 12, x] == opened[y, x + 14] == 0
@@ -45,45 +48,68 @@ def test_masks_show_what_is_between_lips_that_are_open() -> None:
 
 
 def test_a_mask_scales_with_the_picture() -> None:
-    shares = [mouth_masks(lips(0.1), size).mean().item() for size in (64, 128, 256)]
+    shares = [mask(lips(0.1), size).mean().item() for size in (64, 128, 256)]
     assert max(shares) < 1.4 * min(shares)
+
+
+def eyes(left: float, right: float) -> Tensor:
+    """(1, 478, 2): lids on ellipses, so far open; all else in the corner."""
+    points = torch.full((1, 478, 2), -1.0)
+    for outline, height, x in ((LEFT_EYE, left, -0.3), (RIGHT_EYE, right, 0.3)):
+        angles = torch.linspace(0, 2 * torch.pi, len(outline) + 1)[:-1]
+        points[0, list(outline)] = torch.stack([x + 0.12 * angles.cos(), height * angles.sin()], -1)
+    return points
+
+
+def opened(kind: Kind, before: Tensor, after: Tensor) -> list[tuple[int, ...]]:
+    pixels = [((points[0] + 1) * (SIZE - 1) / 2).numpy() for points in (before, after)]
+    return kind.opened(pixels[0], pixels[1], SIZE)
+
+
+def test_what_opens_is_open_and_was_less_so() -> None:
+    assert opened(MOUTHS, lips(0.0), lips(0.1)) == [INNER_LIPS]
+    assert opened(MOUTHS, lips(0.05), lips(0.1)) == [INNER_LIPS]
+    assert opened(MOUTHS, lips(0.09), lips(0.1)) == opened(MOUTHS, lips(0.1), lips(0.0)) == []
+    assert opened(EYES, eyes(0.0, 0.05), eyes(0.05, 0.05)) == [LEFT_EYE]
+    assert opened(EYES, eyes(0.0, 0.0), eyes(0.05, 0.04)) == [LEFT_EYE, RIGHT_EYE]
+    assert opened(EYES, eyes(0.05, 0.05), eyes(0.05, 0.0)) == []
 
 
 def test_the_inside_alone_is_replaced() -> None:
     pictures = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    real = Mouths(pictures, mouth_masks(lips(0.1), SIZE))
+    real = Openings(pictures, mask(lips(0.1))[None, None])
     made = real.with_inside(torch.zeros_like(pictures))
     assert (made.pictures * (real.masks == 1)).abs().max() == 0
     assert torch.equal(made.pictures * (real.masks == 0), pictures * (real.masks == 0))
     assert torch.equal(real.with_inside(pictures).pictures, pictures)
 
 
-def smears(count: int, seed: int) -> tuple[Mouths, Mouths]:
+def smears(count: int, seed: int) -> tuple[Openings, Openings]:
     """Mouths with a light and a dark half, and their means."""
     real = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed)) * 0.1
     made, masks = real.clone(), torch.zeros(count, 1, 32, 32)
     masks[:, :, 8:24, 8:24] = 1
     real[:, :, 8:16, 8:24] += 0.8
     made[:, :, 8:24, 8:24] += 0.4
-    return Mouths(real, masks), Mouths(made, masks)
+    return Openings(real, masks), Openings(made, masks)
 
 
 def test_the_discriminator_learns_to_tell_smears_from_teeth() -> None:
     torch.manual_seed(0)
-    discriminator = MouthDiscriminator(8)
+    discriminator = OpeningDiscriminator(8)
     optimizer = torch.optim.Adam(discriminator.parameters(), 1e-3)
     for step in range(60):
         optimizer.zero_grad()
         discriminator.loss(*smears(4, step)).backward()
         optimizer.step()
-    real, made = (discriminator(mouths)[0] for mouths in smears(4, 1000))
+    real, made = (discriminator(openings)[0] for openings in smears(4, 1000))
     assert real.shape == (4,)
     assert real.min() > 0 > made.max()
 
 
 def test_the_generators_side_teaches_the_inside_alone_and_not_the_discriminator() -> None:
     torch.manual_seed(0)
-    discriminator, (real, _) = MouthDiscriminator(8), smears(2, 0)
+    discriminator, (real, _) = OpeningDiscriminator(8), smears(2, 0)
     result = torch.full_like(real.pictures, 0.5).requires_grad_()
     gan, features = discriminator.generator_losses(real, real.with_inside(result))
     (gan + features).backward()
@@ -96,7 +122,7 @@ def test_the_generators_side_teaches_the_inside_alone_and_not_the_discriminator(
 
 def test_roughness_is_the_squared_slope_of_the_scores() -> None:
     torch.manual_seed(0)
-    discriminator, (real, _) = MouthDiscriminator(4), smears(2, 0)
+    discriminator, (real, _) = OpeningDiscriminator(4), smears(2, 0)
     once = discriminator.roughness(real)
     once.backward()
     assert all(p.grad is not None for name, p in discriminator.named_parameters() if "weight" in name)
@@ -120,7 +146,7 @@ def learned(
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     seen = [] if stages is None else stages
     data = load_dataset(find_clips(clips), settings, clips)
-    figures = learn_mouths(
+    figures = learn_openings(
         model, data.clips, settings, torch.device("cpu"), lambda stage, *_: seen.append(stage)
     )
     return model, before, figures
@@ -139,7 +165,9 @@ def test_nothing_but_the_decoder_learns(clips: Path) -> None:
     decoder = ("resblock.1.", "up_blocks.", "join.", "final.")
     assert all(name.startswith(tuple(f"generator.{part}" for part in decoder)) for name in names)
     assert {"generator.final.weight", "generator.resblock.1.conv1.weight"} <= names
-    assert set(figures) == {"count", "discriminator", "gan", "feature_matching", "pixel", "still", "total"}
+    terms = {"discriminator", "gan", "feature_matching", "pixel", "still", "total"}
+    assert set(figures) == {"mouths", "eyes", *terms}
+    assert (figures["mouths"], figures["eyes"]) == (6, 3)
     assert stages.count(PAINTING) == 6
 
 
@@ -156,15 +184,30 @@ def warnings_of(
     return caplog
 
 
-def test_too_few_mouths_that_open_are_a_warning_and_nothing_changes(
+def test_eyes_are_left_out_where_none_are_wanted_or_none_open(
+    tmp_path: Path, clips: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = warnings_of(caplog, monkeypatch)
+    _, _, figures = learned(clips, config(*STAGE, "openings.eyes=0"))
+    assert "mouths" in figures
+    assert "eyes" not in figures
+    assert not said.text
+    model, before, figures = learned(talking(tmp_path, lids=0.9), config(*STAGE))
+    assert "eyes" not in figures
+    assert changed(model, before)
+    assert "too few eyes" in said.text
+
+
+def test_too_few_openings_are_a_warning_and_nothing_changes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said, stages = warnings_of(caplog, monkeypatch), []
-    model, before, figures = learned(talking(tmp_path, least=0.9), config(*STAGE), stages)
+    model, before, figures = learned(talking(tmp_path, lips=0.9, lids=0.9), config(*STAGE), stages)
     assert PAINTING not in stages
     assert figures == {}
     assert not changed(model, before)
-    assert "too few" in said.text
+    assert "too few mouths" in said.text
+    assert "too few eyes" in said.text
 
 
 def test_a_loss_that_is_not_finite_is_a_warning_and_nothing_changes(
@@ -208,7 +251,7 @@ def test_a_run_ends_with_the_stage_and_one_that_was_stopped_in_it_ends_the_same(
     for name, tensor in whole.items():
         assert torch.equal(tensor, stopped[name]), name
     assert not torch.equal(whole["generator.final.weight"], without["generator.final.weight"])
-    assert "mouth_discriminator" in (tmp_path / "whole" / "log.jsonl").read_text()
+    assert "openings_discriminator" in (tmp_path / "whole" / "log.jsonl").read_text()
 
 
 def test_a_run_that_goes_on_and_is_stopped_at_its_last_step_still_has_it(clips: Path, tmp_path: Path) -> None:
@@ -237,8 +280,8 @@ def test_a_signal_in_the_stage_saves_first(clips: Path, tmp_path: Path) -> None:
 
 
 def test_more_mouths_than_in_a_step_are_asked_for() -> None:
-    with pytest.raises(UsageError, match=r"mouths\.count"):
-        config("mouths.count=5", "mouths.batch_size=6")
+    with pytest.raises(UsageError, match=r"openings\.count"):
+        config("openings.count=5", "openings.batch_size=6")
 
 
 def test_a_finished_run_does_not_repeat_it_and_a_longer_one_does(clips: Path, tmp_path: Path) -> None:
@@ -257,17 +300,17 @@ def test_a_finished_run_does_not_repeat_it_and_a_longer_one_does(clips: Path, tm
 
 
 def test_after_a_short_run_the_stage_is_short(clips: Path, tmp_path: Path) -> None:
-    long = ["mouths.steps=1000", "mouths.alone=1000", "mouths.count=1000", "mouths.batch_size=3"]
+    long = ["openings.steps=1000", "openings.alone=1000", "openings.count=1000", "openings.batch_size=3"]
     seen: list[tuple[str, int]] = []
     run_training(
         clips, tmp_path, config("steps=2", *long), lambda stage, _, total, *__: seen.append((stage, total))
     )
     assert seen.count((PAINTING, 4)) == 4
-    assert (GATHERING, 4) in seen
+    assert (GATHERING, 4 + 2) in seen
 
 
 def test_the_papers_training_has_no_such_stage() -> None:
-    assert config(base=[s for s in PAPER if "mouths" not in s]).mouths.steps == 0
-    assert config(base=[s for s in LANDMARKS if "mouths" not in s]).mouths.steps > 0
-    with pytest.raises(UsageError, match=r"mouths\.steps"):
-        config("mouths.steps=5", base=PAPER)
+    assert config(base=[s for s in PAPER if "openings" not in s]).openings.steps == 0
+    assert config(base=[s for s in LANDMARKS if "openings" not in s]).openings.steps > 0
+    with pytest.raises(UsageError, match=r"openings\.steps"):
+        config("openings.steps=5", base=PAPER)

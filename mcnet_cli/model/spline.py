@@ -1,0 +1,35 @@
+"""A smooth motion through all keypoints, for what lies between them.
+
+A blend of shifts has seams half way between keypoints: where a head turns, chins and cheeks broke there.
+"""
+
+import torch
+from torch import Tensor
+
+from mcnet_cli.model.geometry import Keypoints, coordinate_grid, full_precision
+
+REACH = 2.0  # of a keypoint's say, in [-1, 1]; beyond it nothing moves
+SLACK = 1e-3  # how far keypoints may be missed; lips and lids that meet would bend all around them
+
+
+def spline_motion(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
+    """(B, H, W, 2): where in the source each position comes from, bent as little as the keypoints allow.
+
+    Interpolation by a Matérn kernel of smoothness 3/2 (Rasmussen and Williams, Gaussian Processes for
+    Machine Learning, sec. 4.2): where a thin-plate spline goes on, it comes to rest. Jacobians aren't asked.
+    """
+    places = driving.values
+    with full_precision(places):
+        near = _kernel(places[:, :, None] - places[:, None])
+        slack = SLACK * torch.eye(near.shape[-1], dtype=near.dtype, device=near.device)
+        weights = torch.linalg.solve(near + slack, source.values - places)
+        grid = coordinate_grid(*size, like=places)
+        motion: Tensor = grid + _kernel(grid[:, :, None] - places[:, None, None]) @ weights[:, None]
+    return motion
+
+
+def _kernel(offsets: Tensor) -> Tensor:
+    """How alike the motions of two positions are, by (..., 2) offsets between them."""
+    distance = torch.linalg.vector_norm(offsets, dim=-1) * (3**0.5 / REACH)
+    alike: Tensor = (1 + distance) * torch.exp(-distance)
+    return alike
