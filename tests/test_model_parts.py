@@ -1,4 +1,4 @@
-"""Mouths that are seen open are warped, lids and lips go where they should, and the warp stays sharp."""
+"""Open mouths that are seen are warped, shut eyes aren't, lids and lips go where they should; sharp warps."""
 
 import math
 
@@ -62,9 +62,30 @@ def test_trust_turns_with_the_head_and_bends_with_a_smile() -> None:
     assert at(seen, 0.22, 0.52) == 0
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "hidden"),
+    [(0.01, 0.05, 1), (0.01, 0.01, 0), (0.005, 0.015, 0), (0.05, 0.1, 0), (0.05, 0.01, 0), (0.036, 0.08, 0)],
+)
+def test_eyes_that_open_are_hidden_if_the_source_shows_them_shut(
+    before: float, after: float, hidden: int
+) -> None:
+    found = PARTS.hidden_eyes(face(eyes=before), face(eyes=after), SIZE)
+    for x in (-0.25, 0.25):
+        assert at(found, x, 0).item() == hidden
+    assert not any(at(found, x, y) for x, y in ((0, 0), (0.25, 0.2), (0.25, -0.2), (0.5, 0), (0, 0.4)))
+
+
+def test_each_eye_is_hidden_for_itself() -> None:
+    winking, open_eyes = face(), face()
+    winking[0, 6:9] = face(eyes=0.01)[0, 6:9]
+    found = PARTS.hidden_eyes(winking, open_eyes, SIZE)
+    assert (at(found, -0.25, 0), at(found, 0.25, 0)) == (1, 0)
+
+
 def test_nothing_breaks_where_all_keypoints_are_in_one_place() -> None:
     nowhere = torch.zeros(2, 12, 2)
     assert not PARTS.seen_mouth(nowhere, nowhere, SIZE).any()
+    assert not PARTS.hidden_eyes(nowhere, nowhere, SIZE).any()
     field = torch.rand(2, *SIZE, 2)
     assert PARTS.corrected(field, nowhere, nowhere, SIZE).isfinite().all()
 
@@ -81,15 +102,18 @@ def test_dense_motion_trusts_what_is_seen_and_decides_the_rest() -> None:
     torch.manual_seed(0)
     network = DenseMotionNetwork(config).eval()
     assert network.parts is not None
-    torch.nn.init.constant_(network.occlusion.bias, -20)
     places = [*config.motion.mouth, *config.motion.eyes]
     source = torch.rand(1, config.keypoints.count, 2) - 0.5
     driving = source.clone()
-    source[:, places], driving[:, places] = face(mouth=0.2), face(mouth=0.3)
-    with torch.inference_mode():
-        occlusion = network(torch.rand(1, 3, *SIZE), Keypoints(source), Keypoints(driving)).occlusion
-    assert torch.allclose(occlusion, network.parts.seen_mouth(source, driving, SIZE), atol=1e-6)
-    assert occlusion.max() == 1
+    source[:, places], driving[:, places] = face(mouth=0.2, eyes=0.01), face(mouth=0.3)
+    seen = network.parts.seen_mouth(source, driving, SIZE)
+    hidden = network.parts.hidden_eyes(source, driving, SIZE)
+    for bias, expected in ((-20, seen), (20, 1 - hidden)):
+        torch.nn.init.constant_(network.occlusion.bias, bias)
+        with torch.inference_mode():
+            occlusion = network(torch.rand(1, 3, *SIZE), Keypoints(source), Keypoints(driving)).occlusion
+        assert torch.allclose(occlusion, expected, atol=1e-6)
+        assert (occlusion.min(), occlusion.max()) == (0, 1)
 
 
 def standing(batch: int = 1) -> Tensor:

@@ -116,9 +116,9 @@ def test_a_restarted_group_goes_on_from_the_last_checkpoint(tmp_path: Path) -> N
     assert rows == list(range(1, 41))
 
 
-def test_one_of_two_processes_paints_mouths_and_the_other_waits(tmp_path: Path) -> None:
+def test_one_of_two_processes_paints_openings_and_the_other_waits(tmp_path: Path) -> None:
     clips, words = talking(tmp_path / "clips"), options("steps=2", *STAGE, base=LANDMARKS)
     done = mcnet_train(clips, tmp_path / "run", *words, prefix=TORCHRUN)
     assert done.returncode == 0, done.stderr
-    assert "mouth_discriminator" in (tmp_path / "run" / "log.jsonl").read_text()
+    assert "openings_discriminator" in (tmp_path / "run" / "log.jsonl").read_text()
     assert (tmp_path / "run" / "weights.safetensors").exists()

@@ -5,6 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,8 +20,9 @@ from mcnet_cli.model.generator import Generator
 from mcnet_cli.training import RunConfig
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.losses import INNER_LIPS, LEFT_EYE, RIGHT_EYE
-from mcnet_cli.training.opening_stage import GATHERING, PAINTING, learn_openings
+from mcnet_cli.training.opening_stage import GATHERING, PAINTING, learn_openings, way_that_opens
 from mcnet_cli.training.openings import EYES, MOUTHS, Kind, OpeningDiscriminator, Openings, inside_mask
+from mcnet_cli.training.sampling import PairSampler
 
 SIZE = 128
 MIDDLE = 0.1, 0.4  # of the lips, in [-1, 1]
@@ -73,6 +76,7 @@ def test_what_opens_is_open_and_was_less_so() -> None:
     assert opened(EYES, eyes(0.0, 0.05), eyes(0.05, 0.05)) == [LEFT_EYE]
     assert opened(EYES, eyes(0.0, 0.0), eyes(0.05, 0.04)) == [LEFT_EYE, RIGHT_EYE]
     assert opened(EYES, eyes(0.05, 0.05), eyes(0.05, 0.0)) == []
+    assert opened(EYES, eyes(0.02, 0.025), eyes(0.05, 0.05)) == [LEFT_EYE]  # narrow ones are warped
 
 
 def test_the_inside_alone_is_replaced() -> None:
@@ -182,6 +186,47 @@ def warnings_of(
 ) -> pytest.LogCaptureFixture:
     monkeypatch.setattr(logging.getLogger("mcnet_cli"), "propagate", True)
     return caplog
+
+
+def test_each_discriminator_sees_openings_of_its_kind(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[OpeningDiscriminator, set[tuple[int, int]]] = {}
+    whole = OpeningDiscriminator.loss
+
+    def loss(self: OpeningDiscriminator, real: Openings, made: Openings) -> Tensor:
+        assert torch.equal(real.masks, made.masks)
+        seen.setdefault(self, set()).add((len(real.pictures), len(made.pictures)))
+        return whole(self, real, made)
+
+    monkeypatch.setattr(OpeningDiscriminator, "loss", loss)
+    learned(clips, config(*STAGE))
+    assert [*seen.values()] == [{(3, 3)}, {(2, 2)}]
+
+
+def test_a_pair_is_turned_round_where_it_opens_the_other_way(clips: Path) -> None:
+    settings = config(*STAGE)
+    sampler = PairSampler(load_dataset(find_clips(clips), settings, clips).clips, 0, expressive_share=1)
+    seen = set()
+    for draw in map(sampler.draw, range(20)):
+        pair = draw.pair
+        assert pair is not None
+        way, outlines = way_that_opens(pair, [MOUTHS])
+        turned = way is not pair
+        seen.add((turned, bool(outlines)))
+        first, second = (pair.driving, pair.source) if turned else (pair.source, pair.driving)
+        assert np.array_equal(way.source, first)
+        assert np.array_equal(way.driving, second)
+        before, after = (
+            cv2.contourArea(points[[*INNER_LIPS]]) for points in (way.source_points, way.driving_points)
+        )
+        assert not outlines or before < after
+    assert {(False, True), (True, True)} <= seen
+
+
+def test_eyes_are_trained_alone_where_no_mouth_opens(tmp_path: Path) -> None:
+    model, before, figures = learned(talking(tmp_path, lips=0.9), config(*STAGE))
+    assert figures["eyes"] == 3
+    assert "mouths" not in figures
+    assert changed(model, before)
 
 
 def test_eyes_are_left_out_where_none_are_wanted_or_none_open(

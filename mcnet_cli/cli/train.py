@@ -61,7 +61,7 @@ def train(
         typer.Option(
             "--minutes",
             min=0.01,
-            help="Time, over all parts of a run but the last stage.",
+            help="Time, over all parts of a run but the last one, which paints what opens.",
             rich_help_panel=LENGTH,
         ),
     ] = None,

@@ -61,7 +61,7 @@ class MotionConfig:
     heatmap_variances: one for all keypoints, or one a keypoint.
     locality: standard deviations of the prior that ties each keypoint's mask to its neighbourhood,
         one a keypoint; empty for none.
-    spline: whether a smooth motion through all keypoints is one more sparse motion.
+    spline: whether a smooth motion by all keypoints together is one more sparse motion.
     mouth, eyes: the keypoints whose geometry decides what is smaller than dense motion's cells, in the order
         of `parts.Parts`; empty for leaving all to the network.
     """

@@ -62,7 +62,7 @@ class DenseMotionNetwork(nn.Module):
         if motion.locality:
             self.locality = LocalityPrior(motion.locality)
             if not self.mask.weight.is_meta:  # torch would import its compiler for it: 1.5 s
-                nn.init.normal_(self.mask.weight, std=0.003)  # at first the prior alone decides
+                nn.init.normal_(self.mask.weight, std=0.003)  # at first the prior decides
 
     def forward(self, source_image: Tensor, source: Keypoints, driving: Keypoints) -> MotionField:
         """source_image: (B, 3, 64, 64); keypoints of batch B."""
@@ -83,8 +83,9 @@ class DenseMotionNetwork(nn.Module):
             deformation = einsum(mask, motions, "b k h w, b k h w c -> b h w c")
         occlusion = torch.sigmoid(decided[:, -1:])
         if self.parts is not None:
-            seen = self.parts.seen_mouth(source.values, driving.values, size)
-            occlusion = torch.maximum(occlusion, seen)
+            both = source.values, driving.values
+            occlusion = torch.maximum(occlusion, self.parts.seen_mouth(*both, size))
+            occlusion = torch.minimum(occlusion, 1 - self.parts.hidden_eyes(*both, size))
         return MotionField(deformation, occlusion, mask, deformed, features)
 
     def _shares(self, logits: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:

@@ -17,7 +17,9 @@ from mcnet_cli.model.geometry import coordinate_grid, full_precision, resized
 
 PARTED = 0.08, 0.12  # from not at all to fully: the lips' distance in the source, over the mouth's width
 OPENED = 1.8, 2.4  # from fully to not at all: how many times as far apart they are in the driving
-EDGE = 0.03  # lips that belong to the opening, in pictures of side 2
+SHUT = 0.10, 0.17  # from fully to not at all: the lids' distance, over the eye's width
+WIDENED = 1.4, 2.0  # from not at all to fully: how many times as far apart they are in the driving
+EDGE = 0.03  # lips or lids that belong to the opening, in pictures of side 2
 # Reach of a keypoint's correction along and across its eye or mouth, in eye distances (tried on six people).
 LID, LIP, CORNER = (0.12, 0.07), (0.14, 0.06), (0.1, 0.1)
 REACHES = torch.tensor([*[LID] * 4, *[LIP] * 4, *[CORNER] * 2])
@@ -52,6 +54,23 @@ class Parts:
         with full_precision(driving):
             inside = _inside(driving, size)[:, None]
         return (parted * kept)[:, None, None, None] * inside
+
+    def hidden_eyes(self, source: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, 1, H, W) in [0, 1]: 1 inside eyes that open and that the source shows shut.
+
+        source, driving: (B, K, 2).
+        """
+        hidden = driving.new_zeros(len(driving), 1, *size)
+        for places in (self.eyes[:3], self.eyes[3:]):
+            source_eye, eye = (_eye(keypoints[:, list(places)]) for keypoints in (source, driving))
+            before, after = _opening(source_eye), _opening(eye)
+            # lids that stay shut tremble by more than they are apart
+            opens = _ramp(after, *SHUT) * _ramp(after / before.clamp_min(1e-3), *WIDENED)
+            with full_precision(driving):
+                inside = _inside(eye, size)[:, None]
+            share = (1 - _ramp(before, *SHUT)) * opens
+            hidden = torch.maximum(hidden, share[:, None, None, None] * inside)
+        return hidden
 
     def corrected(
         self, deformation: Tensor, source: Tensor, driving: Tensor, size: tuple[int, int]
@@ -119,8 +138,15 @@ def _window(places: Tensor, reach: Tensor, size: tuple[int, int]) -> tuple[slice
     return rows, slice(round(first[0] * (width - 1)), round(last[0] * (width - 1)) + 1)
 
 
+def _eye(keypoints: Tensor) -> Tensor:
+    """(B, 3, 2) upper lid, lower lid and outer corner to (B, 4, 2) both corners and lids, like a mouth's."""
+    upper, lower, outer = keypoints.unbind(1)
+    inner = upper + lower - outer  # as far from the lids' middle
+    return torch.stack([outer, inner, upper, lower], dim=1)
+
+
 def _opening(mouth: Tensor) -> Tensor:
-    """(B,) how far the lips are apart, in mouth widths."""
+    """(B,) how far lips or lids are apart, in widths; (B, 4, 2) both corners, upper and lower one."""
     lengths: Tensor = (mouth[:, 1::2] - mouth[:, ::2]).norm(dim=-1)
     return lengths[:, 1] / lengths[:, 0].clamp_min(1e-3)
 
@@ -130,7 +156,7 @@ def _ramp(value: Tensor, low: float, high: float) -> Tensor:
 
 
 def _inside(mouth: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, H, W): 1 between the lips, an ellipse that is bent like the smile, falling to 0 around it."""
+    """(B, H, W): 1 between lips or lids, an ellipse that is bent like the smile, falling to 0 around it."""
     left, right, upper, lower = mouth.unbind(1)
     middle = (upper + lower) / 2
     across, down, width = _axes(left, right)

@@ -1,4 +1,4 @@
-"""A smooth motion through all keypoints, for what lies between them.
+"""A smooth motion by all keypoints, for what lies between them.
 
 A blend of shifts has seams half way between keypoints: where a head turns, chins and cheeks broke there.
 """
@@ -8,21 +8,24 @@ from torch import Tensor
 
 from mcnet_cli.model.geometry import Keypoints, coordinate_grid, full_precision
 
-REACH = 2.0  # of a keypoint's say, in [-1, 1]; beyond it nothing moves
-SLACK = 1e-3  # how far keypoints may be missed; lips and lids that meet would bend all around them
+REACH = 2.0  # where about half of a keypoint's say is left, in [-1, 1]
+SLACK = 1e-3  # variance of the keypoints' noise: lips and lids that meet would bend all around them
 
 
 def spline_motion(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
     """(B, H, W, 2): where in the source each position comes from, bent as little as the keypoints allow.
 
-    Interpolation by a Matérn kernel of smoothness 3/2 (Rasmussen and Williams, Gaussian Processes for
-    Machine Learning, sec. 4.2): where a thin-plate spline goes on, it comes to rest. Jacobians aren't asked.
+    Regression by a Gaussian process with a Matérn kernel of smoothness 3/2 (Rasmussen and Williams, Gaussian
+    Processes for Machine Learning, sec. 2.2 and 4.2): where a thin-plate spline goes on, it comes to rest.
+    Jacobians aren't asked.
     """
     places = driving.values
     with full_precision(places):
         near = _kernel(places[:, :, None] - places[:, None])
         slack = SLACK * torch.eye(near.shape[-1], dtype=near.dtype, device=near.device)
-        weights = torch.linalg.solve(near + slack, source.values - places)
+        weights = torch.linalg.inv(near + slack) @ (
+            source.values - places
+        )  # `solve` is newer on Apple's GPUs
         grid = coordinate_grid(*size, like=places)
         motion: Tensor = grid + _kernel(grid[:, :, None] - places[:, None, None]) @ weights[:, None]
     return motion

@@ -125,8 +125,8 @@ class OpeningConfig:
 
     steps: of the decoder; 0 for no such stage. alone: of the discriminators before. A run of fewer steps or
         samples has so many here, too: a trial stays short.
-    count: mouths that are drawn for it, 0.9 MB each of `lite` at 256². batch_size: of them, in a step.
-    eyes: for each mouth, of both; 0 for mouths alone.
+    count: mouths that are drawn for it. batch_size: of them, in a step. eyes: for each mouth, of both; 0 for
+        mouths alone. Mouths and eyes take 0.9 MB each of `lite` at 256².
     learning_rate, discriminator_rate: of the two.
     gan, feature_matching, pixel, still: factors of the discriminators' opinion, of their features, of mean
         absolute errors inside the openings, and of changes outside. roughness: of the discriminators' own.

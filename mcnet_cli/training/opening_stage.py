@@ -183,6 +183,8 @@ def _scenes(model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torc
     )
     for first in range(0, setting.count * MOST_DRAWN, DRAWN_TOGETHER):
         short = [kind for kind, count in wanted.items() if len(found[kind.name]) < count]
+        if first >= setting.count:  # clips without blinks have none, however many are drawn
+            short = [kind for kind in short if found[kind.name]]
         see(GATHERING, sum(map(len, found.values())), sum(wanted.values()), "mouths and eyes")
         if not short:
             break
@@ -190,7 +192,7 @@ def _scenes(model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torc
         for draw in draws:
             if draw.error is not None:
                 raise draw.error
-        opening = [_opening(draw.pair, short) for draw in draws if draw.pair is not None]
+        opening = [way_that_opens(draw.pair, short) for draw in draws if draw.pair is not None]
         opening = [(pair, outlines) for pair, outlines in opening if outlines]
         if not opening:
             continue
@@ -206,7 +208,7 @@ def _scenes(model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torc
     return found
 
 
-def _opening(pair: Pair, kinds: Sequence[Kind]) -> tuple[Pair, list[tuple[Kind, Outline]]]:
+def way_that_opens(pair: Pair, kinds: Sequence[Kind]) -> tuple[Pair, list[tuple[Kind, Outline]]]:
     """The pair or, where nothing opens in it, the pair the other way round; and what opens."""
     for way in (pair, pair.reversed()):
         points, side = (way.source_points, way.driving_points), pair.driving.shape[0]

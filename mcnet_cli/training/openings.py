@@ -25,7 +25,7 @@ class Kind:
     """Openings that look alike.
 
     outlines: of those in a face. least: share of the picture from which on one counts as open.
-    grows: the source's opening has at most this share of the driving's area, or there is little to paint.
+    grows: the source's opening has less than this share of the driving's area, or there is little to paint.
     """
 
     name: str
