@@ -289,6 +289,7 @@ PRESETS: dict[str, ModelConfig] = {
             kernel=5,
             heatmap_variances=(0.01,) * _HEAD + (0.003,) * _FINE + (0.01,) * (_MORE + _BODY),
             locality=(0.12,) * _HEAD + (0.07,) * _FINE + (0.12,) * _MORE + (0.18,) * _BODY,
+            spline=True,
             mouth=(13, 14, 15, 16, 17, 18),
             eyes=(7, 9, 11, 8, 10, 12),
             border="border",
