@@ -23,9 +23,8 @@ def spline_motion(source: Keypoints, driving: Keypoints, size: tuple[int, int]) 
     with full_precision(places):
         near = _kernel(places[:, :, None] - places[:, None])
         slack = SLACK * torch.eye(near.shape[-1], dtype=near.dtype, device=near.device)
-        weights = torch.linalg.inv(near + slack) @ (
-            source.values - places
-        )  # `solve` is newer on Apple's GPUs
+        # `solve` is newer on Apple's GPUs than the oldest torch that we take
+        weights = torch.linalg.inv(near + slack) @ (source.values - places)
         grid = coordinate_grid(*size, like=places)
         motion: Tensor = grid + _kernel(grid[:, :, None] - places[:, None, None]) @ weights[:, None]
     return motion
