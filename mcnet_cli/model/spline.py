@@ -4,12 +4,14 @@ A blend of shifts has seams half way between keypoints: where a head turns, chin
 """
 
 import torch
+from einops import einsum
 from torch import Tensor
 
-from mcnet_cli.model.geometry import Keypoints, coordinate_grid, full_precision
+from mcnet_cli.model.geometry import Keypoints, coordinate_grid, full_precision, squared_offsets
 
 REACH = 2.0  # where about half of a keypoint's say is left, in [-1, 1]
 SLACK = 1e-3  # variance of the keypoints' noise: lips and lids that meet would bend all around them
+LEAST = 1e-12  # squared distance
 
 
 def spline_motion(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
@@ -21,17 +23,20 @@ def spline_motion(source: Keypoints, driving: Keypoints, size: tuple[int, int]) 
     """
     places = driving.values
     with full_precision(places):
-        near = _kernel(places[:, :, None] - places[:, None])
+        near = _kernel((places[:, :, None] - places[:, None]).square().sum(-1))
         slack = SLACK * torch.eye(near.shape[-1], dtype=near.dtype, device=near.device)
         # `solve` is newer on Apple's GPUs than the oldest torch that we take
         weights = torch.linalg.inv(near + slack) @ (source.values - places)
-        grid = coordinate_grid(*size, like=places)
-        motion: Tensor = grid + _kernel(grid[:, :, None] - places[:, None, None]) @ weights[:, None]
+        across, down = squared_offsets(places, size)
+        alike = _kernel(down[..., :, None] + across[..., None, :])
+        shifts = einsum(alike, weights, "b k h w, b k c -> b h w c")
+        motion: Tensor = coordinate_grid(*size, like=places) + shifts
     return motion
 
 
-def _kernel(offsets: Tensor) -> Tensor:
-    """How alike the motions of two positions are, by (..., 2) offsets between them."""
-    distance = torch.linalg.vector_norm(offsets, dim=-1) * (3**0.5 / REACH)
+def _kernel(squares: Tensor) -> Tensor:
+    """How alike the motions of two positions are, by their squared distance."""
+    # the slope of a root is infinite at 0
+    distance = squares.clamp_min(LEAST).sqrt() * (3**0.5 / REACH)
     alike: Tensor = (1 + distance) * torch.exp(-distance)
     return alike

@@ -129,13 +129,13 @@ class _Painter:
         centre = slice(middle, -middle)
         real = Openings(scenes["real"][..., centre, centre], scenes["mask"][..., centre, centre])
         made = real.with_inside(result[..., centre, centre])
+        constant = Openings(made.pictures.detach(), made.masks)
         judged = gan = features = decoded.new_zeros(())
         first = 0
         for kind, ones in chosen.items():
             rows, share = slice(first, first + len(ones)), len(ones) / len(decoded)
             judge, first = self._judges[kind], first + len(ones)
-            unpainted = Openings(made.pictures.detach(), made.masks)
-            judged = judged + share * judge.learn(real[rows], unpainted[rows], step)
+            judged = judged + share * judge.learn(real[rows], constant[rows], step)
             if learns:
                 terms = judge.discriminator.generator_losses(real[rows], made[rows])
                 gan, features = gan + share * terms[0], features + share * terms[1]
