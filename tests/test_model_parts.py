@@ -1,4 +1,4 @@
-"""Open mouths that are seen are warped, shut eyes aren't, lids and lips go where they should; sharp warps."""
+"""What is warped of mouth and eyes, and what painted; lids and lips go where they should; sharp warps."""
 
 import math
 
@@ -36,57 +36,69 @@ def at(picture: Tensor, x: float, y: float) -> Tensor:
     return picture[..., round((y + 1) * (height - 1) / 2), round((x + 1) * (width - 1) / 2)]
 
 
+def trust(decided: float, source: Tensor, driving: Tensor) -> Tensor:
+    """(1, 1, H, W) occlusion where the network decides the same everywhere."""
+    return PARTS.occlusion(torch.full((1, 1, *SIZE), float(decided)), source, driving)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "seen"),
-    [(0.2, 0.2, 1), (0.2, 0.35, 1), (0.2, 0.1, 1), (0.2, 0.6, 0), (0.02, 0.2, 0), (0.07, 0.1, 0)],
+    [
+        *[(0.2, 0.2, 1), (0.2, 0.35, 1), (0.2, 0.1, 1), (0.2, 0.6, 0)],
+        *[(0.02, 0.2, 0), (0.02, 0.03, 1), (0.005, 0.04, 1), (0.07, 0.09, 1), (0.07, 0.2, 0)],
+    ],
 )
-def test_an_opening_is_trusted_if_the_source_shows_most_of_it(before: float, after: float, seen: int) -> None:
-    assert at(PARTS.seen_mouth(face(mouth=before), face(mouth=after), SIZE), 0, 0.4).item() == seen
+@pytest.mark.parametrize("decided", [0.0, 1.0])
+def test_a_mouth_is_warped_unless_the_source_shows_little_of_what_opens(
+    before: float, after: float, seen: int, decided: float
+) -> None:
+    found = trust(decided, face(mouth=before), face(mouth=after))
+    assert at(found, 0, 0.4).item() == seen
+    for lip in (0.4 - after / 4 - 0.05, 0.4 + after / 4 + 0.05):
+        assert at(found, 0, lip) > 0.45
+    for x, y in ((0, 0.75), (0, 0.05), (0.5, 0.4), (-0.5, 0.4), (0, 0)):
+        assert at(found, x, y) == decided
 
 
-def test_trust_ends_around_the_lips() -> None:
-    seen = PARTS.seen_mouth(face(mouth=0.3), face(mouth=0.3), SIZE)
-    assert at(seen, 0.2, 0.4) == 1
-    assert not any(at(seen, x, y) for x, y in ((0, 0.65), (0, 0.15), (0.5, 0.4), (-0.5, 0.4)))
-    assert 20 < seen.sum() < 400
-
-
-def test_trust_turns_with_the_head_and_bends_with_a_smile() -> None:
+def test_lips_turn_with_the_head_and_bend_with_a_smile() -> None:
     turned = face(mouth=0.3, angle=math.pi / 2)
-    seen = PARTS.seen_mouth(turned, turned, SIZE)
-    assert at(seen, -0.4, 0.2) == 1
-    assert at(seen, -0.15, 0) == 0
+    found = trust(0, turned, turned)
+    assert at(found, -0.4, 0.2) == 1
+    assert at(found, -0.15, 0) == 0
     smiling = face(smile=0.15)
-    seen = PARTS.seen_mouth(smiling, smiling, SIZE)
-    assert at(seen, 0.22, 0.28) == 1
-    assert at(seen, 0.22, 0.52) == 0
+    found = trust(0, smiling, smiling)
+    assert at(found, 0.22, 0.28) == 1
+    assert at(found, 0.22, 0.56) == 0
 
 
 @pytest.mark.parametrize(
     ("before", "after", "hidden"),
     [(0.01, 0.05, 1), (0.01, 0.01, 0), (0.005, 0.015, 0), (0.05, 0.1, 0), (0.05, 0.01, 0), (0.036, 0.08, 0)],
 )
-def test_eyes_that_open_are_hidden_if_the_source_shows_them_shut(
+def test_eyes_that_open_are_painted_if_the_source_shows_them_shut(
     before: float, after: float, hidden: int
 ) -> None:
-    found = PARTS.hidden_eyes(face(eyes=before), face(eyes=after), SIZE)
+    found = trust(1, face(eyes=before), face(eyes=after))
     for x in (-0.25, 0.25):
-        assert at(found, x, 0).item() == hidden
-    assert not any(at(found, x, y) for x, y in ((0, 0), (0.25, 0.2), (0.25, -0.2), (0.5, 0), (0, 0.4)))
+        assert at(found, x, 0).item() == 1 - hidden
+    assert all(at(found, x, y) == 1 for x, y in ((0, 0), (0.25, 0.2), (0.25, -0.2), (0.5, 0), (0, 0.4)))
 
 
-def test_each_eye_is_hidden_for_itself() -> None:
+def test_eyes_that_do_not_open_are_the_networks_to_decide() -> None:
+    assert at(trust(0.3, face(), face()), 0.25, 0).item() == pytest.approx(0.3)
+
+
+def test_each_eye_is_painted_for_itself() -> None:
     winking, open_eyes = face(), face()
     winking[0, 6:9] = face(eyes=0.01)[0, 6:9]
-    found = PARTS.hidden_eyes(winking, open_eyes, SIZE)
-    assert (at(found, -0.25, 0), at(found, 0.25, 0)) == (1, 0)
+    found = trust(1, winking, open_eyes)
+    assert (at(found, -0.25, 0), at(found, 0.25, 0)) == (0, 1)
 
 
 def test_nothing_breaks_where_all_keypoints_are_in_one_place() -> None:
-    nowhere = torch.zeros(2, 12, 2)
-    assert not PARTS.seen_mouth(nowhere, nowhere, SIZE).any()
-    assert not PARTS.hidden_eyes(nowhere, nowhere, SIZE).any()
-    field = torch.rand(2, *SIZE, 2)
+    nowhere = torch.zeros(1, 12, 2)
+    assert trust(0.5, nowhere, nowhere).isfinite().all()
+    field = torch.rand(1, *SIZE, 2)
     assert PARTS.corrected(field, nowhere, nowhere, SIZE).isfinite().all()
 
 
@@ -97,7 +109,7 @@ def test_keypoints_that_are_no_places_stop_nothing(value: float) -> None:
     assert PARTS.corrected(standing(), face(), lost, (256, 256)).shape == (1, 256, 256, 2)
 
 
-def test_dense_motion_trusts_what_is_seen_and_decides_the_rest() -> None:
+def test_dense_motion_asks_geometry_about_mouth_and_eyes() -> None:
     config = ModelConfig.preset("lite")
     torch.manual_seed(0)
     network = DenseMotionNetwork(config).eval()
@@ -106,10 +118,9 @@ def test_dense_motion_trusts_what_is_seen_and_decides_the_rest() -> None:
     source = torch.rand(1, config.keypoints.count, 2) - 0.5
     driving = source.clone()
     source[:, places], driving[:, places] = face(mouth=0.2, eyes=0.01), face(mouth=0.3)
-    seen = network.parts.seen_mouth(source, driving, SIZE)
-    hidden = network.parts.hidden_eyes(source, driving, SIZE)
-    for bias, expected in ((-20, seen), (20, 1 - hidden)):
+    for bias in (-20, 20):
         torch.nn.init.constant_(network.occlusion.bias, bias)
+        expected = network.parts.occlusion(torch.full((1, 1, *SIZE), float(bias > 0)), source, driving)
         with torch.inference_mode():
             occlusion = network(torch.rand(1, 3, *SIZE), Keypoints(source), Keypoints(driving)).occlusion
         assert torch.allclose(occlusion, expected, atol=1e-6)

@@ -14,7 +14,7 @@ from mcnet_cli.errors import InputError, SystemFailure
 from mcnet_cli.media import write_image
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.training.augment import augment
-from mcnet_cli.training.colour import Jitter, jittered
+from mcnet_cli.training.colour import ColourChange, Jitter, jittered
 from mcnet_cli.training.config import AugmentConfig
 from mcnet_cli.training.dataset import Clip, Dataset, load_dataset
 from mcnet_cli.training.sampling import Pair, PairSampler, stream, workers_watched
@@ -334,6 +334,21 @@ def test_changes_of_a_pair_do_not_depend_on_its_neighbours() -> None:
     among = augment([still_pair(4), still_pair(5)], SIZE, config, 0, CPU)
     assert torch.allclose(alone.driving[0], among.driving[1], atol=1e-6)
     assert not torch.allclose(alone.driving[0], among.driving[0], atol=1e-3)
+
+
+def test_colours_fade_by_chance_to_grey_and_no_further() -> None:
+    frame = torch.from_numpy(picture()).permute(2, 0, 1).float()[None] / 255
+
+    def spread(faded: float) -> list[float]:
+        changes = [ColourChange.draw(1, 0.0, faded, np.random.default_rng(seed)) for seed in range(40)]
+        changed = [change(frame)[0] for change in changes]
+        return [float((one.amax(0) - one.amin(0)).mean()) for one in changed]
+
+    whole = float((frame[0].amax(0) - frame[0].amin(0)).mean())
+    assert np.allclose(spread(0.0), whole, atol=1e-3)
+    shares = np.array(spread(0.5)) / whole
+    assert 10 < (shares < 0.99).sum() < 30
+    assert -0.001 <= shares.min() < 0.2 and shares.max() < 1.001
 
 
 def test_jitter_is_that_of_hsv_and_grey() -> None:

@@ -83,9 +83,7 @@ class DenseMotionNetwork(nn.Module):
             deformation = einsum(mask, motions, "b k h w, b k h w c -> b h w c")
         occlusion = torch.sigmoid(decided[:, -1:])
         if self.parts is not None:
-            both = source.values, driving.values
-            occlusion = torch.maximum(occlusion, self.parts.seen_mouth(*both, size))
-            occlusion = torch.minimum(occlusion, 1 - self.parts.hidden_eyes(*both, size))
+            occlusion = self.parts.occlusion(occlusion, source.values, driving.values)
         return MotionField(deformation, occlusion, mask, deformed, features)
 
     def _shares(self, logits: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:

@@ -15,11 +15,28 @@ from torch import Tensor
 
 from mcnet_cli.model.geometry import coordinate_grid, full_precision, resized
 
-PARTED = 0.08, 0.12  # from not at all to fully: the lips' distance in the source, over the mouth's width
-OPENED = 1.8, 2.4  # from fully to not at all: how many times as far apart they are in the driving
-SHUT = 0.10, 0.17  # from fully to not at all: the lids' distance, over the eye's width
-WIDENED = 1.4, 2.0  # from not at all to fully: how many times as far apart they are in the driving
-EDGE = 0.03  # lips or lids that belong to the opening, in pictures of side 2
+LIPS = 0.1  # width of the lips at a corner, over the mouth's
+EDGE = 0.03  # of what belongs to a mouth or an eye, around lips or lids, in pictures of side 2
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """When the source doesn't show what the driving opens. All are ramps from not at all to fully.
+
+    shown: how far lips or lids are apart in the source, over the width. parted: in the driving.
+    widened, beyond: how many times as far apart they are in the driving, for there to be something to paint
+    at all, and something to paint although the source shows what it has. edge: like `EDGE`.
+    """
+
+    shown: tuple[float, float]
+    parted: tuple[float, float]
+    widened: tuple[float, float]
+    beyond: tuple[float, float]
+    edge: float
+
+
+MOUTH = Opening((0.10, 0.15), (0.06, 0.11), (1.4, 2.0), (1.8, 2.4), 0.01)
+EYE = Opening((0.10, 0.17), (0.10, 0.17), (1.4, 2.0), (4.0, 6.0), EDGE)
 # Reach of a keypoint's correction along and across its eye or mouth, in eye distances (tried on six people).
 LID, LIP, CORNER = (0.12, 0.07), (0.14, 0.06), (0.1, 0.1)
 REACHES = torch.tensor([*[LID] * 4, *[LIP] * 4, *[CORNER] * 2])
@@ -41,36 +58,22 @@ class Parts:
     mouth: Sequence[int]
     eyes: Sequence[int]
 
-    def seen_mouth(self, source: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, 1, H, W) in [0, 1]: 1 inside a mouth whose inside the source shows well enough to be warped.
+    def occlusion(self, decided: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+        """The network's occlusion, (B, 1, H, W) in [0, 1], with lips and what opens as geometry has it.
 
-        source, driving: (B, K, 2). A mouth that was shut, or opens to several times what it was, has an
-        inside that the source doesn't show.
+        Lips are warped. So is the inside of a mouth, unless the source doesn't show it: then it is painted, as
+        are eyes that were shut and open. source, driving: (B, K, 2).
         """
-        source, driving = source[:, list(self.mouth[:4])], driving[:, list(self.mouth[:4])]
-        before, after = _opening(source), _opening(driving)
-        parted = _ramp(before, *PARTED)
-        kept = 1 - _ramp(after / before.clamp_min(1e-3), *OPENED)
+        size = (decided.shape[2], decided.shape[3])
+        inner = [_between_lips(keypoints[:, list(self.mouth[:4])]) for keypoints in (source, driving)]
+        outer = driving[:, [*self.mouth[:2], *self.mouth[4:]]]
         with full_precision(driving):
-            inside = _inside(driving, size)[:, None]
-        return (parted * kept)[:, None, None, None] * inside
-
-    def hidden_eyes(self, source: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, 1, H, W) in [0, 1]: 1 inside eyes that open and that the source shows shut.
-
-        source, driving: (B, K, 2).
-        """
-        hidden = driving.new_zeros(len(driving), 1, *size)
-        for places in (self.eyes[:3], self.eyes[3:]):
-            source_eye, eye = (_eye(keypoints[:, list(places)]) for keypoints in (source, driving))
-            before, after = _opening(source_eye), _opening(eye)
-            # lids that stay shut tremble by more than they are apart
-            opens = _ramp(after, *SHUT) * _ramp(after / before.clamp_min(1e-3), *WIDENED)
-            with full_precision(driving):
-                inside = _inside(eye, size)[:, None]
-            share = (1 - _ramp(before, *SHUT)) * opens
-            hidden = torch.maximum(hidden, share[:, None, None, None] * inside)
-        return hidden
+            lips = _inside(outer, size, EDGE)
+            decided = decided * (1 - lips) + (1 - _hidden(*inner, size, MOUTH)) * lips
+            for places in (self.eyes[:3], self.eyes[3:]):
+                eyes = [_eye(keypoints[:, list(places)]) for keypoints in (source, driving)]
+                decided = torch.minimum(decided, 1 - _hidden(*eyes, size, EYE))
+        return decided
 
     def corrected(
         self, deformation: Tensor, source: Tensor, driving: Tensor, size: tuple[int, int]
@@ -138,6 +141,12 @@ def _window(places: Tensor, reach: Tensor, size: tuple[int, int]) -> tuple[slice
     return rows, slice(round(first[0] * (width - 1)), round(last[0] * (width - 1)) + 1)
 
 
+def _between_lips(mouth: Tensor) -> Tensor:
+    """(B, 4, 2) outer corners, upper and lower inner lip; the same with inner corners."""
+    corners, lips = mouth[:, :2], mouth[:, 2:]
+    return torch.cat([corners.lerp(corners.flip(1), LIPS), lips], dim=1)
+
+
 def _eye(keypoints: Tensor) -> Tensor:
     """(B, 3, 2) upper lid, lower lid and outer corner to (B, 4, 2) both corners and lids, like a mouth's."""
     upper, lower, outer = keypoints.unbind(1)
@@ -145,25 +154,36 @@ def _eye(keypoints: Tensor) -> Tensor:
     return torch.stack([outer, inner, upper, lower], dim=1)
 
 
-def _opening(mouth: Tensor) -> Tensor:
+def _apart(mouth: Tensor) -> Tensor:
     """(B,) how far lips or lids are apart, in widths; (B, 4, 2) both corners, upper and lower one."""
     lengths: Tensor = (mouth[:, 1::2] - mouth[:, ::2]).norm(dim=-1)
     return lengths[:, 1] / lengths[:, 0].clamp_min(1e-3)
+
+
+def _hidden(source: Tensor, driving: Tensor, size: tuple[int, int], opening: Opening) -> Tensor:
+    """(B, 1, H, W) in [0, 1]: 1 in what opens and the source doesn't show; (B, 4, 2) as for `_apart`."""
+    before, after = _apart(source), _apart(driving)
+    # lips and lids that stay shut tremble by more than they are apart
+    wider = after / before.clamp_min(1e-3)
+    shown = _ramp(before, *opening.shown) * (1 - _ramp(wider, *opening.beyond))
+    opens = _ramp(after, *opening.parted) * _ramp(wider, *opening.widened)
+    share = (1 - shown) * opens
+    return share[:, None, None, None] * _inside(driving, size, opening.edge)
 
 
 def _ramp(value: Tensor, low: float, high: float) -> Tensor:
     return ((value - low) / (high - low)).clamp(0, 1)
 
 
-def _inside(mouth: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, H, W): 1 between lips or lids, an ellipse that is bent like the smile, falling to 0 around it."""
+def _inside(mouth: Tensor, size: tuple[int, int], edge: float) -> Tensor:
+    """(B, 1, H, W): 1 between lips or lids, an ellipse that is bent like the smile, falling to 0 around it."""
     left, right, upper, lower = mouth.unbind(1)
     middle = (upper + lower) / 2
     across, down, width = _axes(left, right)
     offsets = coordinate_grid(*size, mouth) - middle[:, None, None]
-    x = einsum(offsets, across, "b h w c, b c -> b h w") / (width / 2 + EDGE)[:, None]
+    x = einsum(offsets, across, "b h w c, b c -> b h w") / (width / 2 + edge)[:, None]
     y = einsum(offsets, down, "b h w c, b c -> b h w")
     bend = (((left + right) / 2 - middle) * down).sum(-1)
-    height = ((lower - upper) * down).sum(-1).abs() / 2 + EDGE
+    height = ((lower - upper) * down).sum(-1).abs() / 2 + edge
     y = (y - bend[:, None, None] * x.square().clamp_max(1)) / height[:, None, None]
-    return (2 - (x.square() + y.square())).clamp(0, 1)
+    return (2 - (x.square() + y.square())).clamp(0, 1)[:, None]

@@ -56,7 +56,7 @@ def augment(
     drawn = [_Drawn.draw(chance(seed, pair.number, 2), config) for pair in pairs]
     mirrored = np.array([one.mirrored for one in drawn])
     shape = ShapeWarp.joined([one.shape for one in drawn]) if config.shape else None
-    colour = ColourChange.joined([one.colour for one in drawn]) if config.colour else None
+    colour = ColourChange.joined([one.colour for one in drawn]) if config.colour or config.faded else None
     pictures, points = [], []
     for frames, places, affines in (
         ("source", "source_points", [one.source for one in drawn]),
@@ -96,7 +96,8 @@ class _Drawn:
         flips = rng.random(1) < config.flip
         shared = random_affines(rng, config, flips)
         other = random_affines(rng, config, flips) if rng.random() < config.separate_share else shared
-        colour, shape = ColourChange.draw(1, config.colour, rng), ShapeWarp.draw(1, config.shape, rng)
+        colour = ColourChange.draw(1, config.colour, config.faded, rng)
+        shape = ShapeWarp.draw(1, config.shape, rng)
         return cls(bool(flips[0]), shared, other, shape, colour, Jitter.draw(config.jitter, rng))
 
 

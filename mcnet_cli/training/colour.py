@@ -20,9 +20,15 @@ class ColourChange:
     gamma: Tensor
 
     @classmethod
-    def draw(cls, count: int, deviation: float, rng: np.random.Generator) -> "ColourChange":
-        """Of `count` pictures; deviation: of the matrix's entries, from which the others follow."""
-        matrix = np.eye(3) + rng.normal(0, deviation, (count, 3, 3))
+    def draw(cls, count: int, deviation: float, faded: float, rng: np.random.Generator) -> "ColourChange":
+        """Of `count` pictures.
+
+        deviation: of the matrix's entries, from which the others follow. faded: share of pictures whose
+        colours are drawn towards grey, by anything from not at all to wholly.
+        """
+        fading = (rng.random((count, 1, 1)) < faded) * rng.random((count, 1, 1))
+        matrix = np.eye(3) * (1 - fading) + np.array(GREY) * fading
+        matrix = (np.eye(3) + rng.normal(0, deviation, (count, 3, 3))) @ matrix
         gain, gamma = np.exp(rng.normal(0, 1.5 * deviation, (2, count, 1, 1, 1)))
         offset = rng.normal(0, 0.5 * deviation, (count, 1, 1, 1))
         return cls(*(torch.from_numpy(numbers).float() for numbers in (matrix, gain, offset, gamma)))

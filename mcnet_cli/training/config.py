@@ -206,6 +206,7 @@ class AugmentConfig:
     rotation_deg, scale, anisotropy, shear, shift: standard deviations of a random affine.
     shape: of the shift of a point by smooth waves, which makes a few people look like many.
     colour: of a random colour matrix, gain, offset and gamma.
+    faded: share of pairs whose colours fade, some to grey, so that what is painted has the picture's colours.
     jitter: the reach of brightness, contrast, saturation and hue in random order (the paper's is 0.1).
     flip, time_flip: shares of pairs that are mirrored, and that run backwards.
     """
@@ -217,6 +218,7 @@ class AugmentConfig:
     shift: float = 0.07
     shape: float = 0.03
     colour: float = 0.06
+    faded: float = 0.3
     jitter: float = 0.0
     separate_share: float = 0.0
     flip: float = 0.5
@@ -224,7 +226,7 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         _within(self, 0, 1, "separate_share", "flip", "time_flip", "scale", "anisotropy", "shear", "shift")
-        _within(self, 0, 1, "shape", "colour")
+        _within(self, 0, 1, "shape", "colour", "faded")
         _within(self, 0, 0.5, "jitter")
         _within(self, 0, 180, "rotation_deg")
 
@@ -336,6 +338,7 @@ RECIPES: dict[str, dict[str, Any]] = {
             "shift": 0.0,
             "shape": 0.0,
             "colour": 0.0,
+            "faded": 0.0,
             "jitter": 0.1,
             "separate_share": 0.0,
         },
