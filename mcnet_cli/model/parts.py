@@ -34,6 +34,18 @@ class Opening:
     beyond: tuple[float, float]
     edge: float
 
+    def hidden(self, source: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, 1, H, W) in [0, 1]: 1 in what opens and the source doesn't show.
+
+        source, driving: (B, 4, 2) both corners, upper and lower lip or lid.
+        """
+        before, after = _apart(source), _apart(driving)
+        # lips and lids that stay shut tremble by more than they are apart
+        wider = after / before.clamp_min(1e-3)
+        shown = _ramp(before, *self.shown) * (1 - _ramp(wider, *self.beyond))
+        opens = _ramp(after, *self.parted) * _ramp(wider, *self.widened)
+        return ((1 - shown) * opens)[:, None, None, None] * _inside(driving, size, self.edge)
+
 
 MOUTH = Opening((0.10, 0.15), (0.06, 0.11), (1.4, 2.0), (1.8, 2.4), 0.01)
 EYE = Opening((0.10, 0.17), (0.10, 0.17), (1.4, 2.0), (4.0, 6.0), EDGE)
@@ -61,18 +73,19 @@ class Parts:
     def occlusion(self, decided: Tensor, source: Tensor, driving: Tensor) -> Tensor:
         """The network's occlusion, (B, 1, H, W) in [0, 1], with lips and what opens as geometry has it.
 
-        Lips are warped. So is the inside of a mouth, unless the source doesn't show it: then it is painted, as
-        are eyes that were shut and open. source, driving: (B, K, 2).
+        Lips are warped. So is the inside of a mouth, unless the source doesn't show it: then it is painted,
+        as are eyes that were shut and open. source, driving: (B, K, 2).
         """
         size = (decided.shape[2], decided.shape[3])
-        inner = [_between_lips(keypoints[:, list(self.mouth[:4])]) for keypoints in (source, driving)]
-        outer = driving[:, [*self.mouth[:2], *self.mouth[4:]]]
         with full_precision(driving):
-            lips = _inside(outer, size, EDGE)
-            decided = decided * (1 - lips) + (1 - _hidden(*inner, size, MOUTH)) * lips
-            for places in (self.eyes[:3], self.eyes[3:]):
-                eyes = [_eye(keypoints[:, list(places)]) for keypoints in (source, driving)]
-                decided = torch.minimum(decided, 1 - _hidden(*eyes, size, EYE))
+            places = [*self.mouth[:4]]
+            before, after = _between_lips(source[:, places]), _between_lips(driving[:, places])
+            warped = 1 - MOUTH.hidden(before, after, size)
+            lips = _inside(driving[:, [*self.mouth[:2], *self.mouth[4:]]], size, EDGE)
+            decided = decided * (1 - lips) + warped * lips
+            for places in ([*self.eyes[:3]], [*self.eyes[3:]]):
+                before, after = _eye(source[:, places]), _eye(driving[:, places])
+                decided = torch.minimum(decided, 1 - EYE.hidden(before, after, size))
         return decided
 
     def corrected(
@@ -160,23 +173,12 @@ def _apart(mouth: Tensor) -> Tensor:
     return lengths[:, 1] / lengths[:, 0].clamp_min(1e-3)
 
 
-def _hidden(source: Tensor, driving: Tensor, size: tuple[int, int], opening: Opening) -> Tensor:
-    """(B, 1, H, W) in [0, 1]: 1 in what opens and the source doesn't show; (B, 4, 2) as for `_apart`."""
-    before, after = _apart(source), _apart(driving)
-    # lips and lids that stay shut tremble by more than they are apart
-    wider = after / before.clamp_min(1e-3)
-    shown = _ramp(before, *opening.shown) * (1 - _ramp(wider, *opening.beyond))
-    opens = _ramp(after, *opening.parted) * _ramp(wider, *opening.widened)
-    share = (1 - shown) * opens
-    return share[:, None, None, None] * _inside(driving, size, opening.edge)
-
-
 def _ramp(value: Tensor, low: float, high: float) -> Tensor:
     return ((value - low) / (high - low)).clamp(0, 1)
 
 
 def _inside(mouth: Tensor, size: tuple[int, int], edge: float) -> Tensor:
-    """(B, 1, H, W): 1 between lips or lids, an ellipse that is bent like the smile, falling to 0 around it."""
+    """(B, 1, H, W): 1 between lips or lids, an ellipse bent like the smile, falling to 0 around it."""
     left, right, upper, lower = mouth.unbind(1)
     middle = (upper + lower) / 2
     across, down, width = _axes(left, right)
