@@ -56,6 +56,15 @@ def test_several_looks_depend_less_on_the_region_than_one() -> None:
     assert spread[1] < 0.9 * spread[0]
 
 
+@pytest.mark.parametrize("share", [0.01, 0.15])
+def test_a_face_that_is_followed_is_found_as_exactly_however_it_moved(share: float) -> None:
+    region, steady = portrait_face().region, FaceMesh(STEADY_LOOKS)
+    moved = Region(region.box + np.float32(share * region.side), region.eyes)
+    found = steady.again(portrait(), moved).points
+    eyes = np.linalg.norm(portrait_face().points[LEFT_EYE] - portrait_face().points[RIGHT_EYE])
+    assert np.linalg.norm(found - steady(portrait(), moved).points, axis=1).mean() < 0.01 * eyes
+
+
 @pytest.mark.parametrize("box", [(0, 0, 0, 0), (5, 5, 5.1, 5.1), (-900, -900, -800, -800), (0, 0, 1e5, 1e5)])
 def test_where_there_is_no_face_the_score_says_so(box: tuple[float, ...]) -> None:
     corners = np.array(box, np.float32)

@@ -17,6 +17,7 @@ EYES = (33, 263)  # the outer corners, the picture's left one first
 INPUT_PX = 192
 REGION_ENLARGEMENT = 1.5  # of a face's extent: the network wants to see what surrounds a face
 SMALLEST_REGION_PX = 1.0
+HASTE = 0.05  # of a region's side: a face that moves by more from frame to frame is looked at once more
 STEADY_LOOKS = 3  # where jitter would be seen
 LOOKS_SPREAD = 0.06  # of a region's size, by which looks at the same face differ
 
@@ -31,13 +32,18 @@ class Region:
     box: Points
     eyes: Points
 
+    @property
+    def side(self) -> float:
+        """The longer one, in pixels."""
+        return max(*map(float, self.box[2:] - self.box[:2]), SMALLEST_REGION_PX)
+
     def transform(self, zoom: float = 1.0) -> NDArray[np.float64]:
         """(2, 3) from picture pixels to the network's input, upright by the line between the eyes.
 
         zoom: over 1 shows less around the face.
         """
         low, high = self.box[:2].astype(float), self.box[2:].astype(float)
-        side = max(*(high - low), SMALLEST_REGION_PX) * REGION_ENLARGEMENT / zoom
+        side = self.side * REGION_ENLARGEMENT / zoom
         x, y = self.eyes[1].astype(float) - self.eyes[0]
         angle = np.arctan2(y, x)
         cos, sin = np.cos(angle) * INPUT_PX / side, np.sin(angle) * INPUT_PX / side
@@ -80,10 +86,18 @@ class FaceMesh:
 
         A second pass looks at the first one's extent: that mends tilted heads and loose regions.
         """
-        near = self.glance(rgb, region).region
-        looks = [self._look(rgb, near, zoom) for zoom in self._zooms]
-        points = self._eyes(rgb, np.mean([solid[:, :2] for solid, _ in looks], axis=0))
-        return Landmarks(points.astype(np.float32), float(np.mean([score for _, score in looks])))
+        return self._closely(rgb, self.glance(rgb, region).region)
+
+    def again(self, rgb: Picture, region: Region) -> Landmarks:
+        """Landmarks of the face whose extent was `region` a frame ago.
+
+        Several looks need no first pass if it has hardly moved.
+        """
+        if len(self._zooms) == 1:
+            return self(rgb, region)
+        found = self._closely(rgb, region)
+        moved = np.abs(found.region.box - region.box).max()
+        return found if moved < HASTE * region.side else self._closely(rgb, found.region)
 
     def glance(self, rgb: Picture, region: Region) -> Landmarks:
         """Landmarks by one pass: enough to tell whether there is a face."""
@@ -94,6 +108,12 @@ class FaceMesh:
         """(468, 3) points in pixels; the third coordinate is depth, growing away from the viewer."""
         solid, _ = self._look(rgb, self.glance(rgb, region).region)
         return solid.astype(np.float32)
+
+    def _closely(self, rgb: Picture, region: Region) -> Landmarks:
+        """The mean of all looks, and the eyes'."""
+        looks = [self._look(rgb, region, zoom) for zoom in self._zooms]
+        points = self._eyes(rgb, np.mean([solid[:, :2] for solid, _ in looks], axis=0))
+        return Landmarks(points.astype(np.float32), float(np.mean([score for _, score in looks])))
 
     def _look(self, rgb: Picture, region: Region, zoom: float = 1.0) -> tuple[NDArray[np.float64], float]:
         """One pass: (468, 3) points in picture pixels, and the score."""

@@ -62,7 +62,7 @@ class FaceTracker:
 
 def follow(rgb: Picture, mesh: FaceMesh, region: Region) -> Landmarks | None:
     """The face that was in `region` a frame ago; None if it isn't there any more, or jumped."""
-    found = mesh(rgb, region)
+    found = mesh.again(rgb, region)
     return found if found.score > FACE_SCORE and _near(found.region.box, region.box) else None
 
 

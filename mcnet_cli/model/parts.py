@@ -17,6 +17,7 @@ from mcnet_cli.model.geometry import coordinate_grid, full_precision, resized
 
 LIPS = 0.1  # width of the lips at a corner, over the mouth's
 EDGE = 0.03  # of what belongs to a mouth or an eye, around lips or lids, in pictures of side 2
+SOFT = 0.03  # width of the fall to nothing beyond it, about a cell of dense motion
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +184,13 @@ def _inside(mouth: Tensor, size: tuple[int, int], edge: float) -> Tensor:
     middle = (upper + lower) / 2
     across, down, width = _axes(left, right)
     offsets = coordinate_grid(*size, mouth) - middle[:, None, None]
-    x = einsum(offsets, across, "b h w c, b c -> b h w") / (width / 2 + edge)[:, None]
-    y = einsum(offsets, down, "b h w c, b c -> b h w")
-    bend = (((left + right) / 2 - middle) * down).sum(-1)
-    height = ((lower - upper) * down).sum(-1).abs() / 2 + edge
-    y = (y - bend[:, None, None] * x.square().clamp_max(1)) / height[:, None, None]
-    return (2 - (x.square() + y.square())).clamp(0, 1)[:, None]
+    half = (width / 2 + edge)[:, None]
+    x = einsum(offsets, across, "b h w c, b c -> b h w") / half
+    bend = (((left + right) / 2 - middle) * down).sum(-1)[:, None, None]
+    height = (((lower - upper) * down).sum(-1).abs() / 2 + edge)[:, None, None]
+    y = einsum(offsets, down, "b h w c, b c -> b h w") - bend * x.square().clamp_max(1)
+    y = y / height
+    # how far outside of the ellipse, to first order
+    slope = 2 * ((x / half).square() + (y / height).square()).sqrt()
+    distance = (x.square() + y.square() - 1) / slope.clamp_min(1e-3)
+    return (1 - distance / SOFT).clamp(0, 1)[:, None]
