@@ -102,6 +102,15 @@ def test_nothing_breaks_where_all_keypoints_are_in_one_place() -> None:
     assert PARTS.corrected(field, nowhere, nowhere, SIZE).isfinite().all()
 
 
+def test_gradients_are_numbers_in_the_middle_of_a_mouth_and_where_all_is_in_one_place() -> None:
+    size = (65, 65)  # the middle is a pixel
+    for keypoints in (face(mouth=0.3) - torch.tensor([0.0, 0.4]), torch.zeros(1, 12, 2)):
+        driving = keypoints.requires_grad_()
+        PARTS.occlusion(torch.full((1, 1, *size), 0.5), face(mouth=0.01), driving).sum().backward()
+        assert driving.grad is not None
+        assert driving.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
 def test_keypoints_that_are_no_places_stop_nothing(value: float) -> None:
     lost = face()

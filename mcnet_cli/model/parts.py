@@ -190,7 +190,7 @@ def _inside(mouth: Tensor, size: tuple[int, int], edge: float) -> Tensor:
     height = (((lower - upper) * down).sum(-1).abs() / 2 + edge)[:, None, None]
     y = einsum(offsets, down, "b h w c, b c -> b h w") - bend * x.square().clamp_max(1)
     y = y / height
-    # how far outside of the ellipse, to first order
-    slope = 2 * ((x / half).square() + (y / height).square()).sqrt()
-    distance = (x.square() + y.square() - 1) / slope.clamp_min(1e-3)
+    # how far outside of the ellipse, to first order; a root's gradient is infinite at 0, in the middle
+    slope = 2 * ((x / half).square() + (y / height).square()).clamp_min(1e-6).sqrt()
+    distance = (x.square() + y.square() - 1) / slope
     return (1 - distance / SOFT).clamp(0, 1)[:, None]
