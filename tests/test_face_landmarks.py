@@ -1,3 +1,5 @@
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -56,13 +58,29 @@ def test_several_looks_depend_less_on_the_region_than_one() -> None:
     assert spread[1] < 0.9 * spread[0]
 
 
-@pytest.mark.parametrize("share", [0.01, 0.15])
-def test_a_face_that_is_followed_is_found_as_exactly_however_it_moved(share: float) -> None:
-    region, steady = portrait_face().region, FaceMesh(STEADY_LOOKS)
-    moved = Region(region.box + np.float32(share * region.side), region.eyes)
-    found = steady.again(portrait(), moved).points
-    eyes = np.linalg.norm(portrait_face().points[LEFT_EYE] - portrait_face().points[RIGHT_EYE])
-    assert np.linalg.norm(found - steady(portrait(), moved).points, axis=1).mean() < 0.01 * eyes
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.045, 0.15])
+@pytest.mark.parametrize("roll_deg", [0.0, 3.0, 15.0])
+def test_a_face_that_is_followed_is_found_as_exactly_however_it_moved(share: float, roll_deg: float) -> None:
+    now, steady, rgb = portrait_face(), FaceMesh(STEADY_LOOKS), portrait()
+    turn = cv2.getRotationMatrix2D((225, 122), roll_deg, 1)
+    eyes = now.region.eyes @ turn[:, :2].T + turn[:, 2]
+    before = Region(now.region.box + np.float32(share * now.region.side), eyes.astype(np.float32))
+    away = np.linalg.norm(steady.again(rgb, before).points - steady(rgb, now.region).points, axis=1).mean()
+    assert away < 0.02 * np.linalg.norm(now.points[LEFT_EYE] - now.points[RIGHT_EYE])
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.01, STEADY_LOOKS), (0.15, STEADY_LOOKS + 1)])
+def test_a_face_that_hardly_moved_is_looked_at_once_less(share: float, passes: int) -> None:
+    class Counting(FaceMesh):
+        looked = 0
+
+        def _look(self, *arguments: Any) -> Any:
+            self.looked += 1
+            return super()._look(*arguments)
+
+    region, counting = portrait_face().region, Counting(STEADY_LOOKS)
+    counting.again(portrait(), Region(region.box + np.float32(share * region.side), region.eyes))
+    assert counting.looked == passes
 
 
 @pytest.mark.parametrize("box", [(0, 0, 0, 0), (5, 5, 5.1, 5.1), (-900, -900, -800, -800), (0, 0, 1e5, 1e5)])

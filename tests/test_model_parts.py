@@ -37,8 +37,8 @@ def at(picture: Tensor, x: float, y: float) -> Tensor:
 
 
 def trust(decided: float, source: Tensor, driving: Tensor) -> Tensor:
-    """(1, 1, H, W) occlusion where the network decides the same everywhere."""
-    return PARTS.occlusion(torch.full((1, 1, *SIZE), float(decided)), source, driving)
+    """(B, 1, H, W) occlusion where the network decides the same everywhere."""
+    return PARTS.occlusion(torch.full((len(source), 1, *SIZE), float(decided)), source, driving)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,14 @@ def test_eyes_that_open_are_painted_if_the_source_shows_them_shut(
     assert all(at(found, x, y) == 1 for x, y in ((0, 0), (0.25, 0.2), (0.25, -0.2), (0.5, 0), (0, 0.4)))
 
 
+def test_faces_of_a_batch_are_looked_at_one_by_one() -> None:
+    sources = [face(mouth=0.01), face(mouth=0.3), face(eyes=0.01)]
+    drivings = [face(mouth=0.3), face(angle=0.3), face(smile=0.1)]
+    together = trust(0.4, torch.cat(sources), torch.cat(drivings))
+    alone = torch.cat([trust(0.4, *pair) for pair in zip(sources, drivings, strict=True)])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
 def test_eyes_that_do_not_open_are_the_networks_to_decide() -> None:
     assert at(trust(0.3, face(), face()), 0.25, 0).item() == pytest.approx(0.3)
 
@@ -96,16 +104,17 @@ def test_each_eye_is_painted_for_itself() -> None:
 
 
 def test_nothing_breaks_where_all_keypoints_are_in_one_place() -> None:
-    nowhere = torch.zeros(1, 12, 2)
+    nowhere = torch.zeros(2, 12, 2)
     assert trust(0.5, nowhere, nowhere).isfinite().all()
-    field = torch.rand(1, *SIZE, 2)
+    field = torch.rand(2, *SIZE, 2)
     assert PARTS.corrected(field, nowhere, nowhere, SIZE).isfinite().all()
 
 
 def test_gradients_are_numbers_in_the_middle_of_a_mouth_and_where_all_is_in_one_place() -> None:
-    size = (65, 65)  # the middle is a pixel
-    for keypoints in (face(mouth=0.3) - torch.tensor([0.0, 0.4]), torch.zeros(1, 12, 2)):
-        driving = keypoints.requires_grad_()
+    size, mouth = (65, 65), face(mouth=0.3)
+    mouth[0, :6, 1] = torch.tensor([0.0, 0, -0.125, 0.125, -0.25, 0.25])  # the middle is a pixel
+    for driving in (mouth, torch.zeros(1, 12, 2)):
+        driving.requires_grad_()
         PARTS.occlusion(torch.full((1, 1, *size), 0.5), face(mouth=0.01), driving).sum().backward()
         assert driving.grad is not None
         assert driving.grad.isfinite().all()

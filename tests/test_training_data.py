@@ -351,6 +351,15 @@ def test_colours_fade_by_chance_to_grey_and_no_further() -> None:
     assert -0.001 <= shares.min() < 0.2 and shares.max() < 1.001
 
 
+def test_both_frames_of_a_pair_fade_alike() -> None:
+    frame, points = picture(), points_of(1, SIZE)[0]
+    pairs = [Pair(number, "a", frame, frame, points, points) for number in range(4)]
+    batch = augment(pairs, SIZE, AugmentConfig(**(_zeros() | {"faded": 1.0})), 0, CPU)
+    assert torch.equal(batch.source, batch.driving)
+    still = augment(pairs, SIZE, STILL, 0, CPU)
+    assert (batch.source - still.source).abs().max() > 0.05
+
+
 def test_jitter_is_that_of_hsv_and_grey() -> None:
     frame = torch.from_numpy(picture()).permute(2, 0, 1).float() / 255
     turned = jittered([frame[None]], [Jitter((("hue", 0.1),))])[0][0]

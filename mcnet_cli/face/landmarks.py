@@ -11,6 +11,7 @@ from mcnet_cli.face.networks import as_planes, read_network, run_network, sigmoi
 from mcnet_cli.face.sampling import Picture, resample
 
 Points = NDArray[np.float32]
+Look = tuple[NDArray[np.float64], float]  # (468, 3) points in pixels, and the score
 
 COUNT = 468
 EYES = (33, 263)  # the outer corners, the picture's left one first
@@ -34,8 +35,13 @@ class Region:
 
     @property
     def side(self) -> float:
-        """The longer one, in pixels."""
+        """The box's longer side in pixels."""
         return max(*map(float, self.box[2:] - self.box[:2]), SMALLEST_REGION_PX)
+
+    def distance(self, other: "Region") -> float:
+        """By how many pixels at most a side or an eye is elsewhere."""
+        offsets = np.abs(self.box - other.box).max(), np.abs(self.eyes - other.eyes).max()
+        return float(max(offsets))
 
     def transform(self, zoom: float = 1.0) -> NDArray[np.float64]:
         """(2, 3) from picture pixels to the network's input, upright by the line between the eyes.
@@ -86,36 +92,36 @@ class FaceMesh:
 
         A second pass looks at the first one's extent: that mends tilted heads and loose regions.
         """
-        return self._closely(rgb, self.glance(rgb, region).region)
+        near = self.glance(rgb, region).region
+        return self._joined(rgb, [self._look(rgb, near, zoom) for zoom in self._zooms])
 
     def again(self, rgb: Picture, region: Region) -> Landmarks:
-        """Landmarks of the face whose extent was `region` a frame ago.
+        """Landmarks of the face whose region was `region` a frame ago.
 
-        Several looks need no first pass if it has hardly moved.
+        Where several looks are taken and it has hardly moved, the first pass is one of them.
         """
-        if len(self._zooms) == 1:
-            return self(rgb, region)
-        found = self._closely(rgb, region)
-        moved = np.abs(found.region.box - region.box).max()
-        return found if moved < HASTE * region.side else self._closely(rgb, found.region)
+        first = self._look(rgb, region)
+        near = _flat(first).region
+        others = [zoom for zoom in self._zooms if zoom != 1]
+        if others and near.distance(region) < HASTE * region.side:
+            return self._joined(rgb, [first, *(self._look(rgb, region, zoom) for zoom in others)])
+        return self._joined(rgb, [self._look(rgb, near, zoom) for zoom in self._zooms])
 
     def glance(self, rgb: Picture, region: Region) -> Landmarks:
         """Landmarks by one pass: enough to tell whether there is a face."""
-        solid, score = self._look(rgb, region)
-        return Landmarks(solid[:, :2].astype(np.float32), score)
+        return _flat(self._look(rgb, region))
 
     def solid(self, rgb: Picture, region: Region) -> Points:
         """(468, 3) points in pixels; the third coordinate is depth, growing away from the viewer."""
         solid, _ = self._look(rgb, self.glance(rgb, region).region)
         return solid.astype(np.float32)
 
-    def _closely(self, rgb: Picture, region: Region) -> Landmarks:
-        """The mean of all looks, and the eyes'."""
-        looks = [self._look(rgb, region, zoom) for zoom in self._zooms]
+    def _joined(self, rgb: Picture, looks: list[Look]) -> Landmarks:
+        """The mean of several looks, with the eyes'."""
         points = self._eyes(rgb, np.mean([solid[:, :2] for solid, _ in looks], axis=0))
         return Landmarks(points.astype(np.float32), float(np.mean([score for _, score in looks])))
 
-    def _look(self, rgb: Picture, region: Region, zoom: float = 1.0) -> tuple[NDArray[np.float64], float]:
+    def _look(self, rgb: Picture, region: Region, zoom: float = 1.0) -> Look:
         """One pass: (468, 3) points in picture pixels, and the score."""
         transform = region.transform(zoom)
         face = resample(rgb, transform, (INPUT_PX, INPUT_PX), border="black")
@@ -126,3 +132,8 @@ class FaceMesh:
         solid[:, 2] *= np.sqrt(abs(np.linalg.det(back)))
         solid[:, :2] = (solid[:, :2] - transform[:, 2]) @ back.T
         return solid, float(sigmoid(logit).ravel()[0])
+
+
+def _flat(look: Look) -> Landmarks:
+    solid, score = look
+    return Landmarks(solid[:, :2].astype(np.float32), score)

@@ -22,7 +22,7 @@ SOFT = 0.03  # width of the fall to nothing beyond it, about a cell of dense mot
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """When the source doesn't show what the driving opens. All are ramps from not at all to fully.
+    """When the source doesn't show what the driving opens: ramps from not at all to fully, and a width.
 
     shown: how far lips or lids are apart in the source, over the width. parted: in the driving.
     widened, beyond: how many times as far apart they are in the driving, for there to be something to paint
@@ -190,7 +190,12 @@ def _inside(mouth: Tensor, size: tuple[int, int], edge: float) -> Tensor:
     height = (((lower - upper) * down).sum(-1).abs() / 2 + edge)[:, None, None]
     y = einsum(offsets, down, "b h w c, b c -> b h w") - bend * x.square().clamp_max(1)
     y = y / height
-    # how far outside of the ellipse, to first order; a root's gradient is infinite at 0, in the middle
-    slope = 2 * ((x / half).square() + (y / height).square()).clamp_min(1e-6).sqrt()
-    distance = (x.square() + y.square() - 1) / slope
+    # near enough how far outside of the ellipse: exactly so along its axes, if it isn't bent
+    share = _length(x, y)
+    distance = share * (share - 1) / _length(x / half, y / height)
     return (1 - distance / SOFT).clamp(0, 1)[:, None]
+
+
+def _length(x: Tensor, y: Tensor) -> Tensor:
+    # a root's gradient is infinite at 0
+    return (x.square() + y.square()).clamp_min(1e-6).sqrt()

@@ -206,7 +206,7 @@ class AugmentConfig:
     rotation_deg, scale, anisotropy, shear, shift: standard deviations of a random affine.
     shape: of the shift of a point by smooth waves, which makes a few people look like many.
     colour: of a random colour matrix, gain, offset and gamma.
-    faded: share of pairs whose colours fade, some to grey, so that what is painted has the picture's colours.
+    faded: share of pairs whose colours fade, some nearly to grey: what is painted has to suit the picture.
     jitter: the reach of brightness, contrast, saturation and hue in random order (the paper's is 0.1).
     flip, time_flip: shares of pairs that are mirrored, and that run backwards.
     """

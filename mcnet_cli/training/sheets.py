@@ -19,7 +19,7 @@ from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.sampling import PairSampler
 
 PAIRS, CLIPS, MOMENTS = 6, 6, 6
-STILL = AugmentConfig(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+STILL = AugmentConfig(**dict.fromkeys(AugmentConfig.__slots__, 0.0))
 
 
 def write_sheet(path: Path, learner: Learner, sampler: PairSampler) -> None:
