@@ -90,13 +90,14 @@ class Engine:
 
         surroundings: the same picture with `margin` more pixels on each side.
         """
+        keypoints = None
+        if values is not None:
+            keypoints = Keypoints(torch.from_numpy(values)[None].to(self.compute.device))
         with _computing(self.compute.device):
-            state = self.model.encode_source(self._tensor([picture]))
-            if surroundings is not None:
-                state = replace(state, image=self._tensor([surroundings]), margin=self.margin)
-        if values is None:
-            return state
-        return replace(state, keypoints=Keypoints(torch.from_numpy(values)[None].to(self.compute.device)))
+            state = self.model.encode_source(self._tensor([picture]), keypoints)
+            if surroundings is None:
+                return state
+            return replace(state, image=self._tensor([surroundings]), margin=self.margin)
 
     def render(self, state: SourceState, motion: Keypoints) -> NDArray[np.uint8]:
         """(B, size, size, 3) frames: the predictions times 255, rounded; at most `batch_size` at once."""

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcnet_cli.model.backdrop import Backdrop
 from mcnet_cli.model.blocks import Down, Res, Same, Up
 from mcnet_cli.model.config import ModelConfig
 from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, gaussian_heatmaps, warp
@@ -20,6 +21,7 @@ class SourceState:
 
     image: (B, 3, H, W), and beyond it `margin` more pixels on each side, for what a motion brings into view.
     motion_image: (B, 3, 64, 64). features: the encoder's, finest first.
+    backdrop: shown where the head uncovers it; None for leaving that to the network, as training does.
     """
 
     image: Tensor
@@ -27,6 +29,7 @@ class SourceState:
     features: tuple[Tensor, ...]
     keypoints: Keypoints
     margin: int = 0
+    backdrop: Backdrop | None = None
 
     def expand(self, batch: int) -> "SourceState":
         """This source for `batch` frames; no copy is made."""
@@ -42,6 +45,7 @@ class SourceState:
             tuple(map(widen, self.features)),
             self.keypoints.map(widen),
             self.margin,
+            None if self.backdrop is None else self.backdrop.expand(batch),
         )
 
 
@@ -150,6 +154,8 @@ class Generator(nn.Module):
         deformed = warp(source.image, deformation, border, setting.cubic, source.margin)
         trust = occlusion(deformed)
         prediction = decoded * (1 - trust) + deformed * trust
+        if source.backdrop is not None:
+            prediction = source.backdrop.behind_moved(prediction, motion.mask[:, :1], motion.deformation)
         return Rendering(prediction, decoded, deformed, trust, motion, canvas, tuple(traces))
 
     def decode(self, canvas: Canvas) -> Tensor:

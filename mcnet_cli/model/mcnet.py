@@ -1,10 +1,12 @@
 """MCNet whole: a keypoint detector and a generator behind three calls."""
 
+from dataclasses import replace
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from mcnet_cli.model.backdrop import Backdrop
 from mcnet_cli.model.config import ModelConfig
 from mcnet_cli.model.generator import Generator, Rendering, SourceState
 from mcnet_cli.model.geometry import Keypoints
@@ -39,9 +41,17 @@ class MCNet(nn.Module):
         keypoints: Keypoints = self.kp_detector(frames)
         return keypoints
 
-    def encode_source(self, image: Tensor) -> SourceState:
-        """All that depends on the source (B, 3, H, W) alone; compute it once, render many frames."""
-        return SourceState(*self.generator.encode(image), self.detect_keypoints(image))
+    def encode_source(self, image: Tensor, keypoints: Keypoints | None = None) -> SourceState:
+        """All that depends on the source (B, 3, H, W) alone; compute it once, render many frames.
+
+        keypoints: the source's, where they are known.
+        """
+        found = self.detect_keypoints(image) if keypoints is None else keypoints
+        state = SourceState(*self.generator.encode(image), found)
+        foreground = self.generator.dense_motion_network.foreground(state.motion_image, found)
+        if foreground is None:
+            return state
+        return replace(state, backdrop=Backdrop.behind(foreground, image))
 
     def render(self, state: SourceState, motion: Keypoints) -> Tensor:
         """(B, 3, H, W) frames in [0, 1] of the source with its keypoints moved to `motion` (batch B).

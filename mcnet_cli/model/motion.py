@@ -86,6 +86,16 @@ class DenseMotionNetwork(nn.Module):
             occlusion = self.parts.occlusion(occlusion, source.values, driving.values)
         return MotionField(deformation, occlusion, mask, deformed, features)
 
+    def foreground(self, source_image: Tensor, source: Keypoints) -> Tensor | None:
+        """(B, 1, 64, 64) in [0, 1]: what of a source moves with its keypoints; None without geometry's say.
+
+        Arguments as for `forward`.
+        """
+        if self.parts is None:
+            return None
+        field: MotionField = self(source_image, source, source)
+        return 1 - field.mask[:, :1]
+
     def _shares(self, logits: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
         """The mask by what the network decided, and by how near the keypoints are."""
         shifts = logits[:, :-1] if self.spline else logits
