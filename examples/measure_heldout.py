@@ -18,7 +18,7 @@ source's, over how much less the driving's does, by a perceptual network (extra 
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -94,7 +94,7 @@ def keypoints(model: MCNet, clip: Clip, numbers: tuple[int, ...] | None) -> Keyp
 
 def rendered(model: MCNet, source: Frames, start: Keypoints, motion: Keypoints) -> Frames:
     """(T, S, S, 3) frames of a (S, S, 3) source whose keypoints are `start`."""
-    state = replace(model.encode_source(tensor(source[None])), keypoints=start)
+    state = model.encode_source(tensor(source[None]), start)
 
     def parts() -> Iterator[Frames]:
         for first in range(0, len(motion), BATCH):

@@ -66,7 +66,7 @@ def test_a_hundred_epochs_are_as_many_steps_as_pairs_over_the_whole_batch(tmp_pa
         ("losses=5", "losses = 5: must be a table"),
         ("output.keep=1", "output.keep = 1: the last one may be torn"),
         ("keypoints.landmarks=[10, 234]", "twin"),
-        ("model.keypoints.jacobians=true", "needs model.keypoints.count = 33 and no jacobians"),
+        ("model.keypoints.jacobians=true", "needs model.keypoints.count = 35 and no jacobians"),
         (
             "model.motion.mouth=[14, 13, 15, 16, 17, 18]",
             "model.motion.mouth must name the keypoints that are landmarks (61,",

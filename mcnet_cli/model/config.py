@@ -276,7 +276,7 @@ def _build(kind: Any, data: Any, name: str) -> Any:
 # The landmarks that `lite`'s keypoints are trained to be: seven of the head, then lids, eye corners,
 # mouth corners and lips, which move little and need sharper heatmaps and masks, then cheeks, jaw and skull,
 # then hair, neck and shoulders.
-_HEAD, _FINE, _MORE, _BODY = 7, 12, 9, 5
+_HEAD, _FINE, _MORE, _BODY = 7, 12, 11, 5
 
 PRESETS: dict[str, ModelConfig] = {
     "mcnet": ModelConfig(),
@@ -286,7 +286,7 @@ PRESETS: dict[str, ModelConfig] = {
         ),
         motion=MotionConfig(
             HourglassConfig(24, 144, 4),
-            kernel=5,
+            kernel=3,
             heatmap_variances=(0.01,) * _HEAD + (0.003,) * _FINE + (0.01,) * (_MORE + _BODY),
             locality=(0.12,) * _HEAD + (0.07,) * _FINE + (0.12,) * _MORE + (0.18,) * _BODY,
             spline=True,

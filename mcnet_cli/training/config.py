@@ -12,9 +12,9 @@ from mcnet_cli.training.loss_weights import LandmarkLossWeights, PaperLossWeight
 # cheeks, jaw and the outer points.
 LANDMARKS = (
     *(10, 152, 234, 454, 105, 334, 1, 159, 386, 145, 374, 33, 263, 61, 291, 13, 14, 0, 17),
-    *(50, 280, 172, 397, *OUTER),
+    *(50, 280, 172, 397, 149, 378, *OUTER),
 )
-MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374, 50: 280, 172: 397}
+MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374, 50: 280, 172: 397, 149: 378}
 MIRRORED |= {468: 472, 469: 471, 473: 474, 476: 477}
 PARTS = {"mouth": (61, 291, 13, 14, 0, 17), "eyes": (159, 145, 33, 386, 374, 263)}  # as `Parts`
 # How clips are cropped that `mcnet preprocess` makes: `animate` crops the same way.
@@ -132,11 +132,11 @@ class OpeningConfig:
         absolute errors inside the openings, and of changes outside. roughness: of the discriminators' own.
     """
 
-    steps: int = 800
+    steps: int = 1600
     alone: int = 400
     count: int = 1600
     batch_size: int = 12
-    eyes: float = 0.5
+    eyes: float = 0.4
     learning_rate: float = 2e-4
     discriminator_rate: float = 5e-4
     gan: float = 1.0
@@ -217,7 +217,7 @@ class AugmentConfig:
     shear: float = 0.05
     shift: float = 0.07
     shape: float = 0.03
-    colour: float = 0.06
+    colour: float = 0.08
     faded: float = 0.3
     jitter: float = 0.0
     separate_share: float = 0.0
