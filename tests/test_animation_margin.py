@@ -53,7 +53,7 @@ def test_above_a_head_that_sinks_is_what_the_photo_shows_there(engine: Engine, t
     face = encoded(engine, tmp_path, a_photo(), BOX)
     assert not is_red(face.picture).any()  # the network sees none
     red = is_red(sunk(engine, face))
-    assert red[:12].mean() > 0.05
+    assert red[:12].mean() > 0.01  # as wide as the head that the network sees in grey
     assert not red[60:].any()
     margin = face.state.margin
     inner = face.state.image[..., margin:-margin, margin:-margin]
@@ -66,7 +66,7 @@ def test_at_the_photos_own_edge_the_border_is_repeated(engine: Engine, tmp_path:
     photo[12:] = 128
     face = encoded(engine, tmp_path, photo, CropBox(BOX.x, 0, 256, 256))
     red = is_red(sunk(engine, face))
-    assert red[:12].mean() > 0.05  # as far as the photo's red reaches, and above it
+    assert red[:12].mean() > 0.01  # as far as the photo's red reaches, and above it
     whole = encoded(engine, tmp_path, a_photo(), None)
     assert whole.state.margin == 0
     assert whole.state.image.shape[-1] == engine.size
