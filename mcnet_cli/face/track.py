@@ -63,14 +63,13 @@ class FaceTracker:
 def follow(rgb: Picture, mesh: FaceMesh, region: Region) -> Landmarks | None:
     """The face that was in `region` a frame ago; None if it isn't there any more, or jumped."""
     found = mesh.again(rgb, region)
-    return found if found.score > FACE_SCORE and _near(found.region.box, region.box) else None
+    return found if found.score > FACE_SCORE and _near(found.region, region) else None
 
 
 def _centre(box: Points) -> Points:
     return np.asarray((box[:2] + box[2:]) / 2, np.float32)
 
 
-def _near(box: Points, last: Points) -> bool:
-    size, last_size = float((box[2:] - box[:2]).max()), float((last[2:] - last[:2]).max())
-    moved = float(np.linalg.norm(_centre(box) - _centre(last)))
-    return moved <= LARGEST_JUMP * last_size and abs(size - last_size) <= LARGEST_JUMP * last_size
+def _near(region: Region, last: Region) -> bool:
+    moved = float(np.linalg.norm(_centre(region.box) - _centre(last.box)))
+    return max(moved, abs(region.side - last.side)) <= LARGEST_JUMP * last.side

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcnet_cli.model.geometry import full_precision, warp
+from mcnet_cli.model.geometry import full_precision, ramp, warp
 
 KNOWN = 0.25  # of what moves with the keypoints, from where on nothing is known of the background behind it
 # From not at all to fully: how much of what background would show is the person, for it to be filled in.
@@ -39,10 +39,9 @@ class Backdrop:
 
         background: (B, 1, 64, 64) share of it in the frames. deformation: (B, 64, 64, 2).
         """
-        none, whole = UNCOVERED
         with full_precision(background):
             doubled = background * warp(self.foreground, deformation, "border")
-            share = ((doubled - none) / (whole - none)).clamp(0, 1)
+            share = ramp(doubled, *UNCOVERED)
             share = F.interpolate(share, prediction.shape[2:], mode="bilinear", align_corners=True)
             frames: Tensor = prediction * (1 - share) + self.picture * share
         return frames.to(prediction.dtype)

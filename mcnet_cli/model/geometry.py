@@ -96,6 +96,11 @@ def resized(deformation: Tensor, size: tuple[int, int]) -> Tensor:
     return rearrange(deformation, "b c h w -> b h w c")
 
 
+def ramp(value: Tensor, low: float, high: float) -> Tensor:
+    """0 up to `low`, 1 from `high` on, linear in between."""
+    return ((value - low) / (high - low)).clamp(0, 1)
+
+
 def warp(image: Tensor, deformation: Tensor, border: Border, cubic: float = 0.0, margin: int = 0) -> Tensor:
     """(B, C, H, W) sampled at a (B, h, w, 2) deformation that is first resized to (H, W).
 

@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from einops import einsum
 from torch import Tensor
 
-from mcnet_cli.model.geometry import coordinate_grid, full_precision, resized
+from mcnet_cli.model.geometry import coordinate_grid, full_precision, ramp, resized
 
 LIPS = 0.1  # width of the lips at a corner, over the mouth's
 EDGE = 0.03  # of what belongs to a mouth or an eye, around lips or lids, in pictures of side 2
-SOFT = 0.03  # width of the fall to nothing beyond it, about a cell of dense motion
+SOFT = 0.03  # width of the fall to nothing beyond that, about a cell of dense motion
+NO_WIDTH = 1e-3  # a mouth or an eye that is narrower has no inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,13 @@ class Opening:
 
     shown: how far lips or lids are apart in the source, over the width. parted: in the driving.
     widened, beyond: how many times as far apart they are in the driving, for there to be something to paint
-    at all, and something to paint although the source shows what it has. edge: like `EDGE`.
+    at all, and something to paint although the source shows what it has; None for never. edge: like `EDGE`.
     """
 
     shown: tuple[float, float]
     parted: tuple[float, float]
     widened: tuple[float, float]
-    beyond: tuple[float, float]
+    beyond: tuple[float, float] | None
     edge: float
 
     def hidden(self, source: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
@@ -43,13 +44,15 @@ class Opening:
         before, after = _apart(source), _apart(driving)
         # lips and lids that stay shut tremble by more than they are apart
         wider = after / before.clamp_min(1e-3)
-        shown = _ramp(before, *self.shown) * (1 - _ramp(wider, *self.beyond))
-        opens = _ramp(after, *self.parted) * _ramp(wider, *self.widened)
+        shown = ramp(before, *self.shown)
+        if self.beyond:
+            shown = shown * (1 - ramp(wider, *self.beyond))
+        opens = ramp(after, *self.parted) * ramp(wider, *self.widened)
         return ((1 - shown) * opens)[:, None, None, None] * _inside(driving, size, self.edge)
 
 
 MOUTH = Opening((0.10, 0.15), (0.06, 0.11), (1.4, 2.0), (1.8, 2.4), 0.01)
-EYE = Opening((0.10, 0.17), (0.10, 0.17), (1.4, 2.0), (4.0, 6.0), EDGE)
+EYE = Opening((0.10, 0.17), (0.10, 0.17), (1.4, 2.0), None, EDGE)
 # Reach of a keypoint's correction along and across its eye or mouth, in eye distances (tried on six people).
 LID, LIP, CORNER = (0.12, 0.07), (0.14, 0.06), (0.1, 0.1)
 REACHES = torch.tensor([*[LID] * 4, *[LIP] * 4, *[CORNER] * 2])
@@ -140,7 +143,7 @@ class Parts:
 def _axes(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(B, 2) unit vectors from left to right and, across it, down; (B, 1) the distance."""
     across = right - left
-    length: Tensor = across.norm(dim=-1, keepdim=True).clamp_min(1e-3)
+    length: Tensor = across.norm(dim=-1, keepdim=True).clamp_min(NO_WIDTH)
     across = across / length
     return across, torch.stack([-across[:, 1], across[:, 0]], dim=-1), length
 
@@ -174,10 +177,6 @@ def _apart(mouth: Tensor) -> Tensor:
     return lengths[:, 1] / lengths[:, 0].clamp_min(1e-3)
 
 
-def _ramp(value: Tensor, low: float, high: float) -> Tensor:
-    return ((value - low) / (high - low)).clamp(0, 1)
-
-
 def _inside(mouth: Tensor, size: tuple[int, int], edge: float) -> Tensor:
     """(B, 1, H, W): 1 between lips or lids, an ellipse bent like the smile, falling to 0 around it."""
     left, right, upper, lower = mouth.unbind(1)
@@ -193,7 +192,8 @@ def _inside(mouth: Tensor, size: tuple[int, int], edge: float) -> Tensor:
     # near enough how far outside of the ellipse: exactly so along its axes, if it isn't bent
     share = _length(x, y)
     distance = share * (share - 1) / _length(x / half, y / height)
-    return (1 - distance / SOFT).clamp(0, 1)[:, None]
+    found = (1 - distance / SOFT).clamp(0, 1) * (width > NO_WIDTH)[:, None]
+    return found[:, None]
 
 
 def _length(x: Tensor, y: Tensor) -> Tensor:
