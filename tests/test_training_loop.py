@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.training import initial_weights
 from mcnet_cli.training.augment import Batch, augment
+from mcnet_cli.training.config import SMOOTH
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.moment import Moment
@@ -57,6 +59,7 @@ def test_a_run_leaves_weights_that_explain_themselves(clips: Path, tmp_path: Pat
     report = run_training(clips, tmp_path, config("steps=3", base=base), command="mcnet train clips")
     weights = read_weights(report.weights)
     assert weights.framing is not None
+    assert weights.smooth == (SMOOTH if base is LANDMARKS else None)
     assert weights.card["steps"] == 3
     assert weights.card["samples"] == 6
     assert weights.card["clips"] == 3
@@ -238,6 +241,15 @@ def test_frozen_keypoints_stay_and_the_rest_learns(clips: Path, tmp_path: Path) 
     assert "generator.first.conv.weight" in changed
     assert not [name for name in changed if name.startswith("kp_detector.")]
     assert tuned.card["init"] == "weights.safetensors"
+
+
+def test_trained_further_weights_ask_for_the_framing_and_smoothing_of_before(
+    clips: Path, tmp_path: Path
+) -> None:
+    first = initial_weights(str(run_training(clips, tmp_path / "first", config("steps=1")).weights))
+    asked = replace(first, framing={"face_height": 0.4, "center_x": 0.5, "center_y": 0.5}, smooth=0.7)
+    more = read_weights(run_training(clips, tmp_path / "more", config("steps=1"), init=asked).weights)
+    assert (more.framing, more.smooth) == (asked.framing, 0.7)
 
 
 def test_weights_of_another_architecture_are_refused_as_a_beginning(clips: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.training.checkpoints import remove_partial, saved_steps
-from mcnet_cli.training.config import FRAMING
+from mcnet_cli.training.config import FRAMING, SMOOTH
 from mcnet_cli.training.dataset import Dataset, load_dataset
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.loop import Training
@@ -73,12 +73,13 @@ def _train(
         with_landmarks = config.keypoints.supervision == "landmarks"
         landmarks = config.keypoints.landmarks if with_landmarks else None
         framing = FRAMING if weights is None or weights.framing is None else weights.framing
+        smooth = SMOOTH if with_landmarks else None
         write_weights(
             target,
             learner.ema.state_dict(),
             config.model,
             framing=framing,
-            smooth=None,
+            smooth=smooth if weights is None else weights.smooth,
             card=card,
             landmarks=landmarks,
         )
