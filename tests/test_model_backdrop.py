@@ -11,21 +11,44 @@ from mcnet_cli.model.geometry import coordinate_grid
 SIZE = (64, 64)
 
 
-def test_background_that_would_show_the_person_once_more_is_filled_in() -> None:
-    foreground, background = torch.zeros(1, 1, *SIZE), torch.zeros(1, 1, *SIZE)
-    foreground[..., 16:48] = 1  # the person was in the middle, and is on the left now
-    background[..., 32:] = 1
-    backdrop = Backdrop(foreground, torch.full((1, 3, *SIZE), 0.25))
+def turned(by: float) -> tuple[Backdrop, torch.Tensor, torch.Tensor]:
+    """A person in the middle half goes left by a share of the side: motions of a blend, and of the person."""
+    foreground = torch.zeros(1, 1, *SIZE)
+    foreground[..., 16:48] = 1
     still = coordinate_grid(*SIZE, foreground)[None]
-    shown = backdrop.behind_moved(torch.ones(1, 3, *SIZE), background, still)
-    assert shown[0, 2, 20].tolist() == pytest.approx([1.0] * 32 + [0.25] * 16 + [1.0] * 16)
+    person = still + 2 * by * torch.tensor([1.0, 0.0])
+    background = torch.linspace(0, 1, 64)[None, None, :, None]  # a soft edge, as a network gives it
+    picture = torch.full((1, 3, *SIZE), 0.25)
+    return Backdrop(foreground, picture), torch.lerp(person, still, background), person
+
+
+def test_a_person_that_moves_is_not_blended_with_what_does_not_and_leaves_its_backdrop() -> None:
+    backdrop, blended, person = turned(by=16 / 63)
+    taken, uncovered = backdrop.parted(blended, person)
+    assert torch.equal(taken[0, :, 8:], person[0, :, 8:])
+    assert uncovered[0, 0, 20, 8:].tolist() == pytest.approx([0.0] * 24 + [1.0] * 32, abs=1e-4)
+    shown = backdrop.behind(torch.ones(1, 3, *SIZE), uncovered)
+    assert shown[0, 2, 20, 8:].tolist() == pytest.approx([1.0] * 24 + [0.25] * 32, abs=1e-4)
+
+
+def test_a_person_at_rest_changes_nothing_around() -> None:
+    backdrop, blended, person = turned(by=0.0)
+    taken, uncovered = backdrop.parted(blended, person)
+    assert torch.equal(taken, blended) and not uncovered.any()
+
+
+def test_what_the_crop_cut_off_of_a_person_is_still_the_person() -> None:
+    backdrop, blended, person = turned(by=16 / 63)
+    cut = Backdrop(backdrop.foreground.roll(16, 3), backdrop.picture)  # as far as the right edge
+    _, uncovered = cut.parted(blended, person)
+    assert not uncovered[..., 32:].any()
 
 
 def test_a_person_is_replaced_by_what_is_around() -> None:
     across = torch.linspace(0, 1, 64).expand(1, 3, *SIZE)
     image, foreground = across.clone(), torch.zeros(1, 1, *SIZE)
     image[..., 20:40, 20:40], foreground[..., 20:40, 20:40] = 9, 1
-    found = Backdrop.behind(foreground, image).picture
+    found = Backdrop.of(foreground, image).picture
     assert (found - across).abs().max() < 0.2
     assert torch.equal(found[..., :16], image[..., :16])
 

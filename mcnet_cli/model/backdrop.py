@@ -4,13 +4,16 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from mcnet_cli.model.geometry import full_precision, ramp, warp
 
 KNOWN = 0.25  # of what moves with the keypoints, from where on nothing is known of the background behind it
-# From not at all to fully: how much of what background would show is the person, for it to be filled in.
-UNCOVERED = 0.5, 0.85
+COVERED = 0.1, 0.3  # the same: how much of a source is the person, for its background to be filled in
+PERSON = 0.1, 0.6  # from not at all to fully: how much of a moved person makes a picture's person
+# The same: how far the background's share takes a motion away from the person's, in sides, to be left out.
+APART = 0.006, 0.018
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +27,37 @@ class Backdrop:
     picture: Tensor
 
     @classmethod
-    def behind(cls, foreground: Tensor, image: Tensor) -> "Backdrop":
+    def of(cls, foreground: Tensor, image: Tensor) -> "Backdrop":
         """Of a source (B, 3, H, W)."""
         wide = F.max_pool2d(foreground, 3, 1, 1)
-        wide = F.interpolate(wide, image.shape[2:], mode="bilinear", align_corners=True)
-        return cls(foreground, filled(image, (1 - wide / KNOWN).clamp(0, 1)))
+        wide, narrow = (
+            F.interpolate(maps, image.shape[2:], mode="bilinear", align_corners=True)
+            for maps in (wide, foreground)
+        )
+        around = filled(image, (1 - wide / KNOWN).clamp(0, 1))
+        return cls(foreground, torch.lerp(image, around, ramp(narrow, *COVERED)))
 
     def expand(self, batch: int) -> "Backdrop":
         """For `batch` frames; no copy is made."""
         return Backdrop(*(maps.expand(batch, *maps.shape[1:]) for maps in (self.foreground, self.picture)))
 
-    def behind_moved(self, prediction: Tensor, background: Tensor, deformation: Tensor) -> Tensor:
-        """(B, 3, H, W) frames with the backdrop where their background would show the person once more.
+    def parted(self, deformation: Tensor, person: Tensor) -> tuple[Tensor, Tensor]:
+        """Where in the source frames are taken from, (B, 64, 64, 2), and the backdrop's share, (B, 1, 64, 64).
 
-        background: (B, 1, 64, 64) share of it in the frames. deformation: (B, 64, 64, 2).
+        A person that moves before a background that doesn't has an edge, over which motions aren't blended:
+        a blend of both would show hair once more beside the head. Arguments as in `MotionField`.
         """
-        with full_precision(background):
-            doubled = background * warp(self.foreground, deformation, "border")
-            share = ramp(doubled, *UNCOVERED)
-            share = F.interpolate(share, prediction.shape[2:], mode="bilinear", align_corners=True)
-            frames: Tensor = prediction * (1 - share) + self.picture * share
-        return frames.to(prediction.dtype)
+        with full_precision(deformation):
+            apart = (person - deformation).norm(dim=-1, keepdim=True) / 2
+            moves = ramp(apart, *APART)
+            outside = 1 - ramp(warp(self.foreground, person, "border"), *PERSON)
+            uncovered = outside * rearrange(moves, "b h w 1 -> b 1 h w")
+            return torch.lerp(deformation, person, moves), uncovered
+
+    def behind(self, frames: Tensor, share: Tensor) -> Tensor:
+        """(B, 3, H, W) frames with this share of the backdrop, (B, 1, h, w)."""
+        share = F.interpolate(share, frames.shape[2:], mode="bilinear", align_corners=True)
+        return (frames * (1 - share) + self.picture * share).to(frames.dtype)
 
 
 def filled(image: Tensor, known: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class MCNet(nn.Module):
         foreground = self.generator.dense_motion_network.foreground(state.motion_image, found)
         if foreground is None:
             return state
-        return replace(state, backdrop=Backdrop.behind(foreground, image))
+        return replace(state, backdrop=Backdrop.of(foreground, image))
 
     def render(self, state: SourceState, motion: Keypoints) -> Tensor:
         """(B, 3, H, W) frames in [0, 1] of the source with its keypoints moved to `motion` (batch B).

@@ -26,6 +26,7 @@ class MotionField:
     """What dense motion says of one batch, at 64².
 
     deformation: (B, 64, 64, 2) where in the source each position is taken from.
+    person: (B, 64, 64, 2) the same by all motions but the background's; None without geometry's say.
     occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
     mask: (B, N, 64, 64) share of each sparse motion: the background, K keypoints, the spline if there is one.
     sparse_deformed: (B, N, 3, 64, 64) the source moved by each sparse motion.
@@ -33,6 +34,7 @@ class MotionField:
     """
 
     deformation: Tensor
+    person: Tensor | None
     occlusion: Tensor
     mask: Tensor
     sparse_deformed: Tensor
@@ -78,13 +80,14 @@ class DenseMotionNetwork(nn.Module):
         inputs = rearrange(inputs, "b k c h w -> b (k c) h w").contiguous(memory_format=torch.channels_last)
         features = self.hourglass(inputs)
         decided = self._decided(features).float()
-        mask = self._shares(decided[:, :-1], driving.values, size)
-        with full_precision(mask):
-            deformation = einsum(mask, motions, "b k h w, b k h w c -> b h w c")
+        logits = self._logits(decided[:, :-1], driving.values, size)
+        mask, person = logits.softmax(dim=1), None
+        deformation = _blended(motions, mask)
         occlusion = torch.sigmoid(decided[:, -1:])
         if self.parts is not None:
+            person = _blended(motions[:, 1:], logits[:, 1:].softmax(dim=1))
             occlusion = self.parts.occlusion(occlusion, source.values, driving.values)
-        return MotionField(deformation, occlusion, mask, deformed, features)
+        return MotionField(deformation, person, occlusion, mask, deformed, features)
 
     def foreground(self, source_image: Tensor, source: Keypoints) -> Tensor | None:
         """(B, 1, 64, 64) in [0, 1]: what of a source moves with its keypoints; None without geometry's say.
@@ -96,8 +99,8 @@ class DenseMotionNetwork(nn.Module):
         field: MotionField = self(source_image, source, source)
         return 1 - field.mask[:, :1]
 
-    def _shares(self, logits: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
-        """The mask by what the network decided, and by how near the keypoints are."""
+    def _logits(self, logits: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
+        """The mask's, by what the network decided, and by how near the keypoints are."""
         shifts = logits[:, :-1] if self.spline else logits
         if self.locality is not None:
             shifts = shifts + self.locality(driving, size)
@@ -105,7 +108,7 @@ class DenseMotionNetwork(nn.Module):
             background, shifts, spline = shifts[:, :1], shifts[:, 1:], logits[:, -1:]
             foreground = shifts.logsumexp(dim=1, keepdim=True) + F.logsigmoid(spline)
             shifts = torch.cat([background, shifts + F.logsigmoid(-spline), foreground], dim=1)
-        return shifts.softmax(dim=1)
+        return shifts
 
     def _decided(self, features: Tensor) -> Tensor:
         """(B, N + 1, 64, 64) logits of mask and occlusion, in one convolution, which is faster."""
@@ -120,6 +123,12 @@ class DenseMotionNetwork(nn.Module):
         # align_corners=False on a grid made for True: the official weights expect it
         deformed = sample(images, grids, self.border, align_corners=False)
         return rearrange(deformed, "(b k) c h w -> b k c h w", k=count)
+
+
+def _blended(motions: Tensor, shares: Tensor) -> Tensor:
+    """(B, N, H, W, 2) motions by (B, N, H, W) shares."""
+    with full_precision(shares):
+        return einsum(shares, motions, "b k h w, b k h w c -> b h w c")
 
 
 def _bias(convolution: nn.Conv2d) -> Tensor:
