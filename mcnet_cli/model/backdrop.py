@@ -42,7 +42,7 @@ class Backdrop:
         return Backdrop(*(maps.expand(batch, *maps.shape[1:]) for maps in (self.foreground, self.picture)))
 
     def parted(self, deformation: Tensor, person: Tensor) -> tuple[Tensor, Tensor]:
-        """Where in the source frames are taken from, (B, 64, 64, 2), and the backdrop's share, (B, 1, 64, 64).
+        """Where in the source frames are from, (B, 64, 64, 2), and the backdrop's share, (B, 1, 64, 64).
 
         A person that moves before a background that doesn't has an edge, over which motions aren't blended:
         a blend of both would show hair once more beside the head. Arguments as in `MotionField`.

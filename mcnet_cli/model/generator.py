@@ -147,17 +147,18 @@ class Generator(nn.Module):
         )
         canvas = Canvas(features, hints, occlusion(features[-1]))
         decoded = self.decode(canvas)
-        deformation, parts, uncovered = motion.deformation, self.dense_motion_network.parts, None
-        if source.backdrop is not None and motion.person is not None:
-            deformation, uncovered = source.backdrop.parted(deformation, motion.person)
+        deformation, parts = motion.deformation, self.dense_motion_network.parts
+        backdrop, uncovered = source.backdrop, None
+        if backdrop is not None and motion.person is not None:
+            deformation, uncovered = backdrop.parted(deformation, motion.person)
         side = (decoded.shape[2], decoded.shape[3])
         if parts is not None:
             deformation = parts.corrected(deformation, source.keypoints.values, driving.values, side)
         deformed = warp(source.image, deformation, border, setting.cubic, source.margin)
         trust = occlusion(deformed)
         prediction = decoded * (1 - trust) + deformed * trust
-        if source.backdrop is not None and uncovered is not None:
-            prediction = source.backdrop.behind(prediction, uncovered)
+        if backdrop is not None and uncovered is not None:
+            prediction = backdrop.behind(prediction, uncovered)
         return Rendering(prediction, decoded, deformed, trust, motion, canvas, tuple(traces))
 
     def decode(self, canvas: Canvas) -> Tensor:
