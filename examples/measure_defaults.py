@@ -32,7 +32,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "--motion absolute": {"motion": "absolute"},
     "--reference first": {"reference": "first"},
     "--no-adapt-scale": {"adapt_scale": False},
-    "--smooth 0.4": {"smooth": 0.4},
+    "--smooth 0": {"smooth": 0.0},
     "--smooth 0.5": {"smooth": 0.5},
     "--smooth 0.7": {"smooth": 0.7},
     "--smooth 1.5": {"smooth": 1.5},
@@ -108,7 +108,7 @@ def with_framing(weights: Weights, change: dict[str, Any], path: Path) -> Path:
         weights.state,
         weights.config,
         framing=framing,
-        smooth=None,
+        smooth=weights.smooth,
         card={},
         landmarks=weights.landmarks,
     )
