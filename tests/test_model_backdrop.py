@@ -72,4 +72,5 @@ def test_a_source_has_a_backdrop_where_geometry_has_a_say() -> None:
         assert torch.allclose(state.backdrop.foreground, 1 - at_rest.mask[:, :1], atol=1e-6)
         several = model.render(state, Keypoints(places.values.expand(3, -1, -1)))
         assert several.shape == (3, 3, 256, 256)
-    assert MCNet(tiny_config()).encode_source(torch.rand(1, 3, 64, 64)).backdrop is None
+        assert model.train().encode_source(image.expand(2, -1, -1, -1)).backdrop is None
+    assert MCNet(tiny_config()).eval().encode_source(torch.rand(1, 3, 64, 64)).backdrop is None

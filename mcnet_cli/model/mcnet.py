@@ -44,10 +44,12 @@ class MCNet(nn.Module):
     def encode_source(self, image: Tensor, keypoints: Keypoints | None = None) -> SourceState:
         """All that depends on the source (B, 3, H, W) alone; compute it once, render many frames.
 
-        keypoints: the source's, where they are known.
+        keypoints: the source's, where they are known. In training there is no backdrop.
         """
         found = self.detect_keypoints(image) if keypoints is None else keypoints
         state = SourceState(*self.generator.encode(image), found)
+        if self.training:  # then it is the network that has to know what a head uncovers
+            return state
         foreground = self.generator.dense_motion_network.foreground(state.motion_image, found)
         if foreground is None:
             return state
