@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from measure_heldout import EYES, Clip, Points, faces
+from measure_heldout import EYES, Clip, Points, likeness
 
 from mcnet_cli.animation import AnimationRequest, animate
 from mcnet_cli.checkpoint import Weights, read_weights, write_weights
-from mcnet_cli.face import LIDS, MOUTH, STEADY_LOOKS, FaceMesh, FaceTracker, make_detector, opening
+from mcnet_cli.face import STEADY_LOOKS, FaceMesh, FaceTracker, make_detector
 from mcnet_cli.face.outer import upper_face
 from mcnet_cli.media import open_frames, read_image
 from mcnet_cli.training.perceptual import PerceptualDistance, load_perceptual
@@ -42,7 +41,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "centre y 0.58": {"center_y": 0.58},
 }
 FIGURES = ("mouth", "eyes", "motion", "identity", "jitter")
-IDENTITY_STEP = 6
 
 
 def tracked(name: str, pictures: Iterator[Any]) -> tuple[Clip, Points]:
@@ -52,6 +50,8 @@ def tracked(name: str, pictures: Iterator[Any]) -> tuple[Clip, Points]:
         found = tracker(picture)
         if found is not None:
             rows.append((number, picture.copy(), found.points[:468]))
+    if not rows:
+        raise SystemExit(f"{name}: no face is seen")
     numbers, frames, points = zip(*rows, strict=True)
     return Clip(name, np.stack(frames), np.stack(points).astype(np.float64)), np.array(numbers)
 
@@ -87,17 +87,9 @@ def jitter(clip: Clip) -> float:
 
 def compared(portrait: Clip, driving: Clip, result: Clip, looks: PerceptualDistance) -> list[float]:
     """The figures of a pair, whose driving and result have the same frames."""
-    openings = [
-        float(np.corrcoef(opening(driving.points, which), opening(result.points, which))[0, 1])
-        for which in (MOUTH, LIDS)
-    ]
-    some = slice(None, None, IDENTITY_STEP)
-    seen = [faces(clip.frames[some], clip.points[some], portrait) for clip in (result, driving)]
-    own = faces(portrait.frames, portrait.points, portrait).expand(len(seen[0]), -1, -1, -1)
-    with torch.inference_mode():
-        unlike, most = looks(seen, own)
+    alike = likeness(driving, portrait, result, looks)
     moved, shaken = reach(result) / reach(driving), jitter(result) / jitter(driving)
-    return [*openings, moved, float(unlike / most), shaken]
+    return [alike["across_mouth"], alike["across_eyes"], moved, alike["identity"], shaken]
 
 
 def with_framing(weights: Weights, change: dict[str, Any], path: Path) -> Path:
@@ -111,6 +103,7 @@ def with_framing(weights: Weights, change: dict[str, Any], path: Path) -> Path:
         smooth=weights.smooth,
         card={},
         landmarks=weights.landmarks,
+        half=False,
     )
     return path
 

@@ -183,17 +183,21 @@ def across_people(
 ) -> dict[str, float]:
     """How well the openings of mouth and eyes follow those of another person, and who is seen."""
     near = np.repeat(source.points[:1], len(made), axis=0) + (driving.points - driving.points[:1])
-    found = landmarks(mesh, made, near)
-    pairs = {"across_mouth": MOUTH, "across_eyes": LIDS}
+    return likeness(driving, source, Clip("result", made, landmarks(mesh, made, near)), looks)
+
+
+def likeness(driving: Clip, source: Clip, result: Clip, looks: PerceptualDistance | None) -> dict[str, float]:
+    """The figures of a result whose frames are the driving's."""
     figures = {
-        name: float(np.corrcoef(opening(driving.points, which), opening(found, which))[0, 1])
-        for name, which in pairs.items()
+        name: float(np.corrcoef(opening(driving.points, which), opening(result.points, which))[0, 1])
+        for name, which in {"across_mouth": MOUTH, "across_eyes": LIDS}.items()
     }
     if looks is not None:
-        own = faces(source.frames[:1], source.points[:1], source).expand(len(made), -1, -1, -1)
-        seen = [faces(made, found, source), faces(driving.frames, driving.points, source)]
-        result, other = looks(seen, own)
-        figures["identity"] = float(result / other)
+        own = faces(source.frames[:1], source.points[:1], source).expand(len(result.frames), -1, -1, -1)
+        seen = [faces(clip.frames, clip.points, source) for clip in (result, driving)]
+        with torch.inference_mode():
+            unlike, most = looks(seen, own)
+        figures["identity"] = float(unlike / most)
     return figures
 
 

@@ -11,10 +11,10 @@ from mcnet_cli.model.geometry import coordinate_grid
 SIZE = (64, 64)
 
 
-def turned(by: float) -> tuple[Backdrop, torch.Tensor, torch.Tensor]:
+def turned(by: float, solid: float = 1.0) -> tuple[Backdrop, torch.Tensor, torch.Tensor]:
     """A person in the middle half goes left by a share of the side: motions of a blend, and of the person."""
     foreground = torch.zeros(1, 1, *SIZE)
-    foreground[..., 16:48] = 1
+    foreground[..., 16:48] = solid
     still = coordinate_grid(*SIZE, foreground)[None]
     person = still + 2 * by * torch.tensor([1.0, 0.0])
     background = torch.linspace(0, 1, 64)[None, None, :, None]  # a soft edge, as a network gives it
@@ -22,8 +22,9 @@ def turned(by: float) -> tuple[Backdrop, torch.Tensor, torch.Tensor]:
     return Backdrop(foreground, picture), torch.lerp(person, still, background), person
 
 
-def test_a_person_that_moves_is_not_blended_with_what_does_not_and_leaves_its_backdrop() -> None:
-    backdrop, blended, person = turned(by=16 / 63)
+@pytest.mark.parametrize("solid", [1.0, 0.4])  # a head, a chest
+def test_a_person_that_moves_is_not_blended_with_what_does_not_and_leaves_its_backdrop(solid: float) -> None:
+    backdrop, blended, person = turned(16 / 63, solid)
     taken, uncovered = backdrop.parted(blended, person)
     assert torch.equal(taken[0, :, 8:], person[0, :, 8:])
     assert uncovered[0, 0, 20, 8:].tolist() == pytest.approx([0.0] * 24 + [1.0] * 32, abs=1e-4)
@@ -51,6 +52,14 @@ def test_a_person_is_replaced_by_what_is_around() -> None:
     found = Backdrop.of(foreground, image).picture
     assert (found - across).abs().max() < 0.2
     assert torch.equal(found[..., :16], image[..., :16])
+
+
+def test_what_is_hardly_the_person_is_shown_as_it_is() -> None:
+    image, foreground = torch.rand(1, 3, *SIZE), torch.zeros(1, 1, *SIZE)
+    foreground[..., 20:40, 20:40], foreground[..., 50:60, 50:60] = 0.05, 0.4
+    changed = (Backdrop.of(foreground, image).picture != image).any(1)[0]
+    assert changed[51:59, 51:59].all()
+    assert not changed[:48].any() and not changed[:, :48].any()
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 96), (5, 7)])

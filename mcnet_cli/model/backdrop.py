@@ -9,10 +9,9 @@ from torch import Tensor
 
 from mcnet_cli.model.geometry import full_precision, ramp, warp
 
-KNOWN = 0.25  # of what moves with the keypoints, from where on nothing is known of the background behind it
-COVERED = 0.1, 0.3  # the same: how much of a source is the person, for its background to be filled in
-PERSON = 0.1, 0.6  # from not at all to fully: how much of a moved person makes a picture's person
-# The same: how far the background's share takes a motion away from the person's, in sides, to be left out.
+KNOWN = 0.25  # foreground from where on, cells beside it included, nothing is known of what is behind
+PERSON = 0.1, 0.35  # foreground that isn't the person at all, and that wholly is; a chest has 0.4
+# Sides by which a motion without the background's share differs: not at all a person's edge, and wholly.
 APART = 0.006, 0.018
 
 
@@ -35,7 +34,7 @@ class Backdrop:
             for maps in (wide, foreground)
         )
         around = filled(image, (1 - wide / KNOWN).clamp(0, 1))
-        return cls(foreground, torch.lerp(image, around, ramp(narrow, *COVERED)))
+        return cls(foreground, torch.lerp(image, around, ramp(narrow, *PERSON)))
 
     def expand(self, batch: int) -> "Backdrop":
         """For `batch` frames; no copy is made."""
@@ -57,7 +56,7 @@ class Backdrop:
     def behind(self, frames: Tensor, share: Tensor) -> Tensor:
         """(B, 3, H, W) frames with this share of the backdrop, (B, 1, h, w)."""
         share = F.interpolate(share, frames.shape[2:], mode="bilinear", align_corners=True)
-        return (frames * (1 - share) + self.picture * share).to(frames.dtype)
+        return frames * (1 - share) + self.picture * share
 
 
 def filled(image: Tensor, known: Tensor) -> Tensor:

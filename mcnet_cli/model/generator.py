@@ -66,8 +66,9 @@ class Canvas:
 class Rendering:
     """A batch of frames and how they came about.
 
-    prediction, decoded, deformed: (B, 3, H, W) in [0, 1]; the result, the decoder's own picture,
-    and the warped source, of which `trust` (B, 1, H, W) is shown. canvas: what was decoded.
+    prediction, decoded, deformed: (B, 3, H, W) in [0, 1]; the result, the decoder's own picture, and the
+    source warped as geometry mends the motion, of which `trust` (B, 1, H, W) is shown; the result has the
+    backdrop behind them. canvas: what was decoded.
     memory: one trace a compensated size, coarsest first.
     """
 
@@ -150,6 +151,7 @@ class Generator(nn.Module):
         deformation, parts = motion.deformation, self.dense_motion_network.parts
         backdrop, uncovered = source.backdrop, None
         if backdrop is not None and motion.person is not None:
+            # of pictures alone: features stay as the decoder learned them
             deformation, uncovered = backdrop.parted(deformation, motion.person)
         side = (decoded.shape[2], decoded.shape[3])
         if parts is not None:

@@ -26,7 +26,8 @@ class MotionField:
     """What dense motion says of one batch, at 64².
 
     deformation: (B, 64, 64, 2) where in the source each position is taken from.
-    person: (B, 64, 64, 2) the same by all motions but the background's; None without geometry's say.
+    person: (B, 64, 64, 2) the same by all motions but the background's; None without geometry's say
+        and in training.
     occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
     mask: (B, N, 64, 64) share of each sparse motion: the background, K keypoints, the spline if there is one.
     sparse_deformed: (B, N, 3, 64, 64) the source moved by each sparse motion.
@@ -85,7 +86,8 @@ class DenseMotionNetwork(nn.Module):
         deformation = _blended(motions, mask)
         occlusion = torch.sigmoid(decided[:, -1:])
         if self.parts is not None:
-            person = _blended(motions[:, 1:], logits[:, 1:].softmax(dim=1))
+            if not self.training:
+                person = _blended(motions[:, 1:], logits[:, 1:].softmax(dim=1))
             occlusion = self.parts.occlusion(occlusion, source.values, driving.values)
         return MotionField(deformation, person, occlusion, mask, deformed, features)
 
@@ -99,13 +101,13 @@ class DenseMotionNetwork(nn.Module):
         field: MotionField = self(source_image, source, source)
         return 1 - field.mask[:, :1]
 
-    def _logits(self, logits: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
+    def _logits(self, decided: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
         """The mask's, by what the network decided, and by how near the keypoints are."""
-        shifts = logits[:, :-1] if self.spline else logits
+        shifts = decided[:, :-1] if self.spline else decided
         if self.locality is not None:
             shifts = shifts + self.locality(driving, size)
         if self.spline:  # which takes from the keypoints together, not from the background
-            background, shifts, spline = shifts[:, :1], shifts[:, 1:], logits[:, -1:]
+            background, shifts, spline = shifts[:, :1], shifts[:, 1:], decided[:, -1:]
             foreground = shifts.logsumexp(dim=1, keepdim=True) + F.logsigmoid(spline)
             shifts = torch.cat([background, shifts + F.logsigmoid(-spline), foreground], dim=1)
         return shifts

@@ -73,13 +73,13 @@ def _train(
         with_landmarks = config.keypoints.supervision == "landmarks"
         landmarks = config.keypoints.landmarks if with_landmarks else None
         framing = FRAMING if weights is None or weights.framing is None else weights.framing
-        smooth = SMOOTH if with_landmarks else None
+        smooth = (SMOOTH if with_landmarks else None) if weights is None else weights.smooth
         write_weights(
             target,
             learner.ema.state_dict(),
             config.model,
             framing=framing,
-            smooth=smooth if weights is None else weights.smooth,
+            smooth=smooth,
             card=card,
             landmarks=landmarks,
         )
