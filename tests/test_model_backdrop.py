@@ -62,6 +62,35 @@ def test_what_is_hardly_the_person_is_shown_as_it_is() -> None:
     assert not changed[:48].any() and not changed[:, :48].any()
 
 
+def a_head_cut_off() -> tuple[Backdrop, torch.Tensor]:
+    """White from column 20 to 44 before dark, as far as the photo's upper edge."""
+    image, foreground = torch.full((1, 3, *SIZE), 0.25), torch.zeros(1, 1, *SIZE)
+    image[..., 20:44], foreground[..., 16:48] = 1, 1  # the network sees it wider than it is
+    return Backdrop(foreground, torch.full((1, 3, *SIZE), 0.25)), image
+
+
+def test_a_head_that_the_photo_cuts_off_is_rounded_above() -> None:
+    backdrop, image = a_head_cut_off()
+    wide = torch.nn.functional.pad(image, (16, 16, 16, 16), mode="replicate")
+    rounded = backdrop.crowned(wide, 16)
+    assert torch.equal(rounded[..., 16:, :], wide[..., 16:, :])
+    widths = (rounded[0, 0, :16] > 0.9).sum(1).tolist()
+    assert widths == sorted(widths) and widths[0] == 0 and 16 <= widths[-1] <= 24
+    assert rounded[0, 0, 15, 48] == 1 and rounded[0, 0, 15, 30] == 0.25
+
+
+def test_a_photo_that_goes_on_above_a_head_stays_as_it_is() -> None:
+    backdrop, image = a_head_cut_off()
+    assert torch.equal(backdrop.crowned(image, 0), image)
+    bare = Backdrop(torch.zeros(1, 1, *SIZE), backdrop.picture)
+    assert torch.equal(bare.crowned(image, 9), image)
+
+
+def test_a_square_that_lies_above_the_photo_is_one_too() -> None:
+    backdrop, image = a_head_cut_off()
+    assert backdrop.crowned(image, 1000).shape == image.shape
+
+
 @pytest.mark.parametrize("size", [(64, 64), (96, 96), (5, 7)])
 def test_where_nothing_or_all_is_known_pictures_stay_finite_or_as_they_are(size: tuple[int, int]) -> None:
     image = torch.rand(2, 3, *size)

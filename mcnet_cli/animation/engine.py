@@ -85,10 +85,12 @@ class Engine:
         picture: Picture,
         values: NDArray[np.float32] | None = None,
         surroundings: Picture | None = None,
+        top: int = 0,
     ) -> SourceState:
         """All that rendering needs of a (size, size, 3) source; its keypoints (K, 2) where they are known.
 
-        surroundings: the same picture with `margin` more pixels on each side.
+        surroundings: the same picture with `margin` more pixels on each side. top: how many of its rows lie
+        above the photo.
         """
         keypoints = None
         if values is not None:
@@ -97,7 +99,10 @@ class Engine:
             state = self.model.encode_source(self._tensor([picture]), keypoints)
             if surroundings is None:
                 return state
-            return replace(state, image=self._tensor([surroundings]), margin=self.margin)
+            image = self._tensor([surroundings])
+            if state.backdrop is not None:
+                image = state.backdrop.crowned(image, top)
+            return replace(state, image=image, margin=self.margin)
 
     def render(self, state: SourceState, motion: Keypoints) -> NDArray[np.uint8]:
         """(B, size, size, 3) frames: the predictions times 255, rounded; at most `batch_size` at once."""

@@ -85,8 +85,11 @@ def encode(source: Source, photo: Picture, engine: Engine) -> list[EncodedFace]:
 
 def _encoded(face: SourceFace, source: Source, photo: Picture, engine: Engine) -> EncodedFace:
     picture = face_picture(photo, face.box, engine.size)
-    surroundings = None if face.box is None else crop(photo, face.box, engine.size, engine.margin)
-    state = engine.encode_source(picture, _keypoints(face, source, engine), surroundings)
+    surroundings, top = None, 0
+    if face.box is not None:
+        surroundings = crop(photo, face.box, engine.size, engine.margin)
+        top = max(0, round(engine.margin - face.box.y * engine.size / face.box.height))
+    state = engine.encode_source(picture, _keypoints(face, source, engine), surroundings, top)
     return EncodedFace(face, state, picture)
 
 

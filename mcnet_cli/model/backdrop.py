@@ -13,6 +13,8 @@ KNOWN = 0.25  # foreground from where on, cells beside it included, nothing is k
 PERSON = 0.1, 0.35  # foreground that isn't the person at all, and that wholly is; a chest has 0.4
 # Sides by which a motion without the background's share differs: not at all a person's edge, and wholly.
 APART = 0.006, 0.018
+UNLIKE = 0.1  # a person's colours and its backdrop's, in the channel that differs most
+CROWN = 0.35  # height of what a photo cuts off of a head, in halves of the head's width there
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,28 @@ class Backdrop:
         """(B, 3, H, W) frames with this share of the backdrop, (B, 1, h, w)."""
         share = F.interpolate(share, frames.shape[2:], mode="bilinear", align_corners=True)
         return frames * (1 - share) + self.picture * share
+
+    def crowned(self, image: Tensor, top: int) -> Tensor:
+        """A source (1, 3, H, W) whose rows above `top` lie beyond the photo: a head cut off there is rounded.
+
+        image: as the picture, or with the same margin on each side.
+        """
+        side, margin = self.picture.shape[-1], (image.shape[-1] - self.picture.shape[-1]) // 2
+        top = min(top, image.shape[-2] - 1)
+        row = min(max(top - margin, 0), side - 1)
+        person = F.interpolate(self.foreground, (side, side), mode="bilinear", align_corners=True)[0, 0, row]
+        behind = self.picture[:, :, row : row + 1]
+        unlike = (image[0, :, top, margin : margin + side] - behind[0, :, 0]).abs().amax(0)
+        inside = ((person > PERSON[1]) & (unlike > UNLIKE)).nonzero()[:, 0]
+        if top <= 0 or not len(inside):
+            return image
+        middle, half = (inside[0] + inside[-1]) / 2 + margin, (inside[-1] - inside[0] + 1) / 2
+        across = torch.arange(image.shape[-1], device=image.device)
+        height = CROWN * half * (1 - ((across - middle) / half).square())
+        above = top - torch.arange(top, device=image.device)
+        head = ramp(height - above[:, None], -1, 1)
+        behind = F.pad(behind, (margin, margin, 0, 0), mode="replicate")
+        return torch.cat([torch.lerp(behind, image[:, :, :top], head), image[:, :, top:]], dim=2)
 
 
 def filled(image: Tensor, known: Tensor) -> Tensor:
