@@ -86,7 +86,7 @@ def test_a_photo_that_goes_on_above_a_head_stays_as_it_is() -> None:
     assert torch.equal(bare.crowned(image, 9), image)
 
 
-def test_a_square_that_lies_above_the_photo_is_one_too() -> None:
+def test_a_square_that_lies_above_the_photo_stays_a_picture() -> None:
     backdrop, image = a_head_cut_off()
     assert backdrop.crowned(image, 1000).shape == image.shape
 
