@@ -31,12 +31,8 @@ class Backdrop:
     def of(cls, foreground: Tensor, image: Tensor) -> "Backdrop":
         """Of a source (B, 3, H, W)."""
         wide = F.max_pool2d(foreground, 3, 1, 1)
-        wide, narrow = (
-            F.interpolate(maps, image.shape[2:], mode="bilinear", align_corners=True)
-            for maps in (wide, foreground)
-        )
-        around = filled(image, (1 - wide / KNOWN).clamp(0, 1))
-        return cls(foreground, torch.lerp(image, around, ramp(narrow, *PERSON)))
+        around = filled(image, 1 - ramp(_at_size_of(image, wide), 0, KNOWN))
+        return cls(foreground, torch.lerp(image, around, ramp(_at_size_of(image, foreground), *PERSON)))
 
     def expand(self, batch: int) -> "Backdrop":
         """For `batch` frames; no copy is made."""
@@ -57,7 +53,7 @@ class Backdrop:
 
     def behind(self, frames: Tensor, share: Tensor) -> Tensor:
         """(B, 3, H, W) frames with this share of the backdrop, (B, 1, h, w)."""
-        share = F.interpolate(share, frames.shape[2:], mode="bilinear", align_corners=True)
+        share = _at_size_of(frames, share)
         return frames * (1 - share) + self.picture * share
 
     def crowned(self, image: Tensor, top: int) -> Tensor:
@@ -68,7 +64,7 @@ class Backdrop:
         side, margin = self.picture.shape[-1], (image.shape[-1] - self.picture.shape[-1]) // 2
         top = min(top, image.shape[-2] - 1)
         row = min(max(top - margin, 0), side - 1)
-        person = F.interpolate(self.foreground, (side, side), mode="bilinear", align_corners=True)[0, 0, row]
+        person = _at_size_of(self.picture, self.foreground)[0, 0, row]
         behind = self.picture[:, :, row : row + 1]
         unlike = (image[0, :, top, margin : margin + side] - behind[0, :, 0]).abs().amax(0)
         inside = ((person > PERSON[1]) & (unlike > UNLIKE)).nonzero()[:, 0]
@@ -81,6 +77,10 @@ class Backdrop:
         head = ramp(height - above[:, None], -1, 1)
         behind = F.pad(behind, (margin, margin, 0, 0), mode="replicate")
         return torch.cat([torch.lerp(behind, image[:, :, :top], head), image[:, :, top:]], dim=2)
+
+
+def _at_size_of(image: Tensor, maps: Tensor) -> Tensor:
+    return F.interpolate(maps, image.shape[2:], mode="bilinear", align_corners=True)
 
 
 def filled(image: Tensor, known: Tensor) -> Tensor:

@@ -192,7 +192,7 @@ def _inside(mouth: Tensor, size: tuple[int, int], edge: float) -> Tensor:
     # near enough how far outside of the ellipse: exactly so along its axes, if it isn't bent
     share = _length(x, y)
     distance = share * (share - 1) / _length(x / half, y / height)
-    found = (1 - distance / SOFT).clamp(0, 1) * (width > NO_WIDTH)[:, None]
+    found = (1 - ramp(distance, 0, SOFT)) * (width > NO_WIDTH)[:, None]
     return found[:, None]
 
 
