@@ -13,6 +13,7 @@ from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, gaussia
 from mcnet_cli.model.keypoints import MOTION_SIZE
 from mcnet_cli.model.memory import MemoryTrace, MemoryUnit
 from mcnet_cli.model.motion import DenseMotionNetwork, MotionField
+from mcnet_cli.model.tone import Tone
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class SourceState:
     image: (B, 3, H, W), and beyond it `margin` more pixels on each side, for what a motion brings into view.
     motion_image: (B, 3, 64, 64). features: the encoder's, finest first.
     backdrop: shown where the head uncovers it; None for leaving that to the network, as training does.
+    tone: of a photo without colours, in which the decoder's picture is shown, too; None for what it paints.
     """
 
     image: Tensor
@@ -30,6 +32,7 @@ class SourceState:
     keypoints: Keypoints
     margin: int = 0
     backdrop: Backdrop | None = None
+    tone: Tone | None = None
 
     def expand(self, batch: int) -> "SourceState":
         """This source for `batch` frames; no copy is made."""
@@ -46,6 +49,7 @@ class SourceState:
             self.keypoints.map(widen),
             self.margin,
             None if self.backdrop is None else self.backdrop.expand(batch),
+            None if self.tone is None else self.tone.expand(batch),
         )
 
 
@@ -148,6 +152,8 @@ class Generator(nn.Module):
         )
         canvas = Canvas(features, hints, occlusion(features[-1]))
         decoded = self.decode(canvas)
+        if source.tone is not None:
+            decoded = source.tone(decoded)
         deformation, parts = motion.deformation, self.dense_motion_network.parts
         backdrop, uncovered = source.backdrop, None
         if backdrop is not None and motion.person is not None:
