@@ -514,5 +514,7 @@ def test_reading_weights_does_not_import_the_compiler() -> None:
     """Shapes are read off a network on the meta device; drawing numbers there cost 1.5 s of imports."""
     path = Path(__file__).parents[1] / "weights" / "mcnet-lite.safetensors"
     code = "import sys; from pathlib import Path; from mcnet_cli.checkpoint import read_weights; "
-    code += f"read_weights(Path({str(path)!r})); sys.exit('torch._dynamo' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code += f"read_weights(Path({str(path)!r})); "
+    code += "print(*sorted({'torch._dynamo', 'sympy'} & {*sys.modules}))"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ended.stdout == "\n"
