@@ -13,6 +13,7 @@ from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, gaussia
 from mcnet_cli.model.keypoints import MOTION_SIZE
 from mcnet_cli.model.memory import MemoryTrace, MemoryUnit
 from mcnet_cli.model.motion import DenseMotionNetwork, MotionField
+from mcnet_cli.model.palette import Palette
 from mcnet_cli.model.tone import Tone
 
 
@@ -23,7 +24,7 @@ class SourceState:
     image: (B, 3, H, W), and beyond it `margin` more pixels on each side, for what a motion brings into view.
     motion_image: (B, 3, 64, 64). features: the encoder's, finest first.
     backdrop: shown where the head uncovers it; None for leaving that to the network, as training does.
-    tone: of a photo without colours, in which the decoder's picture is shown, too; None for what it paints.
+    palette, tone: whose colours the decoder takes between lips, and in photos of one hue everywhere.
     """
 
     image: Tensor
@@ -32,6 +33,7 @@ class SourceState:
     keypoints: Keypoints
     margin: int = 0
     backdrop: Backdrop | None = None
+    palette: Palette | None = None
     tone: Tone | None = None
 
     def expand(self, batch: int) -> "SourceState":
@@ -49,6 +51,7 @@ class SourceState:
             self.keypoints.map(widen),
             self.margin,
             None if self.backdrop is None else self.backdrop.expand(batch),
+            None if self.palette is None else self.palette.expand(batch),
             None if self.tone is None else self.tone.expand(batch),
         )
 
@@ -151,9 +154,7 @@ class Generator(nn.Module):
             for level, feature in zip(levels, features, strict=True)
         )
         canvas = Canvas(features, hints, occlusion(features[-1]))
-        decoded = self.decode(canvas)
-        if source.tone is not None:
-            decoded = source.tone(decoded)
+        decoded = self._coloured(self.decode(canvas), source, driving)
         deformation, parts = motion.deformation, self.dense_motion_network.parts
         backdrop, uncovered = source.backdrop, None
         if backdrop is not None and motion.person is not None:
@@ -186,6 +187,15 @@ class Generator(nn.Module):
         if setting.stem_stride == 2:
             decoded = F.pixel_shuffle(decoded, 2)
         return torch.sigmoid(decoded.float())
+
+    def _coloured(self, decoded: Tensor, source: SourceState, driving: Keypoints) -> Tensor:
+        """The decoder's picture in the source's colours, where they tell more than what training has seen."""
+        parts, palette = self.dense_motion_network.parts, source.palette
+        if parts is not None and palette is not None:
+            window, inside = parts.between_lips(driving.values, (decoded.shape[2], decoded.shape[3]))
+            decoded = decoded.clone()
+            decoded[:, :, *window] = palette.between_lips(decoded[:, :, *window], inside)
+        return decoded if source.tone is None else source.tone(decoded)
 
     def _hint(self, level: int, like: Tensor, motion: MotionField, driving: Keypoints) -> Tensor | None:
         """What is told of the motion beside the features of a level; None for nothing."""

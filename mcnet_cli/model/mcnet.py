@@ -11,6 +11,7 @@ from mcnet_cli.model.config import ModelConfig
 from mcnet_cli.model.generator import Generator, Rendering, SourceState
 from mcnet_cli.model.geometry import Keypoints
 from mcnet_cli.model.keypoints import KeypointDetector
+from mcnet_cli.model.palette import Palette
 from mcnet_cli.model.tone import Tone
 
 
@@ -45,16 +46,18 @@ class MCNet(nn.Module):
     def encode_source(self, image: Tensor, keypoints: Keypoints | None = None) -> SourceState:
         """All that depends on the source (B, 3, H, W) alone; compute it once, render many frames.
 
-        keypoints: the source's, where they are known. In training there is neither backdrop nor tone.
+        keypoints: the source's, where they are known. In training it has nothing but features.
         """
         found = self.detect_keypoints(image) if keypoints is None else keypoints
         state = SourceState(*self.generator.encode(image), found)
         if self.training:  # then it is the network that has to know what a head uncovers
             return state
-        foreground = self.generator.dense_motion_network.foreground(state.motion_image, found)
-        if foreground is None:
+        motion = self.generator.dense_motion_network
+        foreground = motion.foreground(state.motion_image, found)
+        if foreground is None or motion.parts is None:
             return state
-        return replace(state, backdrop=Backdrop.of(foreground, image), tone=Tone.of(image))
+        palette = Palette.of(image, motion.parts.skin(found.values), motion.parts.lips(found.values))
+        return replace(state, backdrop=Backdrop.of(foreground, image), palette=palette, tone=Tone.of(image))
 
     def render(self, state: SourceState, motion: Keypoints) -> Tensor:
         """(B, 3, H, W) frames in [0, 1] of the source with its keypoints moved to `motion` (batch B).

@@ -48,7 +48,8 @@ class Opening:
         if self.beyond:
             shown = shown * (1 - ramp(wider, *self.beyond))
         opens = ramp(after, *self.parted) * ramp(wider, *self.widened)
-        return ((1 - shown) * opens)[:, None, None, None] * _inside(driving, size, self.edge)
+        inside = _inside(driving, coordinate_grid(*size, driving), self.edge)
+        return ((1 - shown) * opens)[:, None, None, None] * inside
 
 
 MOUTH = Opening((0.10, 0.15), (0.06, 0.11), (1.4, 2.0), (1.8, 2.4), 0.01)
@@ -85,7 +86,8 @@ class Parts:
             places = [*self.mouth[:4]]
             before, after = _between_lips(source[:, places]), _between_lips(driving[:, places])
             warped = 1 - MOUTH.hidden(before, after, size)
-            lips = _inside(driving[:, [*self.mouth[:2], *self.mouth[4:]]], size, EDGE)
+            outer = driving[:, [*self.mouth[:2], *self.mouth[4:]]]
+            lips = _inside(outer, coordinate_grid(*size, driving), EDGE)
             decided = decided * (1 - lips) + warped * lips
             for places in ([*self.eyes[:3]], [*self.eyes[3:]]):
                 before, after = _eye(source[:, places]), _eye(driving[:, places])
@@ -109,6 +111,22 @@ class Parts:
             full = resized(deformation, size).clone()
             full[:, *window] += einsum(share, missing, "b k h w, b k c -> b h w c")
         return full
+
+    def between_lips(self, driving: Tensor, size: tuple[int, int]) -> tuple[tuple[slice, slice], Tensor]:
+        """A window of the (H, W) grid, and (B, 1, h, w) in [0, 1], what in it is inside the mouth."""
+        with full_precision(driving):
+            mouth = _between_lips(driving[:, [*self.mouth[:4]]])
+            window = _window(mouth, MOUTH.edge + SOFT, size)
+            return window, _inside(mouth, coordinate_grid(*size, driving)[window], MOUTH.edge)
+
+    def skin(self, keypoints: Tensor) -> Tensor:
+        """(B, 2, 2) on the cheeks, of (B, K, 2) keypoints."""
+        corners = keypoints[:, [self.eyes[2], self.eyes[5], *self.mouth[:2]]]
+        return (corners[:, :2] + corners[:, 2:]) / 2
+
+    def lips(self, keypoints: Tensor) -> Tensor:
+        """(B, 2, 2) on the upper and lower lip, of (B, K, 2) keypoints."""
+        return (keypoints[:, [*self.mouth[2:4]]] + keypoints[:, [*self.mouth[4:]]]) / 2
 
     @property
     def _points(self) -> list[int]:
@@ -148,7 +166,7 @@ def _axes(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return across, torch.stack([-across[:, 1], across[:, 0]], dim=-1), length
 
 
-def _window(places: Tensor, reach: Tensor, size: tuple[int, int]) -> tuple[slice, slice]:
+def _window(places: Tensor, reach: Tensor | float, size: tuple[int, int]) -> tuple[slice, slice]:
     """The rows and columns of a (H, W) grid that are as near as `reach` to (B, K, 2) places."""
     ends = torch.stack([places.amin((0, 1)) - reach, places.amax((0, 1)) + reach])
     # training looks for what isn't finite later, in the loss
@@ -177,12 +195,15 @@ def _apart(mouth: Tensor) -> Tensor:
     return lengths[:, 1] / lengths[:, 0].clamp_min(1e-3)
 
 
-def _inside(mouth: Tensor, size: tuple[int, int], edge: float) -> Tensor:
-    """(B, 1, H, W): 1 between lips or lids, an ellipse bent like the smile, falling to 0 around it."""
+def _inside(mouth: Tensor, grid: Tensor, edge: float) -> Tensor:
+    """(B, 1, H, W): 1 between lips or lids, an ellipse bent like the smile, falling to 0 around it.
+
+    mouth: (B, 4, 2) both corners, upper and lower lip or lid. grid: (H, W, 2) positions.
+    """
     left, right, upper, lower = mouth.unbind(1)
     middle = (upper + lower) / 2
     across, down, width = _axes(left, right)
-    offsets = coordinate_grid(*size, mouth) - middle[:, None, None]
+    offsets = grid - middle[:, None, None]
     half = (width / 2 + edge)[:, None]
     x = einsum(offsets, across, "b h w c, b c -> b h w") / half
     bend = (((left + right) / 2 - middle) * down).sum(-1)[:, None, None]
