@@ -23,12 +23,16 @@ def colour(rgb: tuple[float, ...], size: tuple[int, int] = (1, 1)) -> torch.Tens
     return torch.tensor(rgb)[None, :, None, None].expand(1, 3, *size)
 
 
-def of_a_face() -> Palette:
+def of_a_face(skin: tuple[float, ...] = SKIN, lips: tuple[float, ...] = LIPS) -> Palette:
     """Of a picture whose upper half is skin and whose lower half is lips."""
-    face = torch.cat([colour(SKIN, (16, 32)), colour(LIPS, (16, 32))], dim=2)
-    return Palette.of(
-        face, torch.tensor([[[-0.5, -0.5], [0.5, -0.5]]]), torch.tensor([[[0.0, 0.5], [0.1, 0.6]]])
-    )
+    face = torch.cat([colour(skin, (16, 32)), colour(lips, (16, 32))], dim=2)
+    places = torch.tensor([[[-0.5, -0.5], [0.5, -0.5]]]), torch.tensor([[[0.0, 0.5], [0.1, 0.6]]])
+    return Palette.of(face, *places)
+
+
+def colourfulness(picture: torch.Tensor) -> float:
+    """How far channels are apart, over the brightness."""
+    return float(((picture.amax(1) - picture.amin(1)) / brightness(picture)[:, 0]).max())
 
 
 def test_what_is_not_red_between_lips_becomes_as_pale_as_the_skin_allows() -> None:
@@ -42,12 +46,30 @@ def test_what_is_not_red_between_lips_becomes_as_pale_as_the_skin_allows() -> No
     torch.testing.assert_close(found[..., :1], expected)
 
 
-def test_nothing_changes_outside_of_a_mouth_nor_beside_lips_without_colour() -> None:
+def test_nothing_changes_outside_of_a_mouth() -> None:
     painted = colour(TEETH_IN_GREEN, (4, 4))
     assert torch.equal(of_a_face().between_lips(painted, torch.zeros(1, 1, 4, 4)), painted)
-    stone = Palette.of(colour((0.5, 0.5, 0.5), (8, 8)), torch.zeros(1, 2, 2), torch.zeros(1, 2, 2))
-    grey = stone.between_lips(painted, torch.ones(1, 1, 4, 4))
-    assert (grey.amax(1) - grey.amin(1)).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    "lips", [(0.5, 0.5, 0.5), (0.5, 0.5, 0.496), (0.504, 0.5, 0.496), (0.42, 0.41, 0.40)]
+)
+def test_beside_lips_of_stone_or_a_grey_beard_nothing_is_red(lips: tuple[float, ...]) -> None:
+    grey = (0.5, 0.5, 0.5)
+    found = of_a_face(grey, lips).between_lips(colour(TEETH_IN_GREEN), torch.ones(1, 1, 1, 1))
+    assert colourfulness(found) < 0.02
+
+
+def test_teeth_beside_brown_skin_are_no_browner_than_they_were_painted() -> None:
+    white = colour((0.78, 0.77, 0.72))
+    found = of_a_face((0.35, 0.22, 0.16), (0.4, 0.2, 0.18)).between_lips(white, torch.ones(1, 1, 1, 1))
+    assert colourfulness(found) < 1.3 * colourfulness(white)
+
+
+def test_a_tongue_stays_red_beside_lipstick() -> None:
+    tongue = colour(TONGUE)
+    found = of_a_face(lips=(0.8, 0.08, 0.12)).between_lips(tongue, torch.ones(1, 1, 1, 1))
+    assert torch.equal(found, tongue)
 
 
 @pytest.fixture
@@ -65,20 +87,48 @@ def test_the_default_network_has_the_palette_of_its_source(lite: MCNet) -> None:
         assert MCNet(tiny_config()).eval().encode_source(torch.rand(1, 3, 64, 64)).palette is None
 
 
-def test_only_the_inside_of_the_mouth_is_toned(lite: MCNet) -> None:
+def a_mouth(lite: MCNet, roll_deg: float = 0.0) -> Keypoints:
+    """All keypoints in the middle, but for the mouth's, turned."""
     parts = lite.generator.dense_motion_network.parts
     assert parts is not None
+    mouth = torch.tensor([(-0.2, 0.3), (0.2, 0.3), (0, 0.24), (0, 0.36), (0, 0.2), (0, 0.42)])
+    angle = torch.tensor(roll_deg).deg2rad()
+    turn = torch.stack([torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])])
     places = torch.zeros(1, 35, 2)
-    mouth = [(-0.2, 0.3), (0.2, 0.3), (0, 0.24), (0, 0.36), (0, 0.2), (0, 0.42)]
-    places[0, [*parts.mouth]] = torch.tensor(mouth)
+    places[0, [*parts.mouth]] = (mouth - mouth.mean(0)) @ turn + mouth.mean(0)
+    return Keypoints(places)
+
+
+def test_only_the_inside_of_the_mouth_is_toned(lite: MCNet) -> None:
     with torch.inference_mode():
-        state = lite.encode_source(torch.rand(1, 3, 256, 256), Keypoints(places))
-        decoded = [lite(s, Keypoints(places)).decoded for s in (state, replace(state, palette=None))]
+        state = lite.encode_source(torch.rand(1, 3, 256, 256), a_mouth(lite))
+        decoded = [lite(s, a_mouth(lite)).decoded for s in (state, replace(state, palette=None))]
     changed = (decoded[0] != decoded[1]).any(1)[0]
     rows, columns = changed.nonzero().T
     assert changed[round(255 * 0.65), 128]  # the mouth's middle
     assert changed.sum() < 0.05 * changed.numel()
     assert rows.min() > 255 * (0.5 + 0.2 / 2)
     assert rows.max() < 255 * (0.5 + 0.42 / 2)
-    assert columns.min() > 255 * (0.5 - 0.24 / 2)
-    assert columns.max() < 255 * (0.5 + 0.24 / 2)
+    assert columns.min() > 255 * (0.5 - 0.25 / 2)
+    assert columns.max() < 255 * (0.5 + 0.25 / 2)
+
+
+@pytest.mark.parametrize("roll_deg", [11.0, 30.0, 45.0])
+def test_all_of_a_mouth_is_toned_however_it_is_turned(lite: MCNet, roll_deg: float) -> None:
+    parts = lite.generator.dense_motion_network.parts
+    assert parts is not None
+    turned = a_mouth(lite, roll_deg).values
+    (rows, columns), inside = parts.between_lips(turned, (256, 256))
+    _, wide = parts.between_lips(torch.cat([turned, turned.flip(-1) * 3]), (256, 256))
+    assert inside.sum() == pytest.approx(float(wide[0].sum()), rel=1e-4)
+    assert max(inside[..., edge, :].max() for edge in (0, -1)) == 0
+    assert max(inside[..., edge].max() for edge in (0, -1)) == 0
+    assert (rows.stop - rows.start) * (columns.stop - columns.start) < 0.1 * 256**2
+
+
+def test_frames_can_be_fitted(lite: MCNet) -> None:
+    state = lite.encode_source(torch.rand(1, 3, 256, 256), a_mouth(lite))
+    moved = a_mouth(lite).values.requires_grad_()
+    lite.render(state, Keypoints(moved)).mean().backward()
+    assert moved.grad is not None
+    assert moved.grad.abs().max() > 0

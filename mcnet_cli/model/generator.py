@@ -75,7 +75,7 @@ class Rendering:
 
     prediction, decoded, deformed: (B, 3, H, W) in [0, 1]; the result, the decoder's own picture, and the
     source warped as geometry mends the motion, of which `trust` (B, 1, H, W) is shown; the result has the
-    backdrop behind them. canvas: what was decoded.
+    backdrop behind them, and the decoder's picture the palette and tone. canvas: what was decoded.
     memory: one trace a compensated size, coarsest first.
     """
 
@@ -193,8 +193,8 @@ class Generator(nn.Module):
         parts, palette = self.dense_motion_network.parts, source.palette
         if parts is not None and palette is not None:
             window, inside = parts.between_lips(driving.values, (decoded.shape[2], decoded.shape[3]))
-            decoded = decoded.clone()
-            decoded[:, :, *window] = palette.between_lips(decoded[:, :, *window], inside)
+            painted, decoded = decoded, decoded.clone()
+            decoded[:, :, *window] = palette.between_lips(painted[:, :, *window], inside)
         return decoded if source.tone is None else source.tone(decoded)
 
     def _hint(self, level: int, like: Tensor, motion: MotionField, driving: Keypoints) -> Tensor | None:

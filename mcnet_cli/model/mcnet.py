@@ -46,18 +46,22 @@ class MCNet(nn.Module):
     def encode_source(self, image: Tensor, keypoints: Keypoints | None = None) -> SourceState:
         """All that depends on the source (B, 3, H, W) alone; compute it once, render many frames.
 
-        keypoints: the source's, where they are known. In training it has nothing but features.
+        keypoints: the source's, where they are known. In training there is no backdrop, palette or tone.
         """
         found = self.detect_keypoints(image) if keypoints is None else keypoints
         state = SourceState(*self.generator.encode(image), found)
         if self.training:  # then it is the network that has to know what a head uncovers
             return state
-        motion = self.generator.dense_motion_network
-        foreground = motion.foreground(state.motion_image, found)
-        if foreground is None or motion.parts is None:
+        parts = self.generator.dense_motion_network.parts
+        foreground = self.generator.dense_motion_network.foreground(state.motion_image, found)
+        if parts is None or foreground is None:
             return state
-        palette = Palette.of(image, motion.parts.skin(found.values), motion.parts.lips(found.values))
-        return replace(state, backdrop=Backdrop.of(foreground, image), palette=palette, tone=Tone.of(image))
+        return replace(
+            state,
+            backdrop=Backdrop.of(foreground, image),
+            palette=Palette.of(image, parts.skin(found.values), parts.lips(found.values)),
+            tone=Tone.of(state.motion_image),
+        )
 
     def render(self, state: SourceState, motion: Keypoints) -> Tensor:
         """(B, 3, H, W) frames in [0, 1] of the source with its keypoints moved to `motion` (batch B).

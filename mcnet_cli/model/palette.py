@@ -12,9 +12,10 @@ from mcnet_cli.model.tone import brightness
 
 TEETH = 0.3  # their chroma, of the skin's: both have the light's, and teeth little besides
 RED = 0.3, 0.6  # of the lips' chroma: up to where something is teeth or darkness, from where tongue or gums
+REDDEST = 0.7  # chroma of lips that tongues and gums are measured by: lipstick has more
+PALE = 0.05, 0.1  # chroma of lips that tells nothing, and all, of what is red
 SKIN, LIPS = 0.03, 0.01  # around a place that are looked at, in pictures of side 2
 DARK = 0.05  # brightness below which chroma is noise
-PALE = 0.05  # chroma of lips below which nothing is told by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Palette:
     def of(cls, image: Tensor, skin: Tensor, lips: Tensor) -> "Palette":
         """Of sources (B, 3, H, W) with skin and lips at (B, N, 2) places."""
         with full_precision(image):
+            image, skin, lips = image.float(), skin.float(), lips.float()
             red, pale = (
                 _chroma(_around(image, places, reach).mean((2, 3), keepdim=True))
                 for places, reach in ((lips, LIPS), (skin, SKIN))
@@ -44,12 +46,19 @@ class Palette:
         A small network paints teeth in the colours of those that it has seen, yellow or green under the light
         of another picture.
         """
-        chroma = _chroma(frames)
-        strength = self.lips.square().sum(1, keepdim=True).clamp_min(PALE**2)
-        redness = (chroma * self.lips).sum(1, keepdim=True) / strength
-        pale = share * (1 - ramp(redness, *RED))
-        light = brightness(frames)
-        return torch.lerp(frames, (light + light * self.teeth).clamp(0, 1), pale)
+        chroma, light = _chroma(frames), brightness(frames)
+        colourful = _length(self.lips)
+        redness = (chroma * self.lips).sum(1, keepdim=True)
+        redness = redness / (colourful * colourful.clamp(PALE[0], REDDEST)).clamp_min(PALE[0] ** 2)
+        pale = 1 - ramp(redness, *RED) * ramp(colourful, *PALE)
+        # nor more colourful than they are painted: brown skin has more than the light's chroma
+        teeth = self.teeth * (_length(chroma) / _length(self.teeth).clamp_min(1e-4)).clamp_max(1)
+        return torch.lerp(frames, (light + light * teeth).clamp(0, 1), (share * pale).to(frames.dtype))
+
+
+def _length(chroma: Tensor) -> Tensor:
+    length: Tensor = chroma.norm(dim=1, keepdim=True)
+    return length
 
 
 def _chroma(colours: Tensor) -> Tensor:

@@ -116,7 +116,9 @@ class Parts:
         """A window of the (H, W) grid, and (B, 1, h, w) in [0, 1], what in it is inside the mouth."""
         with full_precision(driving):
             mouth = _between_lips(driving[:, [*self.mouth[:4]]])
-            window = _window(mouth, MOUTH.edge + SOFT, size)
+            # the ellipse is within the corners' and lips' box, as much wider as it is high
+            half = (mouth[:, 3] - mouth[:, 2]).norm(dim=-1).max() / 2
+            window = _window(mouth, half + MOUTH.edge + SOFT, size)
             return window, _inside(mouth, coordinate_grid(*size, driving)[window], MOUTH.edge)
 
     def skin(self, keypoints: Tensor) -> Tensor:
@@ -166,7 +168,7 @@ def _axes(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return across, torch.stack([-across[:, 1], across[:, 0]], dim=-1), length
 
 
-def _window(places: Tensor, reach: Tensor | float, size: tuple[int, int]) -> tuple[slice, slice]:
+def _window(places: Tensor, reach: Tensor, size: tuple[int, int]) -> tuple[slice, slice]:
     """The rows and columns of a (H, W) grid that are as near as `reach` to (B, K, 2) places."""
     ends = torch.stack([places.amin((0, 1)) - reach, places.amax((0, 1)) + reach])
     # training looks for what isn't finite later, in the loss
