@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GREY = (0.299, 0.587, 0.114)
+from mcnet_cli.model.tone import BRIGHTNESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ColourChange:
         colours are drawn towards grey, by anything from not at all to wholly.
         """
         fading = (rng.random((count, 1, 1)) < faded) * rng.random((count, 1, 1))
-        matrix = np.eye(3) * (1 - fading) + np.array(GREY) * fading
+        matrix = np.eye(3) * (1 - fading) + np.array(BRIGHTNESS) * fading
         matrix = (np.eye(3) + rng.normal(0, deviation, (count, 3, 3))) @ matrix
         gain, gamma = np.exp(rng.normal(0, 1.5 * deviation, (2, count, 1, 1, 1)))
         offset = rng.normal(0, 0.5 * deviation, (count, 1, 1, 1))
@@ -75,7 +75,7 @@ def jittered(pictures: Sequence[Tensor], jitters: Sequence[Jitter]) -> list[Tens
 
 
 def _grey(picture: Tensor) -> Tensor:
-    return (picture * picture.new_tensor(GREY)[:, None, None]).sum(0, keepdim=True)
+    return (picture * picture.new_tensor(BRIGHTNESS)[:, None, None]).sum(0, keepdim=True)
 
 
 def _brightness(picture: Tensor, factor: float) -> Tensor:
