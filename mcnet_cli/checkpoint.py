@@ -3,13 +3,14 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from mcnet_cli._header import FORMAT, FRAMING_FIELDS, framing_in, read_header
 from mcnet_cli._legacy import LEGACY_MAGIC, check_container, official_entries, read_checkpoint
@@ -127,9 +128,23 @@ def _inferred_config(path: Path, entries: Mapping[str, Tensor]) -> ModelConfig:
     return config
 
 
+class _NothingDrawn(TorchFunctionMode):
+    """Draws nothing from N(0, 1): on `meta` torch would import its compiler for that, in a second or more."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        arguments = kwargs or {}
+        if func is torch.randn:
+            return torch.empty(*args, **arguments)
+        if func in (torch.Tensor.normal_, nn.init.normal_, nn.init.kaiming_normal_):
+            return args[0] if args else arguments["tensor"]
+        return func(*args, **arguments)
+
+
 def _expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The names and shapes of everything a network of this config loads; nothing is allocated."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingDrawn():
         state = MCNet(config).state_dict()
     return {name: tuple(tensor.shape) for name, tensor in state.items() if not _is_counter(name)}
 

@@ -28,7 +28,7 @@ class KeypointDetector(nn.Module):
             nn.init.zeros_(self.jacobian.weight)
             with torch.no_grad():
                 assert self.jacobian.bias is not None
-                self.jacobian.bias.copy_(torch.eye(2).flatten().repeat(config.count))
+                self.jacobian.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0] * config.count))
 
     def forward(self, image: Tensor) -> Keypoints:
         features = self.predictor(band_limited_downsample(image, image.shape[-1] // MOTION_SIZE))

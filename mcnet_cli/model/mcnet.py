@@ -50,12 +50,10 @@ class MCNet(nn.Module):
         """
         found = self.detect_keypoints(image) if keypoints is None else keypoints
         state = SourceState(*self.generator.encode(image), found)
-        if self.training:  # then it is the network that has to know what a head uncovers
-            return state
         parts = self.generator.dense_motion_network.parts
-        foreground = self.generator.dense_motion_network.foreground(state.motion_image, found)
-        if parts is None or foreground is None:
+        if parts is None or self.training:  # then it is the network that has to know what a head uncovers
             return state
+        foreground = self.generator.dense_motion_network.foreground(state.motion_image, found)
         return replace(
             state,
             backdrop=Backdrop.of(foreground, image),

@@ -8,18 +8,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 
-def _normal(*shape: int) -> Tensor:
-    """Numbers drawn from N(0, 1); on `meta` none are, for which torch would import half of its compiler."""
-    numbers = torch.empty(shape)
-    return numbers if numbers.is_meta else numbers.normal_()
-
-
 class EqualisedLinear(nn.Module):
     """A linear layer whose weights are N(0, 1) and scaled by 1/√inputs when used."""
 
     def __init__(self, inputs: int, outputs: int, bias: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(_normal(outputs, inputs))
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
         self.bias = nn.Parameter(torch.full((outputs,), bias))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,7 +25,7 @@ class ModulatedConv(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(_normal(1, channels, channels, 3, 3))
+        self.weight = nn.Parameter(torch.randn(1, channels, channels, 3, 3))
         self.modulation = EqualisedLinear(channels, channels, bias=1.0)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:

@@ -58,14 +58,13 @@ class DenseMotionNetwork(nn.Module):
         channels, kernel = self.hourglass.channels, motion.kernel
         self.mask = nn.Conv2d(channels, motions, kernel, padding=kernel // 2)
         self.occlusion = nn.Conv2d(channels, 1, kernel, padding=kernel // 2)
-        self.register_buffer(
-            "variances", torch.tensor(motion.heatmap_variances).expand(count).clone(), persistent=False
-        )
+        variances = motion.heatmap_variances  # one for all, or one each
+        variances = variances * (count // len(variances))
+        self.register_buffer("variances", torch.tensor(variances), persistent=False)
         self.locality: LocalityPrior | None = None
         if motion.locality:
             self.locality = LocalityPrior(motion.locality)
-            if not self.mask.weight.is_meta:  # torch would import its compiler for it: 1.5 s
-                nn.init.normal_(self.mask.weight, std=0.003)  # at first the prior decides
+            nn.init.normal_(self.mask.weight, std=0.003)  # at first the prior decides
 
     def forward(self, source_image: Tensor, source: Keypoints, driving: Keypoints) -> MotionField:
         """source_image: (B, 3, 64, 64); keypoints of batch B."""
@@ -91,13 +90,8 @@ class DenseMotionNetwork(nn.Module):
             occlusion = self.parts.occlusion(occlusion, source.values, driving.values)
         return MotionField(deformation, person, occlusion, mask, deformed, features)
 
-    def foreground(self, source_image: Tensor, source: Keypoints) -> Tensor | None:
-        """(B, 1, 64, 64) in [0, 1]: what of a source moves with its keypoints; None without geometry's say.
-
-        Arguments as for `forward`.
-        """
-        if self.parts is None:
-            return None
+    def foreground(self, source_image: Tensor, source: Keypoints) -> Tensor:
+        """(B, 1, 64, 64) in [0, 1]: what of a source moves with its keypoints. Arguments as for `forward`."""
         field: MotionField = self(source_image, source, source)
         return 1 - field.mask[:, :1]
 

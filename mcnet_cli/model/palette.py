@@ -20,9 +20,14 @@ DARK = 0.05  # brightness below which chroma is noise
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Chroma of a source's lips and teeth, (B, 3, 1, 1): their colours less the brightness, over it."""
+    """What a source says of the inside of its mouth. Chroma: colours less their brightness, over it.
 
-    lips: Tensor
+    red: (B, 3, 1, 1), whose product with a chroma is 1 for what is as red as the lips. told: (B, 1, 1, 1),
+    how far that can be relied on. teeth: (B, 3, 1, 1) chroma.
+    """
+
+    red: Tensor
+    told: Tensor
     teeth: Tensor
 
     @classmethod
@@ -30,15 +35,17 @@ class Palette:
         """Of sources (B, 3, H, W) with skin and lips at (B, N, 2) places."""
         with full_precision(image):
             image, skin, lips = image.float(), skin.float(), lips.float()
-            red, pale = (
+            lip, cheek = (
                 _chroma(_around(image, places, reach).mean((2, 3), keepdim=True))
                 for places, reach in ((lips, LIPS), (skin, SKIN))
             )
-            return cls(red, TEETH * pale)
+            strength = _length(lip)
+            red = lip / (strength.clamp_min(PALE[0]) * strength.clamp(PALE[0], REDDEST))
+            return cls(red, ramp(strength, *PALE), TEETH * cheek)
 
     def expand(self, batch: int) -> "Palette":
         """For `batch` frames; no copy is made."""
-        return Palette(*(x.expand(batch, *x.shape[1:]) for x in (self.lips, self.teeth)))
+        return Palette(*(x.expand(batch, *x.shape[1:]) for x in (self.red, self.told, self.teeth)))
 
     def between_lips(self, frames: Tensor, share: Tensor) -> Tensor:
         """(B, 3, h, w) frames whose inside of a mouth, a (B, 1, h, w) share, is as red as lips or else pale.
@@ -47,10 +54,7 @@ class Palette:
         of another picture.
         """
         chroma, light = _chroma(frames), brightness(frames)
-        colourful = _length(self.lips)
-        redness = (chroma * self.lips).sum(1, keepdim=True)
-        redness = redness / (colourful * colourful.clamp(PALE[0], REDDEST)).clamp_min(PALE[0] ** 2)
-        pale = 1 - ramp(redness, *RED) * ramp(colourful, *PALE)
+        pale = 1 - self.told * ramp((chroma * self.red).sum(1, keepdim=True), *RED)
         # nor more colourful than they are painted: brown skin has more than the light's chroma
         teeth = self.teeth * (_length(chroma) / _length(self.teeth).clamp_min(1e-4)).clamp_max(1)
         return torch.lerp(frames, (light + light * teeth).clamp(0, 1), (share * pale).to(frames.dtype))
