@@ -185,6 +185,20 @@ def test_parts_of_a_motion_are_those_of_its_video(place: Path, tmp_path: Path) -
         assert np.allclose(actual.values, expected.values, atol=1e-5), part
 
 
+@pytest.mark.parametrize("rate", ["10", "25", "30000/1001"])
+def test_a_motion_starts_and_ends_at_the_frames_of_its_video(place: Path, tmp_path: Path, rate: str) -> None:
+    weights = str(place / "tiny.safetensors")
+    clip = write_moving_clip(tmp_path / "clip.mkv", 32, rate=rate)
+    saved = tmp_path / "clip.motion"
+    write_motion(saved, extract_motion(clip, weights=weights, driving_crop="none"))
+    for start, end in [(tenth / 10, 0.9) for tenth in range(1, 9)] + [(0.1, tenth / 10) for tenth in range(2, 9)]:
+        lengths = [
+            len(extract_motion(driving, weights=weights, driving_crop="none", start_s=start, end_s=end))
+            for driving in (clip, saved)
+        ]
+        assert lengths[0] == lengths[1], (start, end)
+
+
 # Frames without a face, by a motion file that says so.
 
 

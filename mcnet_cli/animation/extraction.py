@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from mcnet_cli.animation.request import AnimationRequest, OnProgress, Progress, 
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import CropBox, FaceTracker, Framing, clip_box, crop
 from mcnet_cli.media import FrameSource, open_frames
+from mcnet_cli.media.frames import Span
 from mcnet_cli.model import ModelConfig
 
 FINDING, READING = "finding the face in the driving", "reading the driving"
@@ -204,9 +204,8 @@ def motion_for(request: AnimationRequest, config: ModelConfig, digest: str) -> M
     jacobians = motion.jacobians is not None
     if (motion.values.shape[1], jacobians) != (config.keypoints.count, config.keypoints.jacobians):
         raise InputError(f"{shown(path)}: its keypoints are not of the number or kind that the weights need")
-    start = math.ceil(Fraction(request.start_s) * motion.rate)
-    end = None if request.end_s is None else math.ceil(Fraction(request.end_s) * motion.rate)
-    motion = motion[start:end]
+    span = Span(request.start_s, request.end_s)
+    motion = motion[span.first(motion.rate) :][: span.limit(motion.rate)]
     if not len(motion):
         raise InputError(f"{shown(path)}: nothing is left of it after --start {request.start_s:g}")
     if request.fps is not None:
