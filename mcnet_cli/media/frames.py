@@ -29,10 +29,14 @@ class Span:
         """The number of the first wanted frame, where frame i is shown at i / rate."""
         return frame_at(self.start_s, rate)
 
+    def until_end(self, rate: Fraction) -> int | None:
+        """How many frames there are from the start to the end, or None if no end is asked for."""
+        return None if self.end_s is None else max(0, frame_at(self.end_s, rate) - self.first(rate))
+
     def limit(self, rate: Fraction) -> int | None:
         """At most how many frames are wanted, or None for all."""
-        until_end = None if self.end_s is None else max(0, frame_at(self.end_s, rate) - self.first(rate))
-        return min((count for count in (until_end, self.max_frames) if count is not None), default=None)
+        counts = (self.until_end(rate), self.max_frames)
+        return min((count for count in counts if count is not None), default=None)
 
     def frames_of(self, duration_s: float | None, rate: Fraction) -> int | None:
         """How many frames of a clip of `duration_s` are wanted, or None where nobody knows."""

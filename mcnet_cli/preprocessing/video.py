@@ -114,7 +114,9 @@ class _View:
         watch = Watch(tools.detector, tools.mesh, tools.settings, writer.output, target)
         if segment is None:
             return cls(watch, 0, None, None, frames, writer)
-        first, end = (frame_at(float(moment), frames.frame_rate) for moment in (segment.start_s, segment.end_s))
+        first, end = (
+            frame_at(float(moment), frames.frame_rate) for moment in (segment.start_s, segment.end_s)
+        )
         return cls(watch, first, end, segment, frames, writer)
 
     def shows(self, number: int) -> bool:
