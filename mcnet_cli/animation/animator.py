@@ -132,7 +132,14 @@ class Animator:
         face: Literal["largest", "all"] | int = "largest",
         crop: CropBox | Sequence[CropBox] | Literal["auto", "none"] = "auto",
     ) -> tuple[SourceFace, ...]:
-        """Where a photo's faces are, without encoding them; arguments and errors as for `portrait`."""
+        """Where a photo's faces are, without encoding them; arguments and errors as for `portrait`.
+
+        Example:
+            >>> from mcnet_cli import Animator
+            >>> (face,) = Animator.load("lite").faces("portrait.jpg", face="all")
+            >>> face.landmarks.shape
+            (468, 2)
+        """
         boxes = [crop] if isinstance(crop, CropBox) else crop
         if boxes == "auto" and self.finder is None:
             raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")

@@ -66,7 +66,19 @@ Framing.PAPER = Framing(tube_factor=1.2)
 
 @dataclass(frozen=True, slots=True)
 class CropBox:
-    """A box in pixels of a picture; (x, y) is its upper left corner. It may reach beyond the picture."""
+    """A box in pixels of a picture, which may reach beyond it.
+
+    Attributes:
+        x, y: the upper left corner, x to the right, y down.
+        width, height: at least 1.
+
+    Raises ValueError for numbers that are no box.
+
+    Example:
+        >>> from mcnet_cli import CropBox
+        >>> CropBox(x=120, y=40, width=512, height=512).width
+        512
+    """
 
     x: float
     y: float
