@@ -31,7 +31,7 @@ def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def motion(weights: str | Path) -> Motion:
-    """The example's first frames, as the CPU reads them: half of them have the mouth open."""
+    """The example's first frames, as the CPU reads them."""
     animator = Animator.load(weights, device="cpu", precision="fp32")
     return animator.motion(EXAMPLES / "driving.mp4", max_frames=FRAMES)
 
