@@ -64,9 +64,8 @@ def test_above_a_head_that_sinks_is_what_the_photo_shows_there(engine: Engine, t
     red = is_red(sunk(engine, face))
     assert red[:12].mean() > 0.05
     assert not red[60:].any()
-    margin = face.state.margin
-    inner = face.state.image[..., margin:-margin, margin:-margin]
-    without = replace(face, state=replace(face.state, image=inner, margin=0))
+    inner = replace(face.state.layers, picture=face.state.state.image, margin=0)
+    without = replace(face, state=replace(face.state, layers=inner))
     assert not is_red(sunk(engine, without)).any()
 
 
@@ -77,11 +76,11 @@ def test_at_the_photos_own_edge_the_border_is_repeated(engine: Engine, tmp_path:
     red = is_red(sunk(engine, face))
     assert red[:12].mean() > 0.05  # as far as the photo's red reaches, and above it
     whole = encoded(engine, tmp_path, a_photo(), None)
-    assert whole.state.margin == 0
-    assert whole.state.image.shape[-1] == engine.size
+    assert whole.state.layers.margin == 0
+    assert whole.state.layers.picture.shape[-1] == engine.size
 
 
 def test_the_papers_network_sees_nothing_beyond_its_square(tmp_path: Path) -> None:
     papers = Engine(read_weights(write_tiny(tmp_path / "w.safetensors", size=256)), choose("cpu", "fp32"))
     assert papers.margin == 0
-    assert encoded(papers, tmp_path, a_photo(), BOX).state.image.shape[-1] == 256
+    assert encoded(papers, tmp_path, a_photo(), BOX).state.layers.picture.shape[-1] == 256

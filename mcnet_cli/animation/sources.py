@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.engine import Engine
+from mcnet_cli.animation.engine import EncodedSource, Engine
 from mcnet_cli.animation.extraction import face_picture
 from mcnet_cli.animation.pictures import Picture, on_square
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import CropBox, Framing, Landmarks, choose_face, crop, crop_box, numbered
 from mcnet_cli.media import read_image
-from mcnet_cli.model import SourceState
 
 FindFaces = Callable[[Picture], list[Landmarks]]
 
@@ -50,7 +49,7 @@ class EncodedFace:
     """A face ready to be moved: what the network knows of it, and the picture that it saw."""
 
     face: SourceFace
-    state: SourceState
+    state: EncodedSource
     picture: Picture
 
 
