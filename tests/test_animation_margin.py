@@ -39,7 +39,7 @@ def face_in(box: CropBox) -> np.ndarray:
 
 def sunk(engine: Renderer, face: EncodedFace) -> np.ndarray:
     """(H, W, 3) the face's picture when all its keypoints have moved down."""
-    return engine.render(face.state, face.state.keypoints.map(lambda points: points + SINKS))[0]
+    return engine.render(face.source, face.source.keypoints.map(lambda points: points + SINKS))[0]
 
 
 def is_red(picture: np.ndarray) -> np.ndarray:
@@ -60,9 +60,8 @@ def test_above_a_head_that_sinks_is_what_the_photo_shows_there(engine: Renderer)
     red = is_red(sunk(engine, face))
     assert red[:12].mean() > 0.05
     assert not red[60:].any()
-    margin = face.state.margin
-    inner = face.state.image[..., margin:-margin, margin:-margin]
-    without = replace(face, state=replace(face.state, image=inner, margin=0))
+    inner = replace(face.source.layers, picture=face.source.state.image, margin=0)
+    without = replace(face, source=replace(face.source, layers=inner))
     assert not is_red(sunk(engine, without)).any()
 
 
@@ -73,11 +72,11 @@ def test_at_the_photos_own_edge_the_border_is_repeated(engine: Renderer) -> None
     red = is_red(sunk(engine, face))
     assert red[:12].mean() > 0.05  # as far as the photo's red reaches, and above it
     whole = encoded(engine, a_photo(), None)
-    assert whole.state.margin == 0
-    assert whole.state.image.shape[-1] == engine.size
+    assert whole.source.layers.margin == 0
+    assert whole.source.layers.picture.shape[-1] == engine.size
 
 
 def test_the_papers_network_sees_nothing_beyond_its_square(tmp_path: Path) -> None:
     papers = Renderer(read_weights(write_tiny(tmp_path / "w.safetensors", size=256)), choose("cpu", "fp32"))
     assert papers.margin == 0
-    assert encoded(papers, a_photo(), BOX).state.image.shape[-1] == 256
+    assert encoded(papers, a_photo(), BOX).source.layers.picture.shape[-1] == 256

@@ -22,9 +22,10 @@ ALLOWED = {
     "": {"animation", "face"},  # mcnet_cli/__init__.py
     "__main__": {"cli"},
     "cli": {"animation", "face", "preprocessing", "evaluation", "training", "weights", "synthetic", "doctor"},
-    "animation": {"model", "checkpoint", "weights", "media", "face"},
+    "animation": {"compositing", "model", "checkpoint", "weights", "media", "face"},
+    "compositing": {"model"},
     "preprocessing": {"weights", "media", "face"},
-    "training": {"model", "checkpoint", "weights", "media", "face", "synthetic"},
+    "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic"},
     "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
     "metrics": set(),
     "doctor": {"weights", "media", "face", "animation"},

@@ -14,6 +14,7 @@ from animation_tools import tiny_config
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mcnet_cli.compositing import Compositor
 from mcnet_cli.model import MCNet, ModelConfig, geometry, transfer_motion
 
 GOLDEN = Path(__file__).parent / "data" / "drift.safetensors"
@@ -52,9 +53,12 @@ def computed(config: ModelConfig) -> dict[str, Tensor]:
     with torch.inference_mode():
         model = rebuilt(config)
         state, found = model.encode_source(source), model.detect_keypoints(driving)
-        made = model(state, transfer_motion(found, state.keypoints, state.keypoints, 1.5))
+        motion = transfer_motion(found, state.keypoints, state.keypoints, 1.5)
+        made, compositor = model(state, motion), Compositor(model)
+        frame = compositor.frames(state, compositor.layers(state), motion)
     step = side // 16
-    return {
+    composited = {"frame": frame[..., ::step, ::step].contiguous()} if model.parts else {}
+    return composited | {
         "keypoints": found.values,
         "deformation": made.motion.deformation[:, ::8, ::8].contiguous(),
         "occlusion": made.motion.occlusion[..., ::8, ::8].contiguous(),

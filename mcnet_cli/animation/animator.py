@@ -309,7 +309,7 @@ class Animator:
         return Retargeting(
             motion,
             transfer,
-            face.state.keypoints,
+            face.source.keypoints,
             face.face.landmarks,
             self.landmarks,
             smooth=self.weights.smooth or 0.0,
@@ -333,7 +333,7 @@ class Animator:
 
         def moved(batch: tuple[Keypoints, ...]) -> list[NDArray[np.uint8]]:
             return [
-                renderer.render(face.state, keypoints) for face, keypoints in zip(faces, batch, strict=True)
+                renderer.render(face.source, keypoints) for face, keypoints in zip(faces, batch, strict=True)
             ]
 
         with self._naming_weights(), contextlib.closing(renderer.in_order(moved, motions)) as results:

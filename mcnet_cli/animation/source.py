@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.pictures import Picture, face_picture, on_square
-from mcnet_cli.animation.renderer import Renderer
+from mcnet_cli.animation.renderer import EncodedSource, Renderer
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import (
     STEADY_LOOKS,
@@ -26,7 +26,6 @@ from mcnet_cli.face import (
     make_detector,
     numbered,
 )
-from mcnet_cli.model import SourceState
 
 
 class FaceFinder:
@@ -69,10 +68,13 @@ class SourceFace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedFace:
-    """A face ready to be moved: what the network knows of it, and the (S, S, 3) picture that it saw."""
+    """A face ready to be moved.
+
+    source: what rendering needs of it. picture: (S, S, 3), what the network saw.
+    """
 
     face: SourceFace
-    state: SourceState
+    source: EncodedSource
     picture: Picture
 
 

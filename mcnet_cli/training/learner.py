@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mcnet_cli.compositing import Composition, Compositor
 from mcnet_cli.devices import Compute
-from mcnet_cli.model import MCNet, Rendering
+from mcnet_cli.model import MCNet
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.checkpoints import (
     Checkpoint,
@@ -175,13 +176,13 @@ class Learner:
             else:
                 kept.copy_(now)
 
-    def render(self, source: Tensor, driving: Tensor) -> Rendering:
+    def render(self, source: Tensor, driving: Tensor) -> Composition:
         """What users get: the moving average's `source` that moves like `driving`, (B, 3, S, S) both."""
         with torch.inference_mode(), self.autocast():
             source = source.contiguous(memory_format=torch.channels_last)
-            state = self.ema.encode_source(source)
-            rendering: Rendering = self.ema(state, self.ema.detect_keypoints(driving))
-        return rendering
+            state, compositor = self.ema.encode_source(source), Compositor(self.ema)
+            layers = compositor.layers(state)
+            return compositor.compose(state, layers, self.ema.detect_keypoints(driving))
 
     def checkpoint(self, facts: dict[str, object]) -> Checkpoint:
         """All that the next step depends on."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mcnet_cli.model import Canvas, Keypoints, MCNet, Rendering, SourceState
+from mcnet_cli.model import Canvas, Keypoints, MCNet, Rendering
 from mcnet_cli.model.generator import Generator
 from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.config import OpeningConfig, RunConfig
@@ -224,7 +224,7 @@ def _rendered(model: MCNet, batch: Batch, config: RunConfig) -> Rendering:
         for points in (batch.source_points, batch.driving_points)
     )
     pictures = batch.source.contiguous(memory_format=torch.channels_last)
-    state = SourceState(*model.generator.encode(pictures), Keypoints(source))
+    state = model.encode_source(pictures, Keypoints(source))
     rendering: Rendering = model(state, Keypoints(driving))
     return rendering
 
