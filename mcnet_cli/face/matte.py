@@ -1,0 +1,80 @@
+"""The person's share of each pixel of a photo, by MediaPipe's selfie segmentation."""
+
+import functools
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.face.networks import as_planes, read_network, run_network
+from mcnet_cli.face.sampling import Picture, box_transform, resample
+
+NETWORK, SIDE_PX = "face/selfie_segmentation.tflite", 256
+# The network looks at the whole photo, and once more at a square of so many sides of the face's crop, where
+# it sees more. Towards the edge of that square, over this share of its side, the first look takes over.
+SECOND_LOOK = 2.0
+SEAM = 0.1
+# Guided filter that brings the network's 256² map to the photo's edges: radius over the side of the square
+# that was looked at, and the variance of brightness in [0, 1] below which there is no edge.
+RADIUS, NO_EDGE = 5 / 256, 1e-4
+# Shares of the filtered map that are stretched to 0 and 1: the filter leaves haze.
+HAZE = 0.1, 0.9
+
+Matte = NDArray[np.float32]
+
+
+@functools.cache
+def _network() -> cv2.dnn.Net:
+    return read_network(NETWORK)
+
+
+def person_matte(photo: Picture, centre: tuple[float, float], side: float) -> Matte:
+    """(H, W) in [0, 1]: 1 where a pixel of an (H, W, 3) photo shows a person, 0 where it doesn't.
+
+    centre, side: the square that the network crops around the face, in pixels.
+    """
+    height, width = photo.shape[:2]
+    whole = max(height, width)
+    matte = _look(photo, ((width - whole) / 2, (height - whole) / 2), whole)
+    near = SECOND_LOOK * side
+    if near < whole:
+        corner = (centre[0] - near / 2, centre[1] - near / 2)
+        closer = _look(photo, corner, near)
+        matte += (closer - matte) * _inside(photo, corner, near)
+    return refined(photo, matte, round(RADIUS * min(near, whole)))
+
+
+def _look(photo: Picture, corner: tuple[float, float], side: float) -> Matte:
+    """What the network says of a square that may reach beyond the photo, at the photo's size; 0 outside."""
+    transform = box_transform(*corner, side, side, (SIDE_PX, SIDE_PX))
+    seen = resample(photo, transform, (SIDE_PX, SIDE_PX))
+    (found,) = run_network(_network(), as_planes(seen.astype(np.float32) / 255))
+    back = cv2.invertAffineTransform(transform)
+    size = photo.shape[1], photo.shape[0]
+    matte: Matte = cv2.warpAffine(found[0, 0], back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return matte
+
+
+def _inside(photo: Picture, corner: tuple[float, float], side: float) -> Matte:
+    """(H, W): 1 inside a square, 0 outside, rising over `SEAM` of its side."""
+    lines = []
+    for start, length in zip(corner, (photo.shape[1], photo.shape[0]), strict=True):
+        steps = np.arange(length, dtype=np.float32) + 0.5 - start
+        lines.append(np.clip(np.minimum(steps, side - steps) / (SEAM * side), 0, 1))
+    return lines[1][:, None] * lines[0]
+
+
+def refined(photo: Picture, matte: Matte, radius: int) -> Matte:
+    """The matte with the photo's own edges (guided filter: He et al., ECCV 2010), without haze."""
+    window = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(values: Matte) -> Matte:
+        blurred: Matte = cv2.blur(values, window)
+        return blurred
+
+    guide = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    middle, level = mean(guide), mean(matte)
+    slope = (mean(guide * matte) - middle * level) / (mean(guide * guide) - middle * middle + NO_EDGE)
+    edge = mean(slope) * guide + mean(level - slope * middle)
+    sharp: Matte = np.clip((edge - HAZE[0]) / (HAZE[1] - HAZE[0]), 0, 1)
+    return sharp
