@@ -220,7 +220,7 @@ def way_that_opens(pair: Pair, kinds: Sequence[Kind]) -> tuple[Pair, list[tuple[
 
 def _rendered(model: MCNet, batch: Batch, config: RunConfig) -> Rendering:
     source, driving = (
-        landmark_keypoints(points, batch.mirrored, config.keypoints.landmarks).to(batch.source.device)
+        landmark_keypoints(points, batch.mirrored, config.model.keypoints.landmarks).to(batch.source.device)
         for points in (batch.source_points, batch.driving_points)
     )
     pictures = batch.source.contiguous(memory_format=torch.channels_last)
