@@ -1,4 +1,4 @@
-"""What a training run is made of. `RunConfig` is the whole; its defaults are the recipe of `lite`."""
+"""The configuration of a training run. `RunConfig` is the whole; its defaults are the recipe of `lite`."""
 
 import math
 from dataclasses import asdict, dataclass, field, replace
@@ -9,8 +9,7 @@ from mcnet_cli.training.loss_weights import LandmarkLossWeights, PaperLossWeight
 
 # The landmarks that keypoints can be trained to be.
 LANDMARKS = PRESETS["lite"].keypoints.landmarks
-# What a landmark becomes in a mirrored picture, and the other way round; those in the middle stay what they
-# are.
+# Landmarks that change places when a picture is mirrored; those in the middle of the face stay what they are.
 MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374, 50: 280, 172: 397, 149: 378}
 MIRRORED |= {468: 472, 469: 471, 473: 474, 476: 477}
 # What the keypoints in `model.motion.mouth` and `model.motion.eyes` must be, in the order of `FaceParts`.
@@ -86,10 +85,10 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
-    """Adam's surroundings.
+    """How gradients are clipped and weights averaged around Adam.
 
-    clip_norm: the longest gradient of each optimizer. accumulate: batches to a step.
-    ema: decay of the moving average of the weights that is the result; 0 for the weights themselves.
+    clip_norm: longest gradient of each optimizer. accumulate: batches to a step.
+    ema: decay of the weights' moving average, which is the result; 0 for the weights themselves.
     """
 
     clip_norm: float = 20.0
@@ -126,13 +125,13 @@ class KeypointTraining:
 class OpeningConfig:
     """The last stage of training with landmarks: the decoder learns to paint mouths and eyes that open.
 
-    steps: of the decoder; 0 for no such stage. alone: of the discriminators before. A run of fewer steps or
-        samples has so many here, too: a trial stays short.
-    count: mouths that are drawn for it. batch_size: of them, in a step. eyes: for each mouth, of both; 0 for
-        mouths alone. Mouths and eyes take 0.9 MB each of `lite` at 256².
-    learning_rate, discriminator_rate: of the two.
-    gan, feature_matching, pixel, still: factors of the discriminators' opinion, of their features, of mean
-        absolute errors inside the openings, and of changes outside. roughness: of the discriminators' own.
+    steps: of the decoder; 0 for no such stage. alone: steps of the discriminators before those. Both are at
+        most the run's own steps, so that a trial run stays short.
+    count: mouths that are collected, at most the run's samples. batch_size: mouths in a step. eyes: how many
+        eyes there are for each mouth in both; 0 for mouths alone. Of `lite` at 256² each takes 0.9 MB.
+    learning_rate: of the decoder. discriminator_rate: of the discriminators.
+    gan, feature_matching, pixel, still, roughness: loss weights: adversarial, feature matching, L1 inside the
+        openings, L1 outside (against the picture before), R1 penalty.
     """
 
     steps: int = 1600
