@@ -43,7 +43,9 @@ class LandmarkObjective(nn.Module):
         frames = torch.cat([batch.source, batch.driving]).contiguous(memory_format=torch.channels_last)
         found, count = self.model.detect_keypoints(frames), len(batch.source)
         source, driving = (
-            landmark_keypoints(points, batch.mirrored, self.keypoints.landmarks).to(target.device)
+            landmark_keypoints(points, batch.mirrored, self.model.config.keypoints.landmarks).to(
+                target.device
+            )
             for points in (batch.source_points, batch.driving_points)
         )
         terms = {
