@@ -26,8 +26,8 @@ class Accuracy:
 # In double precision nothing is left but the goldens' own rounding, so this holds on any machine.
 DOUBLE = Accuracy(torch.float64, 1e-5, 1e-4, 1e-3, 1e-5)
 # In single precision the order of summation counts, as the weights are steep. With AVX-512, AVX2 or SSE, one
-# to four threads, channels first or last, errors were at most 6e-6, 1e-4, 2e-3 and 1e-5.
-SINGLE = Accuracy(torch.float32, 2e-5, 3e-4, 5e-3, 3e-5)
+# to four threads, channels first or last, errors were at most 6e-6, 1e-4, 2e-3 and 2e-5.
+SINGLE = Accuracy(torch.float32, 2e-5, 3e-4, 5e-3, 5e-5)
 
 
 @pytest.fixture(
