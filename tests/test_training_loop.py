@@ -70,7 +70,6 @@ def test_a_run_leaves_weights_that_explain_themselves(clips: Path, tmp_path: Pat
 
 
 def test_tensorboard_gets_the_numbers_of_the_log(clips: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard", reason="TensorBoard isn't installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run_training(clips, tmp_path, config("steps=3"))
@@ -166,7 +165,6 @@ def test_training_lowers_the_loss_on_a_batch_that_it_sees_again(clips: Path, bas
 
 
 def test_the_perceptual_network_of_the_offline_kind_takes_part(clips: Path) -> None:
-    pytest.importorskip("efficientnet_lite_pytorch")
     for base, names in ((LANDMARKS, ["perceptual", "crop_perceptual"]), (PAPER, ["perceptual"])):
         settings = config(*(f"losses.{name}=1" for name in names), base=base)
         learner = Learner(settings, CPU, World(ALONE, CPU.device), load_perceptual())
