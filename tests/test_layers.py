@@ -15,7 +15,7 @@ ALLOWED = {
     "cli": {"animation", "preprocessing", "evaluation", "training", "weights", "synthetic", "doctor"},
     "animation": {"model", "checkpoint", "weights", "media", "face"},
     "preprocessing": {"weights", "media", "face"},
-    "training": {"model", "checkpoint", "weights", "media", "face", "synthetic"},
+    "training": {"model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
     "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
     "metrics": set(),
     "doctor": {"weights", "media", "face", "animation"},
