@@ -53,7 +53,7 @@ class Recognizer:
     """A face recognition network in OpenCV.
 
     scaling: of its input, which is RGB. "unit": (x - 127.5) / 127.5, as ArcFace's networks want it.
-    "levels": 0 to 255, for networks that begin with a subtraction and a multiplication, as OpenCV's SFace does.
+    "levels": 0 to 255, for networks that begin with a subtraction and a multiplication, as OpenCV's SFace.
     WeightsError for a file that is no such network.
     """
 
