@@ -1,126 +1,157 @@
-"""Making clips anew, by the steps of `mcnet animate`: frames out, one after the other."""
+"""Moving the sources of pairs by their drivings, as `mcnet animate` does: frames out, one after the other."""
 
-import functools
-from collections.abc import Callable, Iterator
+import json
+import statistics
+from collections import OrderedDict
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from mcnet_cli.animation.engine import Engine
-from mcnet_cli.animation.extraction import Driving, read_driving
-from mcnet_cli.animation.pictures import Picture
-from mcnet_cli.animation.pipeline import invertible
-from mcnet_cli.animation.rendering import driving_pictures
-from mcnet_cli.animation.request import AnimationRequest
-from mcnet_cli.animation.retarget import PreparedMotion, keypoints_for, prepare_motion
-from mcnet_cli.animation.sources import EncodedFace, Source, SourceFace, encode
-from mcnet_cli.errors import InputError, shown
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.animation import Animator, Portrait, Transfer
+from mcnet_cli.animation.driving import Driving, OpenFrames, pictures_of
+from mcnet_cli.animation.pictures import Picture, resized
+from mcnet_cli.checkpoint import read_weights
+from mcnet_cli.devices import Compute
+from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.evaluation.pairs import Pair
-from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest
-from mcnet_cli.face import Detector, FaceMesh, FaceTracker, Framing, choose_face, faces_in
+from mcnet_cli.evaluation.report import WeightsFacts
+from mcnet_cli.evaluation.request import ANIMATION, RECONSTRUCTION, EvaluationRequest, Settings
 from mcnet_cli.media import open_frames
 from mcnet_cli.media.clips import ClipPath
 
+DRIVINGS_KEPT = 32  # whose motion is kept for the next pair or row: about 0.7 kB a frame
+LOG_FILE = "log.jsonl"  # of a training run, beside its weights
+# What a protocol says of motion, where neither a setting nor `animate`'s defaults do.
+TRANSFERS: dict[str, dict[str, Any]] = {RECONSTRUCTION: {"motion": "absolute", "smooth": 0.0}}
 
-class Mover:
-    """Moves the first frames of clips by whole clips, nothing cropped.
+Tell = Callable[[], None]  # called after each frame that was read, so that a run can be stopped
 
-    Reconstruction takes keypoints as they are, each frame by itself; reenactment carries relative motion
-    over, as `mcnet animate` does by default, with the smoothing that the weights ask for.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """A pair that is ready to be made; the frames are made when they are asked for.
+
+    source: (S, S, 3), what is moved. count: frames. frames: gives the driving's frames and those made for
+    them, (S, S, 3) each. no_face: frames of the driving without a face. damaged: it could be read in part.
     """
 
-    def __init__(
-        self,
-        request: EvaluationRequest,
-        engine: Engine,
-        smooth: float | None,
-        detector: Detector,
-        mesh: FaceMesh,
-    ) -> None:
-        self._request = request
-        self._engine = engine
-        self._detector, self._mesh = detector, mesh
-        self._is_reconstruction = request.protocol == RECONSTRUCTION
-        self._smooth = None if self._is_reconstruction else smooth
+    source: Picture
+    count: int
+    frames: Callable[[], Generator[tuple[Picture, Picture], None, None]]
+    no_face: int = 0
+    damaged: bool = False
 
-    def move(self, pair: Pair, on_batch: Callable[[], None]) -> "Moved":
-        """Reads both clips; InputError if one of them can't be used."""
-        request = AnimationRequest(
-            sources=(),
-            driving=pair.driving.path,
-            source_crop="none",
-            driving_crop="none",
-            motion="absolute" if self._is_reconstruction else "relative",
-            max_frames=self._request.max_frames,
-        )
-        photo = first_frame(pair.source)
-        if pair.driving != pair.source:
+
+class Mover:
+    """Moves sources with one network, and remembers the motion of drivings that further pairs need again.
+
+    keypoints: where the network's come from. size: side of the frames in pixels.
+    """
+
+    def __init__(self, request: EvaluationRequest, protocol: str, animator: Animator) -> None:
+        self._request, self._protocol, self._animator = request, protocol, animator
+        self._crop: Any = "auto" if protocol == ANIMATION else "none"
+        self._drivings: OrderedDict[Path, Driving] = OrderedDict()
+        self.size = animator.size
+        tracked = animator.finder is not None and animator.landmarks
+        self.keypoints = "tracked landmarks" if tracked else "the network's detector"
+
+    @property
+    def facts(self) -> WeightsFacts:
+        """What the weights cost: parameters, and what a training run's log says that lies beside them."""
+        parameters = sum(tensor.numel() for tensor in self._animator.renderer.model.parameters())
+        return WeightsFacts(parameters, *training_run(self._animator.weights.path.with_name(LOG_FILE)))
+
+    def move(self, pair: Pair, settings: Settings, tell: Tell) -> Moved:
+        """Reads source and driving; InputError if one of them can't be used."""
+        photo = pair.source.path if self._protocol == ANIMATION else first_frame(pair.source)
+        if self._protocol != ANIMATION and pair.driving != pair.source:
             first_frame(pair.driving)
-        face = self._encoded(pair.source, photo)
-        driving = read_driving(
-            request,
-            self._engine,
-            Framing(),
-            box=None,
-            tracker=self._tracker(),
-            whole_landmarks=False,
-            on_progress=lambda _progress: on_batch(),
+        portrait = self._animator.portrait(photo, crop=self._crop)
+        opened = partial(open_frames, pair.driving.path, max_frames=self._request.max_frames)
+        driving = self._driving(pair.driving.path, opened, tell)
+        rows = chosen_rows(pair.driving, len(driving.motion), self._request.every, self._protocol)
+        transfer = Transfer(**{**TRANSFERS.get(self._protocol, {}), **settings.transfer})
+        return Moved(
+            source=portrait.faces[0].picture,
+            count=len(rows),
+            frames=partial(self._frames, portrait, driving, opened, rows, transfer),
+            no_face=driving.no_face,
+            damaged=driving.damaged,
         )
-        prepared = prepare_motion(driving.motion, request, self._smooth)
-        rows = prepared.rows[:: self._request.every]
-        if self._is_reconstruction:
-            rows = rows[1:]  # the first frame is the source itself
-        if not len(rows):
-            count, every = len(prepared.rows), self._request.every
-            raise InputError(f"{shown(pair.driving.path)} has {count} frames, too few with --every {every}")
-        return Moved(self._engine, request, face, driving, replace(prepared, rows=rows))
 
-    def _encoded(self, clip: ClipPath, photo: Picture) -> EncodedFace:
-        """As a source with the crop `none`, its landmarks known if there is a face."""
-        faces = faces_in(photo, self._detector, self._mesh) if self._tracks else []
-        points = choose_face(faces, "largest").points if faces else None
-        source = Source(clip.path, (photo.shape[1], photo.shape[0]), (SourceFace(None, points),))
-        (face,) = encode(source, photo, self._engine)
-        return face
+    def _driving(self, path: Path, opened: OpenFrames, tell: Tell) -> Driving:
+        if path not in self._drivings:
+            self._drivings[path] = self._animator.read_driving(
+                opened, crop=self._crop, whole_landmarks=False, on_progress=lambda _progress: tell()
+            )
+            if len(self._drivings) > DRIVINGS_KEPT:
+                self._drivings.popitem(last=False)
+        return self._drivings[path]
 
-    @property
-    def _tracks(self) -> bool:
-        """Whether landmarks matter: as keypoints, or to find the best reference for relative motion."""
-        return self._engine.landmarks is not None or not self._is_reconstruction
-
-    def _tracker(self) -> FaceTracker | None:
-        return FaceTracker(self._detector, self._mesh) if self._tracks else None
+    def _frames(
+        self,
+        portrait: Portrait,
+        driving: Driving,
+        opened: OpenFrames,
+        rows: NDArray[np.intp],
+        transfer: Transfer,
+    ) -> Generator[tuple[Picture, Picture], None, None]:
+        made = self._animator.render(portrait, driving.motion, transfer, rows=rows)
+        with closing(made), closing(pictures_of(driving, opened, rows, self.size)) as real:
+            yield from zip(real, made, strict=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A pair whose motion is known; the frames are made when they are iterated over."""
+class Movers:
+    """Movers for the rows of a report; the network is kept while the next row needs the same one."""
 
-    engine: Engine
-    request: AnimationRequest
-    face: EncodedFace
-    driving: Driving
-    prepared: PreparedMotion
+    def __init__(self, request: EvaluationRequest, compute: Compute) -> None:
+        self._request, self._compute = request, compute
+        self._last: tuple[object, Mover] | None = None
 
-    def __len__(self) -> int:
-        return len(self.prepared.rows)
+    def of(self, protocol: str, weights: Path, settings: Settings) -> Mover:
+        """For weights and settings; of the latter the framing and the kind of keypoints matter here."""
+        key = protocol, weights, settings.framing, settings.keypoints
+        if self._last is None or self._last[0] != key:
+            self._last = None  # two networks at once would need twice the memory
+            self._last = key, self._loaded(protocol, weights, settings)
+        return self._last[1]
 
-    @property
-    def source(self) -> Picture:
-        """(S, S, 3), as the network saw it."""
-        return self.face.picture
+    def _loaded(self, protocol: str, path: Path, settings: Settings) -> Mover:
+        weights = read_weights(path)
+        if settings.framing:
+            if weights.framing is None or "face_height" not in weights.framing:
+                raise UsageError(
+                    f"{', '.join(settings.framing)}: {shown(path)} doesn't crop by the height of a face"
+                )
+            weights = replace(weights, framing=weights.framing | settings.framing)
+        tracks = weights.landmarks is not None or protocol != RECONSTRUCTION
+        detector = self._request.detector if tracks and settings.keypoints != "network" else None
+        animator = Animator(weights, self._compute, detector=detector, batch_size=self._request.batch_size)
+        return Mover(self._request, protocol, animator)
 
-    def __iter__(self) -> Iterator[tuple[list[Picture], list[Picture]]]:
-        """Batches of the driving's frames and of those made for them, (S, S, 3) each."""
-        motion = keypoints_for(self.face, self.prepared, self.request, self.engine)
-        rows, size = self.prepared.rows, self.engine.size
-        render = functools.partial(self.engine.render, self.face.state)
-        with (
-            invertible(self.engine.path),
-            closing(driving_pictures(self.request, self.driving, rows, size)) as real,
-            closing(self.engine.in_order(render, motion)) as results,
-        ):
-            for made in results:
-                yield [next(real) for _ in made], [*made]
+
+def unmoved(pair: Pair, request: EvaluationRequest, size: int) -> Moved:
+    """The baseline of a reconstruction: every made frame is the source, (size, size, 3)."""
+    source = resized(first_frame(pair.source), size, size)
+    opened = partial(open_frames, pair.driving.path, max_frames=request.max_frames)
+    with opened() as frames:
+        rows = chosen_rows(pair.driving, sum(1 for _ in frames), request.every, RECONSTRUCTION)
+
+    def shown_beside() -> Generator[tuple[Picture, Picture], None, None]:
+        wanted = set(rows.tolist())
+        with opened() as frames:
+            for number, frame in enumerate(frames):
+                if number in wanted:
+                    yield resized(frame, size, size), source
+
+    return Moved(source, len(rows), shown_beside)
 
 
 def first_frame(clip: ClipPath) -> Picture:
@@ -131,3 +162,21 @@ def first_frame(clip: ClipPath) -> Picture:
         for frame in frames:
             return frame
     raise InputError(f"{shown(clip.path)}: there are no frames in it")
+
+
+def chosen_rows(driving: ClipPath, count: int, every: int, protocol: str) -> NDArray[np.intp]:
+    """Which of a driving's frames are made; not the first one of a reconstruction, which is the source."""
+    rows = np.arange(0, count, every)[protocol == RECONSTRUCTION :]
+    if not len(rows):
+        raise InputError(f"{shown(driving.path)} has {count} frames, too few with --every {every}")
+    return rows
+
+
+def training_run(log: Path) -> tuple[int | None, float | None]:
+    """Steps, and the median of samples a second, from a training run's log; None where it doesn't say."""
+    try:
+        rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        speeds = [float(row["samples_per_s"]) for row in rows if "samples_per_s" in row]
+        return int(rows[-1]["step"]), statistics.median(speeds) if speeds else None
+    except (OSError, ValueError, LookupError, TypeError):  # none, or another program's
+        return None, None
