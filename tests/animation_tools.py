@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mcnet_cli.animation import AnimationReport, AnimationRequest, animate
+from mcnet_cli.animation import AnimationReport, AnimationRequest, Animator, Motion, animate
 from mcnet_cli.checkpoint import write_weights
 from mcnet_cli.media import ffmpeg_binary, open_frames, read_image, write_image
 from mcnet_cli.model import MCNet, ModelConfig
@@ -98,9 +98,13 @@ def run(source: Path | tuple[Path, ...], driving: Path, **options: Any) -> Anima
     see = options.pop("see", None)
     if isinstance(options.get("output"), Path):
         options["output"] = str(options["output"])
-    report = animate(AnimationRequest(sources=sources, driving=driving, **options), see)
-    assert isinstance(report, AnimationReport)
-    return report
+    return animate(AnimationRequest(sources=sources, driving=driving, **options), see)
+
+
+def motion_of(driving: Path, weights: Path, **options: Any) -> Motion:
+    """A driving's motion for weights, with float32 on the CPU; uncropped unless `options` say otherwise."""
+    animator = Animator.load(weights, device="cpu", precision="fp32")
+    return animator.motion(driving, **{"crop": "none", **options})
 
 
 def rendered(folder: Path, source: Path, driving: Path, **options: Any) -> np.ndarray:

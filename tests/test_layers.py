@@ -8,11 +8,20 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "mcnet_cli"
-EVERYWHERE = {"errors", "devices", "files", "assets", "_header", "_safetensors"}  # the ground of all
+EVERYWHERE = {
+    "errors",
+    "devices",
+    "files",
+    "options",
+    "progress",
+    "assets",
+    "_header",
+    "_safetensors",
+}  # the ground of all
 ALLOWED = {
-    "": {"animation", "weights"},  # mcnet_cli/__init__.py
+    "": {"animation", "face"},  # mcnet_cli/__init__.py
     "__main__": {"cli"},
-    "cli": {"animation", "preprocessing", "evaluation", "training", "weights", "synthetic", "doctor"},
+    "cli": {"animation", "face", "preprocessing", "evaluation", "training", "weights", "synthetic", "doctor"},
     "animation": {"model", "checkpoint", "weights", "media", "face"},
     "preprocessing": {"weights", "media", "face"},
     "training": {"model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
@@ -31,6 +40,8 @@ ALLOWED = {
     "errors": set(),
     "devices": set(),
     "files": set(),
+    "options": set(),
+    "progress": set(),
     "assets": set(),
 }
 MODEL_MAY_USE = {"torch", "einops"} | set(sys.stdlib_module_names)

@@ -137,6 +137,7 @@ def test_start_end_and_count_choose_the_frames(tmp_path: Path) -> None:
             ({"end_s": 0.4}, range(10)),
             ({"start_s": 0.2, "end_s": 0.4}, range(5, 10)),
             ({"start_s": 0.36, "max_frames": 3}, range(9, 12)),
+            ({"start_s": 0.1, "end_s": 0.3}, range(3, 8)),
             ({"max_frames": 0}, range(0)),
         ):
             source, frames = read(clip, **wanted)

@@ -90,7 +90,7 @@ def test_motion_transfer_equals_the_official_one(
     if mode != "absolute":
         scale = 1.0
         if mode == "relative_adapt":
-            from mcnet_cli.animation import hull_scale
+            from mcnet_cli.animation.retarget import hull_scale
 
             scale = hull_scale(source.values[0].numpy(), initial.values[0].numpy())
         motion = transfer_motion(driving, initial, source, scale)

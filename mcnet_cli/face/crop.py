@@ -122,8 +122,8 @@ def _holding(
     return np.clip(corner, high - larger, low), larger
 
 
-def parse_crop(text: str) -> CropBox | Literal["auto", "none"]:
-    """The option's value: auto, none, or X,Y,W,H in pixels. UsageError for anything else."""
+def parse_crop(option: str, text: str) -> CropBox | Literal["auto", "none"]:
+    """A crop as the option asks for it: auto, none, or X,Y,W,H in pixels. UsageError for anything else."""
     if text == "auto" or text == "none":
         return "auto" if text == "auto" else "none"
     try:
@@ -131,7 +131,8 @@ def parse_crop(text: str) -> CropBox | Literal["auto", "none"]:
         return CropBox(x, y, width, height)
     except ValueError as error:
         raise UsageError(
-            f"{text!r} is no crop", hint="give auto, none, or X,Y,W,H in pixels such as 120,40,512,512"
+            f"{option}: {text!r} is no crop",
+            hint="give auto, none, or X,Y,W,H in pixels such as 120,40,512,512",
         ) from error
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from mcnet_cli.animation.engine import suitable_batch_size
+from mcnet_cli.animation.renderer import suitable_batch_size
 from mcnet_cli.checkpoint import build_model, read_weights, write_weights
 from mcnet_cli.devices import Compute, choose
 from mcnet_cli.media import ffmpeg_binary

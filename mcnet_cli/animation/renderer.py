@@ -34,7 +34,7 @@ Done = TypeVar("Done")
 log = logging.getLogger(__name__)
 
 
-class Engine:
+class Renderer:
     """A network ready to compute. Keypoints are always computed in float32: a coordinate needs its bits.
 
     batch_size: None chooses by the memory that a frame needs. compiled: by torch.compile, which costs a
@@ -48,7 +48,7 @@ class Engine:
         self.config: ModelConfig = weights.config
         self.compute = compute
         self.digest = detector_digest(weights)
-        self.landmarks = weights.landmarks
+        self.landmarks = weights.landmarks or ()
         self.batch_size = batch_size or suitable_batch_size(weights.config, compute, compiled=compiled)
         self.model: MCNet = build_model(weights, compute.device)
         # The parts of a small network are too small to keep several cores busy; whole frames do that better.
