@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -48,28 +48,29 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> Ev
         plans = planned_rows(request, weights_files(request))
         instruments = choose_instruments(request, compute)
         movers = Movers(request, compute)
-        rows: list[Row] = []
+        rows: dict[int, Row] = {}
         done, total = 0, sum(len(pairs[plan.protocol]) for plan in plans)
-        for plan in plans:
+        for number in working_order(plans):
+            plan = plans[number]
             size = rows[0].size if rows else 0
-            work = _RowInProgress(request, plan, instruments, movers, strips, len(rows), size)
+            work = _RowInProgress(request, plan, instruments, movers, strips, number, size)
             for pair in pairs[plan.protocol]:
                 work.add(pair, partial(on_progress, Progress(EVALUATING, done, total)))
                 done += 1
-            rows.append(work.row())
+            rows[number] = work.row()
         report = EvaluationReport(
             request=request,
             device=str(compute.device),
             precision=compute.precision,
             why=compute.why,
             landmarks=instruments.landmarks,
-            rows=tuple(rows),
+            rows=tuple(rows[number] for number in range(len(plans))),
             skipped={name: (str(error), error.hint) for name, error in instruments.skipped.items()},
             seconds=time.monotonic() - began,
         )
         if folder is not None and strips is not None:
             write_report(folder, report, strips)
-    bad = len({pair for row in rows for pair in row.unusable})
+    bad = len({pair for row in report.rows for pair in row.unusable})
     if request.strict and bad:
         raise InputError(
             f"{bad} of {sum(map(len, pairs.values()))} clips can't be used, or only in part",
@@ -117,6 +118,12 @@ def planned_rows(request: EvaluationRequest, files: dict[str, Path]) -> list[Pla
         if protocol == RECONSTRUCTION:
             rows.append(PlannedRow(protocol, COPY, None, Settings()))
     return rows
+
+
+def working_order(plans: Sequence[PlannedRow]) -> list[int]:
+    """The numbers of planned rows, those of equal names together: they need the same network and motions."""
+    names = list(dict.fromkeys(plan.name for plan in plans))
+    return sorted(range(len(plans)), key=lambda number: names.index(plans[number].name))
 
 
 class _RowInProgress:
@@ -193,4 +200,4 @@ class _RowInProgress:
     def _moved(self, pair: Pair, tell: Callable[[], None]) -> Moved:
         if self._mover is None:
             return unmoved(pair, self._request, self._size)
-        return self._mover.move(pair, self._plan.settings, tell)
+        return self._mover.move(pair, self._plan.protocol, self._plan.settings, tell)

@@ -85,7 +85,7 @@ def write_page(path: Path, report: EvaluationReport, strips: Strips) -> None:
         )
         for protocol in report.request.protocols
     ]
-    names = ", ".join(dict.fromkeys(row.name for row in report.rows if row.weights is not None))
+    names = " · ".join(dict.fromkeys(row.name for row in report.rows if row.weights is not None))
     facts = f"{report.device} in {report.precision}, {report.seconds:.0f} s"
     page = PAGE.format(
         title=_text(f"mcnet evaluate: {names}"),
@@ -224,9 +224,8 @@ def _meanings(report: EvaluationReport) -> str:
 
 def _head(figure: str) -> str:
     meaning = FIGURES[figure]
-    return (
-        f'<th scope="col" title="{_text(meaning.unit)}">{_text(meaning.title)} {ARROWS[meaning.better]}</th>'
-    )
+    title = f"{_text(meaning.title)}&nbsp;{ARROWS[meaning.better]}"
+    return f'<th scope="col" title="{_text(meaning.unit)}">{title}</th>'
 
 
 def _mean(summary: Summary) -> str:
@@ -311,9 +310,9 @@ p { margin: .2rem 0 .8rem; color: var(--soft); max-width: 70ch; overflow-wrap: a
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .7rem; text-align: right; white-space: nowrap; border-top: 1px solid var(--line); }
-thead th { background: var(--head); border-top: 0; font-weight: 600; vertical-align: bottom; }
-tbody th, thead th:first-child { text-align: left; position: sticky; left: 0; background: var(--back);
-  font-weight: 500; max-width: 45vw; overflow: hidden; text-overflow: ellipsis; }
+thead th { background: var(--head); border-top: 0; vertical-align: bottom; white-space: normal; }
+tbody th, thead th:first-child { text-align: left; position: sticky; left: 0; background: var(--back); }
+tbody th { font-weight: 500; max-width: 45vw; overflow: hidden; text-overflow: ellipsis; }
 thead th:first-child { background: var(--head); }
 td.name { text-align: left; }
 td small { display: block; color: var(--soft); font-size: .75rem; }

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mcnet_cli.animation import Animator, Portrait, Transfer
 from mcnet_cli.animation.driving import Driving, OpenFrames, pictures_of
 from mcnet_cli.animation.pictures import Picture, resized
-from mcnet_cli.checkpoint import read_weights
+from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.evaluation.pairs import Pair
@@ -54,9 +54,9 @@ class Mover:
     keypoints: where the network's come from. size: side of the frames in pixels.
     """
 
-    def __init__(self, request: EvaluationRequest, protocol: str, animator: Animator) -> None:
-        self._request, self._protocol, self._animator = request, protocol, animator
-        self._crop: Any = "auto" if protocol == ANIMATION else "none"
+    def __init__(self, request: EvaluationRequest, animator: Animator) -> None:
+        self._request, self._animator = request, animator
+        self._crops = ANIMATION in request.protocols
         self._drivings: OrderedDict[Path, Driving] = OrderedDict()
         self.size = animator.size
         tracked = animator.finder is not None and animator.landmarks
@@ -68,16 +68,17 @@ class Mover:
         parameters = sum(tensor.numel() for tensor in self._animator.renderer.model.parameters())
         return WeightsFacts(parameters, *training_run(self._animator.weights.path.with_name(LOG_FILE)))
 
-    def move(self, pair: Pair, settings: Settings, tell: Tell) -> Moved:
+    def move(self, pair: Pair, protocol: str, settings: Settings, tell: Tell) -> Moved:
         """Reads source and driving; InputError if one of them can't be used."""
-        photo = pair.source.path if self._protocol == ANIMATION else first_frame(pair.source)
-        if self._protocol != ANIMATION and pair.driving != pair.source:
-            first_frame(pair.driving)
-        portrait = self._animator.portrait(photo, crop=self._crop)
+        if self._crops:
+            portrait = self._animator.portrait(pair.source.path)
+        else:
+            first_frame(pair.driving)  # which is square
+            portrait = self._animator.portrait(first_frame(pair.source), crop="none")
         opened = partial(open_frames, pair.driving.path, max_frames=self._request.max_frames)
         driving = self._driving(pair.driving.path, opened, tell)
-        rows = chosen_rows(pair.driving, len(driving.motion), self._request.every, self._protocol)
-        transfer = Transfer(**{**TRANSFERS.get(self._protocol, {}), **settings.transfer})
+        rows = chosen_rows(pair.driving, len(driving.motion), self._request.every, protocol)
+        transfer = Transfer(**{**TRANSFERS.get(protocol, {}), **settings.transfer})
         return Moved(
             source=portrait.faces[0].picture,
             count=len(rows),
@@ -89,7 +90,10 @@ class Mover:
     def _driving(self, path: Path, opened: OpenFrames, tell: Tell) -> Driving:
         if path not in self._drivings:
             self._drivings[path] = self._animator.read_driving(
-                opened, crop=self._crop, whole_landmarks=False, on_progress=lambda _progress: tell()
+                opened,
+                crop="auto" if self._crops else "none",
+                whole_landmarks=False,
+                on_progress=lambda _progress: tell(),
             )
             if len(self._drivings) > DRIVINGS_KEPT:
                 self._drivings.popitem(last=False)
@@ -109,32 +113,36 @@ class Mover:
 
 
 class Movers:
-    """Movers for the rows of a report; the network is kept while the next row needs the same one."""
+    """Movers for the rows of a report; a network stays loaded while the next row needs the same one."""
 
     def __init__(self, request: EvaluationRequest, compute: Compute) -> None:
         self._request, self._compute = request, compute
-        self._last: tuple[object, Mover] | None = None
+        self._weights: Weights | None = None
+        self._mover: tuple[object, Mover] | None = None
 
-    def of(self, protocol: str, weights: Path, settings: Settings) -> Mover:
-        """For weights and settings; of the latter the framing and the kind of keypoints matter here."""
-        key = protocol, weights, settings.framing, settings.keypoints
-        if self._last is None or self._last[0] != key:
-            self._last = None  # two networks at once would need twice the memory
-            self._last = key, self._loaded(protocol, weights, settings)
-        return self._last[1]
-
-    def _loaded(self, protocol: str, path: Path, settings: Settings) -> Mover:
-        weights = read_weights(path)
-        if settings.framing:
-            if weights.framing is None or "face_height" not in weights.framing:
-                raise UsageError(
-                    f"{', '.join(settings.framing)}: {shown(path)} doesn't crop by the height of a face"
-                )
-            weights = replace(weights, framing=weights.framing | settings.framing)
-        tracks = weights.landmarks is not None or protocol != RECONSTRUCTION
+    def of(self, protocol: str, path: Path, settings: Settings) -> Mover:
+        """For a weights file, and settings, of which framing and keypoints matter here."""
+        if self._weights is None or self._weights.path != path:
+            self._weights = self._mover = None  # two networks at once would need twice the memory
+            self._weights = read_weights(path)
+        tracks = self._weights.landmarks is not None or protocol != RECONSTRUCTION
         detector = self._request.detector if tracks and settings.keypoints != "network" else None
-        animator = Animator(weights, self._compute, detector=detector, batch_size=self._request.batch_size)
-        return Mover(self._request, protocol, animator)
+        key = settings.framing, detector
+        if self._mover is None or self._mover[0] != key:
+            framed = _with_framing(self._weights, settings.framing)
+            animator = Animator(framed, self._compute, detector=detector, batch_size=self._request.batch_size)
+            self._mover = key, Mover(self._request, animator)
+        return self._mover[1]
+
+
+def _with_framing(weights: Weights, changes: dict[str, float]) -> Weights:
+    """The weights, asking for faces to be cropped otherwise."""
+    if not changes:
+        return weights
+    if weights.framing is None or "face_height" not in weights.framing:
+        names, path = ", ".join(changes), shown(weights.path)
+        raise UsageError(f"{names}: {path} doesn't crop by the height of a face")
+    return replace(weights, framing=weights.framing | changes)
 
 
 def unmoved(pair: Pair, request: EvaluationRequest, size: int) -> Moved:

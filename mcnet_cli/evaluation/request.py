@@ -151,7 +151,11 @@ def _word(*words: str) -> tuple[Callable[[str], Any], str]:
 
 
 def _reference(text: str) -> str | int:
-    return text if text in ("best", "first") else int(text)
+    if text in ("best", "first"):
+        return text
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(text)
 
 
 FRAMING = ("face_height", "center_x", "center_y")
@@ -211,9 +215,17 @@ class EvaluationRequest:
             raise UsageError(f"--every {self.every}: must be at least 1")
         if self.max_frames is not None and self.max_frames < 2:
             raise UsageError(f"--max-frames {self.max_frames}: must be at least 2")
-        for name in {name for change in (self.settings, *self.variations) for name in change.framing}:
-            if ANIMATION not in self.protocols:
-                raise UsageError(f"{name}: only portraits are cropped", hint=f"take --protocol {ANIMATION}")
+        for change in (self.settings, *self.variations):
+            if ANIMATION not in self.protocols and change.framing:
+                raise UsageError(
+                    f"{', '.join(change.framing)}: only portraits are cropped",
+                    hint=f"take --protocol {ANIMATION}",
+                )
+            if ANIMATION in self.protocols and change.keypoints == "network":
+                raise UsageError(
+                    "keypoints=network: faces that are cropped are tracked",
+                    hint=f"take --protocol {REENACTMENT}",
+                )
 
     def _check_protocols(self) -> None:
         if not self.protocols or not {*self.protocols} <= {*PROTOCOLS}:
