@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -13,6 +13,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A job in the background ignores Ctrl-C, and so would the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips", action="store_true", help="fail where a test skips that needs no GPU or network"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With `--no-skips`, a test fails that skips for want of anything but a GPU or the internet."""
+    report = yield
+    needs = {mark.name for mark in item.iter_markers()} & {"gpu", "network"}
+    if report.skipped and not needs and item.config.getoption("no_skips"):
+        report.outcome, report.longrepr = "failed", f"{item.nodeid} skips: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(autouse=True)

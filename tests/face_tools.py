@@ -10,8 +10,6 @@ from mcnet_cli.face import BlazeFaceDetector, FaceMesh, Landmarks, faces_in
 from mcnet_cli.media import read_image
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ROOT.parent / "shared" / "media" / "sources"
-TRAIN = ROOT.parent / "shared" / "media" / "train"
 cv2.setNumThreads(1)
 
 

@@ -17,7 +17,7 @@ from mcnet_cli.preprocessing.inputs import Source
 from mcnet_cli.preprocessing.video import Tools, process
 from mcnet_cli.preprocessing.writer import Writer
 
-DRIVING = ROOT.parent / "shared" / "media" / "driving"
+DRIVING = ROOT / "examples" / "driving.mp4"
 WIDTH, HEIGHT, HEAD = 320, 240, 150
 EMPTY = scene(WIDTH, HEIGHT, [])
 

@@ -42,9 +42,10 @@ def test_results_come_in_order_and_few_are_under_way(engine: Renderer) -> None:
 
 
 def test_an_error_comes_out_where_it_happened_and_ends_the_work(engine: Renderer) -> None:
-    running = threading.active_count()
+    threads: set[threading.Thread] = set()
 
     def work(item: int) -> int:
+        threads.add(threading.current_thread())
         if item == 2:
             raise ZeroDivisionError
         return item
@@ -53,7 +54,7 @@ def test_an_error_comes_out_where_it_happened_and_ends_the_work(engine: Renderer
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
-    assert threading.active_count() == running
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_whoever_stops_early_leaves_no_thread_and_torch_as_it_was(engine: Renderer) -> None:
@@ -61,14 +62,20 @@ def test_whoever_stops_early_leaves_no_thread_and_torch_as_it_was(engine: Render
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(torch.get_num_threads).result()
 
-    before, running = torch.get_num_threads(), threading.active_count()
+    threads: set[threading.Thread] = set()
+
+    def work(_: int) -> int:
+        threads.add(threading.current_thread())
+        return torch.get_num_threads()
+
+    before = torch.get_num_threads()
     torch.set_num_threads(7)
     try:
-        results = engine.in_order(lambda _: torch.get_num_threads(), range(100))
+        results = engine.in_order(work, range(100))
         assert next(results) == 3  # seven threads for three workers, and none idle
         results.close()
         assert torch.get_num_threads() == threads_of_another() == 7
-        assert threading.active_count() == running
+        assert not any(thread.is_alive() for thread in threads)
     finally:
         torch.set_num_threads(before)
 

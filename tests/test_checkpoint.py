@@ -1,7 +1,5 @@
 """Weights files: what we write is read again, official files just work, and nothing hostile gets through."""
 
-import collections
-import importlib.util
 import io
 import json
 import os
@@ -9,19 +7,20 @@ import pickle
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from parity_tools import rebuilt_weights, recipe
 from torch import Tensor
 
+from mcnet_cli._header import read_header
 from mcnet_cli.checkpoint import build_model, detector_digest, read_weights, write_weights
 from mcnet_cli.errors import UsageError, WeightsError
 from mcnet_cli.face import OUTER
@@ -34,7 +33,6 @@ from mcnet_cli.model.config import (
     MotionConfig,
 )
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 FRAMING = {"face_height": 0.53, "center_x": 0.5, "center_y": 0.54}
 
 TINY = ModelConfig(
@@ -151,11 +149,25 @@ def test_landmarks_are_kept_where_keypoints_stand_for_some(tmp_path: Path) -> No
     entries, count = MCNet(config).state_dict(), config.keypoints.count
     path = tmp_path / "w.safetensors"
     wanted = (*range(10, 9 + count), OUTER[-1])
-    write_weights(path, entries, config, framing=None, smooth=None, card={}, landmarks=wanted)
+    config = replace(config, keypoints=replace(config.keypoints, landmarks=wanted))
+    write_weights(path, entries, config, framing=None, smooth=None, card={})
+    assert read_weights(path).config == config
     assert read_weights(path).landmarks == wanted
-    for wrong in (wanted[:-1], (*wanted[:-1], OUTER[-1] + 1), (*wanted[:-1], -1)):
-        with pytest.raises(WeightsError, match=r"mcnet\.landmarks"):
-            write_weights(path, entries, config, framing=None, smooth=None, card={}, landmarks=wrong)
+    for wrong in (wanted[:-1], (*wanted[:-1], OUTER[-1] + 1), (*wanted[:-1], -1), ()):
+        said = {"mcnet.landmarks": json.dumps(wrong)}
+        odd = rebuilt(path, tmp_path / "odd", lambda header, said=said: header["__metadata__"].update(said))
+        refused(odd, "mcnet.landmarks")
+
+
+def test_files_say_landmarks_beside_the_config_as_they_always_did(tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[1] / "weights" / "mcnet-lite.safetensors"
+    weights = read_weights(shipped)
+    assert weights.config == ModelConfig.preset("lite")
+    assert weights.config.described == "lite"
+    again = tmp_path / "again.safetensors"
+    facts = {"framing": weights.framing, "smooth": weights.smooth, "card": weights.card}
+    write_weights(again, weights.state, weights.config, **facts)
+    assert read_header(again).metadata == read_header(shipped).metadata
 
 
 def test_learned_keypoints_have_no_landmarks(good: Path) -> None:
@@ -344,6 +356,21 @@ def test_a_bare_pickle_is_refused_unread(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
+def test_a_pickle_is_refused_under_any_name_and_in_the_tar_layout_of_old(tmp_path: Path, name: str) -> None:
+    path, marker = tmp_path / name, tmp_path / "ran"
+    code = pickle.dumps({"generator": Code(marker)}, protocol=4)
+    path.write_bytes(code)
+    refused(path)
+    with tarfile.open(path, "w") as archive:
+        for member, content in (("pickle", code), ("storages", b""), ("tensors", b"")):
+            entry = tarfile.TarInfo(member)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    refused(path)
+    assert not marker.exists()
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize(
     ("content", "word"),
@@ -390,34 +417,21 @@ def test_a_zip_of_something_else_is_not_unpacked(tmp_path: Path) -> None:
 
 def official_state() -> dict[str, dict[str, Tensor]]:
     """The paper's network with the weights of the parity recipe, arranged as the official code saves them."""
-    manifest = json.loads((SHARED / "parity" / "manifest.json").read_text())
-    parts: dict[str, dict[str, Tensor]] = collections.defaultdict(dict)
-    for entry in manifest["parameters"]:
-        part, _, name = entry["name"].partition(".")
-        if part not in ("generator", "kp_detector", "discriminator"):
-            continue
+    state = rebuilt_weights("generator.", "kp_detector.", "discriminator.")
+    for entry in recipe()["parameters"]:
         if entry.get("kept"):
-            value = np.ones(entry["shape"], np.float32)
-            parts[part][name] = (
-                torch.tensor(7) if name.endswith("num_batches_tracked") else torch.from_numpy(value)
-            )
-            continue
-        seed = (zlib.crc32(entry["name"].encode()) + manifest["salt"]) % 2**32
-        value = (
-            np.random.RandomState(seed)
-            .uniform(entry["low"], entry["high"], entry["shape"])
-            .astype(np.float32)
-        )
-        if "offset" in entry:
-            value += np.resize(np.float32(entry["offset"]), value.shape)
-        parts[part][name] = torch.from_numpy(value)
-    return dict(parts)
+            counter = entry["name"].endswith("num_batches_tracked")
+            state[entry["name"]] = torch.tensor(7) if counter else torch.ones(entry["shape"])
+    parts: dict[str, dict[str, Tensor]] = {"generator": {}, "kp_detector": {}, "discriminator": {}}
+    for name, value in state.items():
+        part, _, rest = name.partition(".")
+        if part in parts:
+            parts[part][rest] = value
+    return parts
 
 
 @pytest.fixture(scope="module")
 def official() -> dict[str, dict[str, Tensor]]:
-    if not (SHARED / "parity" / "manifest.json").exists():
-        pytest.skip("the parity manifest lies beside the project, and isn't there")
     return official_state()
 
 
@@ -476,38 +490,7 @@ def test_a_damaged_official_checkpoint_names_the_parameter(
         refused(path, "generator.final.weight", word)
 
 
-# ---------------------------------------------------------------- the collection of hostile files
-
-
-def collection() -> ModuleType:
-    source = SHARED / "tools" / "make_bad_inputs.py"
-    if not source.exists():
-        pytest.skip("the collection of hostile files lies beside the project, and isn't there")
-    spec = importlib.util.spec_from_file_location("make_bad_inputs", source)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.slow
-def test_the_collection_of_hostile_files_is_refused(
-    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    marker = tmp_path / "ran"
-    monkeypatch.setenv("BAD_INPUT_MARKER", str(marker))
-    monkeypatch.chdir(tmp_path)
-    module = collection()
-    root = tmp_path / "cases"
-    book = module.Book(root, False)
-    module.write_weights(book, good)
-    files = {case["file"] for case in book.cases if case["file"]}
-    assert len(files) > 30
-    for name in sorted(files):
-        with pytest.raises(WeightsError, match=Path(name).name.split(".")[0]):
-            read_weights(root / name)
-    assert not marker.exists()
+# ---------------------------------------------------------------- what reading costs
 
 
 @pytest.mark.parametrize("paper", [False, True])  # the shipped weights, or all that the paper's network has

@@ -251,8 +251,6 @@ def test_compiled_frames_are_those_of_the_plain_network(here: Path, monkeypatch:
     for folder, more in (("plain", []), ("compiled", ["--compile"])):
         done = process("photo.png", "clip.mp4", "-o", f"{folder}/%d.png", *more, hangs_after_s=900)
         assert done.returncode == 0, done.stderr
-    if b"can't be done here" in done.stderr:
-        pytest.skip("torch can't compile on this machine")
     for name in ("1.png", "6.png"):
         plain, compiled = (frames_of(here / folder / name) for folder in ("plain", "compiled"))
         assert np.abs(plain.astype(int) - compiled).max() <= 2

@@ -3,18 +3,23 @@
 import pytest
 import torch
 
-from mcnet_cli.devices import choose, choose_device, choose_precision, has_amx, has_avx512_bf16
+from mcnet_cli.devices import choose, choose_device
 from mcnet_cli.errors import UsageError
 
 
-@pytest.mark.skipif(
-    torch.cuda.is_available() or torch.backends.mps.is_available(), reason="this machine has a GPU"
-)
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch finds none, whether this machine has one or not."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("no_gpu")
 def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
     assert choose_device("auto") == torch.device("cpu")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.usefixtures("no_gpu")
 @pytest.mark.parametrize("name", ["cuda", "cuda:0"])
 def test_cuda_without_a_gpu_is_a_usage_error_that_says_what_to_do(name: str) -> None:
     with pytest.raises(UsageError, match="cuda isn't available") as caught:
@@ -22,7 +27,7 @@ def test_cuda_without_a_gpu_is_a_usage_error_that_says_what_to_do(name: str) -> 
     assert "--device cpu" in (caught.value.hint or "")
 
 
-@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has MPS")
+@pytest.mark.usefixtures("no_gpu")
 def test_mps_elsewhere_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="mps"):
         choose_device("mps")
@@ -32,14 +37,6 @@ def test_mps_elsewhere_is_a_usage_error() -> None:
 def test_an_unknown_device_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError):
         choose_device(name)
-
-
-def test_auto_takes_bf16_on_a_cpu_only_if_the_processor_computes_in_it() -> None:
-    dtype, why = choose_precision("auto", torch.device("cpu"))
-    assert dtype == (torch.bfloat16 if has_amx() else torch.float32)
-    assert "processor" in why
-    dtype, _ = choose_precision("auto", torch.device("cpu"), training=True)
-    assert dtype == (torch.bfloat16 if has_amx() or has_avx512_bf16() else torch.float32)
 
 
 def test_bf16_on_a_cpu_follows_what_torch_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

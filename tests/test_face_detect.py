@@ -1,11 +1,10 @@
 import cv2
 import numpy as np
 import pytest
-from face_tools import SOURCES, detector, mesh, portrait, portrait_face, scene, turned
+from face_tools import detector, mesh, portrait, portrait_face, scene, turned
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import choose_face, faces_in, make_detector
-from mcnet_cli.media import read_image
 
 
 def middle(box: np.ndarray) -> np.ndarray:
@@ -86,16 +85,3 @@ def test_an_unknown_detector_is_named_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="haar") as caught:
         make_detector("haar")
     assert "blazeface, face-alignment" in str(caught.value.hint)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not SOURCES.is_dir(), reason="the folder of shared media is not beside the project")
-def test_every_portrait_as_found_has_a_face_and_llamas_have_none() -> None:
-    animals = {"liveportrait_s23.jpg", "liveportrait_s36.jpg"}
-    doubtful = {"liveportrait_s30.jpg"}  # a dog, which the mesh takes for a face
-    wrong = []
-    for path in sorted(SOURCES.iterdir()):
-        found = len(detector()(read_image(path)))
-        if path.name not in doubtful and found != (path.name not in animals):
-            wrong.append((path.name, found))
-    assert not wrong

@@ -9,7 +9,6 @@ import pytest
 from mcnet_cli.assets import asset
 
 ROOT = Path(__file__).resolve().parents[1]
-pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="not a source checkout")
 
 
 @pytest.fixture(scope="module")

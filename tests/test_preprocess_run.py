@@ -236,7 +236,6 @@ def test_leaving_a_run_ends_its_processes_and_leaves_whole_clips_only(films: Pat
 
 @pytest.mark.slow
 def test_ray_gives_the_same_index_and_the_same_clips(films: Path, whole: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
     report = run(tmp_path / "clips", films, engine="ray", workers=2, preview=True)
     assert report.worked_on == 5
     assert contents(tmp_path / "clips") == contents(whole)
@@ -246,7 +245,8 @@ def test_ray_gives_the_same_index_and_the_same_clips(films: Path, whole: Path, t
 def test_a_local_cluster_that_does_not_start_is_tried_again_and_then_an_error_of_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ray = pytest.importorskip("ray")
+    import ray
+
     starts = []
 
     def too_slow(**options: object) -> None:
@@ -263,7 +263,6 @@ def test_a_local_cluster_that_does_not_start_is_tried_again_and_then_an_error_of
 
 @pytest.mark.slow
 def test_rays_processes_find_mcnet_where_we_found_it(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
     (source,) = pictures(tmp_path, "good")
     words = ["preprocess", str(source.path), "-o", str(tmp_path / "clips"), "--engine", "ray", "--json"]
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
@@ -278,7 +277,6 @@ def test_rays_processes_find_mcnet_where_we_found_it(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ray_tries_again_what_dies_and_notes_what_raises(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
     from mcnet_cli.preprocessing.engine_ray import run_on_ray
 
     sources = pictures(tmp_path, "dies", "once", "raises", "good")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from face_tools import portrait_face
-from parity_tools import needs_goldens, rebuilt_weights
+from parity_tools import rebuilt_weights
 from torch import Tensor
 
 from mcnet_cli.face import LIDS
@@ -187,7 +187,6 @@ def test_feature_matching_adds_up_the_means_of_the_maps() -> None:
     assert losses.feature_matching(real, fake).item() == pytest.approx(0.75)
 
 
-@needs_goldens
 def test_the_discriminator_has_the_official_names_and_shapes() -> None:
     official = rebuilt_weights("discriminator.")
     ours = Discriminator(15).state_dict(prefix="discriminator.")

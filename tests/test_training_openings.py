@@ -15,8 +15,7 @@ from training_tools import LANDMARKS, PAPER, STAGE, config, run_training, talkin
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.media.clips import find_clips
-from mcnet_cli.model import Canvas, MCNet
-from mcnet_cli.model.generator import Generator
+from mcnet_cli.model import MCNet
 from mcnet_cli.training import RunConfig
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.losses import INNER_LIPS, LEFT_EYE, RIGHT_EYE
@@ -188,20 +187,6 @@ def warnings_of(
     return caplog
 
 
-def test_each_discriminator_sees_openings_of_its_kind(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[OpeningDiscriminator, set[tuple[int, int]]] = {}
-    whole = OpeningDiscriminator.loss
-
-    def loss(self: OpeningDiscriminator, real: Openings, made: Openings) -> Tensor:
-        assert torch.equal(real.masks, made.masks)
-        seen.setdefault(self, set()).add((len(real.pictures), len(made.pictures)))
-        return whole(self, real, made)
-
-    monkeypatch.setattr(OpeningDiscriminator, "loss", loss)
-    learned(clips, config(*STAGE))
-    assert [*seen.values()] == [{(3, 3)}, {(2, 2)}]
-
-
 def test_a_pair_is_turned_round_where_it_opens_the_other_way(clips: Path) -> None:
     settings = config(*STAGE)
     sampler = PairSampler(load_dataset(find_clips(clips), settings, clips).clips, 0, expressive_share=1)
@@ -258,18 +243,15 @@ def test_too_few_openings_are_a_warning_and_nothing_changes(
 def test_a_loss_that_is_not_finite_is_a_warning_and_nothing_changes(
     clips: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said, whole, calls = warnings_of(caplog, monkeypatch), Generator.decode, []
-
-    def failing(self: Generator, canvas: Canvas) -> Tensor:
-        calls.append(torch.is_grad_enabled())
-        picture = whole(self, canvas)
-        return picture * float("nan") if sum(calls) == 3 else picture
-
-    monkeypatch.setattr(Generator, "decode", failing)
-    model, before, figures = learned(clips, config(*STAGE))
-    assert sum(calls) == 3
+    said, settings = warnings_of(caplog, monkeypatch), config(*STAGE)
+    model = MCNet(settings.model)
+    with torch.no_grad():
+        model.generator.final.bias.fill_(torch.nan)  # what a run that has diverged may end with
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    data = load_dataset(find_clips(clips), settings, clips)
+    figures = learn_openings(model, data.clips, settings, torch.device("cpu"), lambda *_: None)
     assert figures == {}
-    assert not changed(model, before)
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0, equal_nan=True)
     assert "not finite" in said.text
 
 

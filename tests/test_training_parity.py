@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from parity_tools import assert_close, goldens, needs_goldens, picture, rebuilt_model, rebuilt_weights
+from parity_tools import assert_close, goldens, picture, rebuilt_model, rebuilt_weights
 from torch import Tensor, nn
 
 from mcnet_cli.model import MCNet
@@ -18,7 +18,7 @@ from mcnet_cli.training.objective import (
 )
 from mcnet_cli.training.perceptual import VGG19
 
-pytestmark = [needs_goldens, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 OFFICIAL_NAMES = {
     "perceptual": "perceptual",
     "equivariance_value": "equivariance_value",
@@ -56,7 +56,7 @@ def step(golden: dict[str, Tensor]) -> Step:
     perceptual.load_state_dict(
         {name.replace("features.", "layers."): value for name, value in rebuilt_weights("vgg19.").items()}
     )
-    first, second = picture(golden, "source"), picture(golden, "driving")
+    first, second = picture("source"), picture("driving")
     source, driving = torch.cat([first, second]), torch.cat([second, first.flip(-1)])
     transform = RandomTransform(golden["train.tps_theta"], golden["train.tps_control_params"].flatten(1))
     objective = paper_objective(

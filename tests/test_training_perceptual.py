@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mcnet_cli.errors import WeightsError
-from mcnet_cli.training.perceptual import VGG19, choose_perceptual, load_perceptual, load_vgg19
+from mcnet_cli.metrics import load_perceptual
+from mcnet_cli.training.perceptual import VGG19, choose_perceptual, load_vgg19
 
 WIDTHS = (64, 64, "pool", 128, 128, "pool", *[256] * 4, "pool", *[512] * 4, "pool", *[512] * 4, "pool")
 
@@ -187,7 +188,6 @@ def test_a_bad_vgg19_file_is_never_replaced_by_another_network(tmp_path: Path) -
 
 
 def test_the_offline_network_takes_vgg19s_place_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [train] is not installed")
     caplog.set_level(logging.INFO)
     network = choose_perceptual(None)
     assert network is not None and network.name == "efficientnet-lite0"
@@ -207,7 +207,6 @@ def test_with_neither_network_there_is_one_warning(caplog: pytest.LogCaptureFixt
 
 
 def test_the_offline_network_tells_a_blur_from_the_picture_and_teaches_it() -> None:
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [train] is not installed")
     network = load_perceptual()
     assert network is not None
     [target] = pictures(0, size=64)

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from animation_tools import write_tiny
@@ -38,12 +37,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """An empty hub that huggingface_hub takes for the real one, and asks again without waiting."""
-    from huggingface_hub import file_download
-    from huggingface_hub.utils import _http
-
-    impatient = SimpleNamespace(**{**vars(time), "sleep": lambda _s: None})
-    monkeypatch.setattr(file_download, "time", impatient)
-    monkeypatch.setattr(_http, "time", impatient)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with running_hub() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
@@ -143,7 +137,7 @@ def test_a_redirect_is_followed_and_the_token_stays_at_home(hub: Hub, cache: Cac
 
 def test_two_processes_fetch_a_file_once(hub: Hub, cache: Cache) -> None:
     hub.add(DATA, b"x" * 1000)
-    hub.before_body = lambda: time.sleep(0.5)
+    hub.before_body = lambda: threading.Event().wait(0.5)  # type: ignore[func-returns-value,return-value]
     both = [fetching(cache) for _ in range(2)]
     assert [process.communicate(timeout=60)[1] for process in both] == ["", ""]
     assert hub.bodies == [None]

@@ -117,12 +117,12 @@ class Compositor:
         """Like `frames`, with what they are put together from."""
         state, layers = state.expand(len(driving)), layers.expand(len(driving))
         generator = self.model.generator
-        made = generator.paint(state, driving)
+        made = generator.generate(state, driving)
         painted = self._coloured(made.decoded, layers, driving)
         deformation, uncovered = made.motion.deformation, None
         if layers.backdrop is not None:
             deformation, uncovered = layers.backdrop.parted(deformation, made.motion.without_background())
-        deformation = generator.dense_motion_network.mended_deformation(
+        deformation = generator.dense_motion_network.refined_deformation(
             deformation, state.keypoints, driving, (painted.shape[2], painted.shape[3])
         )
         border, cubic = self.model.config.motion.border, self.model.config.generator.cubic

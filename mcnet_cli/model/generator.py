@@ -58,7 +58,7 @@ class Canvas:
 
 
 @dataclass(frozen=True, slots=True)
-class Painting:
+class Generated:
     """What the network makes of a batch before a picture is warped.
 
     decoded: (B, 3, H, W) in [0, 1], the decoder's own picture. canvas: what it was decoded from.
@@ -72,7 +72,7 @@ class Painting:
 
 
 @dataclass(frozen=True, slots=True)
-class Rendering(Painting):
+class Rendering(Generated):
     """A batch of frames and how they came about.
 
     prediction, deformed: (B, 3, H, W) in [0, 1], the result and the warped source.
@@ -126,9 +126,9 @@ class Generator(nn.Module):
 
         source, driving: of batch B. noise: the memory's, (B, S, M, M).
         """
-        made = self.paint(source, driving, noise)
+        made = self.generate(source, driving, noise)
         size = (source.image.shape[2], source.image.shape[3])
-        deformation = self.dense_motion_network.mended_deformation(
+        deformation = self.dense_motion_network.refined_deformation(
             made.motion.deformation, source.keypoints, driving, size
         )
         setting, border = self.config.generator, self.config.motion.border
@@ -137,7 +137,7 @@ class Generator(nn.Module):
         prediction = made.decoded * (1 - trust) + deformed * trust
         return Rendering(made.decoded, made.motion, made.canvas, made.memory, prediction, deformed, trust)
 
-    def paint(self, source: SourceState, driving: Keypoints, noise: Tensor | None = None) -> Painting:
+    def generate(self, source: SourceState, driving: Keypoints, noise: Tensor | None = None) -> Generated:
         """All but the warped picture; arguments as for `forward`."""
         sizes, border = self.config.feature_sizes, self.config.motion.border
         motion: MotionField = self.dense_motion_network(source.motion_image, source.keypoints, driving)
@@ -156,7 +156,7 @@ class Generator(nn.Module):
         features = tuple(carried(level) for level in reversed(range(len(sizes))))
         hints = self._hints(features, motion, driving)
         canvas = Canvas(features, hints, occlusion_at_size_of(features[-1], motion))
-        return Painting(self.decode(canvas), motion, canvas, tuple(traces))
+        return Generated(self.decode(canvas), motion, canvas, tuple(traces))
 
     def decode(self, canvas: Canvas) -> Tensor:
         """The decoder's own picture, (B, 3, H, W) in [0, 1]; of a part of the canvas that part."""

@@ -1,4 +1,4 @@
-"""Coordinates, keypoints, heatmaps and sampling.
+"""Coordinates, keypoints and their motion, heatmaps and sampling.
 
 Coordinates are (x, y) in [-1, 1], x to the right, y down; -1 and 1 are the centres of the first and
 last pixel.
@@ -40,6 +40,20 @@ class Keypoints:
     def map(self, change: Callable[[Tensor], Tensor]) -> "Keypoints":
         """`change` applied to values and jacobians."""
         return Keypoints(change(self.values), None if self.jacobians is None else change(self.jacobians))
+
+
+def transfer_motion(
+    driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float = 1.0
+) -> Keypoints:
+    """Relative motion: the change from `reference` to `driving`, applied to `source` (FOMM, sec. 3.3).
+
+    driving: B frames; reference and source: one frame, or B. scale: factor on the displacements.
+    """
+    values = source.values + scale * (driving.values - reference.values)
+    if driving.jacobians is None or reference.jacobians is None or source.jacobians is None:
+        return Keypoints(values)
+    change = driving.jacobians @ torch.linalg.inv(reference.jacobians)
+    return Keypoints(values, change @ source.jacobians)
 
 
 def full_precision(like: Tensor) -> torch.autocast:

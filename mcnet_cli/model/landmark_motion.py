@@ -65,13 +65,13 @@ class LandmarkMotionNetwork(DenseMotionNetwork):
         foreground = shifts.logsumexp(dim=1, keepdim=True) + F.logsigmoid(spline)
         return torch.cat([background, shifts + F.logsigmoid(-spline), foreground], dim=1)
 
-    def mended_occlusion(self, decided: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
+    def refined_occlusion(self, decided: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
         """The network's occlusion, with lips, mouth and eyes as geometry has them."""
         if self.parts is None:
             return decided
         return self.parts.occlusion(decided, source.values, driving.values)
 
-    def mended_deformation(
+    def refined_deformation(
         self, deformation: Tensor, source: Keypoints, driving: Keypoints, size: tuple[int, int]
     ) -> Tensor:
         """The deformation at full size, lids and lips taken from where the source has them."""

@@ -39,8 +39,8 @@ class MotionField:
 class DenseMotionNetwork(nn.Module):
     """From a small source picture and both keypoints to a `MotionField`.
 
-    Subclasses may add sparse motions, change what decides between them and mend the result: they override the
-    methods below `forward`.
+    Subclasses may add sparse motions, change what decides between them and refine the result: they override
+    the methods below `forward`.
     """
 
     variances: Tensor
@@ -75,7 +75,7 @@ class DenseMotionNetwork(nn.Module):
         logits = self.mask_logits(decided[:, :-1], driving, size)
         mask = logits.softmax(dim=1)
         deformation = _blended(motions, mask)
-        occlusion = self.mended_occlusion(torch.sigmoid(decided[:, -1:]), source, driving)
+        occlusion = self.refined_occlusion(torch.sigmoid(decided[:, -1:]), source, driving)
         return MotionField(deformation, occlusion, mask, logits, motions, deformed, features)
 
     def sparse_motions(self, source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
@@ -86,11 +86,11 @@ class DenseMotionNetwork(nn.Module):
         """(B, N, H, W) logits of the mask, of those that the network decided on."""
         return decided
 
-    def mended_occlusion(self, decided: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
+    def refined_occlusion(self, decided: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
         """The occlusion map, (B, 1, 64, 64) in [0, 1], of the one that the network decided on."""
         return decided
 
-    def mended_deformation(
+    def refined_deformation(
         self, deformation: Tensor, source: Keypoints, driving: Keypoints, size: tuple[int, int]
     ) -> Tensor:
         """The (B, h, w, 2) deformation that warps the source's picture of `size`; any h and w."""

@@ -4,13 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import Keypoints, MCNet, Rendering
 from mcnet_cli.training import losses
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.config import SMALL, KeypointTraining, mirror_order
 from mcnet_cli.training.loss_weights import LandmarkLossWeights
 from mcnet_cli.training.moment import Moment, Terms
-from mcnet_cli.training.perceptual import PerceptualDistance
 from mcnet_cli.training.sampling import chance
 
 
@@ -43,7 +43,9 @@ class LandmarkObjective(nn.Module):
         frames = torch.cat([batch.source, batch.driving]).contiguous(memory_format=torch.channels_last)
         found, count = self.model.detect_keypoints(frames), len(batch.source)
         source, driving = (
-            landmark_keypoints(points, batch.mirrored, self.keypoints.landmarks).to(target.device)
+            landmark_keypoints(points, batch.mirrored, self.model.config.keypoints.landmarks).to(
+                target.device
+            )
             for points in (batch.source_points, batch.driving_points)
         )
         terms = {

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mcnet_cli.compositing import Composition, Compositor
 from mcnet_cli.devices import Compute
+from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import MCNet
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.checkpoints import (
@@ -26,7 +27,6 @@ from mcnet_cli.training.landmark_objective import LandmarkObjective
 from mcnet_cli.training.loss_weights import PaperLossWeights
 from mcnet_cli.training.moment import Moment, Terms
 from mcnet_cli.training.paper_objective import DiscriminatorObjective, PaperObjective
-from mcnet_cli.training.perceptual import PerceptualDistance
 from mcnet_cli.training.world import World, averaging, failing_together
 
 BETAS = (0.5, 0.999)
@@ -34,9 +34,10 @@ BETAS = (0.5, 0.999)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step said. terms: loss terms, their `total`, and a norm of gradients for each optimizer.
+    """The result of one step.
 
-    bad: the name of the first that isn't finite, by which the step was skipped, or None.
+    terms: loss terms, their `total`, and the norm of the gradient of each optimizer.
+    bad: the name of the first that isn't finite, for which the step was skipped; None if all are.
     """
 
     terms: dict[str, float]
@@ -44,7 +45,7 @@ class Step:
 
 
 class Learner:
-    """The network, its moving average `ema`, and all that changes both."""
+    """The network, its moving average `ema`, and what changes both: objective, optimizers, discriminator."""
 
     def __init__(
         self,
@@ -177,7 +178,7 @@ class Learner:
                 kept.copy_(now)
 
     def render(self, source: Tensor, driving: Tensor) -> Composition:
-        """What users get: the moving average's `source` that moves like `driving`, (B, 3, S, S) both."""
+        """The frames that users would get: `source` moves like `driving`, by `ema`. Both are (B, 3, S, S)."""
         with torch.inference_mode(), self.autocast():
             source = source.contiguous(memory_format=torch.channels_last)
             state, compositor = self.ema.encode_source(source), Compositor(self.ema)
