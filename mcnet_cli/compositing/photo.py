@@ -1,92 +1,104 @@
-"""Prototype."""
-import cv2, math
+"""Frames at the photo's own size: people moved before a plate that stands still.
+
+A warp costs the same detail at any size, and nearly all that is seen of a frame is the warped source. So the
+network's motion is applied to the photo itself; what the decoder paints is enlarged and shown only inside the
+face, where the source has nothing to show.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
 
-REACH=1.6
-GRID=64
-PAD=19
-EDGE_FADE=0.35
-CROWN=0.25
+from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, Picture
+from mcnet_cli.model.face_parts import FaceParts, Window, grid_of
+from mcnet_cli.model.geometry import coordinate_grid
 
-def fill(image, known):
-    """(H,W,C) float32, known (H,W) float32 in [0,1]: unknown pixels from ever smaller pictures."""
-    h,w=known.shape
-    if min(h,w)<=2:
-        total=(image*known[...,None]).sum((0,1)); mean=total/max(known.sum(),1e-4)
-        return image*known[...,None]+mean*(1-known[...,None])
-    size=((w+1)//2,(h+1)//2)
-    share=cv2.resize(known,size,interpolation=cv2.INTER_AREA)
-    small=cv2.resize(image*known[...,None],size,interpolation=cv2.INTER_AREA)/np.maximum(share,1e-4)[...,None]
-    smaller=fill(small,np.minimum(4*share,1))
-    around=cv2.resize(smaller,(w,h),interpolation=cv2.INTER_LINEAR)
-    return around+(image-around)*known[...,None]
+# Width of the edge between what is warped and what is painted at lips and lids, in coordinates of the
+# network's square, whose side is 2: a pixel or two at 256².
+SOFT_EDGE = 0.012
+# Share of paint below which a frame is left as it is warped.
+NO_PAINT = 1 / 255
 
-def smoothstep(t):
-    t=np.clip(t,0,1); return t*t*(3-2*t)
 
-class Layers:
-    def __init__(self, photo, matte, box):
-        H,W=photo.shape[:2]
-        self.photo=photo; self.box=box
-        cx,cy=box.x+box.width/2,box.y+box.height/2
-        rx,ry=REACH*box.width/2,REACH*box.height/2
-        x0,y0=max(0,math.floor(cx-rx)),max(0,math.floor(cy-ry)); x1,y1=min(W,math.ceil(cx+rx)),min(H,math.ceil(cy+ry))
-        self.rect=(x0,y0,x1,y1)
-        sub=photo[y0:y1,x0:x1].astype(np.float32); a=matte[y0:y1,x0:x1].copy()
-        # the person: what hangs together with the face
-        n,labels=cv2.connectedComponents((a>0.3).astype(np.uint8))
-        fx0,fx1=int(max(0,box.x+.3*box.width-x0)),int(box.x+.7*box.width-x0); fy0,fy1=int(max(0,box.y+.3*box.height-y0)),int(box.y+.8*box.height-y0)
-        inner=labels[fy0:fy1,fx0:fx1]; counts=np.bincount(inner.ravel(),minlength=n); counts[0]=0
-        keep=counts.argmax()
-        near=cv2.dilate((labels==keep).astype(np.uint8),np.ones((9,9),np.uint8))
-        a*=near
-        self.found=counts[keep]>0.5*inner.size
-        grow=max(1,round(0.01*box.width))
-        unknown=cv2.dilate((a>0.02).astype(np.float32),np.ones((2*grow+1,)*2,np.uint8))
-        self.plate=np.clip(np.rint(fill(sub,1-unknown)),0,255).astype(np.uint8)
-        front=fill(sub,smoothstep((a-0.85)/0.1))
-        keepc=smoothstep((a-0.85)/0.1)[...,None]
-        rgba=np.dstack([front,a*255])
-        # above the photo
-        self.top=0
-        if y0==0 and (a[0]>0.5).any():
-            m=round(CROWN*box.height); self.top=m
-            cols=np.flatnonzero(a[0]>0.5); mid=(cols[0]+cols[-1])/2; half=(cols[-1]-cols[0]+1)/2
-            height=0.35*half*(1-((np.arange(a.shape[1])-mid)/half)**2)
-            above=m-np.arange(m)
-            crown=np.clip((height[None]-above[:,None]+1)/2,0,1)*255
-            ext=np.repeat(rgba[:1],m,0); ext[...,3]=np.minimum(crown,255)
-            rgba=np.concatenate([ext,rgba])
-        self.rgba=cv2.resize(np.clip(np.rint(rgba),0,255).astype(np.uint8),None,fx=2,fy=2,interpolation=cv2.INTER_CUBIC)
-        # fades
-        z=(np.arange(GRID+2*PAD)-PAD)*2/(GRID-1)-1
-        r=np.maximum(np.abs(z)[None],np.abs(z)[:,None])
-        self.fade=smoothstep((REACH-r)/(REACH-1)).astype(np.float32)
-        px=cx+z*box.width/2; py=cy+z*box.height/2
-        L=EDGE_FADE*box.width
-        if x1==W and (a[:,-1]>0.5).mean()>0.02: self.fade*=smoothstep((W-px)/L).astype(np.float32)[None]
-        if x0==0 and (a[:,0]>0.5).mean()>0.02: self.fade*=smoothstep(px/L).astype(np.float32)[None]
-        if y1==H and (a[-1]>0.5).mean()>0.02: self.fade*=smoothstep((H-py)/L).astype(np.float32)[:,None]
-        h,w=y1-y0,x1-x0
-        kx=(GRID-1)/2/(box.width/2*255/256); ky=(GRID-1)/2/(box.height/2*255/256)
-        self.A=np.array([[kx,0,(x0+.5-cx)*kx+(GRID-1)/2+PAD],[0,ky,(y0+.5-cy)*ky+(GRID-1)/2+PAD]],np.float64)
-        gx,gy=np.meshgrid(np.arange(w,dtype=np.float32),np.arange(h,dtype=np.float32))
-        self.gx,self.gy=gx,gy
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawing:
+    """What the network says of a batch of frames, from which pictures of any size are put together.
 
-    def frame(self, D, trust, painted):
-        """D (64,64,2) displacement in [-1,1]; trust (64,64); painted (256,256,3) uint8."""
-        x0,y0,x1,y1=self.rect; w,h=x1-x0,y1-y0; b=self.box
-        d=np.pad(D,((PAD,PAD),(PAD,PAD),(0,0)),mode="edge")*self.fade[...,None]*np.float32([b.width/2*255/256,b.height/2*255/256])
-        d=cv2.warpAffine(np.ascontiguousarray(d,np.float32),self.A,(w,h),flags=cv2.INTER_LINEAR|cv2.WARP_INVERSE_MAP,borderMode=cv2.BORDER_REPLICATE)
-        mx=(self.gx+d[...,0])*2+0.5; my=(self.gy+d[...,1]+self.top)*2+0.5
-        moved=cv2.remap(self.rgba,mx,my,cv2.INTER_LINEAR,borderMode=cv2.BORDER_REPLICATE)
-        rgb,a=moved[...,:3].astype(np.float32),moved[...,3:].astype(np.float32)/255
-        # paint
-        t=cv2.warpAffine(np.pad(1-trust,PAD,mode="constant"),self.A,(w,h),flags=cv2.INTER_LINEAR|cv2.WARP_INVERSE_MAP)
-        k=256/b.width; ky=256/b.height
-        P=np.array([[k,0,(x0+.5-b.x)*k-.5],[0,ky,(y0+.5-b.y)*ky-.5]])
-        g=cv2.warpAffine(painted,P,(w,h),flags=cv2.INTER_CUBIC|cv2.WARP_INVERSE_MAP,borderMode=cv2.BORDER_REPLICATE)
-        rgb+= (g-rgb)*t[...,None]
-        out=self.photo.copy()
-        out[y0:y1,x0:x1]=np.clip(np.rint(rgb*a+self.plate*(1-a)),0,255)
-        return out
+    person: (B, 64, 64, 2), where in the source each cell of the person is taken from. whole: the same of
+    everything, background included. occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
+    painted: (B, 3, H, W) in [0, 1], the decoder's picture. source, driving: (1, K, 2) and (B, K, 2) keypoints.
+    """
+
+    person: Tensor
+    whole: Tensor
+    occlusion: Tensor
+    painted: Tensor
+    source: Tensor
+    driving: Tensor
+
+    def __getitem__(self, number: int) -> "Drawing":
+        """One frame, as a batch of one."""
+        rows = slice(number, number + 1)
+        return Drawing(
+            self.person[rows],
+            self.whole[rows],
+            self.occlusion[rows],
+            self.painted[rows],
+            self.source,
+            self.driving[rows],
+        )
+
+
+class PhotoCompositor:
+    """Puts frames of one photo together.
+
+    parts: where mouth and eyes are among the network's keypoints; None leaves lips and lids to the network.
+    device: where frames are drawn; on a CPU OpenCV does it, elsewhere torch.
+    """
+
+    def __init__(self, layers: PhotoLayers, parts: FaceParts | None, device: torch.device) -> None:
+        self.layers, self._parts, self._device = layers, parts, device
+        self._on_gpu = device.type != "cpu"
+        self._pictures: list[Tensor] = []
+        if self._on_gpu:
+            self._pictures = [_planes(front.picture, device) for front in layers.fronts]
+
+    def frame(self, drawings: Sequence[Drawing]) -> Picture:
+        """(H, W, 3) uint8: the photo, its people moved; drawings: of one frame each, in the people's order."""
+        frame = self.layers.plate.copy()
+        for number, (front, person) in enumerate(zip(self.layers.fronts, self.layers.order, strict=True)):
+            part = frame[front.rows, front.columns]
+            part[:] = self.drawn(number, part, drawings[person])
+        return frame
+
+    def drawn(self, number: int, behind: Picture, drawing: Drawing) -> Picture:
+        """(h, w, 3): a front before what is `behind` it."""
+        front = self.layers.fronts[number]
+        if self._on_gpu:
+            return _drawn_by_torch(front, self._pictures[number], behind, drawing, self._parts, self._device)
+        return _drawn_by_opencv(front, behind, drawing, self._parts)
+
+
+def _drawn_by_opencv(front: Front, behind: Picture, drawing: Drawing, parts: FaceParts | None) -> Picture:
+    places = _enlarged_rows(_motion(front, drawing), front)
+    _correct(front, drawing, parts, places)
+    places += _resting(front)
+    moved = cv2.remap(front.picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    person, matte = np.ascontiguousarray(moved[..., :3]), np.ascontiguousarray(moved[..., 3])
+    paint = _paint(front, drawing, parts)
+    if paint is not None:
+        (rows, columns), share = paint
+        colours = _painted(front, drawing, (rows, columns))
+        alpha = (share * (matte[rows, columns] * np.float32(1 / 255)))[..., None]
+        part = person[rows, columns].astype(np.float32)
+        part += colours * alpha - part * share[..., None]
+        person[rows, columns] = np.clip(np.rint(part), 0, 255).astype(np.uint8)
+    rest = cv2.cvtColor(cv2.bitwise_not(matte), cv2.COLOR_GRAY2RGB)
+    result: Picture = cv2.add(person, cv2.multiply(behind, rest, scale=1 / 255))
+    return result

@@ -37,10 +37,11 @@ class Opening:
     beyond: tuple[float, float] | None
     edge: float
 
-    def hidden(self, source: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
+    def hidden(self, source: Tensor, driving: Tensor, grid: Tensor, soft: float) -> Tensor:
         """(B, 1, H, W) in [0, 1]: 1 in an inside that opens and that the source doesn't show.
 
-        source, driving: (B, 4, 2) both corners, upper and lower lip or lid.
+        source, driving: (B, 4, 2) both corners, upper and lower lip or lid. grid: (H, W, 2) positions.
+        soft: width of the fall to 0 beyond the inside, in coordinates.
         """
         before, after = _opening(source), _opening(driving)
         wider = after / before.clamp_min(NO_WIDTH)
@@ -48,9 +49,11 @@ class Opening:
         if self.beyond:
             shown = shown * (1 - ramp(wider, *self.beyond))
         opens = ramp(after, *self.parted) * ramp(wider, *self.widened)
-        inside = _inside(driving, coordinate_grid(*size, driving), self.edge)
-        return ((1 - shown) * opens)[:, None, None, None] * inside
+        return ((1 - shown) * opens)[:, None, None, None] * _inside(driving, grid, self.edge, soft)
 
+
+Axes = tuple[Tensor, Tensor]  # coordinates of a picture's columns (W) and rows (H)
+Window = tuple[slice, slice]  # rows and columns
 
 # How far what belongs to a mouth or an eye reaches over lips and lids, and the width of the fall to nothing
 # beyond that, about a cell of dense motion; in coordinates.
@@ -98,45 +101,78 @@ class FaceParts:
         Lips are warped (1), and so is the inside of a mouth, unless it opens and the source doesn't show it:
         then it is painted (0), as are eyes that open and were shut. source, driving: (B, K, 2).
         """
-        size = (decided.shape[2], decided.shape[3])
         with full_precision(driving):
-            places = [*self.mouth[:4]]
-            before, after = _between_lips(source[:, places]), _between_lips(driving[:, places])
-            warped = 1 - MOUTH.hidden(before, after, size)
-            outer = driving[:, [*self.mouth[:2], *self.mouth[4:]]]
-            lips = _inside(outer, coordinate_grid(*size, driving), EDGE)
-            decided = decided * (1 - lips) + warped * lips
-            for places in ([*self.eyes[:3]], [*self.eyes[3:]]):
-                before, after = _eye(source[:, places]), _eye(driving[:, places])
-                decided = torch.minimum(decided, 1 - EYE.hidden(before, after, size))
-        return decided
+            grid = coordinate_grid(decided.shape[2], decided.shape[3], driving)
+            painted, lips = self.mouth_painted(source, driving, grid, SOFT_EDGE)
+            decided = decided * (1 - lips) + (1 - painted) * lips
+            return torch.minimum(decided, 1 - self.eyes_painted(source, driving, grid, SOFT_EDGE))
+
+    def mouth_painted(
+        self, source: Tensor, driving: Tensor, grid: Tensor, soft: float
+    ) -> tuple[Tensor, Tensor]:
+        """What of the mouth is painted, and where lips and mouth are, where this decides; (B, 1, H, W) each.
+
+        source, driving: (B, K, 2). grid: (H, W, 2) positions. soft: width of the edges, in coordinates.
+        """
+        places = [*self.mouth[:4]]
+        before, after = _between_lips(source[:, places]), _between_lips(driving[:, places])
+        outer = driving[:, [*self.mouth[:2], *self.mouth[4:]]]
+        return MOUTH.hidden(before, after, grid, soft), _inside(outer, grid, EDGE, soft)
+
+    def eyes_painted(self, source: Tensor, driving: Tensor, grid: Tensor, soft: float) -> Tensor:
+        """What of the eyes is painted, (B, 1, H, W) in [0, 1]; arguments as for `mouth_painted`."""
+        shares = []
+        for places in ([*self.eyes[:3]], [*self.eyes[3:]]):
+            before, after = _eye(source[:, places]), _eye(driving[:, places])
+            shares.append(EYE.hidden(before, after, grid, soft))
+        return torch.maximum(*shares)
 
     def corrected(
         self, deformation: Tensor, source: Tensor, driving: Tensor, size: tuple[int, int]
     ) -> Tensor:
         """The (B, h, w, 2) deformation at (H, W), lids and lips taken from where they are in the source.
 
-        The deformation's error at these keypoints is subtracted around each of them, and for lids and lips on
-        their side of the line where they meet. source, driving: (B, K, 2).
+        source, driving: (B, K, 2).
         """
-        places, wanted = driving[:, self._corrected_keypoints], source[:, self._corrected_keypoints]
         with full_precision(driving):
-            field = deformation.permute(0, 3, 1, 2)
-            found = F.grid_sample(field, places[:, None], padding_mode="border", align_corners=True)
-            missing = wanted - found[:, :, 0].transpose(1, 2)
-            window, share = self._shares(driving, places, size)
             full = resized(deformation, size).clone()
-            full[:, *window] += einsum(share, missing, "b k h w, b k c -> b h w c")
+            window, correction = self.correction(deformation, source, driving, axes_of(size, driving))
+            full[:, *window] += correction
         return full
 
-    def between_lips(self, driving: Tensor, size: tuple[int, int]) -> tuple[tuple[slice, slice], Tensor]:
+    def correction(
+        self, deformation: Tensor, source: Tensor, driving: Tensor, axes: Axes
+    ) -> tuple[Window, Tensor]:
+        """What has to be added to a (B, h, w, 2) deformation so that lids and lips are where they should be.
+
+        The deformation's error at these keypoints is subtracted around each of them, and for lids and lips on
+        their side of the line where they meet.
+
+        source, driving: (B, K, 2). axes: coordinates of the columns and rows of a picture. Returns the rows
+        and columns around eyes and mouth, and (B, H, W, 2) there; elsewhere it is 0.
+        """
+        places, wanted = driving[:, self._corrected_keypoints], source[:, self._corrected_keypoints]
+        field = deformation.permute(0, 3, 1, 2)
+        found = F.grid_sample(field, places[:, None], padding_mode="border", align_corners=True)
+        missing = wanted - found[:, :, 0].transpose(1, 2)
+        window, share = self._shares(driving, places, axes)
+        return window, einsum(share, missing, "b k h w, b k c -> b h w c")
+
+    def face_window(self, driving: Tensor, axes: Axes) -> Window:
+        """The rows and columns of a picture that lie around eyes and mouth of (B, K, 2) keypoints."""
+        places = driving[:, self._corrected_keypoints]
+        _, _, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
+        return _window(places, REACHED * float(REACHES.max()) * scale.max(), axes)
+
+    def between_lips(self, driving: Tensor, size: tuple[int, int]) -> tuple[Window, Tensor]:
         """The inside of the mouth, (B, 1, h, w) in [0, 1], in a window (rows, columns) of the (H, W) grid."""
         with full_precision(driving):
             mouth = _between_lips(driving[:, [*self.mouth[:4]]])
             # the ellipse lies in the box of corners and lips, made wider by half its height
             half = (mouth[:, 3] - mouth[:, 2]).norm(dim=-1).max() / 2
-            window = _window(mouth, half + MOUTH.edge + SOFT_EDGE, size)
-            return window, _inside(mouth, coordinate_grid(*size, driving)[window], MOUTH.edge)
+            axes = axes_of(size, driving)
+            window = _window(mouth, half + MOUTH.edge + SOFT_EDGE, axes)
+            return window, _inside(mouth, grid_of(axes, window), MOUTH.edge, SOFT_EDGE)
 
     def skin(self, keypoints: Tensor) -> Tensor:
         """(B, 2, 2) coordinates on both cheeks, of (B, K, 2) keypoints."""
@@ -152,13 +188,11 @@ class FaceParts:
         """The lids', lips' and mouth corners' numbers, in the order of `REACHES`."""
         return [*self.eyes[:2], *self.eyes[3:5], *self.mouth[2:], *self.mouth[:2]]
 
-    def _shares(
-        self, driving: Tensor, places: Tensor, size: tuple[int, int]
-    ) -> tuple[tuple[slice, slice], Tensor]:
-        """How much of each of ten corrections is due, (B, 10, h, w), in a window of the (H, W) grid."""
+    def _shares(self, driving: Tensor, places: Tensor, axes: Axes) -> tuple[Window, Tensor]:
+        """How much of each of ten corrections is due, (B, 10, h, w), in a window of a picture."""
         across, down, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
-        window = _window(places, REACHED * float(REACHES.max()) * scale.max(), size)
-        grid = coordinate_grid(*size, driving)[window]
+        window = self.face_window(driving, axes)
+        grid = grid_of(axes, window)
 
         def along(direction: Tensor, origins: Tensor) -> Tensor:
             """(B, K, h, w) distances from (B, K, 2) origins in a (B, 2) direction, in eye distances."""
@@ -185,14 +219,35 @@ def _axes(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return across, torch.stack([-across[:, 1], across[:, 0]], dim=-1), length
 
 
-def _window(places: Tensor, reach: Tensor, size: tuple[int, int]) -> tuple[slice, slice]:
-    """The rows and columns of a (H, W) grid that lie within `reach` of the box around (B, K, 2) places."""
+def axes_of(size: tuple[int, int], like: Tensor) -> Axes:
+    """The coordinates of the columns and of the rows of a (H, W) picture."""
+    height, width = size
+    x, y = (torch.linspace(-1, 1, side, dtype=like.dtype, device=like.device) for side in (width, height))
+    return x, y
+
+
+def grid_of(axes: Axes, window: Window) -> Tensor:
+    """(h, w, 2) positions of the pixels in a window of a picture."""
+    rows, columns = window
+    x, y = axes
+    return torch.stack(torch.meshgrid(x[columns], y[rows], indexing="xy"), dim=-1)
+
+
+def _window(places: Tensor, reach: Tensor, axes: Axes) -> Window:
+    """The rows and columns of a picture that lie within `reach` of the box around (B, K, 2) places."""
     ends = torch.stack([places.amin((0, 1)) - reach, places.amax((0, 1)) + reach])
     # keypoints that are not finite must not stop training here: it looks for them in the loss
-    first, last = ((ends.nan_to_num().clamp(-1, 1) + 1) / 2).tolist()
-    height, width = size
-    rows = slice(round(first[1] * (height - 1)), round(last[1] * (height - 1)) + 1)
-    return rows, slice(round(first[0] * (width - 1)), round(last[0] * (width - 1)) + 1)
+    (left, top), (right, bottom) = ends.nan_to_num().tolist()
+    x, y = axes
+    return _between(y, top, bottom), _between(x, left, right)
+
+
+def _between(line: Tensor, first: float, last: float) -> slice:
+    """The part of evenly rising coordinates from `first` to `last`, one at least."""
+    start, step, count = float(line[0]), float(line[-1] - line[0]) / max(len(line) - 1, 1), len(line)
+    low, high = ((end - start) / (step or 1.0) for end in (first, last))
+    begin = min(max(math.floor(low), 0), count - 1)
+    return slice(begin, max(min(math.ceil(high) + 1, count), begin + 1))
 
 
 def _between_lips(mouth: Tensor) -> Tensor:
@@ -214,10 +269,11 @@ def _opening(outline: Tensor) -> Tensor:
     return lengths[:, 1] / lengths[:, 0].clamp_min(NO_WIDTH)
 
 
-def _inside(mouth: Tensor, grid: Tensor, edge: float) -> Tensor:
+def _inside(mouth: Tensor, grid: Tensor, edge: float, soft: float) -> Tensor:
     """(B, 1, H, W): 1 between lips or lids, falling to 0 around them; an ellipse, bent like the smile.
 
-    mouth: (B, 4, 2) both corners, upper and lower lip or lid. grid: (H, W, 2) positions.
+    mouth: (B, 4, 2) both corners, upper and lower lip or lid. grid: (H, W, 2) positions. edge: how far it
+    reaches over lips or lids; soft: width of the fall beyond that.
     """
     left, right, upper, lower = mouth.unbind(1)
     middle = (upper + lower) / 2
@@ -232,7 +288,7 @@ def _inside(mouth: Tensor, grid: Tensor, edge: float) -> Tensor:
     # distance from the ellipse, first order; exact along the axes of one that isn't bent
     share = _length(x, y)
     distance = share * (share - 1) / _length(x / half, y / height)
-    found = (1 - ramp(distance, 0, SOFT_EDGE)) * (width > NO_WIDTH)[:, None]
+    found = (1 - ramp(distance, 0, soft)) * (width > NO_WIDTH)[:, None]
     return found[:, None]
 
 

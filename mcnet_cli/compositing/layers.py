@@ -1,0 +1,355 @@
+"""A photo in layers: people who move, and the plate behind them that stands still.
+
+Made once a photo. A front holds one person's colours, drawn outwards beyond the person so that its soft edge
+carries no background; the plate is the photo without those people, filled in from around them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[Any]
+
+# How far a motion reaches beyond the network's square, in halves of its side: it goes on as at the square's
+# edge and fades to nothing up to here. Necks and collars stretch there, bodies stay where the photo has them.
+REACH = 1.6
+# Where the photo's left, right or lower edge cuts the person, motion fades over this share of the square's
+# side: what lies beyond the photo would come into view as a smear. Shorter if the face itself is nearer.
+EDGE_FADE = 0.35
+LEAST_EDGE_FADE = 0.06
+# Share of an edge's length in the moving rectangle that has to show the person for the edge to cut it.
+EDGE_CUTS = 0.02
+# A head that the photo's upper edge cuts is rounded above it: the rows that are made up, as a share of the
+# square's side, and the crown's height over half the head's width.
+CROWN_ROWS, CROWN_HEIGHT = 0.25, 0.35
+# Matte from which on a pixel hangs together with its neighbours as one person.
+BELONGS = 0.3
+# Matte from which on a pixel's colour is the person's alone: from the first number on in part, from the
+# second on wholly. Below, the colour is drawn outwards from the person.
+PURE = 0.85, 0.95
+# Matte up to which a pixel is the plate's alone. Above, and by so many shares of the square's side around,
+# the plate is filled in.
+PLATE, PLATE_MARGIN = 0.02, 0.01
+# Share of the face's place that the matte has to call a person. Below, nobody was found: a drawing, an
+# animal; then everything is one front, which the network moves as a whole.
+FOUND = 0.5
+# The front is stored enlarged so many times: linear sampling of it is then as sharp as cubic of the photo.
+ENLARGED = 2
+CELLS = 64  # of dense motion, along each side
+BEYOND_CELLS = 19  # around them, as far as REACH
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """The part of a photo that the network sees, in pixels; (x, y) is its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """(x, y) in pixels."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Front:
+    """A person who moves, and how a motion on the network's square becomes one of the photo's pixels.
+
+    rows, columns: the part of the photo that can move.
+    picture: (2·(T + H), 2·W, 4) uint8, colours times matte and the matte; H and W are the numbers of rows and
+        columns, T is `rows_above`, those that are made up above the photo.
+    fades: (G, G) in [0, 1], what is left of the motion in cells in and around dense motion's.
+    down, across: (⌈H/8⌉, G) and (⌈W/8⌉, G), which interpolate cells at every eighth row and column.
+    y, x: coordinates of rows (H) and columns (W) in the network's square, where its edges are -1 and 1.
+    scale: pixels a unit of coordinates, along x and y.
+    face: (64, 64) in [0, 1], the cells of dense motion in which the source shows the face.
+    whole: whether everything is front, since no person was found.
+    """
+
+    rows: slice
+    columns: slice
+    picture: Picture
+    rows_above: int
+    fades: Floats
+    down: Floats
+    across: Floats
+    y: Floats
+    x: Floats
+    scale: tuple[float, float]
+    face: Floats
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Person:
+    """Who is to move: where the network looks, and what the photo shows there.
+
+    matte: (H, W) in [0, 1], the people of the photo. outline: (N, 2) the face's, in pixels; None if unknown.
+    """
+
+    square: Square
+    matte: Floats
+    outline: Floats | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoLayers:
+    """A photo, ready to be put together anew for each frame.
+
+    plate: (H, W, 3), the photo; where people can move, without them. fronts: the people, the smallest first.
+    order: which person each front is, by their places.
+    """
+
+    plate: Picture
+    fronts: tuple[Front, ...]
+    order: tuple[int, ...]
+
+
+def photo_layers(photo: Picture, people: Sequence[Person], size: int, *, moving: bool = False) -> PhotoLayers:
+    """Takes an (H, W, 3) photo apart.
+
+    size: side of the network's pictures. moving: everything is front, so that the background moves as the
+    network has it.
+    """
+    order = sorted(range(len(people)), key=lambda number: people[number].square.width)
+    alone = [_alone(people, number) for number in range(len(people))]
+    fronts, plate = [], photo.copy()
+    for number in order:
+        person, matte = people[number], alone[number]
+        whole = moving or not _is_found(person, matte)
+        rows, columns = _moving_part(photo, person.square)
+        part = matte[rows, columns]
+        if whole:
+            part = np.ones_like(part)
+        else:
+            _clear(plate, photo, np.maximum.reduce(alone)[rows, columns], rows, columns, person.square)
+        fronts.append(_front(photo, person, part, rows, columns, size, whole))
+    return PhotoLayers(plate, tuple(fronts), tuple(order))
+
+
+def _alone(people: Sequence[Person], number: int) -> Floats:
+    """The matte of one person: what hangs together with the face, and isn't nearer to another's."""
+    person = people[number]
+    matte: Floats = person.matte.copy()
+    _, labels = cv2.connectedComponents((matte > BELONGS).astype(np.uint8), connectivity=4)
+    counts = np.bincount(labels[_face_place(person.square)].ravel())
+    counts[0] = 0
+    own = (labels == counts.argmax()) if counts.any() else np.zeros_like(labels, bool)
+    matte *= cv2.dilate(own.astype(np.uint8), np.ones((9, 9), np.uint8))
+    if len(people) > 1:
+        y, x = np.ogrid[: matte.shape[0], : matte.shape[1]]
+        away = [
+            np.hypot(x - other.square.centre[0], y - other.square.centre[1]) / other.square.width
+            for other in people
+        ]
+        matte *= away[number] <= np.minimum.reduce(away)
+    return matte
+
+
+def _face_place(square: Square) -> tuple[slice, slice]:
+    """Rows and columns of the middle of a square, where the face is."""
+    top, bottom = square.y + 0.3 * square.height, square.y + 0.75 * square.height
+    left, right = square.x + 0.3 * square.width, square.x + 0.7 * square.width
+    rows = slice(max(0, math.floor(top)), max(1, math.ceil(bottom)))
+    return rows, slice(max(0, math.floor(left)), max(1, math.ceil(right)))
+
+
+def _is_found(person: Person, matte: Floats) -> bool:
+    place = matte[_face_place(person.square)]
+    return bool(place.size and place.mean() > FOUND)
+
+
+def _moving_part(photo: Picture, square: Square) -> tuple[slice, slice]:
+    """Rows and columns of a photo that a motion of the square can reach."""
+    spans = []
+    for middle, side, length in zip(
+        square.centre, (square.width, square.height), photo.shape[1::-1], strict=True
+    ):
+        first = min(max(0, math.floor(middle - REACH * side / 2)), length - 1)
+        spans.append(slice(first, max(first + 1, min(length, math.ceil(middle + REACH * side / 2)))))
+    return spans[1], spans[0]
+
+
+def _clear(
+    plate: Picture, photo: Picture, people: Floats, rows: slice, columns: slice, square: Square
+) -> None:
+    """Fills people in from around them in a part of the plate. people: (h, w) matte of all who move."""
+    margin = max(1, round(PLATE_MARGIN * square.width))
+    unknown = cv2.dilate((people > PLATE).astype(np.uint8), np.ones((2 * margin + 1,) * 2, np.uint8))
+    around = filled(photo[rows, columns], (1 - unknown).astype(np.float32))
+    plate[rows, columns] = np.where(unknown[..., None] > 0, around, plate[rows, columns])
+
+
+def _front(
+    photo: Picture, person: Person, matte: Floats, rows: slice, columns: slice, size: int, whole: bool
+) -> Front:
+    colours = photo[rows, columns]
+    if not whole:
+        colours = filled(colours, _smoothstep((matte - PURE[0]) / (PURE[1] - PURE[0])))
+    rows_above = round(CROWN_ROWS * person.square.height) if rows.start == 0 else 0
+    if rows_above:
+        above = np.repeat(matte[:1], rows_above, axis=0) if whole else _crown(matte[0], rows_above)
+        matte_above = np.concatenate([above, matte])
+        colours = np.concatenate([np.repeat(colours[:1], rows_above, axis=0), colours])
+    else:
+        matte_above = matte
+    # half a unit of network coordinates reaches from the first pixel's centre to the last one's
+    scale = tuple(side / 2 * (size - 1) / size for side in (person.square.width, person.square.height))
+    cells = (np.arange(CELLS + 2 * BEYOND_CELLS) - BEYOND_CELLS) * (2 / (CELLS - 1)) - 1
+    y, x = (
+        (np.arange(part.start, part.stop) + 0.5 - middle) / unit
+        for part, middle, unit in zip(
+            (rows, columns), person.square.centre[::-1], scale[::-1], strict=True
+        )
+    )
+    return Front(
+        rows=rows,
+        columns=columns,
+        picture=_enlarged(colours, matte_above),
+        rows_above=rows_above,
+        fades=_fades(photo, person, matte, rows, columns, cells, scale),
+        down=_interpolation(y, cells),
+        across=_interpolation(x, cells),
+        y=y.astype(np.float32),
+        x=x.astype(np.float32),
+        scale=(scale[0], scale[1]),
+        face=_face_cells(person, scale),
+        whole=whole,
+    )
+
+
+def _crown(edge: Floats, count: int) -> Floats:
+    """(count, W) the matte above a photo whose first row `edge` (W,) cuts a head."""
+    head = np.flatnonzero(edge > 0.5)
+    if not len(head):
+        return np.zeros((count, len(edge)), np.float32)
+    middle, half = (head[0] + head[-1]) / 2, (head[-1] - head[0] + 1) / 2
+    height = CROWN_HEIGHT * half * (1 - ((np.arange(len(edge)) - middle) / half) ** 2)  # a parabola
+    above = count - np.arange(count)
+    crown: Floats = np.clip((height - above[:, None] + 1) / 2, 0, 1).astype(np.float32)
+    return crown
+
+
+def _enlarged(colours: Picture, matte: Floats) -> Picture:
+    """(2·H, 2·W, 4) colours times matte, and the matte."""
+    size = ENLARGED * colours.shape[1], ENLARGED * colours.shape[0]
+    share = cv2.resize(matte.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    large = cv2.resize(colours, size, interpolation=cv2.INTER_CUBIC)
+    alpha = np.rint(share * 255).astype(np.uint8)
+    times = cv2.multiply(large, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    return np.dstack([times, alpha])
+
+
+def _fades(
+    photo: Picture,
+    person: Person,
+    matte: Floats,
+    rows: slice,
+    columns: slice,
+    cells: Floats,
+    scale: Sequence[float],
+) -> Floats:
+    """What is left of the motion in each cell: 1 in the square, 0 at REACH and at edges that cut the person."""
+    beyond = np.maximum(np.abs(cells)[:, None], np.abs(cells))
+    fades = _smoothstep((REACH - beyond) / (REACH - 1))
+    x, y = person.square.centre[0] + cells * scale[0], person.square.centre[1] + cells * scale[1]
+    height, width = photo.shape[:2]
+    left, top, right, bottom = _face_extent(person)
+    for edge, touches, inward, room in (
+        (matte[:, 0], columns.start == 0, x[None], left),
+        (matte[:, -1], columns.stop == width, (width - x)[None], width - right),
+        (matte[-1], rows.stop == height, (height - y)[:, None], height - bottom),
+    ):
+        if touches and (edge > 0.5).mean() > EDGE_CUTS:
+            side = person.square.width
+            over = max(min(EDGE_FADE * side, room), LEAST_EDGE_FADE * side)
+            fades = fades * _smoothstep(inward / over)
+    return fades.astype(np.float32)
+
+
+def _face_extent(person: Person) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the face in pixels."""
+    if person.outline is None:
+        square = person.square
+        left, top = square.x + square.width / 4, square.y + square.height / 4
+        return left, top, left + square.width / 2, top + square.height / 2
+    (left, top), (right, bottom) = person.outline.min(0), person.outline.max(0)
+    return float(left), float(top), float(right), float(bottom)
+
+
+def _face_cells(person: Person, scale: Sequence[float]) -> Floats:
+    """(64, 64): 1 in the cells that the face's outline holds, falling to 0 within a cell or two."""
+    if person.outline is None:
+        return np.ones((CELLS, CELLS), np.float32)
+    places = (person.outline - person.square.centre) / scale
+    points = np.rint((places + 1) / 2 * (CELLS - 1)).astype(np.int32)
+    mask = np.zeros((CELLS, CELLS), np.float32)
+    cv2.fillConvexPoly(mask, cv2.convexHull(points), 1.0)
+    blurred: Floats = cv2.GaussianBlur(mask, (0, 0), 1.0)
+    return blurred
+
+
+def _interpolation(places: Floats, cells: Floats) -> Floats:
+    """(⌈n/8⌉, G) weights that interpolate values of cells at the middles of blocks of eight places.
+
+    Cubic (Catmull and Rom), so that motion bends smoothly; beyond the cells their last values go on.
+    """
+    step, blocks = places[1] - places[0] if len(places) > 1 else 1.0, -(-len(places) // BLOCK)
+    middles = places[0] + (np.arange(blocks) * BLOCK + (BLOCK - 1) / 2) * step
+    at = np.clip((middles - cells[0]) / (cells[1] - cells[0]), 0, len(cells) - 1)
+    first = np.floor(at).astype(int)
+    t = at - first
+    weights = np.zeros((blocks, len(cells)))
+    for offset, weight in (
+        (-1, -0.5 * t + t**2 - 0.5 * t**3),
+        (0, 1 - 2.5 * t**2 + 1.5 * t**3),
+        (1, 0.5 * t + 2 * t**2 - 1.5 * t**3),
+        (2, -0.5 * t**2 + 0.5 * t**3),
+    ):
+        np.add.at(weights, (np.arange(blocks), np.clip(first + offset, 0, len(cells) - 1)), weight)
+    return weights.astype(np.float32)
+
+
+BLOCK = 8  # pixels between which motion is interpolated linearly; its cells are larger by far
+
+
+def filled(picture: Picture, known: Floats) -> Picture:
+    """An (H, W, 3) uint8 picture whose unknown pixels are taken from around, by ever smaller pictures.
+
+    known: (H, W) in [0, 1], 1 where a pixel is kept. Without any known pixel the result is black.
+    """
+    share = known.astype(np.float32)[..., None]
+    result = _filled(picture.astype(np.float32) * share, share[..., 0])
+    return np.clip(np.rint(result), 0, 255).astype(np.uint8)
+
+
+def _filled(weighted: Floats, known: Floats) -> Floats:
+    """The same of colours times how much is known of them."""
+    height, width = known.shape
+    if min(height, width) <= 2:
+        mean = weighted.sum((0, 1)) / max(float(known.sum()), 1e-4)
+        return weighted + mean * (1 - known[..., None])
+    size = (width + 1) // 2, (height + 1) // 2
+    share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    colours = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
+    # a cell of which a quarter is known counts as known
+    more = np.minimum(4 * share, 1)
+    smaller = _filled(colours * (more / np.maximum(share, 1e-4))[..., None], more)
+    around = cv2.resize(smaller, (width, height), interpolation=cv2.INTER_LINEAR)
+    result: Floats = weighted + around * (1 - known[..., None])
+    return result
+
+
+def _smoothstep(t: Floats) -> Floats:
+    """0 up to 0, 1 from 1 on, 3t² - 2t³ in between."""
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
