@@ -1,7 +1,7 @@
 """A photo in layers: people who move, and the plate behind them that stands still.
 
-Made once a photo. A front holds one person's colours, drawn outwards beyond the person so that its soft edge
-carries no background; the plate is the photo without those people, filled in from around them.
+Made once a photo. The plate is the photo without those who move, filled in from around them. A front holds one
+person's colours: what the photo shows besides the plate, so that both together are the photo while nothing moves.
 """
 
 import math
@@ -30,9 +30,6 @@ EDGE_CUTS = 0.02
 CROWN_ROWS, CROWN_HEIGHT = 0.25, 0.35
 # Matte from which on a pixel hangs together with its neighbours as one person.
 BELONGS = 0.3
-# Matte from which on a pixel's colour is the person's alone: from the first number on in part, from the
-# second on wholly. Below, the colour is drawn outwards from the person.
-PURE = 0.85, 0.95
 # Matte up to which a pixel is the plate's alone. Above, and by so many shares of the square's side around,
 # the plate is filled in.
 PLATE, PLATE_MARGIN = 0.02, 0.01
@@ -73,6 +70,7 @@ class Front:
     scale: pixels a unit of coordinates, along x and y.
     face: (64, 64) in [0, 1], the cells of dense motion in which the source shows the face.
     whole: whether everything is front, since no person was found.
+    resting: (H, W, 2) where each pixel is in the enlarged picture when nothing moves.
     """
 
     rows: slice
@@ -87,6 +85,7 @@ class Front:
     scale: tuple[float, float]
     face: Floats
     whole: bool
+    resting: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +131,7 @@ def photo_layers(photo: Picture, people: Sequence[Person], size: int, *, moving:
             part = np.ones_like(part)
         else:
             _clear(plate, photo, np.maximum.reduce(alone)[rows, columns], rows, columns, person.square)
-        fronts.append(_front(photo, person, part, rows, columns, size, whole))
+        fronts.append(_front(photo, plate, person, part, rows, columns, size, whole))
     return PhotoLayers(plate, tuple(fronts), tuple(order))
 
 
@@ -190,18 +189,24 @@ def _clear(
 
 
 def _front(
-    photo: Picture, person: Person, matte: Floats, rows: slice, columns: slice, size: int, whole: bool
+    photo: Picture,
+    plate: Picture,
+    person: Person,
+    matte: Floats,
+    rows: slice,
+    columns: slice,
+    size: int,
+    whole: bool,
 ) -> Front:
-    colours = photo[rows, columns]
-    if not whole:
-        colours = filled(colours, _smoothstep((matte - PURE[0]) / (PURE[1] - PURE[0])))
+    # what the photo shows besides the plate, so that the two together are the photo while nothing moves
+    behind = plate[rows, columns] * (1 - matte[..., None])
+    front = np.dstack([np.clip(photo[rows, columns] - behind, 0, 255 * matte[..., None]), 255 * matte])
     rows_above = round(CROWN_ROWS * person.square.height) if rows.start == 0 else 0
     if rows_above:
-        above = np.repeat(matte[:1], rows_above, axis=0) if whole else _crown(matte[0], rows_above)
-        matte_above = np.concatenate([above, matte])
-        colours = np.concatenate([np.repeat(colours[:1], rows_above, axis=0), colours])
-    else:
-        matte_above = matte
+        above = np.repeat(front[:1], rows_above, axis=0)
+        if not whole:
+            above *= _crown(matte[0], rows_above)[..., None]
+        front = np.concatenate([above, front])
     # half a unit of network coordinates reaches from the first pixel's centre to the last one's
     scale = tuple(side / 2 * (size - 1) / size for side in (person.square.width, person.square.height))
     cells = (np.arange(CELLS + 2 * BEYOND_CELLS) - BEYOND_CELLS) * (2 / (CELLS - 1)) - 1
@@ -214,7 +219,7 @@ def _front(
     return Front(
         rows=rows,
         columns=columns,
-        picture=_enlarged(colours, matte_above),
+        picture=_enlarged(front),
         rows_above=rows_above,
         fades=_fades(photo, person, matte, rows, columns, cells, scale),
         down=_interpolation(y, cells),
@@ -224,7 +229,16 @@ def _front(
         scale=(scale[0], scale[1]),
         face=_face_cells(person, scale),
         whole=whole,
+        resting=_resting(len(y), len(x), rows_above),
     )
+
+
+def _resting(height: int, width: int, rows_above: int) -> Floats:
+    """(H, W, 2): where each pixel is in an enlarged picture with more rows above."""
+    # the centre of pixel i lies at 2i + ½ of the enlarged picture
+    y = ENLARGED * (np.arange(height, dtype=np.float32) + rows_above) + (ENLARGED - 1) / 2
+    x = ENLARGED * np.arange(width, dtype=np.float32) + (ENLARGED - 1) / 2
+    return np.dstack(np.meshgrid(x, y)).astype(np.float32)
 
 
 def _crown(edge: Floats, count: int) -> Floats:
@@ -239,14 +253,13 @@ def _crown(edge: Floats, count: int) -> Floats:
     return crown
 
 
-def _enlarged(colours: Picture, matte: Floats) -> Picture:
-    """(2·H, 2·W, 4) colours times matte, and the matte."""
-    size = ENLARGED * colours.shape[1], ENLARGED * colours.shape[0]
-    share = cv2.resize(matte.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-    large = cv2.resize(colours, size, interpolation=cv2.INTER_CUBIC)
-    alpha = np.rint(share * 255).astype(np.uint8)
-    times = cv2.multiply(large, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
-    return np.dstack([times, alpha])
+def _enlarged(front: Floats) -> Picture:
+    """(2·H, 2·W, 4) of (H, W, 4) colours times matte, and the matte, 0 to 255."""
+    size = ENLARGED * front.shape[1], ENLARGED * front.shape[0]
+    large: Picture = cv2.resize(
+        np.rint(front).astype(np.uint8), size, interpolation=cv2.INTER_CUBIC
+    )
+    return large
 
 
 def _fades(

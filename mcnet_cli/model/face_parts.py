@@ -78,6 +78,8 @@ LEAST_SHARE = math.exp(-(REACHED**2) / 2)
 # corners on both sides. UPPER and LOWER are the places in `REACHES` between which each one's line runs.
 SIDES = torch.tensor([-1.0, 1, -1, 1, -1, 1, -1, 1])
 UPPER, LOWER = [0, 0, 2, 2, 4, 4, 4, 4], [1, 1, 3, 3, 5, 5, 5, 5]
+# Those that overlap and so share what is due: both lids of an eye, all of the mouth.
+GROUPS = (0, 1), (2, 3), (4, 5, 6, 7, 8, 9)
 # Width of that line, in distances of the outer corners: about half a pixel at 256². Wider, and what lies
 # between lips or lids is smeared; narrower, and the line has steps of pixels.
 SEAM = 0.006
@@ -136,33 +138,45 @@ class FaceParts:
         """
         with full_precision(driving):
             full = resized(deformation, size).clone()
-            window, correction = self.correction(deformation, source, driving, axes_of(size, driving))
-            full[:, *window] += correction
+            for window, correction in self.corrections(deformation, source, driving, axes_of(size, driving)):
+                full[:, *window] += correction
         return full
 
-    def correction(
+    def corrections(
         self, deformation: Tensor, source: Tensor, driving: Tensor, axes: Axes
-    ) -> tuple[Window, Tensor]:
+    ) -> list[tuple[Window, Tensor]]:
         """What has to be added to a (B, h, w, 2) deformation so that lids and lips are where they should be.
 
         The deformation's error at these keypoints is subtracted around each of them, and for lids and lips on
         their side of the line where they meet.
 
-        source, driving: (B, K, 2). axes: coordinates of the columns and rows of a picture. Returns the rows
-        and columns around eyes and mouth, and (B, H, W, 2) there; elsewhere it is 0.
+        source, driving: (B, K, 2). axes: coordinates of the columns and rows of a picture. Returns for each
+        eye and the mouth its window of the picture, and (B, h, w, 2) there; elsewhere it is 0.
         """
         places, wanted = driving[:, self._corrected_keypoints], source[:, self._corrected_keypoints]
         field = deformation.permute(0, 3, 1, 2)
         found = F.grid_sample(field, places[:, None], padding_mode="border", align_corners=True)
         missing = wanted - found[:, :, 0].transpose(1, 2)
-        window, share = self._shares(driving, places, axes)
-        return window, einsum(share, missing, "b k h w, b k c -> b h w c")
+        found_shares = [(group, *self._shares(driving, places, group, axes)) for group in GROUPS]
+        return [
+            (window, einsum(share, missing[:, [*group]], "b k h w, b k c -> b h w c"))
+            for group, window, share in found_shares
+        ]
 
-    def face_window(self, driving: Tensor, axes: Axes) -> Window:
-        """The rows and columns of a picture that lie around eyes and mouth of (B, K, 2) keypoints."""
-        places = driving[:, self._corrected_keypoints]
-        _, _, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
-        return _window(places, REACHED * float(REACHES.max()) * scale.max(), axes)
+    def mouth_window(self, driving: Tensor, axes: Axes) -> Window:
+        """The part of a picture in which `mouth_painted` isn't 0. driving: (B, K, 2)."""
+        mouth = driving[:, [*self.mouth]]
+        half = (mouth[:, 5] - mouth[:, 4]).norm(dim=-1).max() / 2
+        return _window(mouth, half + EDGE + SOFT_EDGE, axes)
+
+    def eyes_windows(self, driving: Tensor, axes: Axes) -> list[Window]:
+        """The parts of a picture in which `eyes_painted` isn't 0. driving: (B, K, 2)."""
+        windows = []
+        for places in ([*self.eyes[:3]], [*self.eyes[3:]]):
+            eye = _eye(driving[:, places])
+            half = (eye[:, 3] - eye[:, 2]).norm(dim=-1).max() / 2
+            windows.append(_window(eye, half + EDGE + SOFT_EDGE, axes))
+        return windows
 
     def between_lips(self, driving: Tensor, size: tuple[int, int]) -> tuple[Window, Tensor]:
         """The inside of the mouth, (B, 1, h, w) in [0, 1], in a window (rows, columns) of the (H, W) grid."""
@@ -188,10 +202,16 @@ class FaceParts:
         """The lids', lips' and mouth corners' numbers, in the order of `REACHES`."""
         return [*self.eyes[:2], *self.eyes[3:5], *self.mouth[2:], *self.mouth[:2]]
 
-    def _shares(self, driving: Tensor, places: Tensor, axes: Axes) -> tuple[Window, Tensor]:
-        """How much of each of ten corrections is due, (B, 10, h, w), in a window of a picture."""
+    def _shares(
+        self, driving: Tensor, places: Tensor, group: Sequence[int], axes: Axes
+    ) -> tuple[Window, Tensor]:
+        """How much is due of the corrections of a group, (B, G, h, w), in a window of a picture."""
         across, down, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
-        window = self.face_window(driving, axes)
+        meeting = (places[:, UPPER] + places[:, LOWER]) / 2
+        places, meeting = places[:, [*group]], meeting[:, [k for k in group if k < len(SIDES)]]
+        reaches, sides = REACHES.to(driving)[[*group]], SIDES.to(driving)
+        sides = sides[[k for k in group if k < len(SIDES)]][:, None, None]
+        window = _window(places, REACHED * reaches.max() * scale.max(), axes)
         grid = grid_of(axes, window)
 
         def along(direction: Tensor, origins: Tensor) -> Tensor:
@@ -200,12 +220,10 @@ class FaceParts:
             distance: Tensor = einsum(grid, direction, "h w c, b c -> b h w")[:, None] - start
             return distance / scale[..., None, None]
 
-        reaches, sides = REACHES.to(driving), SIDES.to(driving)[:, None, None]
         x = along(across, places) / reaches[:, 0, None, None]
         y = along(down, places) / reaches[:, 1, None, None]
         share = torch.exp(-(x.square() + y.square()) / 2)
         share = (share - LEAST_SHARE).clamp_min(0) / (1 - LEAST_SHARE)  # no step at the window's edge
-        meeting = (places[:, UPPER] + places[:, LOWER]) / 2
         side = torch.sigmoid(sides * along(down, meeting) / SEAM)
         share = torch.cat([share[:, : len(sides)] * side, share[:, len(sides) :]], dim=1)
         return window, share / share.sum(1, keepdim=True).clamp_min(1)
