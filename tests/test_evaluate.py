@@ -24,6 +24,7 @@ from onnx_tools import write_recognizer
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError, UsageError, WeightsError
 from mcnet_cli.evaluation import EvaluationReport, EvaluationRequest, Settings, evaluate
+from mcnet_cli.evaluation.evaluate import weights_files
 from mcnet_cli.evaluation.instruments import choose_instruments
 from mcnet_cli.evaluation.moving import training_run
 from mcnet_cli.evaluation.pairs import find_portraits, read_pairs, ring
@@ -255,6 +256,10 @@ def test_weights_have_the_shortest_names_that_tell_them_apart(disks: Path, tmp_p
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         write_tiny(tmp_path / name / "weights.safetensors")
+    named_as_the_copy = write_tiny(tmp_path / "copy.safetensors")
+    assert [*weights_files(EvaluationRequest(clips=disks, weights=(str(named_as_the_copy),)))] == [
+        f"{tmp_path.name}/copy"
+    ]
     (tmp_path / "one" / "log.jsonl").write_text(
         '{"step": 0, "bad_clip": "x.mp4"}\n{"step": 10, "samples_per_s": 4.0}\n'
         '{"step": 20, "samples_per_s": 6.0}\n'
