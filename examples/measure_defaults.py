@@ -102,7 +102,6 @@ def with_framing(weights: Weights, change: dict[str, Any], path: Path) -> Path:
         framing=framing,
         smooth=weights.smooth,
         card={},
-        landmarks=weights.landmarks,
         half=False,
     )
     return path

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation.retarget import relative_motion
 from mcnet_cli.checkpoint import build_model, read_weights
+from mcnet_cli.compositing import Compositor
 from mcnet_cli.face import LIDS, MOUTH, STEADY_LOOKS, FaceMesh, OuterTracker, Region, opening, resample
 from mcnet_cli.face.outer import upper_face
 from mcnet_cli.face.outer_track import after, similarity
@@ -94,11 +95,12 @@ def keypoints(model: MCNet, clip: Clip, numbers: tuple[int, ...] | None) -> Keyp
 
 def rendered(model: MCNet, source: Frames, start: Keypoints, motion: Keypoints) -> Frames:
     """(T, S, S, 3) frames of a (S, S, 3) source whose keypoints are `start`."""
-    state = model.encode_source(tensor(source[None]), start)
+    state, compositor = model.encode_source(tensor(source[None]), start), Compositor(model)
+    layers = compositor.layers(state)
 
     def parts() -> Iterator[Frames]:
         for first in range(0, len(motion), BATCH):
-            frames = model.render(state, motion[first : first + BATCH])
+            frames = compositor.frames(state, layers, motion[first : first + BATCH])
             yield frames.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
 
     return np.concatenate(list(parts()))

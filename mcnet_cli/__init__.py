@@ -1,24 +1,32 @@
 """MCNet: a still portrait moves like the person in a driving video.
 
-The public API: `animate` an `AnimationRequest`, `extract_motion` of a driving, `load_model`, and the
-errors that they raise. Importing this package is cheap; torch is loaded with the first name that needs it.
+The public API. In memory: an `Animator` encodes portraits, reads motions and renders frames. With files:
+`animate` an `AnimationRequest`, or `plan` it first. Importing this package is cheap; torch is loaded with the
+first name that needs it.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, UsageError, WeightsError
+from mcnet_cli.progress import Progress
 
 if TYPE_CHECKING:
     from mcnet_cli.animation import (
         AnimationPlan,
         AnimationReport,
         AnimationRequest,
+        AnimationResult,
+        Animator,
         Motion,
-        Progress,
-        animate,
-        extract_motion,
+        Portrait,
+        Transfer,
         load_model,
+        read_motion,
+        write_motion,
     )
+    from mcnet_cli.animation.animate import animate
+    from mcnet_cli.animation.plan import plan
+    from mcnet_cli.face import CropBox
 
 __version__ = "0.1.0"
 
@@ -26,22 +34,33 @@ __all__ = [
     "AnimationPlan",
     "AnimationReport",
     "AnimationRequest",
+    "AnimationResult",
+    "Animator",
+    "CropBox",
     "InputError",
     "McnetError",
     "Motion",
+    "Portrait",
     "Progress",
     "SystemFailure",
+    "Transfer",
     "UsageError",
     "WeightsError",
     "__version__",
     "animate",
-    "extract_motion",
     "load_model",
+    "plan",
+    "read_motion",
+    "write_motion",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads the pipeline with the first of its names."""
+    """Loads the part of the package that a name is from."""
+    if name == "CropBox":
+        from mcnet_cli.face import CropBox
+
+        return CropBox
     if name in __all__:
         from mcnet_cli import animation
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from mcnet_cli.model import MCNet, ModelConfig
 
 FILE_LIMIT = 4 << 30  # bytes; an official checkpoint with its optimizers has 1.3 GB
 PARAMETER_LIMIT = 500_000_000  # the paper's network has 102 million
-LANDMARKS = 478  # of the face mesh 468, then the outer points
 FLOATS = ("F16", "BF16", "F32", "F64")
+LANDMARKS_ENTRY = "mcnet.landmarks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,6 @@ class Weights:
     framing: how faces were cropped for training (see `face.crop.Framing`); None if the file doesn't say.
     smooth: default sigma in frames for smoothing keypoints; None for none.
     card: what it was trained on, how and how well; empty if the file doesn't say.
-    landmarks: the face-mesh points that its keypoints were trained to be; None for learned keypoints.
     """
 
     path: Path
@@ -43,7 +42,11 @@ class Weights:
     framing: dict[str, float] | None
     smooth: float | None
     card: dict[str, Any]
-    landmarks: tuple[int, ...] | None = None
+
+    @property
+    def landmarks(self) -> tuple[int, ...] | None:
+        """The landmarks that the keypoints stand for (see `KeypointConfig`); None for learned keypoints."""
+        return self.config.keypoints.landmarks or None
 
 
 def read_weights(path: Path) -> Weights:
@@ -100,14 +103,11 @@ def _read_safetensors(path: Path) -> Weights:
             f"{shown(path)} has the format {shown(metadata['mcnet.format'][:20])}, too new for this mcnet",
             hint="update mcnet",
         )
-    try:
-        config = ModelConfig.from_json(metadata.get("mcnet.config", ""))
-    except ValueError as error:
-        raise WeightsError(f"{shown(path)}: bad config in its metadata: {shown(str(error)[:200])}") from error
+    config = _read_config(path, metadata)
     _check_shapes(path, config, header.shapes)
     if wrong := [name for name, dtype in header.dtypes.items() if dtype not in FLOATS]:
         raise WeightsError(f"{shown(path)}: {wrong[0]} has the type {header.dtypes[wrong[0]]}, not a float")
-    described = _read_metadata(path, metadata, config)
+    described = _read_metadata(path, metadata)
     state = _checked(path, read_tensors(path, header.shapes))
     return Weights(path, config, state, *described)
 
@@ -184,10 +184,39 @@ def _checked(path: Path, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
+def _read_config(path: Path, metadata: Mapping[str, str]) -> ModelConfig:
+    """The architecture. Format 1 has the keypoints' landmarks beside the config, in an entry of their own."""
+    try:
+        config = ModelConfig.from_json(metadata.get("mcnet.config", ""))
+    except ValueError as error:
+        raise WeightsError(f"{shown(path)}: bad config in its metadata: {shown(str(error)[:200])}") from error
+    if LANDMARKS_ENTRY not in metadata:
+        return config
+    try:
+        landmarks = tuple(map(int, json.loads(metadata[LANDMARKS_ENTRY])))
+        if not landmarks:
+            raise ValueError
+        return _with_landmarks(config, landmarks)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise WeightsError(f"{shown(path)}: bad metadata: {LANDMARKS_ENTRY} makes no sense") from error
+
+
+def _config_metadata(config: ModelConfig) -> dict[str, str]:
+    """The entries that `_read_config` reads, as every version that reads format 1 understands them."""
+    entries = {"mcnet.config": _with_landmarks(config, ()).to_json()}
+    if config.keypoints.landmarks:
+        entries[LANDMARKS_ENTRY] = json.dumps(config.keypoints.landmarks)
+    return entries
+
+
+def _with_landmarks(config: ModelConfig, landmarks: tuple[int, ...]) -> ModelConfig:
+    return replace(config, keypoints=replace(config.keypoints, landmarks=landmarks))
+
+
 def _read_metadata(
-    path: Path, metadata: Mapping[str, str], config: ModelConfig
-) -> tuple[dict[str, float] | None, float | None, dict[str, Any], tuple[int, ...] | None]:
-    """Framing, smoothing, card and landmarks; WeightsError names the entry that makes no sense."""
+    path: Path, metadata: Mapping[str, str]
+) -> tuple[dict[str, float] | None, float | None, dict[str, Any]]:
+    """Framing, smoothing and card; WeightsError names the entry that makes no sense."""
     key = ""
     try:
         key = "mcnet.framing"
@@ -200,16 +229,9 @@ def _read_metadata(
         card = json.loads(metadata.get(key, "{}"))
         if not isinstance(card, dict):
             raise ValueError
-        key = "mcnet.landmarks"
-        landmarks = json.loads(metadata[key]) if key in metadata else None
-        if landmarks is not None:
-            landmarks = tuple(map(int, landmarks))
-            fits = len(landmarks) == config.keypoints.count and not config.keypoints.jacobians
-            if not (fits and all(0 <= number < LANDMARKS for number in landmarks)):
-                raise ValueError
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise WeightsError(f"{shown(path)}: bad metadata: {key} makes no sense") from error
-    return framing, smooth, card, landmarks
+    return framing, smooth, card
 
 
 def build_model(weights: Weights, device: str | torch.device = "cpu") -> MCNet:
@@ -231,7 +253,6 @@ def write_weights(
     framing: Mapping[str, float] | None,
     smooth: float | None,
     card: Mapping[str, Any],
-    landmarks: Sequence[int] | None = None,
     half: bool = True,
     overwrite: bool = True,
 ) -> None:
@@ -242,14 +263,12 @@ def write_weights(
     """
     entries = {name: tensor.detach() for name, tensor in state.items() if not _is_counter(name)}
     _check_shapes(path, config, {name: tuple(tensor.shape) for name, tensor in entries.items()})
-    metadata = {"mcnet.format": FORMAT, "mcnet.config": config.to_json(), "mcnet.card": json.dumps(card)}
+    metadata = {"mcnet.format": FORMAT, **_config_metadata(config), "mcnet.card": json.dumps(card)}
     if framing is not None:
         metadata["mcnet.framing"] = json.dumps({field: float(framing[field]) for field in FRAMING_FIELDS})
     if smooth is not None:
         metadata["mcnet.smooth"] = repr(float(smooth))
-    if landmarks is not None:
-        metadata["mcnet.landmarks"] = json.dumps(list(landmarks))
-    _read_metadata(path, metadata, config)
+    _read_metadata(path, metadata)
     stored = {name: _narrowed(tensor, half) for name, tensor in _checked(path, entries).items()}
     with atomic_output(path, overwrite=overwrite) as part:
         write_tensors(part, stored, metadata)

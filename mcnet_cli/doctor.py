@@ -264,34 +264,31 @@ def run_self_test() -> Iterator[Finding]:
     """Renders some frames of a made-up picture with the embedded default, and reads the film."""
     import numpy as np
 
-    from mcnet_cli.animation import AnimationReport, AnimationRequest, animate
-    from mcnet_cli.media import open_frames, write_image
+    from mcnet_cli.animation import Animator
+    from mcnet_cli.media import open_frames, open_output
 
+    y, x = np.mgrid[0:256, 0:256] / 256
+    frames = []
+    for number in range(TEST_FRAMES):
+        disk = np.hypot(x - 0.5 - 0.02 * number, 1.3 * (y - 0.5)) < 0.3
+        pixels = np.where(disk[..., None], (224, 180, 150), np.stack([x, y, 1 - x], -1) * 120)
+        frames.append(pixels.astype(np.uint8))
     with tempfile.TemporaryDirectory(prefix="mcnet-doctor-") as folder:
-        place = Path(folder)
-        (place / "driving").mkdir()
-        y, x = np.mgrid[0:256, 0:256] / 256
-        for number in range(TEST_FRAMES):
-            disk = np.hypot(x - 0.5 - 0.02 * number, 1.3 * (y - 0.5)) < 0.3
-            pixels = np.where(disk[..., None], (224, 180, 150), np.stack([x, y, 1 - x], -1) * 120)
-            write_image(place / "driving" / f"{number}.png", pixels.astype(np.uint8))
-        request = AnimationRequest(
-            sources=(place / "driving" / "0.png",),
-            driving=place / "driving",
-            output=str(place / "film.mp4"),
-            weights="lite",
-            source_crop="none",
-            driving_crop="none",
-        )
-        began = time.monotonic()
-        report = animate(request)
+        film, began = Path(folder, "film.mp4"), time.monotonic()
+        animator = Animator.load("lite", detector=None)
+        portrait, motion = animator.portrait(frames[0], crop="none"), animator.motion(frames, crop="none")
+        with open_output(film, size=(animator.size, animator.size), frame_rate=motion.rate) as sink:
+            for frame in animator.render(portrait, motion):
+                sink.write(frame)
         seconds = time.monotonic() - began
-        assert isinstance(report, AnimationReport)
-        with open_frames(place / "film.mp4") as frames:
-            count = sum(1 for _ in frames)
+        with open_frames(film) as made:
+            count = sum(1 for _ in made)
     if count != TEST_FRAMES:
         raise SystemFailure(
             f"the self-test's film has {count} frames, not {TEST_FRAMES}", hint="try another ffmpeg"
         )
-    text = f"{count} frames rendered on {report.device} in {report.precision} and encoded in {seconds:.1f} s"
+    compute = animator.compute
+    text = (
+        f"{count} frames rendered on {compute.device} in {compute.precision} and encoded in {seconds:.1f} s"
+    )
     yield Finding("test", "ok", text, details={"frames": count, "seconds": round(seconds, 2)})

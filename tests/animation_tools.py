@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mcnet_cli.animation import AnimationReport, AnimationRequest, animate
+from mcnet_cli.animation import AnimationReport, AnimationRequest, Animator, Motion, animate
 from mcnet_cli.checkpoint import write_weights
 from mcnet_cli.media import ffmpeg_binary, open_frames, read_image, write_image
 from mcnet_cli.model import MCNet, ModelConfig
@@ -27,11 +27,13 @@ torch.set_num_threads(1)  # so little work is done sooner without help
 NO_CROP = {"source_crop": "none", "driving_crop": "none"}
 
 
-def tiny_config(*, jacobians: bool = True, size: int = SIZE) -> ModelConfig:
+def tiny_config(*, jacobians: bool = True, size: int = SIZE, landmarks: tuple[int, ...] = ()) -> ModelConfig:
     """A network of the paper's kind that takes milliseconds."""
     return ModelConfig(
         size=size,
-        keypoints=KeypointConfig(6, jacobians, HourglassConfig(8, 16, 2), kernel=7, padded=True),
+        keypoints=KeypointConfig(
+            6, jacobians, HourglassConfig(8, 16, 2), 7, padded=True, landmarks=landmarks
+        ),
         motion=MotionConfig(HourglassConfig(8, 16, 2), kernel=3),
         memory=MemoryConfig(sizes=(64,), width=8, style_width=4, bank_size=4, experts=1),
         generator=GeneratorConfig(channels=(8, 8, 8), residual_blocks=(1, 1)),
@@ -43,7 +45,6 @@ def write_tiny(
     *,
     seed: int = 0,
     smooth: float | None = None,
-    landmarks: tuple[int, ...] | None = None,
     **options: Any,
 ) -> Path:
     """Weights of a random tiny network whose keypoints follow the picture: they move visibly."""
@@ -51,7 +52,7 @@ def write_tiny(
     model = MCNet(tiny_config(**options)).eval()
     with torch.no_grad():
         model.kp_detector.kp.weight.mul_(4)
-    facts: dict[str, Any] = {"framing": FRAMING, "smooth": smooth, "card": {}, "landmarks": landmarks}
+    facts: dict[str, Any] = {"framing": FRAMING, "smooth": smooth, "card": {}}
     write_weights(path, model.state_dict(), model.config, **facts, half=False)
     return path
 
@@ -98,9 +99,13 @@ def run(source: Path | tuple[Path, ...], driving: Path, **options: Any) -> Anima
     see = options.pop("see", None)
     if isinstance(options.get("output"), Path):
         options["output"] = str(options["output"])
-    report = animate(AnimationRequest(sources=sources, driving=driving, **options), see)
-    assert isinstance(report, AnimationReport)
-    return report
+    return animate(AnimationRequest(sources=sources, driving=driving, **options), see)
+
+
+def motion_of(driving: Path, weights: Path, **options: Any) -> Motion:
+    """A driving's motion for weights, with float32 on the CPU; uncropped unless `options` say otherwise."""
+    animator = Animator.load(weights, device="cpu", precision="fp32")
+    return animator.motion(driving, **{"crop": "none", **options})
 
 
 def rendered(folder: Path, source: Path, driving: Path, **options: Any) -> np.ndarray:

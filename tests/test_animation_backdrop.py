@@ -8,34 +8,36 @@ import torch
 import torch.nn.functional as F
 from face_tools import portrait, portrait_face
 
-from mcnet_cli.animation.engine import Engine
-from mcnet_cli.animation.sources import Source, SourceFace, encode
+from mcnet_cli.animation.renderer import EncodedSource, Renderer
+from mcnet_cli.animation.source import SourceFace, encode
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.face import Framing, crop_box
-from mcnet_cli.model import SourceState
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "mcnet-lite.safetensors"
 BY_PX = 16
 
 
-def moved(engine: Engine, state: SourceState) -> np.ndarray:
+def moved(engine: Renderer, source: EncodedSource) -> np.ndarray:
     """(H, W, 3) in [0, 1], of all keypoints moved right by `BY_PX`."""
     shift = torch.tensor([2 * BY_PX / (engine.size - 1), 0.0])
-    return engine.render(state, state.keypoints.map(lambda points: points + shift))[0] / 255.0
+    return engine.render(source, source.keypoints.map(lambda points: points + shift))[0] / 255.0
 
 
 def test_the_example_moves_as_a_whole_and_leaves_nothing_behind() -> None:
-    engine, points = Engine(read_weights(SHIPPED), choose("cpu", "fp32")), portrait_face().points
-    source = Source(Path("portrait.jpg"), (512, 512), (SourceFace(crop_box(points, Framing()), points),))
-    (face,) = encode(source, portrait(), engine)
-    backdrop = face.state.backdrop
+    engine, points = Renderer(read_weights(SHIPPED), choose("cpu", "fp32")), portrait_face().points
+    (face,) = encode(portrait(), [SourceFace(crop_box(points, Framing()), points)], engine).faces
+    layers = face.source.layers
+    backdrop = layers.backdrop
     assert backdrop is not None
     size = (engine.size, engine.size)
     foreground = F.interpolate(backdrop.foreground, size, mode="bilinear", align_corners=True)[0, 0].numpy()
     there = np.roll(foreground, BY_PX, 1)
     there[:, :BY_PX] = foreground[:, :1]
-    made, without = moved(engine, face.state), moved(engine, replace(face.state, backdrop=None))
+    made, without = (
+        moved(engine, replace(face.source, layers=given))
+        for given in (layers, replace(layers, backdrop=None))
+    )
     picture = backdrop.picture[0].permute(1, 2, 0).numpy()
     shifted = np.roll(face.picture, BY_PX, 1) / 255.0
     uncovered, whole = (foreground > 0.8) & (there < 0.05), there > 0.4

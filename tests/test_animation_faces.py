@@ -7,10 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from animation_tools import difference, frames_of, has_sound, rendered, run, write_clip, write_tiny
+from animation_tools import difference, frames_of, has_sound, motion_of, rendered, run, write_clip, write_tiny
 
-from mcnet_cli.animation import AnimationPlan, AnimationRequest, animate, extract_motion
+from mcnet_cli.animation import AnimationRequest, plan
 from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.face import CropBox
 from mcnet_cli.media import read_image, write_image
 
 PORTRAIT = Path(__file__).resolve().parents[1] / "examples" / "portrait.jpg"
@@ -86,18 +87,16 @@ def test_the_crop_follows_the_framing_of_the_weights(place: Path, tmp_path: Path
     def crop_side(source: str, scale: float) -> float:
         photo = read_image(place / "photo.png")
         write_image(tmp_path / source, cv2.resize(photo, None, fx=scale, fy=scale))
-        plan = animate(
+        planned = plan(
             AnimationRequest(
                 sources=(tmp_path / source,),
                 driving=place / "clip.mp4",
                 weights=str(place / "tiny.safetensors"),
                 output=str(tmp_path / "a.mp4"),
-                dry_run=True,
             )
         )
-        assert isinstance(plan, AnimationPlan)
-        (box,) = plan.sources[0].crops
-        assert "crop auto" in plan.as_text()
+        (box,) = planned.sources[0].crops
+        assert "crop auto" in planned.as_text()
         return box[2]
 
     assert crop_side("double.png", 2) == pytest.approx(2 * crop_side("same.png", 1), rel=0.06)
@@ -107,7 +106,7 @@ def test_a_source_without_a_face_is_an_input_error_with_a_way_out(frames: Render
     with pytest.raises(InputError, match=r"nobody\.png: no face was found") as caught:
         frames("nobody.png")
     assert "--source-crop" in (caught.value.hint or "")
-    assert len(frames("nobody.png", source_crop="0,0,200,200")) == 4
+    assert len(frames("nobody.png", source_crop=CropBox(0, 0, 200, 200))) == 4
 
 
 def test_a_driving_without_any_face_is_an_input_error_and_leaves_nothing(
@@ -121,7 +120,7 @@ def test_a_driving_without_any_face_is_an_input_error_and_leaves_nothing(
 def test_a_given_driving_crop_is_used_even_if_no_detector_sees_a_face(
     frames: Render, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert len(frames(driving="nobody.mp4", driving_crop="0,0,200,200")) == 3
+    assert len(frames(driving="nobody.mp4", driving_crop=CropBox(0, 0, 200, 200))) == 3
     assert "no face was found" in caplog.text
 
 
@@ -163,7 +162,9 @@ def test_frames_skipped_at_the_ends_take_their_sound_along(place: Path, tmp_path
 
 
 def test_a_compared_film_stays_in_step_when_frames_are_skipped(frames: Render, place: Path) -> None:
-    film = frames(driving="edges.mp4", on_no_face="skip", compare=True, driving_crop=f"0,0,{SIDE},{SIDE}")
+    film = frames(
+        driving="edges.mp4", on_no_face="skip", compare=True, driving_crop=CropBox(0, 0, SIDE, SIDE)
+    )
     side = film.shape[1]
     decoded = frames_of(place / "edges.mp4")[2:6]
     expected = np.stack([cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in decoded])
@@ -187,24 +188,24 @@ def test_faces_are_counted_from_the_left_and_the_largest_is_the_default(
     frames: Render, couple: str, tmp_path: Path
 ) -> None:
     boxes = {}
-    for face in ("largest", "0", "1", "all"):
+    for face in ("largest", 0, 1, "all"):
         crops = tmp_path / f"{face}.json"
         frames(couple, face=face, crop_json=crops, max_frames=1)
         boxes[face] = json.loads(crops.read_text())["sources"][couple]
-    assert boxes["largest"] == boxes["0"]
-    assert boxes["0"][0][2] > boxes["1"][0][2]
-    assert boxes["0"][0][0] < SIDE / 2 < SIDE < boxes["1"][0][0] + boxes["1"][0][2]
-    assert boxes["all"] == [*boxes["0"], *boxes["1"]]
+    assert boxes["largest"] == boxes[0]
+    assert boxes[0][0][2] > boxes[1][0][2]
+    assert boxes[0][0][0] < SIDE / 2 < SIDE < boxes[1][0][0] + boxes[1][0][2]
+    assert boxes["all"] == [*boxes[0], *boxes[1]]
 
 
 def test_a_face_that_is_not_there_is_an_input_error(frames: Render, couple: str) -> None:
     with pytest.raises(InputError, match="no face 2; 2 found"):
-        frames(couple, face="2")
+        frames(couple, face=2)
 
 
 def test_all_faces_move_in_the_whole_photo(frames: Render, couple: str, place: Path) -> None:
     photo = read_image(place / couple)
-    every, left = (frames(couple, face=face, paste_back=True) for face in ("all", "0"))
+    every, left = (frames(couple, face=face, paste_back=True) for face in ("all", 0))
     assert every.shape[1:] == left.shape[1:] == photo.shape
     changed = np.abs(every.astype(int) - photo).max((0, 3)) > 0
     alone = np.abs(left.astype(int) - photo).max((0, 3)) > 0
@@ -239,7 +240,7 @@ def test_the_best_reference_is_the_pose_like_the_sources(
 
 
 def test_a_motion_carries_the_landmarks_and_who_was_found(place: Path) -> None:
-    motion = extract_motion(place / "gaps.mp4", weights=str(place / "tiny.safetensors"))
+    motion = motion_of(place / "gaps.mp4", place / "tiny.safetensors", crop="auto")
     assert motion.landmarks is not None
     assert motion.found.tolist() == [False, True, False, True, True, True, False]
     nose = motion.landmarks[1, 1]
@@ -272,5 +273,5 @@ def test_face_alignment_without_its_files_is_a_weights_error_or_works(
 
 def test_a_reference_out_of_range_leaves_nothing(frames: Render, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--reference 4"):
-        frames(reference="4", save_motion=tmp_path / "a.motion")
+        frames(reference=4, save_motion=tmp_path / "a.motion")
     assert not [*tmp_path.iterdir()]

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import torch
 
-from mcnet_cli.animation.hair import LARGEST_OFFSET, Hair
-from mcnet_cli.animation.retarget import relative_motion
+from mcnet_cli.animation.retarget import LARGEST_HAIR_OFFSET, Hair, relative_motion
 from mcnet_cli.face import OUTER, SIDES
 from mcnet_cli.face.outer import BODY, average_face
 from mcnet_cli.model import Keypoints
@@ -40,7 +39,7 @@ def test_a_wall_beside_the_face_holds_no_hair_back() -> None:
     stays = turned.values.clone()
     stays[:, BESIDE] = start.values[:, BESIDE] + torch.tensor([0.3, 0.0])
     found = hair.near_head(Keypoints(stays), start)
-    limit = LARGEST_OFFSET * float((start.values[0, EYES[0]] - start.values[0, EYES[1]]).norm())
+    limit = LARGEST_HAIR_OFFSET * float((start.values[0, EYES[0]] - start.values[0, EYES[1]]).norm())
     off = (found.values - turned.values)[0, BESIDE].norm(dim=-1)
     torch.testing.assert_close(off, torch.full((2,), limit))
     others = [place for place in range(len(LANDMARKS)) if place not in BESIDE]
@@ -56,5 +55,5 @@ def test_relative_motion_takes_shoulders_as_they_are_and_hair_near_the_head() ->
 
 
 def test_without_keypoints_beside_the_face_there_is_no_hair() -> None:
-    assert Hair.among(None) is None
+    assert Hair.among(()) is None
     assert Hair.among(LANDMARKS[:19]) is None

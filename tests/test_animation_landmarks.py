@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from animation_tools import NO_CROP, frames_of, run, write_tiny
+from animation_tools import NO_CROP, frames_of, motion_of, run, write_tiny
 from face_tools import detector, mesh
 
-from mcnet_cli.animation import Motion, extract_motion
-from mcnet_cli.animation.motion_file import read_motion
+from mcnet_cli.animation import Motion, read_motion
 from mcnet_cli.checkpoint import build_model, read_weights
 from mcnet_cli.face import choose_face, crop, faces_in, parse_crop
 from mcnet_cli.media import open_frames
@@ -29,14 +28,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def motion_with(weights: Path, crop_option: str) -> Motion:
-    return extract_motion(DRIVING, weights=str(weights), driving_crop=crop_option, max_frames=30)
+    return motion_of(DRIVING, weights, crop=parse_crop("--driving-crop", crop_option), max_frames=30)
 
 
 def seen_by_the_mesh(box: str, number: int) -> np.ndarray:
     """(6, 2) landmarks of a frame, found anew in what the network sees of it, in [-1, 1]."""
     with open_frames(DRIVING) as frames:
         frame = next(frame for n, frame in enumerate(frames) if n == number)
-    parsed = parse_crop(box)
+    parsed = parse_crop("--driving-crop", box)
     assert not isinstance(parsed, str)
     frame = crop(frame, parsed, 256)
     points = choose_face(faces_in(frame, detector(), mesh()), "largest").points[list(POINTS)]

@@ -15,7 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mcnet_cli.animation import Motion, read_motion, write_motion
-from mcnet_cli.animation.landmark_track import SAMPLE_LIMIT, LandmarkTrack, telling
+from mcnet_cli.animation.driving import SAMPLE_LIMIT, LandmarkTrack
+from mcnet_cli.animation.retarget import telling
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.face import OUTER
 from mcnet_cli.face.outer import average_face

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcnet_cli.animation.openings import Openings
+from mcnet_cli.animation.retarget import LidsAndLips
 from mcnet_cli.model import Keypoints, transfer_motion
 
 # outer corners of the eyes, lids, lips (inner, outer), chin
@@ -31,7 +31,7 @@ def between(keypoints: Keypoints, above: int, below: int) -> float:
 
 
 def moved(driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float = 1.0) -> Keypoints:
-    openings = Openings.among(POINTS)
+    openings = LidsAndLips.among(POINTS)
     assert openings is not None
     plain = transfer_motion(driving, reference, source, scale)
     return openings.carried(plain, driving, reference, source, scale)
@@ -68,5 +68,5 @@ def test_nothing_else_is_changed() -> None:
 
 
 def test_keypoints_that_are_no_landmarks_have_no_openings() -> None:
-    assert Openings.among(None) is None
-    assert Openings.among((13, 14, 159, 145)) is None
+    assert LidsAndLips.among(()) is None
+    assert LidsAndLips.among((13, 14, 159, 145)) is None

@@ -14,6 +14,7 @@ from animation_tools import (
     difference,
     frames_of,
     has_sound,
+    motion_of,
     picture,
     rendered,
     run,
@@ -24,18 +25,18 @@ from animation_tools import (
 )
 
 from mcnet_cli.animation import (
-    AnimationPlan,
     AnimationRequest,
-    Progress,
-    animate,
-    extract_motion,
+    Animator,
     load_model,
+    plan,
     read_motion,
     write_motion,
 )
 from mcnet_cli.checkpoint import build_model, read_weights, write_weights
 from mcnet_cli.errors import InputError, UsageError, WeightsError
+from mcnet_cli.face import CropBox
 from mcnet_cli.media import open_frames, write_image
+from mcnet_cli.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def test_the_same_input_gives_the_same_bytes(place: Path, tmp_path: Path) -> Non
 
 
 def test_relative_motion_shows_the_source_unmoved_at_the_reference(frames, place: Path) -> None:
-    result = frames(reference="2")
+    result = frames(reference=2)
     still = frames(strength=0.0)
     assert all(np.array_equal(still[0], frame) for frame in still)
     assert np.array_equal(result[2], still[0])
@@ -126,14 +127,14 @@ def test_relative_motion_shows_the_source_unmoved_at_the_reference(frames, place
 def test_the_best_reference_is_the_frame_like_the_source(frames, tmp_path: Path) -> None:
     source = tmp_path / "like.png"
     write_image(source, picture(0.9 * 3))
-    assert np.abs(frames(source=source).astype(int) - frames(source=source, reference="3")).max() <= 1
+    assert np.abs(frames(source=source).astype(int) - frames(source=source, reference=3)).max() <= 1
     assert difference(frames(source=source), frames(source=source, reference="first")) > 0.2
 
 
 def test_a_reference_beyond_the_clip_is_a_usage_error_unless_it_has_no_effect(frames) -> None:
     with pytest.raises(UsageError, match=r"--reference 6.*6 frames"):
-        frames(reference="6")
-    assert len(frames(reference="6", motion="absolute")) == 6
+        frames(reference=6)
+    assert len(frames(reference=6, motion="absolute")) == 6
 
 
 def test_absolute_motion_and_scale_adaptation_and_strength_have_effects(frames) -> None:
@@ -174,15 +175,31 @@ def test_a_motion_of_another_detector_is_an_input_error(frames, place: Path, tmp
 
 
 def test_parts_of_a_motion_are_those_of_its_video(place: Path, tmp_path: Path) -> None:
-    weights = str(place / "tiny.safetensors")
+    weights = place / "tiny.safetensors"
     clip = write_moving_clip(tmp_path / "clip.mkv", 20, rate="10")
     whole = tmp_path / "clip.motion"
-    write_motion(whole, extract_motion(clip, weights=weights, driving_crop="none"))
+    write_motion(whole, motion_of(clip, weights))
     for part in ({"start_s": 0.5}, {"end_s": 0.7}, {"start_s": 0.3, "max_frames": 4}, {"fps": Fraction(5)}):
-        expected = extract_motion(clip, weights=weights, driving_crop="none", **part)
-        actual = extract_motion(whole, weights=weights, driving_crop="none", **part)
+        expected = motion_of(clip, weights, **part)
+        actual = motion_of(whole, weights, **part)
         assert (len(actual), actual.rate) == (len(expected), expected.rate), part
         assert np.allclose(actual.values, expected.values, atol=1e-5), part
+
+
+@pytest.mark.parametrize("rate", ["10", "25", "30000/1001"])
+def test_a_motion_starts_and_ends_at_the_frames_of_its_video(place: Path, tmp_path: Path, rate: str) -> None:
+    weights = place / "tiny.safetensors"
+    clip = write_moving_clip(tmp_path / "clip.mkv", 32, rate=rate)
+    animator = Animator.load(weights, device="cpu", detector=None)
+    saved = tmp_path / "clip.motion"
+    write_motion(saved, animator.motion(clip, crop="none"))
+    spans = [(tenth / 10, 0.9) for tenth in range(1, 9)] + [(0.1, tenth / 10) for tenth in range(2, 9)]
+    for start, end in spans:
+        ours, theirs = (
+            animator.motion(driving, crop="none", start_s=start, end_s=end) for driving in (saved, clip)
+        )
+        assert len(ours) == len(theirs), (start, end)
+        assert np.allclose(ours.values, theirs.values, atol=1e-5), (start, end)
 
 
 # Frames without a face, by a motion file that says so.
@@ -193,9 +210,7 @@ def gaps(place: Path, tmp_path: Path):
     """A motion of six frames, of which those at the dots have no face."""
 
     def make(found: str) -> Path:
-        motion = extract_motion(
-            place / "clip.mp4", weights=str(place / "tiny.safetensors"), driving_crop="none"
-        )
+        motion = motion_of(place / "clip.mp4", place / "tiny.safetensors")
         path = tmp_path / f"{found}.motion"
         write_motion(path, replace(motion, found=np.array([letter == "x" for letter in found])))
         return path
@@ -249,14 +264,14 @@ def test_a_driving_crop_is_what_the_network_sees(frames, place: Path, tmp_path: 
         tmp_path / "wide.mp4", [np.pad(f, ((0, f.shape[0] % 2), (0, f.shape[1] % 2), (0, 0))) for f in wide]
     )
     options = {"motion": "absolute", "batch_size": 1}
-    cropped = frames(driving=driving, driving_crop=f"30,10,{SIZE},{SIZE}", **options)
+    cropped = frames(driving=driving, driving_crop=CropBox(30, 10, SIZE, SIZE), **options)
     assert np.abs(cropped.astype(int) - frames(**options)).max() <= 2
 
 
 def test_a_source_crop_is_animated_and_pasted_back_where_it_was(frames, tmp_path: Path) -> None:
     photo = np.pad(picture(0.4), ((20, 40), (30, 50), (0, 0)), constant_values=77)
     write_image(tmp_path / "wide.png", photo)
-    crop = {"source": tmp_path / "wide.png", "source_crop": f"30,20,{SIZE},{SIZE}"}
+    crop = {"source": tmp_path / "wide.png", "source_crop": CropBox(30, 20, SIZE, SIZE)}
     alone, pasted = frames(**crop), frames(**crop, paste_back=True)
     assert np.abs(alone.astype(int) - frames()).max() <= 2
     assert pasted.shape[1:] == photo.shape
@@ -275,7 +290,7 @@ def test_pasting_back_without_a_crop_covers_the_photo(frames, tmp_path: Path) ->
 
 def test_crops_are_saved_and_an_edited_file_is_used(frames, place: Path, tmp_path: Path) -> None:
     crops = tmp_path / "crops.json"
-    box = f"8,4,{SIZE - 16},{SIZE - 16}"
+    box = CropBox(8, 4, SIZE - 16, SIZE - 16)
     first = frames(source_crop=box, driving_crop=box, crop_json=crops)
     again = frames(source_crop="auto", driving_crop="auto", crop_json=crops)
     assert np.array_equal(again, first)
@@ -362,11 +377,9 @@ def test_a_folder_of_pictures_drives_in_natural_order_at_its_rate(
         write_image(folder / f"{number}.png", frame)
     same = {"motion": "absolute", "batch_size": 1}
     assert np.array_equal(frames(driving=folder, **same), frames(**same))
-    motion = extract_motion(folder, weights=str(place / "tiny.safetensors"), driving_crop="none")
+    motion = motion_of(folder, place / "tiny.safetensors")
     assert motion.rate == 25
-    faster = extract_motion(
-        folder, weights=str(place / "tiny.safetensors"), driving_crop="none", fps=Fraction(30000, 1001)
-    )
+    faster = motion_of(folder, place / "tiny.safetensors", fps=Fraction(30000, 1001))
     assert (faster.rate, len(faster)) == (Fraction(30000, 1001), 6)
 
 
@@ -394,7 +407,7 @@ def test_many_sources_fill_a_folder_and_read_the_driving_once(place: Path, tmp_p
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(place: Path, tmp_path: Path) -> None:
-    plan = animate(
+    planned = plan(
         AnimationRequest(
             sources=(place / "photo.png",),
             driving=place / "clip.mp4",
@@ -403,17 +416,15 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(place: Path, tmp_pat
             crop_json=tmp_path / "crops.json",
             save_motion=tmp_path / "a.motion",
             compare=True,
-            dry_run=True,
             **NO_CROP,
         )
     )
-    assert isinstance(plan, AnimationPlan)
     assert not [*tmp_path.iterdir()]
-    data = plan.as_json()
+    data = planned.as_json()
     assert data["dry_run"] and data["driving"]["frames"] == 6 and data["driving"]["sound"]
     assert data["driving"]["size"] == [SIZE, SIZE]
     assert data["results"][0]["output_size"] == [3 * SIZE, SIZE]
-    assert "nothing was rendered" in plan.as_text()
+    assert "nothing was rendered" in planned.as_text()
 
 
 def test_a_failure_in_the_middle_leaves_nothing(place: Path, tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from mcnet_cli.animation import best_reference, hull_area, hull_scale
-from mcnet_cli.animation.retarget import on_face
+from mcnet_cli.animation.retarget import best_reference, hull_area, hull_scale, on_face
 from mcnet_cli.face import OUTER
 
 SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [0, 0]], np.float32)
@@ -23,7 +22,7 @@ def test_shoulders_say_nothing_about_the_size_of_a_face() -> None:
     keypoints = np.concatenate([SQUARE, [(9, 9)]]).astype(np.float32)
     mesh = tuple(range(len(SQUARE)))
     assert np.array_equal(on_face(keypoints, (*mesh, OUTER[-1])), keypoints[:-1])
-    assert on_face(keypoints, None) is keypoints
+    assert on_face(keypoints, ()) is keypoints
 
 
 @pytest.mark.parametrize("flat", [np.zeros((5, 2), np.float32), np.zeros((1, 2)), SQUARE * [1, 0]])

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from mcnet_cli.animation import AnimationRequest, parse_batch_size, parse_rate, parse_time
+from mcnet_cli.animation import AnimationRequest
 from mcnet_cli.animation.outputs import default_name, plan_outputs
 from mcnet_cli.errors import UsageError
+from mcnet_cli.options import parse_batch_size, parse_face, parse_rate, parse_reference, parse_time
 
 
 def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
@@ -27,9 +28,11 @@ def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
         ("detector", "haar"),
         ("on_no_face", "pray"),
         ("reference", "worst"),
-        ("reference", "-1"),
+        ("reference", -1),
         ("face", "second"),
-        ("face", "1.5"),
+        ("face", -1),
+        ("source_crop", "face"),
+        ("driving_crop", "1,2,3,4"),
         ("strength", -0.1),
         ("strength", float("nan")),
         ("smooth", -1.0),
@@ -86,11 +89,19 @@ def test_a_batch_size_is_auto_or_a_number() -> None:
         parse_batch_size("many")
 
 
+def test_a_reference_and_a_face_are_names_or_numbers() -> None:
+    assert [parse_reference(text) for text in ("best", "first", "12")] == ["best", "first", 12]
+    assert [parse_face(text) for text in ("largest", "all", "1")] == ["largest", "all", 1]
+    for parse, text in ((parse_reference, "worst"), (parse_reference, "-1"), (parse_face, "1.5")):
+        with pytest.raises(UsageError, match=text):
+            parse(text)
+
+
 def test_the_default_output_is_named_after_both_in_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (output,) = plan_outputs(request(tmp_path / "pictures"))
+    (output,) = plan_outputs(request(tmp_path / "pictures")).films
     assert (output.target, output.kind) == ("photo--clip.mp4", "video")
 
 
@@ -98,12 +109,12 @@ def test_the_default_output_is_named_after_both_in_the_current_folder(
 def test_a_folder_takes_the_default_name(tmp_path: Path, output: str) -> None:
     (tmp_path / "there").mkdir()
     text = f"{tmp_path}/{output}"
-    (planned,) = plan_outputs(request(tmp_path, output=text))
+    (planned,) = plan_outputs(request(tmp_path, output=text)).films
     assert Path(planned.target) == Path(text) / "photo--clip.mp4"
 
 
 def test_several_sources_fill_a_folder(tmp_path: Path) -> None:
-    planned = plan_outputs(request(tmp_path, "a.png", "b.png", output=f"{tmp_path}/"))
+    planned = plan_outputs(request(tmp_path, "a.png", "b.png", output=f"{tmp_path}/")).films
     assert [Path(output.target).name for output in planned] == ["a--clip.mp4", "b--clip.mp4"]
 
 

@@ -20,6 +20,7 @@ import torch
 from parity_tools import rebuilt_weights, recipe
 from torch import Tensor
 
+from mcnet_cli._header import read_header
 from mcnet_cli.checkpoint import build_model, detector_digest, read_weights, write_weights
 from mcnet_cli.errors import UsageError, WeightsError
 from mcnet_cli.face import OUTER
@@ -148,11 +149,25 @@ def test_landmarks_are_kept_where_keypoints_stand_for_some(tmp_path: Path) -> No
     entries, count = MCNet(config).state_dict(), config.keypoints.count
     path = tmp_path / "w.safetensors"
     wanted = (*range(10, 9 + count), OUTER[-1])
-    write_weights(path, entries, config, framing=None, smooth=None, card={}, landmarks=wanted)
+    config = replace(config, keypoints=replace(config.keypoints, landmarks=wanted))
+    write_weights(path, entries, config, framing=None, smooth=None, card={})
+    assert read_weights(path).config == config
     assert read_weights(path).landmarks == wanted
-    for wrong in (wanted[:-1], (*wanted[:-1], OUTER[-1] + 1), (*wanted[:-1], -1)):
-        with pytest.raises(WeightsError, match=r"mcnet\.landmarks"):
-            write_weights(path, entries, config, framing=None, smooth=None, card={}, landmarks=wrong)
+    for wrong in (wanted[:-1], (*wanted[:-1], OUTER[-1] + 1), (*wanted[:-1], -1), ()):
+        said = {"mcnet.landmarks": json.dumps(wrong)}
+        odd = rebuilt(path, tmp_path / "odd", lambda header, said=said: header["__metadata__"].update(said))
+        refused(odd, "mcnet.landmarks")
+
+
+def test_files_say_landmarks_beside_the_config_as_they_always_did(tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[1] / "weights" / "mcnet-lite.safetensors"
+    weights = read_weights(shipped)
+    assert weights.config == ModelConfig.preset("lite")
+    assert weights.config.described == "lite"
+    again = tmp_path / "again.safetensors"
+    facts = {"framing": weights.framing, "smooth": weights.smooth, "card": weights.card}
+    write_weights(again, weights.state, weights.config, **facts)
+    assert read_header(again).metadata == read_header(shipped).metadata
 
 
 def test_learned_keypoints_have_no_landmarks(good: Path) -> None:

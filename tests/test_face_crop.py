@@ -176,9 +176,9 @@ def test_the_feathered_mask_is_one_inside_and_nothing_at_the_edges() -> None:
 
 
 def test_crop_options_are_read() -> None:
-    assert parse_crop("auto") == "auto"
-    assert parse_crop("none") == "none"
-    assert parse_crop("-10,20.5,300,310") == CropBox(-10, 20.5, 300, 310)
+    assert parse_crop("--source-crop", "auto") == "auto"
+    assert parse_crop("--source-crop", "none") == "none"
+    assert parse_crop("--source-crop", "-10,20.5,300,310") == CropBox(-10, 20.5, 300, 310)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_crop_options_are_read() -> None:
 )
 def test_a_crop_that_is_none_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="is no crop"):
-        parse_crop(text)
+        parse_crop("--source-crop", text)
 
 
 def test_the_enlarged_crop_is_smooth() -> None:

@@ -8,14 +8,24 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "mcnet_cli"
-EVERYWHERE = {"errors", "devices", "files", "assets", "_header", "_safetensors"}  # the ground of all
+EVERYWHERE = {
+    "errors",
+    "devices",
+    "files",
+    "options",
+    "progress",
+    "assets",
+    "_header",
+    "_safetensors",
+}  # the ground of all
 ALLOWED = {
-    "": {"animation", "weights"},  # mcnet_cli/__init__.py
+    "": {"animation", "face"},  # mcnet_cli/__init__.py
     "__main__": {"cli"},
-    "cli": {"animation", "preprocessing", "evaluation", "training", "weights", "synthetic", "doctor"},
-    "animation": {"model", "checkpoint", "weights", "media", "face"},
+    "cli": {"animation", "face", "preprocessing", "evaluation", "training", "weights", "synthetic", "doctor"},
+    "animation": {"compositing", "model", "checkpoint", "weights", "media", "face"},
+    "compositing": {"model"},
     "preprocessing": {"weights", "media", "face"},
-    "training": {"model", "checkpoint", "weights", "media", "face", "synthetic"},
+    "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic"},
     "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
     "metrics": set(),
     "doctor": {"weights", "media", "face", "animation"},
@@ -31,8 +41,11 @@ ALLOWED = {
     "errors": set(),
     "devices": set(),
     "files": set(),
+    "options": set(),
+    "progress": set(),
     "assets": set(),
 }
+PAPERS_NETWORK = {"config", "geometry", "blocks", "keypoints", "motion", "modulation", "memory", "generator"}
 MODEL_MAY_USE = {"torch", "einops"} | set(sys.stdlib_module_names)
 HEAVY = ("torch", "cv2", "numpy", "face_alignment", "huggingface_hub", "PIL")
 
@@ -76,6 +89,24 @@ def test_the_network_needs_torch_and_einops_alone() -> None:
         if name.split(".")[0] == "model":
             others = {found.split(".")[0] for found in imports(path)} - MODEL_MAY_USE - {"mcnet_cli"}
             assert not others, f"{name} imports {sorted(others)}"
+
+
+def test_the_papers_network_knows_nothing_of_what_other_networks_add_to_it() -> None:
+    for name, path in modules().items():
+        layer, _, file = name.partition(".")
+        if layer == "model" and file in PAPERS_NETWORK:
+            used = {found.split(".")[2] for found in imports(path) if found.startswith("mcnet_cli.model.")}
+            assert used <= PAPERS_NETWORK, f"{name} imports {sorted(used - PAPERS_NETWORK)}"
+
+
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    used: dict[str, set[str]] = {}
+    for name, path in modules().items():
+        below = {found.split(".")[1] for found in imports(path) if found.startswith("mcnet_cli.")}
+        used.setdefault(name.split(".")[0], set()).update(below - {name.split(".")[0]})
+    while ends := {package for package, below in used.items() if not below & used.keys()}:
+        used = {package: below for package, below in used.items() if package not in ends}
+    assert not used, f"these import each other: {sorted(used)}"
 
 
 def test_faces_know_pictures_and_no_videos() -> None:

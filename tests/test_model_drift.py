@@ -20,6 +20,7 @@ from parity_tools import KeepDouble
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mcnet_cli.compositing import Compositor
 from mcnet_cli.model import MCNet, ModelConfig, geometry, transfer_motion
 
 GOLDEN = Path(__file__).parent / "data" / "drift.safetensors"
@@ -29,10 +30,8 @@ CONDITIONS = ("both", "keypoints", "features", "none")
 def configs() -> dict[str, ModelConfig]:
     """Networks that take every path: the paper's with each condition of its memory, and `lite`."""
     tiny = tiny_config()
-    found = {
-        condition: dataclasses.replace(tiny, memory=dataclasses.replace(tiny.memory, condition=condition))
-        for condition in CONDITIONS
-    }
+    memories = {name: dataclasses.replace(tiny.memory, condition=name, experts=4) for name in CONDITIONS}
+    found = {name: dataclasses.replace(tiny, memory=memory) for name, memory in memories.items()}
     return found | {"lite": ModelConfig.preset("lite")}
 
 
@@ -61,9 +60,12 @@ def computed(name: str, dtype: torch.dtype) -> dict[str, Tensor]:
     with torch.inference_mode(), KeepDouble():
         model = rebuilt(config).to(dtype)
         state, found = model.encode_source(source), model.detect_keypoints(driving)
-        made = model(state, transfer_motion(found, state.keypoints, state.keypoints, 1.5))
+        motion = transfer_motion(found, state.keypoints, state.keypoints, 1.5)
+        made, compositor = model(state, motion), Compositor(model)
+        frame = compositor.frames(state, compositor.layers(state), motion)
     step = side // 16
-    return {
+    composited = {"frame": frame[..., ::step, ::step]} if model.parts else {}
+    return composited | {
         "keypoints": found.values,
         "deformation": made.motion.deformation[:, ::8, ::8],
         "occlusion": made.motion.occlusion[..., ::8, ::8],

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mcnet_cli.model import MCNet
 from mcnet_cli.model.config import KeypointConfig, MemoryConfig, ModelConfig
-from mcnet_cli.model.generator import Generator
 from mcnet_cli.model.keypoints import KeypointDetector
 from mcnet_cli.model.memory import MemoryUnit
 from mcnet_cli.training.discriminator import Discriminator
@@ -71,7 +71,7 @@ def layers() -> Iterator[tuple[str, nn.Module]]:
     """All others of the generator's, the detector's and the discriminator's layers, and the memory's."""
     torch.manual_seed(0)
     parts = {
-        "generator": Generator(ModelConfig.preset("lite")),
+        "generator": MCNet(ModelConfig.preset("lite")).generator,
         "detector": KeypointDetector(KeypointConfig()),
     }
     parts["discriminator"] = Discriminator(15)

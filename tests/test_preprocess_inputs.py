@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.preprocessing import PreprocessRequest, Settings, parse_rate, parse_shard
+from mcnet_cli.preprocessing import PreprocessRequest, Settings, parse_shard
 from mcnet_cli.preprocessing.inputs import Source, find_sources
 from mcnet_cli.preprocessing.metadata import Segment
 from mcnet_cli.preprocessing.names import safe_name
@@ -196,16 +196,11 @@ def test_requests_that_make_no_sense_are_usage_errors(tmp_path: Path, options: d
         PreprocessRequest(**{"inputs": ("a.mp4",), "output": tmp_path, "settings": Settings(), **options})
 
 
-def test_shards_and_rates_are_read_exactly() -> None:
+def test_shards_are_read_exactly() -> None:
     assert parse_shard("2/8") == (1, 8)
-    assert parse_rate("30000/1001") == Fraction(30000, 1001)
-    assert parse_rate("29.97") == Fraction(2997, 100)
     for text in ("0/8", "9/8", "1", "a/b", "-1/2", "1/0"):
         with pytest.raises(UsageError, match="--shard"):
             parse_shard(text)
-    for text in ("", "25/0", "x", "-5", "1e3"):
-        with pytest.raises(UsageError, match="--fps"):
-            parse_rate(text)
 
 
 def test_every_setting_changes_the_digest() -> None:

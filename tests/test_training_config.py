@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from training_tools import LANDMARKS as TINY
+from training_tools import config
 
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.errors import InputError, UsageError
@@ -65,8 +67,9 @@ def test_a_hundred_epochs_are_as_many_steps_as_pairs_over_the_whole_batch(tmp_pa
         ("losses.pixel=-1", "losses.pixel = -1"),
         ("losses=5", "losses = 5: must be a table"),
         ("output.keep=1", "output.keep = 1: the last one may be torn"),
-        ("keypoints.landmarks=[10, 234]", "twin"),
-        ("model.keypoints.jacobians=true", "needs model.keypoints.count = 35 and no jacobians"),
+        ("model.keypoints.landmarks=[]", "keypoints.supervision = landmarks needs model.keypoints.landmarks"),
+        ("model.keypoints.landmarks=[10]", "model.keypoints.landmarks = (10,): needs no number or 35"),
+        ("model.keypoints.jacobians=true", "goes without keypoints.jacobians"),
         (
             "model.motion.mouth=[14, 13, 15, 16, 17, 18]",
             "model.motion.mouth must name the keypoints that are landmarks (61,",
@@ -80,6 +83,13 @@ def test_a_bad_setting_is_named_with_what_is_wrong(tmp_path: Path, setting: str,
     with pytest.raises(UsageError) as failure:
         configure(tmp_path, assignments=[setting])
     assert said in str(failure.value)
+
+
+@pytest.mark.parametrize(("points", "said"), [([10, 234], "needs its twin"), ([10, 11], "11 is none of 10,")])
+def test_landmarks_are_known_and_have_their_mirror_twins(points: list[int], said: str) -> None:
+    pair = [setting.replace("count=7", "count=2") for setting in TINY if "landmarks=" not in setting]
+    with pytest.raises(UsageError, match=f"model.keypoints.landmarks: .*{said}"):
+        config(f"model.keypoints.landmarks={points}", base=pair)
 
 
 def test_a_bad_setting_in_a_file_is_named_with_the_file(tmp_path: Path) -> None:
@@ -151,7 +161,6 @@ def test_the_shipped_weights_are_those_of_the_command_on_their_card(tmp_path: Pa
     assert command in (root / "weights" / "mcnet-lite.md").read_text(encoding="utf-8")
     config = configure(tmp_path, configs=[str(root / command.split()[-1])])
     assert config.model == weights.config
-    assert config.keypoints.landmarks == weights.landmarks
     assert weights.smooth == SMOOTH
     assert config.steps == weights.card["steps"]
 

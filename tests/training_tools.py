@@ -43,7 +43,7 @@ LANDMARKS = [
     *TINY,
     "model.keypoints.count=7",
     "model.keypoints.jacobians=false",
-    "keypoints.landmarks=[10, 152, 234, 454, 105, 334, 1]",
+    "model.keypoints.landmarks=[10, 152, 234, 454, 105, 334, 1]",
     *(f"losses.{name}perceptual=0" for name in ("", "decoded_", "crop_", "warped_")),
 ]
 PAPER = [

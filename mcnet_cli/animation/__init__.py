@@ -1,35 +1,26 @@
-"""The pipeline: driving to motion, motion and source to film."""
+"""Animation: a driving's motion moves a portrait; in memory by `Animator`, with files by `animate`."""
 
-from mcnet_cli.animation.motion import Motion
-from mcnet_cli.animation.motion_file import read_motion, write_motion
-from mcnet_cli.animation.pipeline import animate, extract_motion, load_model
-from mcnet_cli.animation.plan import AnimationPlan
-from mcnet_cli.animation.reference import best_reference, hull_area, hull_scale
+from mcnet_cli.animation.animate import animate
+from mcnet_cli.animation.animator import Animator, load_model
+from mcnet_cli.animation.motion import Motion, read_motion, write_motion
+from mcnet_cli.animation.plan import AnimationPlan, plan
 from mcnet_cli.animation.report import AnimationReport, AnimationResult
-from mcnet_cli.animation.request import (
-    AnimationRequest,
-    Progress,
-    parse_batch_size,
-    parse_rate,
-    parse_time,
-)
+from mcnet_cli.animation.request import AnimationRequest
+from mcnet_cli.animation.retarget import Transfer
+from mcnet_cli.animation.source import Portrait
 
 __all__ = [
     "AnimationPlan",
     "AnimationReport",
     "AnimationRequest",
     "AnimationResult",
+    "Animator",
     "Motion",
-    "Progress",
+    "Portrait",
+    "Transfer",
     "animate",
-    "best_reference",
-    "extract_motion",
-    "hull_area",
-    "hull_scale",
     "load_model",
-    "parse_batch_size",
-    "parse_rate",
-    "parse_time",
+    "plan",
     "read_motion",
     "write_motion",
 ]

@@ -4,48 +4,45 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from mcnet_cli.animation.request import AnimationRequest
-from mcnet_cli.errors import InputError, UsageError, shown
-from mcnet_cli.face import CropBox, parse_crop
+from mcnet_cli.animation.request import Crop
+from mcnet_cli.errors import InputError, shown
+from mcnet_cli.face import CropBox
 from mcnet_cli.files import atomic_output, require_regular_file
 
 FILE_LIMIT = 1 << 20  # bytes
-LARGEST = 1e6  # pixels
+LARGEST_PX = 1e6
 
 
 class Crops:
-    """Crop boxes that the user gives. Options win over the file; what neither gives is found automatically.
+    """What is cropped on both sides. A box in the options wins over the file, and the file over `auto`.
 
     The file: {"driving": [x, y, width, height] or null, "sources": {NAME: [[x, y, width, height], ...]}}.
+
+    path: the file; it is read if it exists. source, driving: the options.
     """
 
-    def __init__(self, request: AnimationRequest) -> None:
-        self._path = request.crop_json
-        self._source = _option("--source-crop", request.source_crop)
-        self._driving = _option("--driving-crop", request.driving_crop)
-        self._source_mode, self._driving_mode = request.source_crop, request.driving_crop
+    def __init__(self, path: Path | None, source: Crop, driving: Crop) -> None:
+        self._path, self._source, self._driving = path, source, driving
         self._saved: dict[str, Any] | None = None
-        if self._path is not None and self._path.exists():
-            self._saved = _read(self._path)
+        if path is not None and path.exists():
+            self._saved = _read(path)
 
     @property
-    def driving(self) -> CropBox | None:
-        """The driving's box, None if none is given."""
-        if self._driving is not None or self._saved is None or self._driving_mode == "none":
+    def driving(self) -> Crop:
+        """What the network sees of the driving's frames."""
+        if self._driving != "auto" or self._saved is None or self._saved["driving"] is None:
             return self._driving
-        saved = self._saved["driving"]
-        return None if saved is None else CropBox(*saved)
+        return CropBox(*self._saved["driving"])
 
-    def source(self, path: Path) -> tuple[CropBox, ...] | None:
-        """The boxes of a source, None if none are given."""
-        if self._source is not None:
-            return (self._source,)
-        if self._saved is None or self._source_mode == "none":
-            return None
-        boxes = self._saved["sources"].get(path.name)
-        return None if boxes is None else tuple(CropBox(*box) for box in boxes)
+    def source(self, path: Path) -> list[CropBox] | Literal["auto", "none"]:
+        """What the network sees of a source, a box for each face."""
+        if isinstance(self._source, CropBox):
+            return [self._source]
+        if self._source == "none" or self._saved is None or path.name not in self._saved["sources"]:
+            return self._source
+        return [CropBox(*box) for box in self._saved["sources"][path.name]]
 
     def save(self, driving: CropBox | None, sources: dict[Path, tuple[CropBox, ...]]) -> None:
         """Writes what was cropped, if a file is asked for that doesn't exist yet."""
@@ -57,14 +54,6 @@ class Crops:
         }
         with atomic_output(self._path, overwrite=False) as part:
             part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-
-
-def _option(name: str, text: str) -> CropBox | None:
-    try:
-        crop = parse_crop(text)
-    except UsageError as error:
-        raise UsageError(f"{name}: {error}", hint=error.hint) from error
-    return crop if isinstance(crop, CropBox) else None
 
 
 def _numbers(box: CropBox) -> list[float]:
@@ -91,5 +80,5 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _is_box(box: Sequence[object]) -> bool:
-    numbers = [n for n in box if isinstance(n, int | float) and math.isfinite(n) and abs(n) <= LARGEST]
+    numbers = [n for n in box if isinstance(n, int | float) and math.isfinite(n) and abs(n) <= LARGEST_PX]
     return len(numbers) == len(box) == 4 and min(numbers[2:]) >= 1

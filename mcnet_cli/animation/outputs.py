@@ -30,28 +30,52 @@ class Output:
         return self.kind == "video"
 
 
-def plan_outputs(request: AnimationRequest) -> tuple[Output, ...]:
-    """One output a source. UsageError for a bad, taken or ambiguous name, or one of an input."""
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where the films of a run go.
+
+    films: one a source. new_folder: the folder that `-o FOLDER/` asks for, which is made if it isn't there;
+    None if no folder was asked for by name.
+    """
+
+    films: tuple[Output, ...]
+    new_folder: Path | None
+
+    @contextlib.contextmanager
+    def made_folder(self) -> Iterator[None]:
+        """Makes the folder for the films; should the block fail before anything is in it, it goes again."""
+        folder = self.new_folder
+        missing = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
+        try:
+            for path in reversed(missing):
+                path.mkdir()
+            yield
+        except BaseException as error:
+            for path in missing:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+            if isinstance(error, OSError) and folder is not None and not folder.exists():
+                raise system_failure(error, folder) from error
+            raise
+
+
+def plan_outputs(request: AnimationRequest) -> Outputs:
+    """Where the films go. UsageError for a bad, taken or ambiguous name, or one of an input."""
     if not request.sources:
         raise UsageError("a source and a driving are needed", hint="mcnet animate SOURCE... DRIVING")
-    text, several = request.output, len(request.sources) > 1
+    text = request.output
     if text == "":
         raise UsageError("-o: the output's name is empty")
-    if text is None:
-        folder: Path | None = Path()
-    elif text != "-" and (text.endswith((os.sep, "/")) or Path(text).is_dir()):
-        folder = Path(text)
-    else:
-        folder = None
-    if folder is None:
-        assert text is not None
-        if several:
+    new_folder = Path(text) if text is not None and text.endswith((os.sep, "/")) else None
+    if text is not None and new_folder is None and (text == "-" or not Path(text).is_dir()):
+        if len(request.sources) > 1:
             raise UsageError(
                 f"-o {shown(text)}: with several sources the output must be a folder",
                 hint="end its name with a slash",
             )
-        outputs: tuple[Output, ...] = (Output(text, output_kind(text)),)
+        films: tuple[Output, ...] = (Output(text, output_kind(text)),)
     else:
+        folder = Path(text or "")
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"-o {shown(folder)} is a file, not a folder")
         names = [default_name(source, request.driving) for source in request.sources]
@@ -60,7 +84,8 @@ def plan_outputs(request: AnimationRequest) -> tuple[Output, ...]:
                 raise UsageError(
                     f"two sources would both become {shown(name)}", hint="rename one of them, or run twice"
                 )
-        outputs = tuple(Output(str(folder / name), "video") for name in names)
+        films = tuple(Output(str(folder / name), "video") for name in names)
+    outputs = Outputs(films, new_folder)
     _check(request, outputs)
     return outputs
 
@@ -76,21 +101,22 @@ def default_name(source: Path, driving: Path) -> str:
     return "--".join(stems) + SUFFIX
 
 
-def _check(request: AnimationRequest, outputs: tuple[Output, ...]) -> None:
+def _check(request: AnimationRequest, outputs: Outputs) -> None:
     inputs = (*request.sources, request.driving)
-    files = [Path(output.target) for output in outputs if output.kind not in ("pattern", "stdout")]
+    films = outputs.films
+    files = [Path(output.target) for output in films if output.kind not in ("pattern", "stdout")]
     if request.save_motion is not None:
         if request.save_motion.resolve() in [file.resolve() for file in files]:
             raise UsageError(f"--save-motion and -o are the same file, {shown(request.save_motion)}")
         files.append(request.save_motion)
     for file in files:
         check_free(file, overwrite=request.overwrite, inputs=inputs)
-        if file.parent != new_folder(request) and not file.parent.is_dir():
+        if file.parent != outputs.new_folder and not file.parent.is_dir():
             raise UsageError(
                 f"can't write {shown(file)}: there is no folder {shown(file.parent)}", hint="make it first"
             )
-    if outputs[0].kind == "pattern":
-        _check_pattern(Path(outputs[0].target), inputs, overwrite=request.overwrite)
+    if films[0].kind == "pattern":
+        _check_pattern(Path(films[0].target), inputs, overwrite=request.overwrite)
 
 
 def _check_pattern(pattern: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> None:
@@ -110,25 +136,8 @@ def _check_pattern(pattern: Path, inputs: tuple[Path, ...], *, overwrite: bool) 
         )
 
 
-def new_folder(request: AnimationRequest) -> Path | None:
-    """The folder that `-o FOLDER/` asks for, which is made if it isn't there."""
-    text = request.output
-    return Path(text) if text is not None and text.endswith((os.sep, "/")) else None
-
-
-@contextlib.contextmanager
-def made_folder(request: AnimationRequest) -> Iterator[None]:
-    """Makes the folder for the results; should the block fail before anything is in it, it goes again."""
-    folder = new_folder(request)
-    missing = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        for path in reversed(missing):
-            path.mkdir()
-        yield
-    except BaseException as error:
-        for path in missing:
-            with contextlib.suppress(OSError):
-                path.rmdir()
-        if isinstance(error, OSError) and folder is not None and not folder.exists():
-            raise system_failure(error, folder) from error
-        raise
+def film_size(request: AnimationRequest, source_size: tuple[int, int], network_size: int) -> tuple[int, int]:
+    """(width, height) of a film in pixels, for a source of (width, height)."""
+    side = request.size or network_size
+    width, height = source_size if request.is_pasted_back else (side, side)
+    return (2 * width + height, height) if request.compare else (width, height)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face import CropBox
+from mcnet_cli.face import CropBox, crop
 
 Picture = NDArray[np.uint8]
 
@@ -17,6 +17,11 @@ def resized(picture: Picture, width: int, height: int) -> Picture:
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     result: Picture = cv2.resize(picture, (width, height), interpolation=method)
     return result
+
+
+def face_picture(frame: Picture, box: CropBox | None, size: int) -> Picture:
+    """(size, size, 3): the box of a frame, or the whole frame."""
+    return resized(frame, size, size) if box is None else crop(frame, box, size)
 
 
 def on_square(

@@ -1,4 +1,4 @@
-"""What a run would do, found out without rendering anything (--dry-run)."""
+"""What `animate` would do, found out without rendering anything (--dry-run)."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from mcnet_cli import __version__
-from mcnet_cli.animation.engine import suitable_batch_size
-from mcnet_cli.animation.extraction import motion_for, open_driving
-from mcnet_cli.animation.job import Job
-from mcnet_cli.animation.outputs import Output
-from mcnet_cli.animation.rendering import output_size
-from mcnet_cli.animation.request import is_motion_file
-from mcnet_cli.checkpoint import detector_digest
+from mcnet_cli.animation.animator import framing_of
+from mcnet_cli.animation.crops import Crops
+from mcnet_cli.animation.driving import read_motion_file
+from mcnet_cli.animation.motion import is_motion_file
+from mcnet_cli.animation.outputs import Output, film_size, plan_outputs
+from mcnet_cli.animation.renderer import suitable_batch_size
+from mcnet_cli.animation.request import AnimationRequest
+from mcnet_cli.animation.source import FaceFinder, find_faces
+from mcnet_cli.checkpoint import Weights, detector_digest, read_weights
+from mcnet_cli.devices import choose
 from mcnet_cli.errors import shown
+from mcnet_cli.files import require_regular_file
+from mcnet_cli.media import Span, open_frames, read_image
+from mcnet_cli.weights import resolve_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,22 @@ class PlannedSource:
 
 @dataclass(frozen=True, slots=True)
 class AnimationPlan:
-    """A run that didn't happen. why: for the precision. detector: of faces, None if none would run."""
+    """A run that didn't happen, from `plan`.
+
+    Attributes:
+        device, precision: what the network would run on and compute with; `why` says why.
+        weights: the file.
+        detector: what would find faces, None for nothing.
+        batch_size: frames computed at once.
+        driving, sources: what was found out about the inputs.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mcnet_cli import AnimationRequest, plan
+        >>> request = AnimationRequest(sources=(Path("portrait.jpg"),), driving=Path("driving.mp4"))
+        >>> plan(request).driving.frames
+        100
+    """
 
     device: str
     precision: str
@@ -119,42 +140,89 @@ class AnimationPlan:
         )
 
 
-def make_plan(job: Job, outputs: tuple[Output, ...]) -> AnimationPlan:
-    """Looks for the sources' faces and reads the driving's header."""
-    request, compute, weights = job.request, job.compute, job.weights
-    sources = [job.look_at(path) for path in request.sources]
+def plan(request: AnimationRequest) -> AnimationPlan:
+    """What `animate` would do: looks for the sources' faces and reads the driving's header.
+
+    Nothing is rendered or written. Raises as `animate` does, as far as faults show up that early.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mcnet_cli import AnimationRequest, plan
+        >>> request = AnimationRequest(sources=(Path("portrait.jpg"),), driving=Path("driving.mp4"))
+        >>> [source.output_size for source in plan(request).sources]
+        [(256, 256)]
+    """
+    outputs = plan_outputs(request)
+    require_inputs(request)
+    crops = Crops(request.crop_json, request.source_crop, request.driving_crop)
+    compute = choose(request.device, request.precision)
+    weights = read_weights(resolve_weights(request.weights, fetch=request.fetch))
+    finder = FaceFinder(request.detector, str(compute.device)) if request.uses_detector else None
     return AnimationPlan(
         device=str(compute.device),
         precision=compute.precision,
         why=compute.why,
         weights=weights.path,
-        detector=job.detector_name,
+        detector=None if finder is None else finder.detector.name,
         batch_size=request.batch_size
         or suitable_batch_size(weights.config, compute, compiled=request.compile),
-        driving=_planned_driving(job),
         sources=tuple(
-            PlannedSource(
-                path=source.path,
-                size=source.size,
-                crops=tuple((b.x, b.y, b.width, b.height) for b in source.boxes),
-                output=output.target,
-                output_size=output_size(request, source, weights.config.size),
-            )
-            for source, output in zip(sources, outputs, strict=True)
+            _planned_source(request, path, film, crops, weights, finder)
+            for path, film in zip(request.sources, outputs.films, strict=True)
         ),
+        driving=_planned_driving(request, weights),
     )
 
 
-def _planned_driving(job: Job) -> PlannedDriving:
-    request = job.request
-    if is_motion_file(request.driving):
-        motion = motion_for(request, job.weights.config, detector_digest(job.weights))
-        return PlannedDriving(request.driving, None, "none", len(motion), motion.rate, False)
-    with open_driving(request) as frames:
+def require_inputs(request: AnimationRequest) -> None:
+    """InputError if a source or the driving isn't there, or is no regular file."""
+    for path in (*request.sources, request.driving):
+        if not (path == request.driving and path.is_dir()):
+            require_regular_file(path)
+
+
+def _planned_source(
+    request: AnimationRequest,
+    path: Path,
+    film: Output,
+    crops: Crops,
+    weights: Weights,
+    finder: FaceFinder | None,
+) -> PlannedSource:
+    photo, framing = read_image(path), framing_of(weights)
+    faces = find_faces(
+        photo, finder, framing, name=shown(path), face=request.face, crop_to=crops.source(path)
+    )
+    size = photo.shape[1], photo.shape[0]
+    boxes = [face.box for face in faces if face.box is not None]
+    return PlannedSource(
+        path=path,
+        size=size,
+        crops=tuple((b.x, b.y, b.width, b.height) for b in boxes),
+        output=film.target,
+        output_size=film_size(request, size, weights.config.size),
+    )
+
+
+def _planned_driving(request: AnimationRequest, weights: Weights) -> PlannedDriving:
+    path, span = request.driving, Span(request.start_s, request.end_s, request.max_frames)
+    if is_motion_file(path):
+        digest = detector_digest(weights)
+        motion = read_motion_file(path, weights.config, digest, span=span, fps=request.fps).motion
+        return PlannedDriving(path, None, "none", len(motion), motion.rate, False)
+    with open_frames(
+        path,
+        fps=request.fps,
+        start_s=request.start_s,
+        end_s=request.end_s,
+        max_frames=request.max_frames,
+        strict=request.strict,
+    ) as frames:
+        crop = request.driving_crop
         return PlannedDriving(
-            path=request.driving,
+            path=path,
             size=(frames.width, frames.height),
-            crop=request.driving_crop,
+            crop=crop if isinstance(crop, str) else str(crop),
             frames=frames.frame_count_hint,
             rate=frames.frame_rate,
             sound=frames.audio is not None,

@@ -14,9 +14,26 @@ from mcnet_cli.errors import shown
 class AnimationResult:
     """One source's film.
 
-    output: `-` for stdout. frames: of the result. rate: frames a second. seconds: from the start of the work
-    on it; reading the driving counts for the first source. damaged: the driving could be read only in part.
-    no_face: driving frames without a face. peak_memory_mb: of this process and its largest child, so far.
+    Attributes:
+        source, driving: the files it was made from.
+        output: the file, `-` for stdout.
+        frames: how many the film has.
+        rate: frames a second, exact.
+        seconds: from the start of the work on it; reading the driving counts for the first source.
+        damaged: whether the driving could be read only in part.
+        no_face: driving frames without a face.
+        peak_memory_mb: of this process and its largest child so far; None where nobody knows.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> from pathlib import Path
+        >>> from mcnet_cli import AnimationResult
+        >>> result = AnimationResult(
+        ...     Path("a.jpg"), Path("b.mp4"), "film.mp4", 100, Fraction(25), 8.0, False, 0, 700.0
+        ... )
+        >>> print(result.as_text())
+        film.mp4: 100 frames at 25 frames/s
+          8.0 s, 12.5 frames/s, 0.50 times real time, 700 MB of memory at most
     """
 
     source: Path
@@ -58,7 +75,21 @@ class AnimationResult:
 
 @dataclass(frozen=True, slots=True)
 class AnimationReport:
-    """A finished run. why: for the precision. detector: of faces, None if none ran."""
+    """A finished run of `animate`.
+
+    Attributes:
+        device, precision: what the network ran on and computed with; `why` says why.
+        weights: the file.
+        detector: what found faces, None if nothing was looked for.
+        results: one a source, in their order.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mcnet_cli import AnimationReport
+        >>> report = AnimationReport("cpu", "fp32", "as asked for", Path("w.safetensors"), None, ())
+        >>> print(report.as_text())
+        on cpu in fp32 (as asked for), no face detection
+    """
 
     device: str
     precision: str

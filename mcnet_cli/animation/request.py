@@ -1,49 +1,66 @@
-"""What to animate, and how."""
+"""The options of `mcnet animate`."""
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal, get_args
 
+from mcnet_cli.animation.motion import MOTION_SUFFIX, is_motion_file
+from mcnet_cli.animation.retarget import Mode, Reference, Transfer
 from mcnet_cli.errors import UsageError
+from mcnet_cli.face import CropBox
+from mcnet_cli.options import require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
-MOTIONS = ("relative", "absolute")
-DETECTORS = ("blazeface", "face-alignment")
-NO_FACE_POLICIES = ("hold", "skip", "source", "fail")
-MOTION_SUFFIX = ".motion"
-SIZE_LIMITS = (16, 4096)
+DetectorName = Literal["blazeface", "face-alignment"]
+NoFacePolicy = Literal["hold", "skip", "source", "fail"]
+FaceChoice = Literal["largest", "all"] | int
+Crop = CropBox | Literal["auto", "none"]
+SIZE_LIMITS_PX = (16, 4096)
 BATCH_LIMIT = 1024
-SMOOTH_LIMIT = 100.0
-STRENGTH_LIMIT = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """`done` of `total` frames (None: nobody knows) of a stage."""
-
-    stage: str
-    done: int
-    total: int | None
-
-
-OnProgress = Callable[[Progress], None]
+RATE_LIMITS = (Fraction(1, 100), 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnimationRequest:
-    """The options of `mcnet animate`; UsageError where they make no sense.
+    """What to animate, and how: the options of `mcnet animate`. UsageError where they make no sense.
 
-    sources: portraits. driving: a video, gif, folder of images, image or .motion file.
-    output: as typed (a trailing slash means a folder, `-` stdout); None: `SOURCE--DRIVING.mp4` here.
-    weights: a name, path or hub address; None: the environment's, else the bundled default.
-    fetch: whether weights that are missing may be downloaded; it isn't by default.
-    reference: `best`, `first` or a frame number. strength: factor on the displacement from it.
-    smooth: sigma in frames, None for what the weights ask for. face: `largest`, `all` or a number.
-    source_crop, driving_crop: `auto`, `none` or `X,Y,W,H` in pixels.
-    size: side in pixels of the square result, None for the network's. fps: of a folder's pictures, or what
-    a video is resampled to. batch_size: None for automatic.
+    Args:
+        sources: portraits, paths of pictures.
+        driving: a video, gif, folder of pictures, picture or .motion file.
+        output: as typed: a file, a pattern of PNGs, a folder (ends with a slash, or exists), or `-` for
+            stdout. None: `SOURCE--DRIVING.mp4` in the current folder.
+        weights: a name, path or hub address; None: the environment's, else the bundled default.
+        fetch: whether weights that are missing may be downloaded; by default they may not.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        motion, adapt_scale, reference, strength, smooth: as in `Transfer`.
+        save_motion: a file to keep the driving's motion in.
+        detector: what finds faces.
+        source_crop, driving_crop: what the network sees. `auto`: the face. `none`: the whole picture. Or a
+            box in pixels. With both `none` no face is looked for.
+        face: which face of a source; numbers count from 0, left to right. `all`: each, pasted back.
+        crop_json: a file that crops are saved to; if it exists, they are read from it.
+        on_no_face: what is shown for driving frames without a face. `hold`: the last pose. `skip`: nothing.
+            `source`: the source unmoved. `fail`: InputError.
+        paste_back: blend the result into the whole photo.
+        compare: show source, driving and result side by side.
+        size: side of the square result in pixels; None: the network's.
+        start_s, end_s: the part of the driving that is used, in seconds.
+        max_frames: at most so many driving frames.
+        fps: frames a second of a folder of pictures, or what a video is resampled to. None: 25, or its own.
+        audio: keep the driving's sound.
+        batch_size: frames computed at once; None: by the memory there is.
+        compile: compile the network first.
+        strict: InputError if the driving is damaged, instead of a warning.
+        overwrite: replace existing outputs.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mcnet_cli import AnimationRequest
+        >>> request = AnimationRequest(sources=(Path("portrait.jpg"),), driving=Path("driving.mp4"))
+        >>> request.reference
+        'best'
     """
 
     sources: tuple[Path, ...]
@@ -53,18 +70,18 @@ class AnimationRequest:
     fetch: Fetch = NEVER
     device: str = "auto"
     precision: str = "auto"
-    motion: str = "relative"
+    motion: Mode = "relative"
     adapt_scale: bool = True
-    reference: str = "best"
+    reference: Reference = "best"
     strength: float = 1.0
     smooth: float | None = None
     save_motion: Path | None = None
-    detector: str = "blazeface"
-    source_crop: str = "auto"
-    driving_crop: str = "auto"
-    face: str = "largest"
+    detector: DetectorName = "blazeface"
+    source_crop: Crop = "auto"
+    driving_crop: Crop = "auto"
+    face: FaceChoice = "largest"
     crop_json: Path | None = None
-    on_no_face: str = "hold"
+    on_no_face: NoFacePolicy = "hold"
     paste_back: bool = False
     compare: bool = False
     size: int | None = None
@@ -77,23 +94,23 @@ class AnimationRequest:
     compile: bool = False
     strict: bool = False
     overwrite: bool = False
-    dry_run: bool = False
 
     def __post_init__(self) -> None:
-        _among("--motion", self.motion, MOTIONS)
-        _among("--detector", self.detector, DETECTORS)
-        _among("--on-no-face", self.on_no_face, NO_FACE_POLICIES)
-        if not (self.reference in ("best", "first") or _is_number(self.reference)):
-            raise UsageError(f"--reference {self.reference}: must be best, first or a frame's number from 0")
-        if not (self.face in ("largest", "all") or _is_number(self.face)):
-            raise UsageError(f"--face {self.face}: must be largest, all or a number from 0, left to right")
-        _bounded("--strength", self.strength, 0, STRENGTH_LIMIT)
-        _bounded("--smooth", self.smooth, 0, SMOOTH_LIMIT)
-        _bounded("--size", self.size, *SIZE_LIMITS)
-        _bounded("--batch-size", self.batch_size, 1, BATCH_LIMIT)
-        _bounded("--max-frames", self.max_frames, 1, None)
-        _bounded("--start", self.start_s, 0, None)
-        _bounded("--fps", self.fps, Fraction(1, 100), 1000)
+        require_among("--detector", self.detector, get_args(DetectorName))
+        require_among("--on-no-face", self.on_no_face, get_args(NoFacePolicy))
+        _ = self.transfer  # which checks its own
+        if isinstance(self.face, int):
+            require_between("--face", self.face, 0, None)
+        else:
+            require_among("--face", self.face, ("largest", "all"))
+        for name, crop in (("--source-crop", self.source_crop), ("--driving-crop", self.driving_crop)):
+            if not isinstance(crop, CropBox):
+                require_among(name, crop, ("auto", "none"))
+        require_between("--size", self.size, *SIZE_LIMITS_PX)
+        require_between("--batch-size", self.batch_size, 1, BATCH_LIMIT)
+        require_between("--max-frames", self.max_frames, 1, None)
+        require_between("--start", self.start_s, 0, None)
+        require_between("--fps", self.fps, *RATE_LIMITS)
         if self.end_s is not None and not self.end_s > self.start_s:
             raise UsageError(f"--end {self.end_s:g}: must be after --start {self.start_s:g}")
         if self.save_motion is not None and not is_motion_file(self.save_motion):
@@ -101,53 +118,24 @@ class AnimationRequest:
         if self.compare and is_motion_file(self.driving):
             raise UsageError("--compare: a motion file holds no picture to compare with")
 
+    @property
+    def transfer(self) -> Transfer:
+        """How the driving's motion is carried over."""
+        return Transfer(
+            motion=self.motion,
+            adapt_scale=self.adapt_scale,
+            reference=self.reference,
+            strength=self.strength,
+            smooth=self.smooth,
+            no_face="hold" if self.on_no_face == "fail" else self.on_no_face,
+        )
 
-def is_motion_file(path: Path) -> bool:
-    """Whether a driving's name says that it is a motion file."""
-    return path.suffix.lower() == MOTION_SUFFIX
+    @property
+    def is_pasted_back(self) -> bool:
+        """Whether results are whole photos; several faces have no other place to go."""
+        return self.paste_back or self.face == "all"
 
-
-def parse_rate(text: str) -> Fraction:
-    """A frame rate such as `25`, `29.97` or `30000/1001`; UsageError otherwise."""
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}|/[0-9]{1,9})?", text):
-        raise UsageError(f"--fps {text}: must be a rate such as 25, 29.97 or 30000/1001")
-    try:
-        return Fraction(text)
-    except ZeroDivisionError:
-        raise UsageError(f"--fps {text}: the denominator is 0") from None
-
-
-def parse_time(text: str) -> float:
-    """Seconds from `83.5`, `1:23.5` or `0:01:23.5`; UsageError otherwise."""
-    if not re.fullmatch(r"([0-9]{1,6}:){0,2}[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        raise UsageError(f"{text}: must be a time in seconds or as H:MM:SS, such as 83.5 or 1:23.5")
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds
-
-
-def parse_batch_size(text: str) -> int | None:
-    """`auto` (None) or a number; UsageError otherwise."""
-    if text == "auto":
-        return None
-    if not _is_number(text):
-        raise UsageError(f"--batch-size {text}: must be auto or a number")
-    return int(text)
-
-
-def _is_number(text: str) -> bool:
-    return bool(re.fullmatch(r"[0-9]{1,9}", text))
-
-
-def _among(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name} {value}: must be {', '.join(allowed[:-1])} or {allowed[-1]}")
-
-
-def _bounded(name: str, value: float | Fraction | None, low: float | Fraction, high: float | None) -> None:
-    """Also refuses NaN."""
-    if value is None or (low <= value and (high is None or value <= high) and value != float("inf")):
-        return
-    most = "" if high is None else f" and at most {high:g}"
-    raise UsageError(f"{name} {value}: must be at least {float(low):g}{most}")
+    @property
+    def uses_detector(self) -> bool:
+        """Whether faces are looked for at all."""
+        return not self.source_crop == self.driving_crop == "none"

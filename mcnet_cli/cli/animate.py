@@ -1,7 +1,7 @@
 """`mcnet animate`: options to a request, the result to text or JSON."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -250,9 +250,12 @@ def animate(
         raise UsageError("a source and a driving are needed", hint="mcnet animate portrait.jpg driving.mp4")
     if json and output == "-":
         raise UsageError("--json and -o - both want stdout", hint="write the result to a file")
-    from mcnet_cli import animation  # torch loads here, not at --help
+    from mcnet_cli import animation, options  # torch loads here, not at --help
+    from mcnet_cli.face import parse_crop
 
+    choices: dict[str, Any] = {"motion": motion, "detector": detector, "on_no_face": on_no_face}
     request = animation.AnimationRequest(
+        **choices,  # the request checks them
         sources=tuple(paths[:-1]),
         driving=paths[-1],
         output=output,
@@ -260,31 +263,31 @@ def animate(
         fetch=fetch_policy(fetch),
         device=device,
         precision=precision,
-        motion=motion,
         adapt_scale=adapt_scale,
-        reference=reference,
+        reference=options.parse_reference(reference),
         strength=strength,
         smooth=smooth,
         save_motion=save_motion,
-        detector=detector,
-        source_crop=source_crop,
-        driving_crop=driving_crop,
-        face=face,
+        source_crop=parse_crop("--source-crop", source_crop),
+        driving_crop=parse_crop("--driving-crop", driving_crop),
+        face=options.parse_face(face),
         crop_json=crop_json,
-        on_no_face=on_no_face,
         paste_back=paste_back,
         compare=compare,
         size=size,
-        start_s=animation.parse_time(start),
-        end_s=None if end is None else animation.parse_time(end),
+        start_s=options.parse_time(start),
+        end_s=None if end is None else options.parse_time(end),
         max_frames=max_frames,
-        fps=None if fps is None else animation.parse_rate(fps),
+        fps=None if fps is None else options.parse_rate(fps),
         audio=audio,
-        batch_size=animation.parse_batch_size(batch_size),
+        batch_size=options.parse_batch_size(batch_size),
         compile=compile_,
         strict=strict,
         overwrite=overwrite,
-        dry_run=dry_run,
     )
+    if dry_run:
+        planned = animation.plan(request)
+        console.report(planned.as_json(), planned.as_text())
+        return
     report = animation.animate(request, lambda now: console.progress(now.stage, now.done, now.total))
     console.report(report.as_json(), report.as_text())

@@ -123,7 +123,7 @@ def evaluate(
     Example: mcnet evaluate heldout/ --weights run/weights.safetensors -o report
     """
     from mcnet_cli import evaluation
-    from mcnet_cli.animation import parse_batch_size
+    from mcnet_cli.options import parse_batch_size
 
     request = evaluation.EvaluationRequest(
         clips=clips,

@@ -216,6 +216,7 @@ def preprocess(
     Example: mcnet preprocess videos/ -o clips --preview
     """
     from mcnet_cli import preprocessing
+    from mcnet_cli.options import parse_rate
 
     request = preprocessing.PreprocessRequest(
         inputs=tuple(inputs),
@@ -225,7 +226,7 @@ def preprocess(
             framing=preprocessing.choose_framing(rule, weights, fetch_policy(fetch)),
             size=size,
             format=format_,
-            fps=None if fps is None else preprocessing.parse_rate(fps),
+            fps=None if fps is None else parse_rate(fps),
             align=align,
             follow=follow,
             detector=detector,

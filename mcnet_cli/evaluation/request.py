@@ -1,18 +1,14 @@
 """What is asked of an evaluation, and the metrics that there are."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcnet_cli.animation import Progress
 from mcnet_cli.errors import UsageError
 from mcnet_cli.weights import NEVER, Fetch
 
 RECONSTRUCTION, REENACTMENT = "reconstruction", "reenactment"
 PROTOCOLS = (RECONSTRUCTION, REENACTMENT)
 DETECTORS = ("blazeface", "face-alignment")
-
-OnProgress = Callable[[Progress], None]  # done and total are clips
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ import functools
 import logging
 import time
 
-from mcnet_cli.animation import Progress
-from mcnet_cli.animation.engine import Engine
+from mcnet_cli.animation import Animator
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError, UsageError, shown
@@ -15,10 +14,11 @@ from mcnet_cli.evaluation.folder import atomic_folder
 from mcnet_cli.evaluation.moving import Mover
 from mcnet_cli.evaluation.pairs import Pair, pairs_of
 from mcnet_cli.evaluation.report import ClipResult, EvaluationReport, Failed, write_report
-from mcnet_cli.evaluation.request import EvaluationRequest, OnProgress
+from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest
 from mcnet_cli.evaluation.sheet import Strips
 from mcnet_cli.evaluation.suite import choose_suite
 from mcnet_cli.face import STEADY_LOOKS, FaceMesh, make_detector
+from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.weights import resolve_weights
 
 EVALUATING = "evaluating"
@@ -44,9 +44,11 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress | None = None) 
         weights = read_weights(resolve_weights(request.weights, fetch=request.fetch))
         suite = choose_suite(request, compute)
         detector = make_detector(request.detector, str(compute.device))
-        engine = Engine(weights, compute, batch_size=request.batch_size)
+        tracks = weights.landmarks is not None or request.protocol != RECONSTRUCTION
+        finds_by = request.detector if tracks else None
+        animator = Animator(weights, compute, detector=finds_by, batch_size=request.batch_size)
         mesh = FaceMesh(STEADY_LOOKS)
-        mover = Mover(request, engine, weights.smooth, detector, mesh)
+        mover = Mover(request, animator)
         bench = Bench(mover, detector, mesh, suite, strips)
         results, failed = _measured(bench, pairs, on_progress or (lambda _now: None))
         report = EvaluationReport(
@@ -55,9 +57,9 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress | None = None) 
             device=str(compute.device),
             precision=compute.precision,
             why=compute.why,
-            size=engine.size,
+            size=animator.size,
             landmarks=bench.landmarks,
-            keypoints="the network's detector" if engine.landmarks is None else "tracked landmarks",
+            keypoints="tracked landmarks" if animator.landmarks else "the network's detector",
             results=tuple(results),
             failed=tuple(failed),
             skipped={name: (str(error), error.hint) for name, error in suite.skipped.items()},

@@ -66,7 +66,19 @@ Framing.PAPER = Framing(tube_factor=1.2)
 
 @dataclass(frozen=True, slots=True)
 class CropBox:
-    """A box in pixels of a picture; (x, y) is its upper left corner. It may reach beyond the picture."""
+    """A box in pixels of a picture, which may reach beyond it.
+
+    Attributes:
+        x, y: the upper left corner, x to the right, y down.
+        width, height: at least 1.
+
+    Raises ValueError for numbers that are no box.
+
+    Example:
+        >>> from mcnet_cli import CropBox
+        >>> CropBox(x=120, y=40, width=512, height=512).width
+        512
+    """
 
     x: float
     y: float
@@ -122,8 +134,8 @@ def _holding(
     return np.clip(corner, high - larger, low), larger
 
 
-def parse_crop(text: str) -> CropBox | Literal["auto", "none"]:
-    """The option's value: auto, none, or X,Y,W,H in pixels. UsageError for anything else."""
+def parse_crop(option: str, text: str) -> CropBox | Literal["auto", "none"]:
+    """A crop as the option asks for it: auto, none, or X,Y,W,H in pixels. UsageError for anything else."""
     if text == "auto" or text == "none":
         return "auto" if text == "auto" else "none"
     try:
@@ -131,7 +143,8 @@ def parse_crop(text: str) -> CropBox | Literal["auto", "none"]:
         return CropBox(x, y, width, height)
     except ValueError as error:
         raise UsageError(
-            f"{text!r} is no crop", hint="give auto, none, or X,Y,W,H in pixels such as 120,40,512,512"
+            f"{option}: {text!r} is no crop",
+            hint="give auto, none, or X,Y,W,H in pixels such as 120,40,512,512",
         ) from error
 
 

@@ -34,7 +34,7 @@ def open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) ->
         frame_rate=rate,
         frame_count_hint=span.frames_of(info.duration_s, rate),
         audio=path if info.has_audio else None,
-        audio_start_s=span.start_s,
+        audio_start_s=_start_s(span, rate),
         strict=strict,
     )
     if info.duration_lies:
@@ -42,18 +42,24 @@ def open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) ->
     return source
 
 
+def _start_s(span: Span, rate: Fraction) -> float:
+    """When the first wanted frame is shown; a moment between two frames would show it twice."""
+    return float(span.first(rate) / rate)
+
+
 def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
     # A sixteenth of a frame early, so that rounding never loses the frame at the start itself.
-    start_s = max(0.0, span.start_s - float(Fraction(1, 16) / source.frame_rate))
+    rate = source.frame_rate
+    start_s = max(0.0, _start_s(span, rate) - float(Fraction(1, 16) / rate))
     is_seekable = info.format_name.split(",")[0] not in _UNSEEKABLE
     seek = {"ss": f"{start_s:.6f}"} if span.start_s and is_seekable else {}
     # Decoding several frames at a time makes damaged ones come out by chance.
     stream = open_input(info.path, threads=1, **seek)["V:0"]
-    stream = stream.filter("fps", fps=str(source.frame_rate), start_time=0)
+    stream = stream.filter("fps", fps=str(rate), start_time=0)
     if span.start_s and not is_seekable:
         stream = stream.filter("trim", start=f"{start_s:.6f}").filter("setpts", "PTS-STARTPTS")
     stream = stream.filter("scale", info.width, info.height)
-    limit = span.limit(source.frame_rate)
+    limit = span.limit(rate)
     enough = {} if limit is None else {"vframes": limit}
     return compiled(stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **enough))
 

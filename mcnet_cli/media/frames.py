@@ -27,12 +27,16 @@ class Span:
 
     def first(self, rate: Fraction) -> int:
         """The number of the first wanted frame, where frame i is shown at i / rate."""
-        return _at_or_after(self.start_s, rate)
+        return frame_at(self.start_s, rate)
+
+    def until_end(self, rate: Fraction) -> int | None:
+        """How many frames there are from the start to the end, or None if no end is asked for."""
+        return None if self.end_s is None else max(0, frame_at(self.end_s, rate) - self.first(rate))
 
     def limit(self, rate: Fraction) -> int | None:
         """At most how many frames are wanted, or None for all."""
-        until_end = None if self.end_s is None else max(0, _at_or_after(self.end_s, rate) - self.first(rate))
-        return min((count for count in (until_end, self.max_frames) if count is not None), default=None)
+        counts = (self.until_end(rate), self.max_frames)
+        return min((count for count in counts if count is not None), default=None)
 
     def frames_of(self, duration_s: float | None, rate: Fraction) -> int | None:
         """How many frames of a clip of `duration_s` are wanted, or None where nobody knows."""
@@ -43,7 +47,8 @@ class Span:
         return count if limit is None else min(count, limit)
 
 
-def _at_or_after(time_s: float, rate: Fraction) -> int:
+def frame_at(time_s: float, rate: Fraction) -> int:
+    """The number of the first frame at or after `time_s` seconds, where frame i is shown at i / rate."""
     return math.ceil(time_s * rate - 1e-6)  # less what decimal fractions lose in binary
 
 

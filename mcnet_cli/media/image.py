@@ -66,6 +66,20 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         return to_rgb(_upright(picture))
 
 
+def as_picture(photo: "Path | str | NDArray[np.uint8] | Image.Image") -> NDArray[np.uint8]:
+    """A photo of any kind as (H, W, 3) uint8 RGB: a file as `read_image` has it, an array, a PIL image.
+
+    Raises InputError for a file or an array that is no such picture.
+    """
+    if isinstance(photo, Path | str):
+        return read_image(Path(photo))
+    if not isinstance(photo, np.ndarray):
+        return to_rgb(_upright(photo))
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+        raise InputError(f"a picture must be (H, W, 3) uint8 RGB, not {photo.shape} {photo.dtype}")
+    return photo
+
+
 def _upright(picture: "Image.Image") -> "Image.Image":
     """Applies the EXIF orientation; one that can't be read is as none."""
     from PIL import ImageOps

@@ -1,12 +1,15 @@
 """Opening whatever can give frames."""
 
+import itertools
+from collections.abc import Generator, Iterable
 from fractions import Fraction
 from pathlib import Path
 
-from mcnet_cli.errors import UsageError
+from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media.animated import open_animated
 from mcnet_cli.media.decode import open_video
-from mcnet_cli.media.frames import FrameSource, Span
+from mcnet_cli.media.frames import Frame, FrameSource, Span
+from mcnet_cli.media.image import as_picture
 from mcnet_cli.media.options import require_local_file
 from mcnet_cli.media.pictures import open_folder, open_picture
 from mcnet_cli.media.timing import is_animated_webp, is_gif
@@ -56,6 +59,26 @@ def open_frames(
     if _is_still(head):
         return open_picture(path, fps=fps, span=span, strict=strict)
     return open_video(path, fps=fps, span=span, strict=strict)
+
+
+def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | None = None) -> FrameSource:
+    """Arrays (H, W, 3) uint8 RGB, all of one size, as a stream of frames.
+
+    InputError at the first that isn't so, or if there is none.
+    """
+    pictures = map(as_picture, itertools.islice(frames, max_frames))
+    first = next(pictures, None)
+    if first is None:
+        raise InputError("there are no frames")
+
+    def produce(_source: FrameSource) -> Generator[Frame, None, None]:
+        for number, frame in enumerate(itertools.chain([first], pictures)):
+            if frame.shape != first.shape:
+                raise InputError(f"frame {number} is {frame.shape}, and the first one {first.shape}")
+            yield frame
+
+    size = first.shape[1], first.shape[0]
+    return FrameSource(produce, path=Path("the driving"), size=size, frame_rate=rate)
 
 
 def _head(path: Path) -> bytes:

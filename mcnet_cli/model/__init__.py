@@ -1,10 +1,14 @@
-"""The network of MCNet and nothing else."""
+"""The network of MCNet and nothing else.
+
+The paper's network is in `config`, `geometry`, `blocks`, `keypoints`, `motion`, `modulation`, `memory` and
+`generator`. What `lite` adds to it is in `landmark_motion`, `face_parts` and `hinted_generator`, which those
+do not import. `mcnet` puts a network together as its config says.
+"""
 
 from mcnet_cli.model.config import PRESETS, ModelConfig
 from mcnet_cli.model.generator import Canvas, Rendering, SourceState
-from mcnet_cli.model.geometry import Keypoints
+from mcnet_cli.model.geometry import Keypoints, transfer_motion
 from mcnet_cli.model.mcnet import MCNet
-from mcnet_cli.model.transfer import transfer_motion
 
 __all__ = [
     "PRESETS",

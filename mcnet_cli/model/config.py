@@ -1,4 +1,4 @@
-"""What there is to say about an architecture: frozen dataclasses, two presets, JSON."""
+"""Everything that defines an architecture: frozen dataclasses, two presets, JSON."""
 
 import dataclasses
 import json
@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 Condition = Literal["both", "keypoints", "features", "none"]
 Border = Literal["zeros", "border"]
+LANDMARKS = 478  # points that keypoints can stand for: the face mesh's 468, then ten of skull, hair and body
 
 
 def _require(holds: bool, name: str, value: object, rule: str) -> None:
@@ -40,13 +41,21 @@ class HourglassConfig:
 
 @dataclass(frozen=True, slots=True)
 class KeypointConfig:
-    """The keypoint detector. Unpadded output kernels shrink the heatmaps, as the paper's do."""
+    """The keypoint detector.
+
+    count: of keypoints. jacobians: whether each has a local affine frame beside its position.
+    hourglass, kernel: of the network, and of the convolutions that make heatmaps of its output.
+    padded: whether those convolutions are. Without padding they shrink the heatmaps, as the paper's do.
+    landmarks: what the keypoints were trained to be, one number each: points of the face mesh (below 468) or
+        `mcnet_cli.face.OUTER` (468 to 477); empty for keypoints that the network found by itself.
+    """
 
     count: int = 15
     jacobians: bool = True
     hourglass: HourglassConfig = HourglassConfig(32, 1024, 5)
     kernel: int = 7
     padded: bool = False
+    landmarks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _bounded("keypoints.count", self.count, 1, 500)
@@ -58,12 +67,13 @@ class KeypointConfig:
 class MotionConfig:
     """Dense motion.
 
-    heatmap_variances: one for all keypoints, or one a keypoint.
+    heatmap_variances: of the keypoints' heatmaps, one for all or one each.
     locality: standard deviations of the prior that ties each keypoint's mask to its neighbourhood,
-        one a keypoint; empty for none.
+        one each; empty for no prior.
     spline: whether a smooth motion by all keypoints together is one more sparse motion.
-    mouth, eyes: the keypoints whose geometry decides what is smaller than dense motion's cells, in the order
-        of `parts.Parts`; empty for leaving all to the network.
+    mouth, eyes: numbers of the keypoints whose geometry decides about lips and lids, in the order of
+        `face_parts.FaceParts`; empty leaves lips and lids to the network.
+    border: what lies beyond the source's picture, black or its last pixels.
     """
 
     hourglass: HourglassConfig = HourglassConfig(64, 1024, 5)
@@ -84,7 +94,12 @@ class MotionConfig:
 
 @dataclass(frozen=True, slots=True)
 class MemoryConfig:
-    """The memory unit: nominal feature sizes it serves (at 256²), its width, bank and experts."""
+    """The memory unit.
+
+    sizes: nominal sides (in a picture of 256²) of the features that it serves. width: its channels.
+    style_width: of the layer that makes the style. bank_size: side of the bank.
+    experts: of the convolution that reads keys and values. condition: what the bank is conditioned on.
+    """
 
     sizes: tuple[int, ...] = (32, 64, 128)
     width: int = 512
@@ -108,10 +123,11 @@ class GeneratorConfig:
     channels: of the encoder's features, finest first; each level halves the size.
     stem_stride: 2 works at half size and lets a pixel shuffle make the full-size picture.
     residual_blocks: at each decoder level below the finest, coarsest first.
-    hint_channels: of dense motion's last features that join the decoder at their size, 0 for none.
-    detail_keypoints: keypoints whose narrow driving heatmaps join the decoder; empty for none.
-    cubic: share of bicubic interpolation, the rest bilinear, in the warped source that the result shows;
-        it is sharper.
+    hint_channels: to which dense motion's last features are reduced that join the decoder; 0 for none.
+    detail_keypoints: numbers of keypoints whose narrow driving heatmaps join the decoder; empty for none.
+    detail_variance: of those heatmaps.
+    cubic: share of bicubic interpolation, the rest bilinear, in the warped source that the result shows. The
+        larger, the sharper.
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512)
@@ -152,6 +168,17 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _require(self.size in (64, 128, 256, 512), "size", self.size, "must be 64, 128, 256 or 512")
         count = self.keypoints.count
+        landmarks = self.keypoints.landmarks
+        _each_bounded("keypoints.landmarks", landmarks, 0, LANDMARKS - 1)
+        _require(
+            len(landmarks) in (0, count), "keypoints.landmarks", landmarks, f"needs no number or {count}"
+        )
+        _require(
+            not (landmarks and self.keypoints.jacobians),
+            "keypoints.landmarks",
+            landmarks,
+            "goes without keypoints.jacobians",
+        )
         _require(
             len(self.motion.heatmap_variances) in (1, count),
             "motion.heatmap_variances",
@@ -203,8 +230,11 @@ class ModelConfig:
         return f"custom (size {self.size}, {memory.experts} memory experts, condition {memory.condition})"
 
     def to_json(self) -> str:
-        """The config as JSON, as weights files carry it."""
-        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+        """The config as JSON, without `keypoints.landmarks` if there are none: format 1 has no such field."""
+        data = dataclasses.asdict(self)
+        if not self.keypoints.landmarks:
+            del data["keypoints"]["landmarks"]
+        return json.dumps(data, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
@@ -273,25 +303,47 @@ def _build(kind: Any, data: Any, name: str) -> Any:
     return data
 
 
-# The landmarks that `lite`'s keypoints are trained to be: seven of the head, then lids, eye corners,
-# mouth corners and lips, which move little and need sharper heatmaps and masks, then cheeks, jaw and skull,
-# then hair, neck and shoulders.
-_HEAD, _FINE, _MORE, _BODY = 7, 12, 11, 5
+# `lite`'s keypoints. Lids, corners of the eyes and lips move little and need sharper heatmaps and masks.
+_HEAD = (10, 152, 234, 454, 105, 334, 1)  # forehead, chin, both sides, brows, nose
+_FINE = (159, 386, 145, 374, 33, 263, 61, 291, 13, 14, 0, 17)  # lids, eyes' and mouth's corners, lips
+_MORE = (50, 280, 172, 397, 149, 378, 468, 469, 470, 471, 472)  # cheeks, jaw, skull
+_BODY = (473, 474, 475, 476, 477)  # hair beside the face, neck, shoulders
+_LITE_LANDMARKS = (*_HEAD, *_FINE, *_MORE, *_BODY)
+
+
+def _numbers_of(*landmarks: int) -> tuple[int, ...]:
+    """The numbers of `lite`'s keypoints that stand for these landmarks."""
+    return tuple(map(_LITE_LANDMARKS.index, landmarks))
+
 
 PRESETS: dict[str, ModelConfig] = {
     "mcnet": ModelConfig(),
     "lite": ModelConfig(
         keypoints=KeypointConfig(
-            _HEAD + _FINE + _MORE + _BODY, False, HourglassConfig(16, 128, 4), kernel=5, padded=True
+            count=len(_LITE_LANDMARKS),
+            jacobians=False,
+            hourglass=HourglassConfig(16, 128, 4),
+            kernel=5,
+            padded=True,
+            landmarks=_LITE_LANDMARKS,
         ),
         motion=MotionConfig(
             HourglassConfig(24, 144, 4),
             kernel=3,
-            heatmap_variances=(0.01,) * _HEAD + (0.003,) * _FINE + (0.01,) * (_MORE + _BODY),
-            locality=(0.12,) * _HEAD + (0.07,) * _FINE + (0.12,) * _MORE + (0.18,) * _BODY,
+            heatmap_variances=(
+                *(0.01,) * len(_HEAD),
+                *(0.003,) * len(_FINE),
+                *(0.01,) * len(_MORE + _BODY),
+            ),
+            locality=(
+                *(0.12,) * len(_HEAD),
+                *(0.07,) * len(_FINE),
+                *(0.12,) * len(_MORE),
+                *(0.18,) * len(_BODY),
+            ),
             spline=True,
-            mouth=(13, 14, 15, 16, 17, 18),
-            eyes=(7, 9, 11, 8, 10, 12),
+            mouth=_numbers_of(61, 291, 13, 14, 0, 17),
+            eyes=_numbers_of(159, 145, 33, 386, 374, 263),
             border="border",
         ),
         memory=MemoryConfig(sizes=(32, 64), width=64, style_width=48, bank_size=16, experts=1),
@@ -300,7 +352,7 @@ PRESETS: dict[str, ModelConfig] = {
             stem_stride=2,
             residual_blocks=(2, 1),
             hint_channels=24,
-            detail_keypoints=(7, 8, 9, 10, 13, 14, 15, 16, 17, 18),
+            detail_keypoints=_numbers_of(159, 386, 145, 374, 61, 291, 13, 14, 0, 17),
             cubic=0.5,
         ),
     ),

@@ -1,4 +1,4 @@
-"""Coordinates, keypoints, heatmaps and sampling.
+"""Coordinates, keypoints and their motion, heatmaps and sampling.
 
 Coordinates are (x, y) in [-1, 1], x to the right, y down; -1 and 1 are the centres of the first and
 last pixel.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mcnet_cli.model.config import Border
 
-CUBIC_DEVICES = ("cpu", "cuda")  # Apple's GPUs may lack it
+CUBIC_DEVICES = ("cpu", "cuda")  # that surely have bicubic sampling; Apple's GPUs may lack it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,20 @@ class Keypoints:
     def map(self, change: Callable[[Tensor], Tensor]) -> "Keypoints":
         """`change` applied to values and jacobians."""
         return Keypoints(change(self.values), None if self.jacobians is None else change(self.jacobians))
+
+
+def transfer_motion(
+    driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float = 1.0
+) -> Keypoints:
+    """Relative motion: the change from `reference` to `driving`, applied to `source` (FOMM, sec. 3.3).
+
+    driving: B frames; reference and source: one frame, or B. scale: factor on the displacements.
+    """
+    values = source.values + scale * (driving.values - reference.values)
+    if driving.jacobians is None or reference.jacobians is None or source.jacobians is None:
+        return Keypoints(values)
+    change = driving.jacobians @ torch.linalg.inv(reference.jacobians)
+    return Keypoints(values, change @ source.jacobians)
 
 
 def full_precision(like: Tensor) -> torch.autocast:
@@ -101,28 +115,28 @@ def ramp(value: Tensor, low: float, high: float) -> Tensor:
     return ((value - low) / (high - low)).clamp(0, 1)
 
 
-def warp(image: Tensor, deformation: Tensor, border: Border, cubic: float = 0.0, margin: int = 0) -> Tensor:
-    """(B, C, H, W) sampled at a (B, h, w, 2) deformation that is first resized to (H, W).
+def warp(image: Tensor, deformation: Tensor, border: Border, cubic: float = 0.0) -> Tensor:
+    """(B, C, H, W) sampled at a (B, h, w, 2) deformation that is first resized to (H, W)."""
+    return sample_picture(image, resized(deformation, (image.shape[2], image.shape[3])), border, cubic)
 
-    cubic: share of bicubic interpolation, which keeps pictures sharper and within the range [0, 1].
-    margin: how many pixels of the image, on each side, lie beyond what the deformation calls -1 to 1.
+
+def sample_picture(image: Tensor, grid: Tensor, border: Border, cubic: float = 0.0) -> Tensor:
+    """(B, C, H, W) sampled at a (B, h, w, 2) grid, -1 and 1 being the centres of the border's pixels.
+
+    cubic: share of bicubic interpolation, the rest is bilinear. It keeps pictures sharper; its part is cut to
+    [0, 1]. Devices that may lack it sample bilinearly alone.
     """
-    height, width = (side - 2 * margin for side in image.shape[2:])
-    deformation = resized(deformation, (height, width))
-    if margin:
-        inner = torch.tensor([width - 1, height - 1], device=image.device)
-        deformation = deformation * (inner / (inner + 2 * margin))
-    smooth = sample(image, deformation, border, align_corners=True)
+    smooth = sample(image, grid, border, align_corners=True)
     if not cubic or image.device.type not in CUBIC_DEVICES:
         return smooth
-    sharp = sample(image, deformation, border, align_corners=True, mode="bicubic").clamp(0, 1)
+    sharp = sample(image, grid, border, align_corners=True, mode="bicubic").clamp(0, 1)
     return torch.lerp(smooth, sharp, cubic)
 
 
 def sample(
     image: Tensor, grid: Tensor, border: Border, *, align_corners: bool, mode: str = "bilinear"
 ) -> Tensor:
-    """(B, C, H, W) sampled at (B, h, w, 2); always in the grid's precision: bf16 is pixels off."""
+    """(B, C, H, W) sampled at a (B, h, w, 2) grid, in the grid's precision: bfloat16 would be pixels off."""
     sampled = F.grid_sample(image.to(grid.dtype), grid, mode, border, align_corners).to(image.dtype)
     if image.stride(1) == 1:  # the layout that convolutions want, and `grid_sample` doesn't keep
         sampled = sampled.contiguous(memory_format=torch.channels_last)
@@ -130,7 +144,7 @@ def sample(
 
 
 @lru_cache(maxsize=16)
-@torch.inference_mode(False)  # kept for training too, whoever asks first
+@torch.inference_mode(False)  # the cached kernel must serve training too, even if inference asks for it first
 def _gaussian_kernel(factor: int) -> Tensor:
     sigma = (factor - 1) / 2
     radius = round(4 * sigma)

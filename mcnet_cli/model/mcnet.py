@@ -1,18 +1,18 @@
-"""MCNet whole: a keypoint detector and a generator behind three calls."""
+"""MCNet whole: a keypoint detector and a generator, put together as a config says."""
 
-from dataclasses import replace
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from mcnet_cli.model.backdrop import Backdrop
 from mcnet_cli.model.config import ModelConfig
+from mcnet_cli.model.face_parts import FaceParts
 from mcnet_cli.model.generator import Generator, Rendering, SourceState
 from mcnet_cli.model.geometry import Keypoints
+from mcnet_cli.model.hinted_generator import HintedGenerator
 from mcnet_cli.model.keypoints import KeypointDetector
-from mcnet_cli.model.palette import Palette
-from mcnet_cli.model.tone import Tone
+from mcnet_cli.model.landmark_motion import LandmarkMotionNetwork
+from mcnet_cli.model.motion import DenseMotionNetwork
 
 
 class MCNet(nn.Module):
@@ -20,12 +20,22 @@ class MCNet(nn.Module):
 
     Pictures are (B, 3, H, W), RGB in [0, 1], H = W = `config.size`. Parameter names are the
     official ones, prefixed by `generator.` and `kp_detector.`.
+
+    parts: where mouth and eyes are among the keypoints, if the config says that; None for the paper's
+    network.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.generator = Generator(config)
+        motion, setting = config.motion, config.generator
+        self.parts = FaceParts(motion.mouth, motion.eyes) if motion.mouth else None
+        landmarks_move = any((motion.spline, motion.locality, self.parts))
+        dense_motion = (
+            LandmarkMotionNetwork(config, self.parts) if landmarks_move else DenseMotionNetwork(config)
+        )
+        hinted = any((setting.hint_channels, setting.detail_keypoints))
+        self.generator = (HintedGenerator if hinted else Generator)(config, dense_motion)
         self.kp_detector = KeypointDetector(config.keypoints)
 
     def channels_last(self) -> Self:
@@ -46,20 +56,10 @@ class MCNet(nn.Module):
     def encode_source(self, image: Tensor, keypoints: Keypoints | None = None) -> SourceState:
         """All that depends on the source (B, 3, H, W) alone; compute it once, render many frames.
 
-        keypoints: the source's, where they are known. In training there is no backdrop, palette or tone.
+        keypoints: the source's, where they are known; otherwise they are detected.
         """
         found = self.detect_keypoints(image) if keypoints is None else keypoints
-        state = SourceState(*self.generator.encode(image), found)
-        parts = self.generator.dense_motion_network.parts
-        if parts is None or self.training:  # then it is the network that has to know what a head uncovers
-            return state
-        foreground = self.generator.dense_motion_network.foreground(state.motion_image, found)
-        return replace(
-            state,
-            backdrop=Backdrop.of(foreground, image),
-            palette=Palette.of(image, parts.skin(found.values), parts.lips(found.values)),
-            tone=Tone.of(state.motion_image),
-        )
+        return SourceState(image, *self.generator.encode(image), found)
 
     def render(self, state: SourceState, motion: Keypoints) -> Tensor:
         """(B, 3, H, W) frames in [0, 1] of the source with its keypoints moved to `motion` (batch B).

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import Framing
+from mcnet_cli.options import require_among, require_between
 
 RULES = ("framing", "paper")
 FORMATS = ("mp4", "png")
@@ -46,21 +47,21 @@ class Settings:
     min_sharpness: float = 12.0
 
     def __post_init__(self) -> None:
-        among("--rule", self.rule, RULES)
+        require_among("--rule", self.rule, RULES)
         if self.rule == "paper":
             object.__setattr__(self, "framing", Framing.PAPER)
-        among("--format", self.format, FORMATS)
-        among("--align", self.align, ALIGNMENTS)
-        among("--detector", self.detector, DETECTORS)
-        bounded("--size", self.size, 16, 2048)
+        require_among("--format", self.format, FORMATS)
+        require_among("--align", self.align, ALIGNMENTS)
+        require_among("--detector", self.detector, DETECTORS)
+        require_between("--size", self.size, 16, 2048)
         if self.size % 2:
             raise UsageError(f"--size {self.size}: must be even, as videos want it")
-        bounded("--fps", self.fps, Fraction(1, 100), 1000)
-        bounded("--detect-every", self.detect_every, 1, 1000)
-        bounded("--min-frames", self.min_frames, 1, 1024)
-        bounded("--min-face", self.min_face, 1, 10_000)
-        bounded("--min-score", self.min_score, 0, 1)
-        bounded("--min-sharpness", self.min_sharpness, 0, 1e6)
+        require_between("--fps", self.fps, Fraction(1, 100), 1000)
+        require_between("--detect-every", self.detect_every, 1, 1000)
+        require_between("--min-frames", self.min_frames, 1, 1024)
+        require_between("--min-face", self.min_face, 1, 10_000)
+        require_between("--min-score", self.min_score, 0, 1)
+        require_between("--min-sharpness", self.min_sharpness, 0, 1e6)
         if self.follow and self.align == "none":
             raise UsageError("--follow: needs --align eyes")
 
@@ -102,8 +103,8 @@ class PreprocessRequest:
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        among("--engine", self.engine, ENGINES)
-        bounded("--workers", self.workers, 1, 1024)
+        require_among("--engine", self.engine, ENGINES)
+        require_between("--workers", self.workers, 1, 1024)
         if not self.inputs or "" in self.inputs:
             raise UsageError("an input is needed", hint="mcnet preprocess videos/ -o clips")
         if str(self.output) in ("", "."):
@@ -133,22 +134,3 @@ def parse_shard(text: str) -> tuple[int, int]:
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise UsageError(f"--shard {text}: must be like 2/8, the second of eight parts")
     return int(found[1]) - 1, int(found[2])
-
-
-def parse_rate(text: str) -> Fraction:
-    """A frame rate such as `25`, `29.97` or `30000/1001`; UsageError otherwise."""
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}|/0*[1-9][0-9]{0,8})?", text):
-        raise UsageError(f"--fps {text}: must be a rate such as 25, 29.97 or 30000/1001")
-    return Fraction(text)
-
-
-def among(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """UsageError unless an option's value is one of those allowed."""
-    if value not in allowed:
-        raise UsageError(f"{name} {value}: must be {', '.join(allowed[:-1])} or {allowed[-1]}")
-
-
-def bounded(name: str, value: float | Fraction | None, low: float | Fraction, high: float) -> None:
-    """UsageError unless an option's value is None or within its limits; NaN never is."""
-    if value is not None and not low <= value <= high:
-        raise UsageError(f"{name} {value}: must be at least {float(low):g} and at most {high:g}")

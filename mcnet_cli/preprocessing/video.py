@@ -1,6 +1,5 @@
 """One file's work: it is decoded once, and its faces become clips."""
 
-import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from functools import cached_property
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import Detector, Face, FaceMesh, faces_in, make_detector
 from mcnet_cli.media import FrameSource, is_picture, open_frames, read_image
-from mcnet_cli.media.frames import Frame
+from mcnet_cli.media.frames import Frame, frame_at
 from mcnet_cli.preprocessing.cuts import CutFinder
 from mcnet_cli.preprocessing.inputs import Source
 from mcnet_cli.preprocessing.lookahead import with_faces
@@ -80,7 +79,7 @@ def _cut_up(source: Source, writer: Writer, tools: Tools, on_frames: OnFrames) -
             stack.callback(view.watch.close)
         cuts = CutFinder()
         searched = with_faces(
-            enumerate(frames, _frame_at(start_s, frames)),
+            enumerate(frames, frame_at(start_s, frames.frame_rate)),
             tools.detector,
             tools.settings.detect_every,
             wanted=lambda number: any(view.shows(number) for view in views),
@@ -96,11 +95,6 @@ def _cut_up(source: Source, writer: Writer, tools: Tools, on_frames: OnFrames) -
     for row in writer.rows:
         row["damaged"] = frames.damaged
     return frames.warnings
-
-
-def _frame_at(time_s: float, frames: FrameSource) -> int:
-    """The number of the first frame at or after a moment, as the decoder counts them."""
-    return math.ceil(time_s * frames.frame_rate - 1e-6)
 
 
 @dataclass
@@ -120,7 +114,9 @@ class _View:
         watch = Watch(tools.detector, tools.mesh, tools.settings, writer.output, target)
         if segment is None:
             return cls(watch, 0, None, None, frames, writer)
-        first, end = (_frame_at(float(moment), frames) for moment in (segment.start_s, segment.end_s))
+        first, end = (
+            frame_at(float(moment), frames.frame_rate) for moment in (segment.start_s, segment.end_s)
+        )
         return cls(watch, first, end, segment, frames, writer)
 
     def shows(self, number: int) -> bool:

@@ -1,22 +1,19 @@
-"""What a training run is made of. `RunConfig` is the whole; its defaults are the recipe of `lite`."""
+"""The configuration of a training run. `RunConfig` is the whole; its defaults are the recipe of `lite`."""
 
 import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from mcnet_cli.face import OUTER
 from mcnet_cli.model import PRESETS, ModelConfig
 from mcnet_cli.training.loss_weights import LandmarkLossWeights, PaperLossWeights
 
-# Landmarks that the keypoints are trained to be: head, then lids, eye corners, mouth corners, lips, then
-# cheeks, jaw and the outer points.
-LANDMARKS = (
-    *(10, 152, 234, 454, 105, 334, 1, 159, 386, 145, 374, 33, 263, 61, 291, 13, 14, 0, 17),
-    *(50, 280, 172, 397, 149, 378, *OUTER),
-)
+# The landmarks that keypoints can be trained to be.
+LANDMARKS = PRESETS["lite"].keypoints.landmarks
+# Landmarks that change places when a picture is mirrored; those in the middle of the face stay what they are.
 MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374, 50: 280, 172: 397, 149: 378}
 MIRRORED |= {468: 472, 469: 471, 473: 474, 476: 477}
-PARTS = {"mouth": (61, 291, 13, 14, 0, 17), "eyes": (159, 145, 33, 386, 374, 263)}  # as `Parts`
+# What the keypoints in `model.motion.mouth` and `model.motion.eyes` must be, in the order of `FaceParts`.
+PARTS = {"mouth": (61, 291, 13, 14, 0, 17), "eyes": (159, 145, 33, 386, 374, 263)}
 # How clips are cropped that `mcnet preprocess` makes: `animate` crops the same way.
 FRAMING = {"face_height": 0.53, "center_x": 0.50, "center_y": 0.54}
 SMOOTH = 0.4  # frames: so landmarks that a tracker finds make a result as calm as the driving is
@@ -27,6 +24,17 @@ def mirror_order(landmarks: tuple[int, ...] = LANDMARKS) -> list[int]:
     """For each of the landmarks, the place of the one that it becomes in a mirrored picture."""
     twin = MIRRORED | {right: left for left, right in MIRRORED.items()}
     return [landmarks.index(twin.get(point, point)) for point in landmarks]
+
+
+def _check_mirrored(landmarks: tuple[int, ...]) -> None:
+    """ValueError unless pictures with these landmarks can be mirrored: each is known, and with its twin."""
+    known = ", ".join(map(str, LANDMARKS))
+    for point in landmarks:
+        _require(point in LANDMARKS, f"model.keypoints.landmarks: {point} is none of {known}")
+    try:
+        mirror_order(landmarks)
+    except ValueError:
+        raise ValueError("model.keypoints.landmarks: a point on one side needs its twin") from None
 
 
 def _require(holds: bool, rule: str) -> None:
@@ -77,10 +85,10 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
-    """Adam's surroundings.
+    """How gradients are clipped and weights averaged around Adam.
 
-    clip_norm: the longest gradient of each optimizer. accumulate: batches to a step.
-    ema: decay of the moving average of the weights that is the result; 0 for the weights themselves.
+    clip_norm: longest gradient of each optimizer. accumulate: batches to a step.
+    ema: decay of the weights' moving average, which is the result; 0 for the weights themselves.
     """
 
     clip_norm: float = 20.0
@@ -97,40 +105,33 @@ class OptimizerConfig:
 class KeypointTraining:
     """How keypoints are learned.
 
-    supervision: "landmarks" ties them to points of the face mesh, "none" is the paper's way, by equivariance.
-    landmarks: the mesh points, one a keypoint; among the known ones, with the mirror twins of all.
+    supervision: "landmarks" ties them to `model.keypoints.landmarks`, "none" is the paper's way, by
+        equivariance.
     detector_from, detector_share: from that share of the run on, in that share of the steps the other parts
         see the detector's keypoints, otherwise the landmarks themselves.
     freeze: leaves the detector as it is.
     """
 
     supervision: Literal["landmarks", "none"] = "landmarks"
-    landmarks: tuple[int, ...] = LANDMARKS
     detector_from: float = 0.3
     detector_share: float = 0.2
     freeze: bool = False
 
     def __post_init__(self) -> None:
         _within(self, 0, 1, "detector_from", "detector_share")
-        for point in self.landmarks:
-            _require(point in LANDMARKS, f"landmarks: {point} is none of {', '.join(map(str, LANDMARKS))}")
-        try:
-            mirror_order(self.landmarks)
-        except ValueError:
-            raise ValueError("landmarks: a point on one side needs its twin on the other") from None
 
 
 @dataclass(frozen=True, slots=True)
 class OpeningConfig:
     """The last stage of training with landmarks: the decoder learns to paint mouths and eyes that open.
 
-    steps: of the decoder; 0 for no such stage. alone: of the discriminators before. A run of fewer steps or
-        samples has so many here, too: a trial stays short.
-    count: mouths that are drawn for it. batch_size: of them, in a step. eyes: for each mouth, of both; 0 for
-        mouths alone. Mouths and eyes take 0.9 MB each of `lite` at 256².
-    learning_rate, discriminator_rate: of the two.
-    gan, feature_matching, pixel, still: factors of the discriminators' opinion, of their features, of mean
-        absolute errors inside the openings, and of changes outside. roughness: of the discriminators' own.
+    steps: of the decoder; 0 for no such stage. alone: steps of the discriminators before those. Both are at
+        most the run's own steps, so that a trial run stays short.
+    count: mouths that are collected, at most the run's samples. batch_size: mouths in a step. eyes: how many
+        eyes there are for each mouth in both; 0 for mouths alone. Of `lite` at 256² each takes 0.9 MB.
+    learning_rate: of the decoder. discriminator_rate: of the discriminators.
+    gan, feature_matching, pixel, still, roughness: loss weights: adversarial, feature matching, L1 inside the
+        openings, L1 outside (against the picture before), R1 penalty.
     """
 
     steps: int = 1600
@@ -289,16 +290,17 @@ class RunConfig:
             with_landmarks or not self.openings.steps,
             "openings.steps over 0 needs keypoints.supervision = landmarks",
         )
-        if with_landmarks:
-            count, detector = len(self.keypoints.landmarks), self.model.keypoints
-            _require(
-                detector.count == count and not detector.jacobians,
-                f"keypoints.supervision = landmarks needs model.keypoints.count = {count} and no jacobians;"
-                " otherwise set it to none",
-            )
+        landmarks = self.model.keypoints.landmarks
+        _require(
+            with_landmarks == bool(landmarks),
+            "keypoints.supervision = landmarks needs model.keypoints.landmarks; otherwise set it to none"
+            if with_landmarks
+            else "keypoints.supervision = none needs model.keypoints.landmarks to be empty",
+        )
+        _check_mirrored(landmarks)
         for name, wanted in PARTS.items():
             part = getattr(self.model.motion, name)
-            found = tuple(self.keypoints.landmarks[place] for place in part) if with_landmarks else None
+            found = tuple(landmarks[number] for number in part) if with_landmarks else None
             _require(
                 not part or found == wanted,
                 f"model.motion.{name} must name the keypoints that are landmarks {wanted}, or be empty",

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcnet_cli.model import Keypoints, MCNet, Rendering, SourceState
+from mcnet_cli.model import Keypoints, MCNet, Rendering
 from mcnet_cli.training import losses
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.config import SMALL, KeypointTraining, mirror_order
@@ -43,7 +43,9 @@ class LandmarkObjective(nn.Module):
         frames = torch.cat([batch.source, batch.driving]).contiguous(memory_format=torch.channels_last)
         found, count = self.model.detect_keypoints(frames), len(batch.source)
         source, driving = (
-            landmark_keypoints(points, batch.mirrored, self.keypoints.landmarks).to(target.device)
+            landmark_keypoints(points, batch.mirrored, self.model.config.keypoints.landmarks).to(
+                target.device
+            )
             for points in (batch.source_points, batch.driving_points)
         )
         terms = {
@@ -54,7 +56,7 @@ class LandmarkObjective(nn.Module):
         if moment.progress > self.keypoints.detector_from and own:
             # errors included, but without gradient: pictures would pull the detector off the landmarks
             pair = found[:count].map(Tensor.detach), found[count:].map(Tensor.detach)
-        state = SourceState(*self.model.generator.encode(frames[:count]), pair[0])
+        state = self.model.encode_source(frames[:count], pair[0])
         rendering: Rendering = self.model(state, pair[1])
         regions = losses.region_weights(batch.driving_points, size).to(target.device)
         terms["pixel"] = weights.pixel * losses.weighted_l1(rendering.prediction, target, regions)

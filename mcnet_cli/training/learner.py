@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mcnet_cli.compositing import Composition, Compositor
 from mcnet_cli.devices import Compute
-from mcnet_cli.model import MCNet, Rendering
+from mcnet_cli.model import MCNet
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.checkpoints import (
     Checkpoint,
@@ -33,9 +34,10 @@ BETAS = (0.5, 0.999)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step said. terms: loss terms, their `total`, and a norm of gradients for each optimizer.
+    """The result of one step.
 
-    bad: the name of the first that isn't finite, by which the step was skipped, or None.
+    terms: loss terms, their `total`, and the norm of the gradient of each optimizer.
+    bad: the name of the first that isn't finite, for which the step was skipped; None if all are.
     """
 
     terms: dict[str, float]
@@ -43,7 +45,7 @@ class Step:
 
 
 class Learner:
-    """The network, its moving average `ema`, and all that changes both."""
+    """The network, its moving average `ema`, and what changes both: objective, optimizers, discriminator."""
 
     def __init__(
         self,
@@ -175,13 +177,13 @@ class Learner:
             else:
                 kept.copy_(now)
 
-    def render(self, source: Tensor, driving: Tensor) -> Rendering:
-        """What users get: the moving average's `source` that moves like `driving`, (B, 3, S, S) both."""
+    def render(self, source: Tensor, driving: Tensor) -> Composition:
+        """The frames that users would get: `source` moves like `driving`, by `ema`. Both are (B, 3, S, S)."""
         with torch.inference_mode(), self.autocast():
             source = source.contiguous(memory_format=torch.channels_last)
-            state = self.ema.encode_source(source)
-            rendering: Rendering = self.ema(state, self.ema.detect_keypoints(driving))
-        return rendering
+            state, compositor = self.ema.encode_source(source), Compositor(self.ema)
+            layers = compositor.layers(state)
+            return compositor.compose(state, layers, self.ema.detect_keypoints(driving))
 
     def checkpoint(self, facts: dict[str, object]) -> Checkpoint:
         """All that the next step depends on."""

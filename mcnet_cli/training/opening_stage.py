@@ -1,8 +1,9 @@
 """The last stage of a run: the decoder learns to paint mouths and eyes that open.
 
-What a mouth or an eye shows that was closed can't be known. Errors are least for the mean of all that may be
-there, a smear; so here discriminators have their say. Nothing but the decoder learns, on crops around what
-opens, whose features are computed once: a crop takes a tenth of the time that a pair takes the whole network.
+What a closed mouth or eye hides can't be known, and errors are least for the mean of everything that may be
+there, which is a smear. So this stage adds discriminators. Only the decoder learns, on crops around what
+opens,
+whose features are computed once: a crop takes a tenth of the time that a pair takes the whole network.
 """
 
 import copy
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mcnet_cli.model import Canvas, Keypoints, MCNet, Rendering, SourceState
+from mcnet_cli.model import Canvas, Keypoints, MCNet, Rendering
 from mcnet_cli.model.generator import Generator
 from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.config import OpeningConfig, RunConfig
@@ -34,26 +35,36 @@ from mcnet_cli.training.sampling import Pair, PairSampler, chance
 
 logger = logging.getLogger(__name__)
 See = Callable[[str, int, int, str], None]  # stage, done, total, unit and figures; may raise to end it all
-Scene = dict[str, Tensor]  # crops of all that the decoder paints from, and of what its picture should be
-Found = dict[str, list[Scene]]  # by kinds of openings
+Scene = dict[str, Tensor]  # crops of what the decoder decodes, and of the picture that it should give
+Found = dict[str, list[Scene]]  # scenes by the name of their kind of opening
 GATHERING, PAINTING = "looking for what opens", "painting mouths and eyes"
-PAINTED = 0.3  # share of an opening that must be painted, not warped, for there to be something to learn
+
+# Share of an opening that the decoder paints. Below this too much of it is warped for the decoder to learn.
+LEAST_PAINTED = 0.3
+# Share of pairs with the most different expressions, as `DataConfig.expressive_share`: more of them open.
 EXPRESSIVE_SHARE = 0.8
-DRAWN_TOGETHER, MOST_DRAWN = 8, 10  # pairs at a time; and for each mouth that is wanted
-JITTER_PX = 4.0  # of a crop's place around its opening, at 256²
-AVERAGING = 0.995  # the share that the decoder's moving average keeps at a step
-LONGEST = 2.0  # gradient of a discriminator
-SELDOM = 4  # steps to one that keeps a discriminator smooth, which is slow
-LATEST = 50  # steps, over which figures are averaged
+# Pairs are drawn so many at a time, and in all at most so many for each mouth that is wanted.
+PAIRS_PER_BATCH, MAX_PAIRS_PER_OPENING = 8, 10
+# Standard deviation of a crop's place around its opening, in pixels at 256².
+JITTER_PX = 4.0
+# Share of the decoder's moving average that a step keeps.
+EMA_DECAY = 0.995
+# Longest gradient of a discriminator; that of the R1 penalty can be far longer than the others.
+MAX_GRAD_NORM = 2.0
+# Every how many steps the R1 penalty is computed, so many times as heavy: it is slow.
+R1_EVERY = 4
+# Steps over which figures are averaged.
+FIGURES_OVER = 50
 
 
 def learn_openings(
     model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torch.device, see: See
 ) -> dict[str, float]:
-    """Trains the decoder of `model` in place; openings of each kind, and the last steps' mean losses.
+    """Trains the decoder of `model` in place. Returns the number of openings of each kind and mean losses.
 
-    Depends on `model`, the clips and the configuration alone. A kind of which there are too few is left out;
-    without any, or where a loss isn't finite, `model` stays as it was. Warnings say so.
+    Depends on `model`, the clips and the configuration alone. A kind with too few openings is left out;
+    without any, or if a loss isn't finite, `model` stays as it was. Both are logged as warnings. The losses
+    are means over the last `FIGURES_OVER` steps.
     """
     setting = config.openings
     found = _scenes(model.eval(), clips, config, device, see)
@@ -75,7 +86,7 @@ def learn_openings(
         if not all(map(math.isfinite, row.values())):
             logger.warning("openings are not trained apart: at step %d a loss was not finite", step)
             return {}
-        rows = [*rows[1 - LATEST :], row]
+        rows = [*rows[1 - FIGURES_OVER :], row]
         loss = sum(row["discriminator"] for row in rows) / len(rows)
         see(PAINTING, step + 1, setting.alone + setting.steps, f"steps, discriminator {loss:.3f}")
     if not painter.finish(model):
@@ -87,7 +98,7 @@ def learn_openings(
 
 
 class _Judge:
-    """A discriminator that learns."""
+    """A discriminator and its optimizer."""
 
     def __init__(self, setting: OpeningConfig, device: torch.device) -> None:
         self.discriminator, self._roughness = OpeningDiscriminator().to(device), setting.roughness
@@ -99,15 +110,15 @@ class _Judge:
         """One step; its loss."""
         self._optimizer.zero_grad()
         loss = self.discriminator.loss(real, made)
-        rough = self.discriminator.roughness(real) if step % SELDOM == 0 else loss.new_zeros(())
-        (loss + self._roughness * SELDOM / 2 * rough).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.discriminator.parameters(), LONGEST)  # roughness may leap
+        rough = self.discriminator.roughness(real) if step % R1_EVERY == 0 else loss.new_zeros(())
+        (loss + self._roughness * R1_EVERY / 2 * rough).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.discriminator.parameters(), MAX_GRAD_NORM)
         self._optimizer.step()
         return loss.detach()
 
 
 class _Painter:
-    """A copy of a decoder with its discriminators, all learning; `finish` gives its moving average back."""
+    """Trains a copy of a decoder with discriminators; `finish` puts its moving average into the model."""
 
     def __init__(self, model: MCNet, kinds: Sequence[str], config: RunConfig, device: torch.device) -> None:
         self.generator, self.setting = copy.deepcopy(model.generator).requires_grad_(False), config.openings
@@ -119,7 +130,7 @@ class _Painter:
         self._optimizer = torch.optim.Adam(self.parameters, self.setting.learning_rate, betas=(0.5, 0.99))
 
     def update(self, chosen: Mapping[str, Sequence[Scene]], step: int) -> dict[str, float]:
-        """One step of the discriminators, and once they have learned alone for long, of the decoder."""
+        """One step of the discriminators and, after their first `alone` steps, of the decoder; the losses."""
         setting, learns = self.setting, step >= self.setting.alone
         scenes = _together([scene for kind in chosen.values() for scene in kind], self.device)
         with torch.set_grad_enabled(learns):
@@ -149,7 +160,7 @@ class _Painter:
         self._optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        decay = min(AVERAGING, (1 + step - setting.alone) / (10 + step - setting.alone))
+        decay = min(EMA_DECAY, (1 + step - setting.alone) / (10 + step - setting.alone))
         for kept, now in zip(self._average, self.parameters, strict=True):
             kept.lerp_(now.detach(), 1 - decay)
         losses = {"discriminator": judged, "gan": gan, "feature_matching": features}
@@ -167,7 +178,7 @@ class _Painter:
 
 
 def _learning(generator: Generator) -> list[nn.Parameter]:
-    """The decoder's parameters, but for the blocks at the coarsest size."""
+    """The decoder's parameters but for those of the residual blocks at the coarsest size."""
     first = generator.config.generator.residual_blocks[0]
     parts = (generator.resblock[first:], generator.up_blocks, generator.join, generator.final)
     return [parameter for part in parts for parameter in part.parameters()]
@@ -181,14 +192,14 @@ def _scenes(model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torc
     sampler = PairSampler(
         clips, config.seed, expressive_share=EXPRESSIVE_SHARE, time_flip=config.augment.time_flip
     )
-    for first in range(0, setting.count * MOST_DRAWN, DRAWN_TOGETHER):
+    for first in range(0, setting.count * MAX_PAIRS_PER_OPENING, PAIRS_PER_BATCH):
         short = [kind for kind, count in wanted.items() if len(found[kind.name]) < count]
         if first >= setting.count:  # clips without blinks have none, however many are drawn
             short = [kind for kind in short if found[kind.name]]
         see(GATHERING, sum(map(len, found.values())), sum(wanted.values()), "mouths and eyes")
         if not short:
             break
-        draws = [sampler.draw(number) for number in range(first, first + DRAWN_TOGETHER)]
+        draws = [sampler.draw(number) for number in range(first, first + PAIRS_PER_BATCH)]
         for draw in draws:
             if draw.error is not None:
                 raise draw.error
@@ -203,7 +214,10 @@ def _scenes(model: MCNet, clips: Sequence[Clip], config: RunConfig, device: torc
         for row, (_, outlines) in enumerate(opening):
             for kind, outline in outlines:
                 mask = inside_mask(batch.driving_points[row], outline, size)
-                if len(found[kind.name]) < wanted[kind] and inside(painted[row : row + 1], mask) > PAINTED:
+                if (
+                    len(found[kind.name]) < wanted[kind]
+                    and inside(painted[row : row + 1], mask) > LEAST_PAINTED
+                ):
                     found[kind.name].append(_cut(rendering, batch, mask, row, outline, config.seed))
     return found
 
@@ -220,11 +234,11 @@ def way_that_opens(pair: Pair, kinds: Sequence[Kind]) -> tuple[Pair, list[tuple[
 
 def _rendered(model: MCNet, batch: Batch, config: RunConfig) -> Rendering:
     source, driving = (
-        landmark_keypoints(points, batch.mirrored, config.keypoints.landmarks).to(batch.source.device)
+        landmark_keypoints(points, batch.mirrored, config.model.keypoints.landmarks).to(batch.source.device)
         for points in (batch.source_points, batch.driving_points)
     )
     pictures = batch.source.contiguous(memory_format=torch.channels_last)
-    state = SourceState(*model.generator.encode(pictures), Keypoints(source))
+    state = model.encode_source(pictures, Keypoints(source))
     rendering: Rendering = model(state, Keypoints(driving))
     return rendering
 

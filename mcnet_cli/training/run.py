@@ -71,7 +71,6 @@ def _train(
     if world.is_main:
         card = _card(request, training, weights, "none" if perceptual is None else perceptual.name)
         with_landmarks = config.keypoints.supervision == "landmarks"
-        landmarks = config.keypoints.landmarks if with_landmarks else None
         framing = FRAMING if weights is None or weights.framing is None else weights.framing
         smooth = (SMOOTH if with_landmarks else None) if weights is None else weights.smooth
         write_weights(
@@ -81,7 +80,6 @@ def _train(
             framing=framing,
             smooth=smooth,
             card=card,
-            landmarks=landmarks,
         )
     state = training.state
     return TrainReport(

@@ -87,13 +87,15 @@ def resolve(layers: Iterable[Settings], files: Sequence[str] = ()) -> RunConfig:
     defaults = RunConfig()
     if unsupervised:
         supervision = dataclasses.replace(defaults.keypoints, supervision="none")
-        motion = dataclasses.replace(defaults.model.motion, mouth=(), eyes=())  # names of landmarks
+        model = defaults.model  # without what is known of landmarks
+        detector = dataclasses.replace(model.keypoints, landmarks=())
+        motion = dataclasses.replace(model.motion, mouth=(), eyes=())
         defaults = dataclasses.replace(
             defaults,
             keypoints=supervision,
             losses=PaperLossWeights(),
             openings=OpeningConfig(steps=0),
-            model=dataclasses.replace(defaults.model, motion=motion),
+            model=dataclasses.replace(model, keypoints=detector, motion=motion),
         )
     try:
         config: RunConfig = build(RunConfig, merged, defaults)

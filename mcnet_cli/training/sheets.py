@@ -33,18 +33,16 @@ def write_sheet(path: Path, learner: Learner, sampler: PairSampler) -> None:
         return
     device, size = learner.compute.device, learner.config.model.size
     batch = augment(pairs, size, STILL, 0, device)
-    rendering = learner.render(batch.source, batch.driving)
+    made = learner.render(batch.source, batch.driving)
     with torch.inference_mode(), learner.autocast():
         found = [learner.ema.detect_keypoints(frames) for frames in (batch.source, batch.driving)]
     squares = _squares(size).to(device).expand(len(pairs), -1, -1, -1)
-    grid = F.interpolate(
-        rendering.motion.deformation.float().permute(0, 3, 1, 2), (size, size), mode="bilinear"
-    )
+    grid = F.interpolate(made.motion.deformation.float().permute(0, 3, 1, 2), (size, size), mode="bilinear")
     columns = [
         _dotted(_levels(batch.source), found[0]),
         _dotted(_levels(batch.driving), found[1]),
-        *map(_levels, (rendering.prediction, rendering.decoded, rendering.deformed)),
-        _levels(F.interpolate(rendering.motion.occlusion.float(), (size, size)).expand(-1, 3, -1, -1)),
+        *map(_levels, (made.frames, made.painted, made.warped)),
+        _levels(F.interpolate(made.motion.occlusion.float(), (size, size)).expand(-1, 3, -1, -1)),
         _levels(F.grid_sample(squares, grid.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)),
     ]
     _write(path, np.concatenate([column.reshape(-1, *column.shape[2:]) for column in columns], axis=1))
@@ -58,7 +56,7 @@ def write_contact_sheet(path: Path, learner: Learner, clips: Sequence[Clip]) -> 
     ]:
         moments = np.linspace(0, len(clip.frames) - 1, MOMENTS).round().astype(int)
         frames = np.stack([np.asarray(clip.frames[int(number)]) for number in moments])
-        made = learner.render(*animated(frames, learner.compute.device)).prediction
+        made = learner.render(*animated(frames, learner.compute.device)).frames
         rows += [np.concatenate([*frames], axis=1), np.concatenate([*_levels(made)], axis=1)]
     _write(path, np.concatenate(rows))
 

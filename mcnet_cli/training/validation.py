@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcnet_cli.model import Rendering
+from mcnet_cli.compositing import Composition
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array
 from mcnet_cli.training.sheets import animated
@@ -17,7 +17,7 @@ MARGIN_PX = 16  # at 256²
 
 
 def validation_figures(
-    render: Callable[[Tensor, Tensor], Rendering], clips: Sequence[Clip], device: torch.device
+    render: Callable[[Tensor, Tensor], Composition], clips: Sequence[Clip], device: torch.device
 ) -> dict[str, float]:
     """Errors of `clips` made from their first frames, absolute motion, over those of standing still.
 
@@ -38,12 +38,12 @@ def validation_figures(
     return {name: round(float(value), 5) for name, value in figures.items()}
 
 
-def _errors(render: Callable[[Tensor, Tensor], Rendering], frames: Array, device: torch.device) -> Array:
+def _errors(render: Callable[[Tensor, Tensor], Composition], frames: Array, device: torch.device) -> Array:
     """(2, T, S, S) mean absolute errors over colours: of the results, and of the first frame for all."""
     made = []
     for start in range(0, len(frames), 8):
         source, driving = animated(np.concatenate([frames[:1], frames[start : start + 8]]), device)
-        made.append(render(source[1:], driving[1:]).prediction.float().cpu())
+        made.append(render(source[1:], driving[1:]).frames.float().cpu())
     real = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     errors = torch.stack([(torch.cat(made) - real).abs().mean(1), (real[:1] - real).abs().mean(1)])
     return errors.numpy()

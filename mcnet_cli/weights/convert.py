@@ -65,7 +65,6 @@ def convert(source: Path, name: str, cache: Cache, *, force: bool = False) -> Co
             framing=weights.framing,
             smooth=weights.smooth,
             card=card,
-            landmarks=weights.landmarks,
             half=False,
         )
         record = Record(

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import torch
 
-from mcnet_cli.animation.engine import suitable_batch_size
+from mcnet_cli.animation.renderer import suitable_batch_size
 from mcnet_cli.checkpoint import build_model, read_weights, write_weights
+from mcnet_cli.compositing import Compositor
 from mcnet_cli.devices import Compute, choose
 from mcnet_cli.media import ffmpeg_binary
 from mcnet_cli.model import MCNet, ModelConfig
@@ -47,12 +48,13 @@ def network_rate(model: MCNet, compute: Compute, *, rounds: int) -> float:
     picture = torch.rand(1, 3, model.config.size, model.config.size, device=compute.device)
     half = compute.dtype != torch.float32
     with torch.inference_mode(), torch.autocast(compute.device.type, compute.dtype, enabled=half):
-        state = model.encode_source(picture)
+        state, compositor = model.encode_source(picture), Compositor(model)
+        layers = compositor.layers(state)
         motion = state.keypoints.map(lambda t: t.expand(batch, *t.shape[1:]))
         best = float("inf")
         for _ in range(rounds):
             began = time.monotonic()
-            model.render(state, motion).sum().item()  # .item() waits for a GPU
+            compositor.frames(state, layers, motion).sum().item()  # .item() waits for a GPU
             best = min(best, time.monotonic() - began)
     return batch / best
 

@@ -1,4 +1,4 @@
-"""The smooth motion between keypoints, and how dense motion blends it in."""
+"""The smooth motion between keypoints, and how dense motion of landmarks blends it in."""
 
 import dataclasses
 
@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from mcnet_cli.model import Keypoints, ModelConfig
-from mcnet_cli.model.motion import DenseMotionNetwork
-from mcnet_cli.model.spline import spline_motion
+from mcnet_cli.model.landmark_motion import LandmarkMotionNetwork, spline_motion
 
 SIZE = 33
 
@@ -54,11 +53,11 @@ def test_lips_that_meet_and_go_apart_bend_nothing_wildly(gap: float) -> None:
     assert moved.abs().max() < 0.1
 
 
-def small(*, spline: bool) -> DenseMotionNetwork:
+def small(*, spline: bool) -> LandmarkMotionNetwork:
     lite = ModelConfig.preset("lite")
     torch.manual_seed(0)
     config = dataclasses.replace(lite, motion=dataclasses.replace(lite.motion, spline=spline))
-    return DenseMotionNetwork(config).eval()
+    return LandmarkMotionNetwork(config, parts=None).eval()
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Teeth are pale, in whatever light a portrait is."""
+"""Painted teeth are pale in whatever light a portrait is; photos of one hue stay in that hue."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 from animation_tools import tiny_config
 
+from mcnet_cli.compositing import Compositor
+from mcnet_cli.compositing.colours import TEETH, Palette, Tone, brightness
 from mcnet_cli.model import PRESETS, Keypoints, MCNet
-from mcnet_cli.model.palette import TEETH, Palette
-from mcnet_cli.model.tone import brightness
 
 SKIN, LIPS, TEETH_IN_GREEN, TONGUE = (
     (0.84, 0.73, 0.65),
@@ -78,18 +78,16 @@ def lite() -> MCNet:
     return MCNet(PRESETS["lite"]).eval()
 
 
-def test_the_default_network_has_the_palette_of_its_source(lite: MCNet) -> None:
+def test_sources_have_a_palette_where_the_networks_keypoints_are_a_face(lite: MCNet) -> None:
+    paper = MCNet(tiny_config()).eval()
     with torch.inference_mode():
-        image = torch.rand(1, 3, 256, 256)
-        state = lite.encode_source(image)
-        assert state.palette is not None
-        assert lite.train().encode_source(image.expand(2, -1, -1, -1)).palette is None
-        assert MCNet(tiny_config()).eval().encode_source(torch.rand(1, 3, 64, 64)).palette is None
+        assert Compositor(lite).layers(lite.encode_source(torch.rand(1, 3, 256, 256))).palette is not None
+        assert Compositor(paper).layers(paper.encode_source(torch.rand(1, 3, 64, 64))).palette is None
 
 
 def a_mouth(lite: MCNet, roll_deg: float = 0.0) -> Keypoints:
     """All keypoints in the middle, but for the mouth's, turned."""
-    parts = lite.generator.dense_motion_network.parts
+    parts = lite.parts
     assert parts is not None
     mouth = torch.tensor([(-0.2, 0.3), (0.2, 0.3), (0, 0.24), (0, 0.36), (0, 0.2), (0, 0.42)])
     angle = torch.tensor(roll_deg).deg2rad()
@@ -101,9 +99,13 @@ def a_mouth(lite: MCNet, roll_deg: float = 0.0) -> Keypoints:
 
 def test_only_the_inside_of_the_mouth_is_toned(lite: MCNet) -> None:
     with torch.inference_mode():
-        state = lite.encode_source(torch.rand(1, 3, 256, 256), a_mouth(lite))
-        decoded = [lite(s, a_mouth(lite)).decoded for s in (state, replace(state, palette=None))]
-    changed = (decoded[0] != decoded[1]).any(1)[0]
+        state, compositor = lite.encode_source(torch.rand(1, 3, 256, 256), a_mouth(lite)), Compositor(lite)
+        layers = compositor.layers(state)
+        toned, plain = (
+            compositor.compose(state, given, a_mouth(lite)).painted
+            for given in (layers, replace(layers, palette=None))
+        )
+    changed = (toned != plain).any(1)[0]
     rows, columns = changed.nonzero().T
     assert changed[round(255 * 0.65), 128]  # the mouth's middle
     assert changed.sum() < 0.05 * changed.numel()
@@ -115,7 +117,7 @@ def test_only_the_inside_of_the_mouth_is_toned(lite: MCNet) -> None:
 
 @pytest.mark.parametrize("roll_deg", [11.0, 30.0, 45.0])
 def test_all_of_a_mouth_is_toned_however_it_is_turned(lite: MCNet, roll_deg: float) -> None:
-    parts = lite.generator.dense_motion_network.parts
+    parts = lite.parts
     assert parts is not None
     turned = a_mouth(lite, roll_deg).values
     (rows, columns), inside = parts.between_lips(turned, (256, 256))
@@ -127,8 +129,68 @@ def test_all_of_a_mouth_is_toned_however_it_is_turned(lite: MCNet, roll_deg: flo
 
 
 def test_frames_can_be_fitted(lite: MCNet) -> None:
-    state = lite.encode_source(torch.rand(1, 3, 256, 256), a_mouth(lite))
+    state, compositor = lite.encode_source(torch.rand(1, 3, 256, 256), a_mouth(lite)), Compositor(lite)
     moved = a_mouth(lite).values.requires_grad_()
-    lite.render(state, Keypoints(moved)).mean().backward()
+    compositor.frames(state, compositor.layers(state), Keypoints(moved)).mean().backward()
     assert moved.grad is not None
     assert moved.grad.abs().max() > 0
+
+
+SEPIA = torch.tensor([1.0, 0.89, 0.69])[None, :, None, None]
+
+
+def in_one_hue(hue: torch.Tensor, noise: float = 0.0) -> torch.Tensor:
+    """A picture (1, 3, 64, 64) of it, from black to its brightest."""
+    grey = torch.linspace(0, 1, 64).expand(1, 1, 64, 64)
+    return (grey * hue + noise * torch.randn(1, 3, 64, 64)).clamp(0, 1)
+
+
+def test_paint_takes_the_hue_of_a_photo_that_has_but_one() -> None:
+    torch.manual_seed(0)
+    paint = torch.rand(1, 3, 64, 64)
+    for hue in (torch.ones(1, 3, 1, 1), SEPIA):
+        tone = Tone.of(in_one_hue(hue, noise=0.004))
+        assert tone is not None
+        toned = tone(paint)
+        expected = brightness(paint) * hue / brightness(hue)
+        dark = brightness(paint) < 0.6  # brighter paint leaves what a screen can show
+        assert ((toned - expected).abs() * dark).max() < 0.01
+
+
+def test_a_photo_in_colours_has_no_tone_and_a_nearly_grey_one_some() -> None:
+    torch.manual_seed(0)
+    photo = in_one_hue(SEPIA)
+    tinted = photo.clone()
+    tinted[..., :32, :] = (tinted[..., :32, :] + torch.tensor([0.03, 0.0, -0.03])[None, :, None, None]).clamp(
+        0
+    )
+    assert Tone.of(tinted) is None
+    slightly = Tone.of(torch.lerp(photo, tinted, 0.6))
+    assert slightly is not None
+    assert 0 < slightly.share.item() < 1
+
+
+def test_of_several_sources_each_has_its_own_tone() -> None:
+    torch.manual_seed(0)
+    grey, colours, paint = (
+        in_one_hue(torch.ones(1, 3, 1, 1)),
+        torch.rand(1, 3, 64, 64),
+        torch.rand(2, 3, 64, 64),
+    )
+    tone = Tone.of(torch.cat([grey, colours]))
+    assert tone is not None
+    toned = tone(paint)
+    assert toned[0].std(0).max() < 1e-3
+    assert torch.equal(toned[1], paint[1])
+
+
+def test_the_default_network_makes_grey_frames_of_a_grey_source(lite: MCNet) -> None:
+    compositor = Compositor(lite)
+    with torch.inference_mode():
+        state = lite.encode_source(torch.rand(1, 1, 256, 256).expand(1, 3, 256, 256))
+        moved = state.keypoints.map(lambda places: (places + 0.1).expand(2, -1, -1))
+        frames = compositor.frames(state, compositor.layers(state), moved)
+        assert (frames.amax(1) - frames.amin(1)).max() < 1 / 255
+        assert compositor.layers(lite.encode_source(torch.rand(1, 3, 256, 256))).tone is None
+        paper = MCNet(tiny_config()).eval()
+        assert Compositor(paper).layers(paper.encode_source(torch.zeros(1, 3, 64, 64))).tone is None

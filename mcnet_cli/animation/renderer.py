@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcnet_cli.checkpoint import Weights, build_model, detector_digest
+from mcnet_cli.compositing import Compositor, SourceLayers
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
@@ -24,7 +25,6 @@ Picture = NDArray[np.uint8]
 BATCH = 4
 WORKERS, WORKERS_BATCH = 4, 2  # at most, of a processor
 GPU_BATCH_LIMIT = 32
-MARGIN = 0.25  # of the square's side; a head that nods by more is lost anyway
 MAPS_ALIVE = 30  # feature maps of the finest size that a frame needs at once; `mcnet` up to 29, `lite` 14
 LARGE_FRAME = 256 << 20  # bytes; from here on a frame fills a CPU by itself
 
@@ -34,7 +34,20 @@ Done = TypeVar("Done")
 log = logging.getLogger(__name__)
 
 
-class Engine:
+@dataclass(frozen=True, slots=True)
+class EncodedSource:
+    """All that rendering needs of a source: the network's state, and the layers that frames are made of."""
+
+    state: SourceState
+    layers: SourceLayers
+
+    @property
+    def keypoints(self) -> Keypoints:
+        """The source's, on the network's device."""
+        return self.state.keypoints
+
+
+class Renderer:
     """A network ready to compute. Keypoints are always computed in float32: a coordinate needs its bits.
 
     batch_size: None chooses by the memory that a frame needs. compiled: by torch.compile, which costs a
@@ -48,15 +61,16 @@ class Engine:
         self.config: ModelConfig = weights.config
         self.compute = compute
         self.digest = detector_digest(weights)
-        self.landmarks = weights.landmarks
+        self.landmarks = weights.landmarks or ()
         self.batch_size = batch_size or suitable_batch_size(weights.config, compute, compiled=compiled)
         self.model: MCNet = build_model(weights, compute.device)
         # The parts of a small network are too small to keep several cores busy; whole frames do that better.
         spread = batch_size is None and self.batch_size == WORKERS_BATCH
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
-        self._compiled: Callable[[SourceState, Keypoints], Tensor] | None = None
+        self.compositor = Compositor(self.model)
+        self._compiled: Callable[[SourceState, SourceLayers, Keypoints], Tensor] | None = None
         if compiled:
-            self._compiled = torch.compile(self.model.render)
+            self._compiled = torch.compile(self.compositor.frames)
 
     @property
     def size(self) -> int:
@@ -78,7 +92,7 @@ class Engine:
     @property
     def margin(self) -> int:
         """How many pixels beyond its square the network can show where a motion brings them into view."""
-        return round(MARGIN * self.size) if self.config.motion.border == "border" else 0
+        return self.compositor.margin
 
     def encode_source(
         self,
@@ -86,7 +100,7 @@ class Engine:
         values: NDArray[np.float32] | None = None,
         surroundings: Picture | None = None,
         top: int = 0,
-    ) -> SourceState:
+    ) -> EncodedSource:
         """All that rendering needs of a (size, size, 3) source; its keypoints (K, 2) where they are known.
 
         surroundings: the same picture with `margin` more pixels on each side. top: how many of its rows lie
@@ -97,17 +111,13 @@ class Engine:
             keypoints = Keypoints(torch.from_numpy(values)[None].to(self.compute.device))
         with _computing(self.compute.device):
             state = self.model.encode_source(self._tensor([picture]), keypoints)
-            if surroundings is None:
-                return state
-            image = self._tensor([surroundings])
-            if state.backdrop is not None:
-                image = state.backdrop.crowned(image, top)
-            return replace(state, image=image, margin=self.margin)
+            around = None if surroundings is None else self._tensor([surroundings])
+            return EncodedSource(state, self.compositor.layers(state, around, top))
 
-    def render(self, state: SourceState, motion: Keypoints) -> NDArray[np.uint8]:
-        """(B, size, size, 3) frames: the predictions times 255, rounded; at most `batch_size` at once."""
+    def render(self, source: EncodedSource, motion: Keypoints) -> NDArray[np.uint8]:
+        """(B, size, size, 3) frames, rounded to 0..255, of B keypoints; at most `batch_size` at once."""
         with _computing(self.compute.device):
-            prediction = self._predict(state, motion.map(lambda t: t.to(self.compute.device)))
+            prediction = self._predict(source, motion.map(lambda t: t.to(self.compute.device)))
             finite = bool(torch.isfinite(prediction).all())
             frames = prediction.float().mul(255).round().clamp(0, 255).to(torch.uint8)
         if not finite:
@@ -138,23 +148,23 @@ class Engine:
                     future.cancel()
                 torch.set_num_threads(threads)  # a part of what the workers set is everyone's
 
-    def _predict(self, state: SourceState, motion: Keypoints) -> Tensor:
+    def _predict(self, source: EncodedSource, motion: Keypoints) -> Tensor:
         half = self.compute.dtype != torch.float32
         with torch.autocast(self.compute.device.type, dtype=self.compute.dtype, enabled=half):
             if self._compiled is None:
-                return self.model.render(state, motion)
+                return self.compositor.frames(source.state, source.layers, motion)
             frames = len(motion)
             # Each new batch size would be compiled anew, so the last batch repeats its last frame.
             padded = motion.map(
                 lambda t: torch.cat([t, t[-1:].expand(self.batch_size - frames, *t.shape[1:])])
             )
             try:
-                return self._compiled(state, padded)[:frames]
+                return self._compiled(source.state, source.layers, padded)[:frames]
             except Exception as error:  # a compiler may fail in any way: none installed, no disk, a bug
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
                 log.warning("--compile: can't be done here, going on without (%s)", shown(reason))
                 self._compiled = None
-                return self.model.render(state, motion)
+                return self.compositor.frames(source.state, source.layers, motion)
 
     def _tensor(self, pictures: list[Picture]) -> Tensor:
         """(B, 3, H, W) in [0, 1] on the device, of (H, W, 3) pictures."""

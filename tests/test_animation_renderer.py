@@ -10,7 +10,7 @@ import pytest
 import torch
 from animation_tools import NO_CROP, rendered, write_moving_clip, write_photo, write_tiny
 
-from mcnet_cli.animation.engine import BATCH, WORKERS_BATCH, Engine, suitable_batch_size
+from mcnet_cli.animation.renderer import BATCH, WORKERS_BATCH, Renderer, suitable_batch_size
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 
@@ -21,13 +21,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def engine(weights: Path) -> Engine:
-    made = Engine(read_weights(weights), choose("cpu", "fp32"))
+def engine(weights: Path) -> Renderer:
+    made = Renderer(read_weights(weights), choose("cpu", "fp32"))
     made.workers = 3
     return made
 
 
-def test_results_come_in_order_and_few_are_under_way(engine: Engine) -> None:
+def test_results_come_in_order_and_few_are_under_way(engine: Renderer) -> None:
     started: list[int] = []
 
     def work(item: int) -> int:
@@ -41,7 +41,7 @@ def test_results_come_in_order_and_few_are_under_way(engine: Engine) -> None:
     assert sorted(started) == list(range(20))
 
 
-def test_an_error_comes_out_where_it_happened_and_ends_the_work(engine: Engine) -> None:
+def test_an_error_comes_out_where_it_happened_and_ends_the_work(engine: Renderer) -> None:
     threads: set[threading.Thread] = set()
 
     def work(item: int) -> int:
@@ -57,7 +57,7 @@ def test_an_error_comes_out_where_it_happened_and_ends_the_work(engine: Engine) 
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_whoever_stops_early_leaves_no_thread_and_torch_as_it_was(engine: Engine) -> None:
+def test_whoever_stops_early_leaves_no_thread_and_torch_as_it_was(engine: Renderer) -> None:
     def threads_of_another() -> int:
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(torch.get_num_threads).result()
@@ -85,9 +85,9 @@ def test_workers_share_the_cores_only_where_nobody_asked_for_other_batches(weigh
     torch.set_num_threads(2)
     try:
         read, compute = read_weights(weights), choose("cpu", "fp32")
-        engine = Engine(read, compute)
+        engine = Renderer(read, compute)
         assert (engine.workers, engine.batch_size) == (2, WORKERS_BATCH)
-        assert Engine(read, compute, batch_size=WORKERS_BATCH).workers == 1
+        assert Renderer(read, compute, batch_size=WORKERS_BATCH).workers == 1
         assert suitable_batch_size(read.config, compute, compiled=True) == BATCH
     finally:
         torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""What is warped of mouth and eyes, and what painted; lids and lips go where they should; sharp warps."""
+"""What is warped of mouth and eyes, and what painted; lids and lips go where they should."""
 
 import math
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from mcnet_cli.model import Keypoints, ModelConfig
 from mcnet_cli.model.config import KeypointConfig, MotionConfig
-from mcnet_cli.model.geometry import coordinate_grid, warp
-from mcnet_cli.model.motion import DenseMotionNetwork
-from mcnet_cli.model.parts import Parts
+from mcnet_cli.model.face_parts import FaceParts
+from mcnet_cli.model.geometry import coordinate_grid
+from mcnet_cli.model.landmark_motion import LandmarkMotionNetwork
 
 SIZE = (64, 64)
-PARTS = Parts(mouth=range(6), eyes=range(6, 12))
+PARTS = FaceParts(mouth=range(6), eyes=range(6, 12))
 
 
 def face(*, mouth: float = 0.2, eyes: float = 0.05, smile: float = 0.0, angle: float = 0.0) -> Tensor:
@@ -131,15 +131,15 @@ def test_keypoints_that_are_no_places_stop_nothing(value: float) -> None:
 def test_dense_motion_asks_geometry_about_mouth_and_eyes() -> None:
     config = ModelConfig.preset("lite")
     torch.manual_seed(0)
-    network = DenseMotionNetwork(config).eval()
-    assert network.parts is not None
+    parts = FaceParts(config.motion.mouth, config.motion.eyes)
+    network = LandmarkMotionNetwork(config, parts).eval()
     places = [*config.motion.mouth, *config.motion.eyes]
     source = torch.rand(1, config.keypoints.count, 2) - 0.5
     driving = source.clone()
     source[:, places], driving[:, places] = face(mouth=0.2, eyes=0.01), face(mouth=0.3)
     for bias in (-20, 20):
         torch.nn.init.constant_(network.occlusion.bias, bias)
-        expected = network.parts.occlusion(torch.full((1, 1, *SIZE), float(bias > 0)), source, driving)
+        expected = parts.occlusion(torch.full((1, 1, *SIZE), float(bias > 0)), source, driving)
         with torch.inference_mode():
             occlusion = network(torch.rand(1, 3, *SIZE), Keypoints(source), Keypoints(driving)).occlusion
         assert torch.allclose(occlusion, expected, atol=1e-6)
@@ -195,28 +195,3 @@ def test_parts_are_six_of_the_keypoints_each(mouth: range, eyes: range) -> None:
     motion = MotionConfig(mouth=tuple(mouth), eyes=tuple(eyes))
     with pytest.raises(ValueError, match=r"motion\.(mouth|eyes)"):
         ModelConfig(keypoints=KeypointConfig(count=15), motion=motion)
-
-
-def test_cubic_sampling_is_sharper_exact_at_rest_and_stays_in_range() -> None:
-    picture = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0)).round()
-    rest = standing()
-    moved = rest + 1 / 63  # half a pixel
-
-    def contrast(cubic: float) -> float:
-        return warp(picture, moved, "border", cubic).std().item()
-
-    assert torch.allclose(warp(picture, rest, "border", 1.0), picture, atol=1e-4)
-    assert 1.1 * contrast(0) < contrast(0.5) < 0.9 * contrast(1)
-    sharp = warp(picture, moved, "border", 1.0)
-    assert sharp.min() >= 0 and sharp.max() <= 1
-
-
-def test_a_margin_is_sampled_where_a_motion_leads_beyond_the_picture() -> None:
-    wide = torch.rand(1, 3, 84, 84, generator=torch.Generator().manual_seed(0))
-    rest, pixel = standing(), 2 / 63
-    inner = warp(wide, rest, "border", margin=10)
-    assert torch.allclose(inner, wide[..., 10:-10, 10:-10], atol=1e-4)
-    moved = warp(wide, rest - torch.tensor([4 * pixel, 9 * pixel]), "border", margin=10)
-    assert torch.allclose(moved, wide[..., 1:65, 6:70], atol=1e-4)
-    lost = warp(wide, rest - 12 * pixel, "border", margin=10)  # further than there is anything
-    assert torch.allclose(lost[..., :2, :2], wide[..., :1, :1], atol=1e-4)

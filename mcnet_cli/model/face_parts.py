@@ -1,7 +1,7 @@
-"""Mouth and eyes, whose parts are smaller than the cells of dense motion: their keypoints' geometry decides.
+"""Lids and lips, which are smaller than the cells of dense motion: here their keypoints' geometry decides.
 
 A small network learns neither to tell a smile that opens from a mouth that was shut, nor to close lids that
-are one cell apart.
+are one cell apart. Coordinates are those of `geometry`: the picture's side is 2.
 """
 
 import math
@@ -15,19 +15,20 @@ from torch import Tensor
 
 from mcnet_cli.model.geometry import coordinate_grid, full_precision, ramp, resized
 
-LIPS = 0.1  # width of the lips at a corner, over the mouth's
-EDGE = 0.03  # of what belongs to a mouth or an eye, around lips or lids, in pictures of side 2
-SOFT = 0.03  # width of the fall to nothing beyond that, about a cell of dense motion
-NO_WIDTH = 1e-3  # a mouth or an eye that is narrower has no inside
-
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """When the source doesn't show what the driving opens: ramps from not at all to fully, and a width.
+    """What decides whether the inside of a mouth or an eye is painted because the source doesn't show it.
 
-    shown: how far lips or lids are apart in the source, over the width. parted: in the driving.
-    widened, beyond: how many times as far apart they are in the driving, for there to be something to paint
-    at all, and something to paint although the source shows what it has; None for never. edge: like `EDGE`.
+    Each pair is a ramp: nothing up to the first number, everything from the second on. An opening is the
+    distance between lips or lids over the width of the mouth or eye.
+
+    shown: opening in the source, from which on the source shows the inside.
+    parted: opening in the driving, from which on there is an inside to show.
+    widened, beyond: ratio of the opening in the driving to that in the source. `widened`: painting starts,
+        because lips and lids that stay shut tremble and their opening alone says little. `beyond`: painted
+        even if the source shows the inside; None for never.
+    edge: how far the inside reaches over lips or lids, in coordinates.
     """
 
     shown: tuple[float, float]
@@ -37,13 +38,12 @@ class Opening:
     edge: float
 
     def hidden(self, source: Tensor, driving: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, 1, H, W) in [0, 1]: 1 in what opens and the source doesn't show.
+        """(B, 1, H, W) in [0, 1]: 1 in an inside that opens and that the source doesn't show.
 
         source, driving: (B, 4, 2) both corners, upper and lower lip or lid.
         """
-        before, after = _apart(source), _apart(driving)
-        # lips and lids that stay shut tremble by more than they are apart
-        wider = after / before.clamp_min(1e-3)
+        before, after = _opening(source), _opening(driving)
+        wider = after / before.clamp_min(NO_WIDTH)
         shown = ramp(before, *self.shown)
         if self.beyond:
             shown = shown * (1 - ramp(wider, *self.beyond))
@@ -52,34 +52,51 @@ class Opening:
         return ((1 - shown) * opens)[:, None, None, None] * inside
 
 
-MOUTH = Opening((0.10, 0.15), (0.06, 0.11), (1.4, 2.0), (1.8, 2.4), 0.01)
-EYE = Opening((0.10, 0.17), (0.10, 0.17), (1.4, 2.0), None, EDGE)
-# Reach of a keypoint's correction along and across its eye or mouth, in eye distances (tried on six people).
-LID, LIP, CORNER = (0.12, 0.07), (0.14, 0.06), (0.1, 0.1)
-REACHES = torch.tensor([*[LID] * 4, *[LIP] * 4, *[CORNER] * 2])
-# Upper lids and lips act above the line where they meet the lower ones, these below; corners on both sides.
+# How far what belongs to a mouth or an eye reaches over lips and lids, and the width of the fall to nothing
+# beyond that, about a cell of dense motion; in coordinates.
+EDGE, SOFT_EDGE = 0.03, 0.03
+MOUTH = Opening(shown=(0.10, 0.15), parted=(0.06, 0.11), widened=(1.4, 2.0), beyond=(1.8, 2.4), edge=0.01)
+EYE = Opening(shown=(0.10, 0.17), parted=(0.10, 0.17), widened=(1.4, 2.0), beyond=None, edge=EDGE)
+# Width of the lips at a corner, over the mouth's width: the inside begins so far from the corner.
+LIPS_AT_CORNER = 0.1
+# Least width of a mouth or an eye, in coordinates; narrower ones have no inside. Also the least divisor.
+NO_WIDTH = 1e-3
+
+# Standard deviation of a keypoint's correction along and across its eye or mouth, in distances of the outer
+# corners of the eyes, tried on six people. The larger, the more of what lies around lids and lips
+# goes along; the smaller, the more of the lids and lips themselves stays behind.
+LID_REACH, LIP_REACH, CORNER_REACH = (0.12, 0.07), (0.14, 0.06), (0.1, 0.1)
+# Of the four lids, four lips and two corners of the mouth, in the order of `FaceParts._corrected_keypoints`.
+REACHES = torch.tensor([*[LID_REACH] * 4, *[LIP_REACH] * 4, *[CORNER_REACH] * 2])
+# Standard deviations from where on a correction is exactly 0, so that only a window has to be computed.
+REACHED = 3
+LEAST_SHARE = math.exp(-(REACHED**2) / 2)
+# Upper lids and lips (-1) are corrected above the line where they meet the lower ones, those (1) below it;
+# corners on both sides. UPPER and LOWER are the places in `REACHES` between which each one's line runs.
 SIDES = torch.tensor([-1.0, 1, -1, 1, -1, 1, -1, 1])
 UPPER, LOWER = [0, 0, 2, 2, 4, 4, 4, 4], [1, 1, 3, 3, 5, 5, 5, 5]
-REACHED = 3  # deviations, from where on a correction is 0
-LEAST = math.exp(-(REACHED**2) / 2)
-SEAM = 0.006  # the width of that line, in eye distances
+# Width of that line, in distances of the outer corners: about half a pixel at 256². Wider, and what lies
+# between lips or lids is smeared; narrower, and the line has steps of pixels.
+SEAM = 0.006
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """Keypoints by their places. mouth: corners, upper and lower inner lip, upper and lower outer lip.
+class FaceParts:
+    """Where mouth and eyes are among the keypoints: the numbers of keypoints, six each.
 
-    eyes: upper lid, lower lid and outer corner of the one, and of the other. Left is left in the picture.
+    mouth: left and right corner, upper and lower inner lip, upper and lower outer lip.
+    eyes: upper lid, lower lid and outer corner of the left eye, and of the right. Left is left in the
+    picture.
     """
 
     mouth: Sequence[int]
     eyes: Sequence[int]
 
     def occlusion(self, decided: Tensor, source: Tensor, driving: Tensor) -> Tensor:
-        """The network's occlusion, (B, 1, H, W) in [0, 1], with lips and what opens as geometry has it.
+        """The network's occlusion, (B, 1, H, W) in [0, 1], with mouth and eyes as geometry has them.
 
-        Lips are warped. So is the inside of a mouth, unless the source doesn't show it: then it is painted,
-        as are eyes that were shut and open. source, driving: (B, K, 2).
+        Lips are warped (1), and so is the inside of a mouth, unless it opens and the source doesn't show it:
+        then it is painted (0), as are eyes that open and were shut. source, driving: (B, K, 2).
         """
         size = (decided.shape[2], decided.shape[3])
         with full_precision(driving):
@@ -97,12 +114,12 @@ class Parts:
     def corrected(
         self, deformation: Tensor, source: Tensor, driving: Tensor, size: tuple[int, int]
     ) -> Tensor:
-        """A (B, h, w, 2) deformation at (H, W) that takes lids and lips from where they are in the source.
+        """The (B, h, w, 2) deformation at (H, W), lids and lips taken from where they are in the source.
 
-        What it is off by at these keypoints is spread around them, above or below the line where the lids
-        or lips meet. source, driving: (B, K, 2).
+        The deformation's error at these keypoints is subtracted around each of them, and for lids and lips on
+        their side of the line where they meet. source, driving: (B, K, 2).
         """
-        places, wanted = driving[:, self._points], source[:, self._points]
+        places, wanted = driving[:, self._corrected_keypoints], source[:, self._corrected_keypoints]
         with full_precision(driving):
             field = deformation.permute(0, 3, 1, 2)
             found = F.grid_sample(field, places[:, None], padding_mode="border", align_corners=True)
@@ -113,32 +130,32 @@ class Parts:
         return full
 
     def between_lips(self, driving: Tensor, size: tuple[int, int]) -> tuple[tuple[slice, slice], Tensor]:
-        """A window of the (H, W) grid, and (B, 1, h, w) in [0, 1], what in it is inside the mouth."""
+        """The inside of the mouth, (B, 1, h, w) in [0, 1], in a window (rows, columns) of the (H, W) grid."""
         with full_precision(driving):
             mouth = _between_lips(driving[:, [*self.mouth[:4]]])
-            # the ellipse is within the corners' and lips' box, as much wider as it is high
+            # the ellipse lies in the box of corners and lips, made wider by half its height
             half = (mouth[:, 3] - mouth[:, 2]).norm(dim=-1).max() / 2
-            window = _window(mouth, half + MOUTH.edge + SOFT, size)
+            window = _window(mouth, half + MOUTH.edge + SOFT_EDGE, size)
             return window, _inside(mouth, coordinate_grid(*size, driving)[window], MOUTH.edge)
 
     def skin(self, keypoints: Tensor) -> Tensor:
-        """(B, 2, 2) on the cheeks, of (B, K, 2) keypoints."""
+        """(B, 2, 2) coordinates on both cheeks, of (B, K, 2) keypoints."""
         corners = keypoints[:, [self.eyes[2], self.eyes[5], *self.mouth[:2]]]
         return (corners[:, :2] + corners[:, 2:]) / 2
 
     def lips(self, keypoints: Tensor) -> Tensor:
-        """(B, 2, 2) on the upper and lower lip, of (B, K, 2) keypoints."""
+        """(B, 2, 2) coordinates on the upper and the lower lip, of (B, K, 2) keypoints."""
         return (keypoints[:, [*self.mouth[2:4]]] + keypoints[:, [*self.mouth[4:]]]) / 2
 
     @property
-    def _points(self) -> list[int]:
-        """Lids, lips and the mouth's corners, in the order of `REACHES`."""
+    def _corrected_keypoints(self) -> list[int]:
+        """The lids', lips' and mouth corners' numbers, in the order of `REACHES`."""
         return [*self.eyes[:2], *self.eyes[3:5], *self.mouth[2:], *self.mouth[:2]]
 
     def _shares(
         self, driving: Tensor, places: Tensor, size: tuple[int, int]
     ) -> tuple[tuple[slice, slice], Tensor]:
-        """A window of the (H, W) grid, and (B, 10, h, w) how much of each place's correction is due in it."""
+        """How much of each of ten corrections is due, (B, 10, h, w), in a window of the (H, W) grid."""
         across, down, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
         window = _window(places, REACHED * float(REACHES.max()) * scale.max(), size)
         grid = coordinate_grid(*size, driving)[window]
@@ -153,7 +170,7 @@ class Parts:
         x = along(across, places) / reaches[:, 0, None, None]
         y = along(down, places) / reaches[:, 1, None, None]
         share = torch.exp(-(x.square() + y.square()) / 2)
-        share = (share - LEAST).clamp_min(0) / (1 - LEAST)  # without an edge, whatever the window
+        share = (share - LEAST_SHARE).clamp_min(0) / (1 - LEAST_SHARE)  # no step at the window's edge
         meeting = (places[:, UPPER] + places[:, LOWER]) / 2
         side = torch.sigmoid(sides * along(down, meeting) / SEAM)
         share = torch.cat([share[:, : len(sides)] * side, share[:, len(sides) :]], dim=1)
@@ -169,9 +186,9 @@ def _axes(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _window(places: Tensor, reach: Tensor, size: tuple[int, int]) -> tuple[slice, slice]:
-    """The rows and columns of a (H, W) grid that are as near as `reach` to (B, K, 2) places."""
+    """The rows and columns of a (H, W) grid that lie within `reach` of the box around (B, K, 2) places."""
     ends = torch.stack([places.amin((0, 1)) - reach, places.amax((0, 1)) + reach])
-    # training looks for what isn't finite later, in the loss
+    # keypoints that are not finite must not stop training here: it looks for them in the loss
     first, last = ((ends.nan_to_num().clamp(-1, 1) + 1) / 2).tolist()
     height, width = size
     rows = slice(round(first[1] * (height - 1)), round(last[1] * (height - 1)) + 1)
@@ -179,26 +196,26 @@ def _window(places: Tensor, reach: Tensor, size: tuple[int, int]) -> tuple[slice
 
 
 def _between_lips(mouth: Tensor) -> Tensor:
-    """(B, 4, 2) outer corners, upper and lower inner lip; the same with inner corners."""
+    """(B, 4, 2) corners, upper and lower inner lip to the same with the inside's own corners."""
     corners, lips = mouth[:, :2], mouth[:, 2:]
-    return torch.cat([corners.lerp(corners.flip(1), LIPS), lips], dim=1)
+    return torch.cat([corners.lerp(corners.flip(1), LIPS_AT_CORNER), lips], dim=1)
 
 
 def _eye(keypoints: Tensor) -> Tensor:
     """(B, 3, 2) upper lid, lower lid and outer corner to (B, 4, 2) both corners and lids, like a mouth's."""
     upper, lower, outer = keypoints.unbind(1)
-    inner = upper + lower - outer  # as far from the lids' middle
+    inner = upper + lower - outer  # the outer corner, mirrored at the lids' middle
     return torch.stack([outer, inner, upper, lower], dim=1)
 
 
-def _apart(mouth: Tensor) -> Tensor:
-    """(B,) how far lips or lids are apart, in widths; (B, 4, 2) both corners, upper and lower one."""
-    lengths: Tensor = (mouth[:, 1::2] - mouth[:, ::2]).norm(dim=-1)
-    return lengths[:, 1] / lengths[:, 0].clamp_min(1e-3)
+def _opening(outline: Tensor) -> Tensor:
+    """(B,) distance of lips or lids over the width; outline: (B, 4, 2) both corners, upper and lower one."""
+    lengths: Tensor = (outline[:, 1::2] - outline[:, ::2]).norm(dim=-1)
+    return lengths[:, 1] / lengths[:, 0].clamp_min(NO_WIDTH)
 
 
 def _inside(mouth: Tensor, grid: Tensor, edge: float) -> Tensor:
-    """(B, 1, H, W): 1 between lips or lids, an ellipse bent like the smile, falling to 0 around it.
+    """(B, 1, H, W): 1 between lips or lids, falling to 0 around them; an ellipse, bent like the smile.
 
     mouth: (B, 4, 2) both corners, upper and lower lip or lid. grid: (H, W, 2) positions.
     """
@@ -212,13 +229,13 @@ def _inside(mouth: Tensor, grid: Tensor, edge: float) -> Tensor:
     height = (((lower - upper) * down).sum(-1).abs() / 2 + edge)[:, None, None]
     y = einsum(offsets, down, "b h w c, b c -> b h w") - bend * x.square().clamp_max(1)
     y = y / height
-    # near enough how far outside of the ellipse: exactly so along its axes, if it isn't bent
+    # distance from the ellipse, first order; exact along the axes of one that isn't bent
     share = _length(x, y)
     distance = share * (share - 1) / _length(x / half, y / height)
-    found = (1 - ramp(distance, 0, SOFT)) * (width > NO_WIDTH)[:, None]
+    found = (1 - ramp(distance, 0, SOFT_EDGE)) * (width > NO_WIDTH)[:, None]
     return found[:, None]
 
 
 def _length(x: Tensor, y: Tensor) -> Tensor:
-    # a root's gradient is infinite at 0
+    # not `norm`: a root's gradient is infinite at 0
     return (x.square() + y.square()).clamp_min(1e-6).sqrt()

@@ -4,8 +4,9 @@ import pytest
 import torch
 from animation_tools import tiny_config
 
+from mcnet_cli.compositing import Compositor
+from mcnet_cli.compositing.backdrop import Backdrop, filled
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig
-from mcnet_cli.model.backdrop import Backdrop, filled
 from mcnet_cli.model.geometry import coordinate_grid
 
 SIZE = (64, 64)
@@ -62,35 +63,6 @@ def test_what_is_hardly_the_person_is_shown_as_it_is() -> None:
     assert not changed[:48].any() and not changed[:, :48].any()
 
 
-def a_head_cut_off() -> tuple[Backdrop, torch.Tensor]:
-    """White from column 20 to 44 before dark, as far as the photo's upper edge."""
-    image, foreground = torch.full((1, 3, *SIZE), 0.25), torch.zeros(1, 1, *SIZE)
-    image[..., 20:44], foreground[..., 16:48] = 1, 1  # the network sees it wider than it is
-    return Backdrop(foreground, torch.full((1, 3, *SIZE), 0.25)), image
-
-
-def test_a_head_that_the_photo_cuts_off_is_rounded_above() -> None:
-    backdrop, image = a_head_cut_off()
-    wide = torch.nn.functional.pad(image, (16, 16, 16, 16), mode="replicate")
-    rounded = backdrop.crowned(wide, 16)
-    assert torch.equal(rounded[..., 16:, :], wide[..., 16:, :])
-    widths = (rounded[0, 0, :16] > 0.9).sum(1).tolist()
-    assert widths == sorted(widths) and widths[0] == 0 and 16 <= widths[-1] <= 24
-    assert rounded[0, 0, 15, 48] == 1 and rounded[0, 0, 15, 30] == 0.25
-
-
-def test_a_photo_that_goes_on_above_a_head_stays_as_it_is() -> None:
-    backdrop, image = a_head_cut_off()
-    assert torch.equal(backdrop.crowned(image, 0), image)
-    bare = Backdrop(torch.zeros(1, 1, *SIZE), backdrop.picture)
-    assert torch.equal(bare.crowned(image, 9), image)
-
-
-def test_a_square_that_lies_above_the_photo_stays_a_picture() -> None:
-    backdrop, image = a_head_cut_off()
-    assert backdrop.crowned(image, 1000).shape == image.shape
-
-
 @pytest.mark.parametrize("size", [(64, 64), (96, 96), (5, 7)])
 def test_where_nothing_or_all_is_known_pictures_stay_finite_or_as_they_are(size: tuple[int, int]) -> None:
     image = torch.rand(2, 3, *size)
@@ -98,17 +70,16 @@ def test_where_nothing_or_all_is_known_pictures_stay_finite_or_as_they_are(size:
     assert filled(image, torch.zeros(2, 1, *size)).isfinite().all()
 
 
-def test_a_source_has_a_backdrop_where_geometry_has_a_say() -> None:
+def test_a_source_has_a_backdrop_where_the_networks_keypoints_are_a_face() -> None:
     torch.manual_seed(0)
     model = MCNet(ModelConfig.preset("lite")).eval()
     image, places = torch.rand(1, 3, 256, 256), Keypoints(torch.rand(1, 35, 2) - 0.5)
     with torch.inference_mode():
         state = model.encode_source(image, places)
-        assert state.backdrop is not None
+        layers = Compositor(model).layers(state)
+        assert layers.backdrop is not None
         assert torch.equal(state.keypoints.values, places.values)
         at_rest = model(state, places).motion
-        assert torch.allclose(state.backdrop.foreground, 1 - at_rest.mask[:, :1], atol=1e-6)
-        several = model.render(state, Keypoints(places.values.expand(3, -1, -1)))
-        assert several.shape == (3, 3, 256, 256)
-        assert model.train().encode_source(image.expand(2, -1, -1, -1)).backdrop is None
-    assert MCNet(tiny_config()).eval().encode_source(torch.rand(1, 3, 64, 64)).backdrop is None
+        assert torch.allclose(layers.backdrop.foreground, 1 - at_rest.mask[:, :1], atol=1e-6)
+        paper = MCNet(tiny_config()).eval()
+        assert Compositor(paper).layers(paper.encode_source(torch.rand(1, 3, 64, 64))).backdrop is None

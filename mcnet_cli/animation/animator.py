@@ -1,0 +1,392 @@
+"""The core: photos and frames in, frames out, all in memory. The command is a shell around it."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mcnet_cli.animation.driving import (
+    Driving,
+    OpenFrames,
+    read_driving,
+    read_motion_file,
+    reopenable,
+    require_fit,
+)
+from mcnet_cli.animation.motion import Motion, is_motion_file
+from mcnet_cli.animation.pictures import Picture, resized
+from mcnet_cli.animation.renderer import Renderer
+from mcnet_cli.animation.retarget import Retargeting, Transfer
+from mcnet_cli.animation.source import EncodedFace, FaceFinder, Portrait, SourceFace, encode, find_faces
+from mcnet_cli.checkpoint import Weights, build_model, read_weights
+from mcnet_cli.devices import Compute, choose, choose_device
+from mcnet_cli.errors import UsageError, WeightsError, shown
+from mcnet_cli.face import CropBox, Framing, feather_mask, paste
+from mcnet_cli.media import FrameSource, Span, as_picture, open_arrays, open_frames
+from mcnet_cli.model import Keypoints, MCNet
+from mcnet_cli.progress import OnProgress, silent
+from mcnet_cli.weights import NEVER, Fetch, resolve_weights
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    Photo = Path | str | Picture | Image.Image
+
+
+class Animator:
+    """A network on its device, with what finds faces for it.
+
+    Encode a portrait once, read a driving's motion once, and render any portrait with any motion:
+
+    Example:
+        >>> from mcnet_cli import Animator
+        >>> animator = Animator.load("lite")
+        >>> portrait = animator.portrait("portrait.jpg")
+        >>> motion = animator.motion("driving.mp4", max_frames=5)
+        >>> frames = [frame for frame in animator.render(portrait, motion)]
+        >>> len(frames), frames[0].shape, frames[0].dtype
+        (5, (256, 256, 3), dtype('uint8'))
+
+    Not safe to use from several threads at once; a process may hold several.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        compute: Compute,
+        *,
+        detector: str | None = "blazeface",
+        batch_size: int | None = None,
+        compiled: bool = False,
+    ) -> None:
+        """Args: as for `load`, with weights that have been read and a device that has been chosen."""
+        self.weights, self.compute = weights, compute
+        self.finder = None if detector is None else FaceFinder(detector, str(compute.device))
+        self.renderer = Renderer(weights, compute, batch_size=batch_size, compiled=compiled)
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | Path | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        detector: str | None = "blazeface",
+        batch_size: int | None = None,
+        compiled: bool = False,
+        fetch: Fetch = NEVER,
+    ) -> "Animator":
+        """Reads weights and brings the network to its device.
+
+        Args:
+            weights: a name (`lite`), a file (official .pth.tar files work), or `hf:OWNER/REPO[@REV]/FILE`.
+                None: the environment's MCNET_WEIGHTS, else the bundled default.
+            device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:N` or `mps`.
+            precision: `auto` (bf16 where the device gains by it), `fp32`, `bf16` or `fp16`.
+            detector: what finds faces, `blazeface` or `face-alignment`. None: nothing does, so that every
+                crop has to be given.
+            batch_size: frames computed at once; None chooses by the memory there is.
+            compiled: compile the network first, about a minute; worth it for long clips.
+            fetch: whether weights that are missing may be downloaded; by default they may not.
+
+        Raises:
+            UsageError: a device or precision that isn't there.
+            WeightsError: weights that can't be found or used.
+
+        Example:
+            >>> from mcnet_cli import Animator
+            >>> animator = Animator.load("lite", device="cpu", precision="fp32")
+            >>> animator.size
+            256
+        """
+        compute = choose(device, precision)
+        read = read_weights(resolve_weights(None if weights is None else str(weights), fetch=fetch))
+        return cls(read, compute, detector=detector, batch_size=batch_size, compiled=compiled)
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the network's square."""
+        return self.renderer.size
+
+    @property
+    def landmarks(self) -> tuple[int, ...]:
+        """The face mesh's points that the network's keypoints are; empty for learned keypoints."""
+        return self.renderer.landmarks
+
+    @property
+    def framing(self) -> Framing:
+        """How the weights want faces cropped."""
+        return framing_of(self.weights)
+
+    def faces(
+        self,
+        photo: "Photo",
+        *,
+        face: Literal["largest", "all"] | int = "largest",
+        crop: CropBox | Sequence[CropBox] | Literal["auto", "none"] = "auto",
+    ) -> tuple[SourceFace, ...]:
+        """Where a photo's faces are, without encoding them; arguments and errors as for `portrait`.
+
+        Example:
+            >>> from mcnet_cli import Animator
+            >>> (face,) = Animator.load("lite").faces("portrait.jpg", face="all")
+            >>> face.landmarks.shape
+            (468, 2)
+        """
+        boxes = [crop] if isinstance(crop, CropBox) else crop
+        if boxes == "auto" and self.finder is None:
+            raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")
+        return find_faces(
+            as_picture(photo), self.finder, self.framing, name=_name(photo), face=face, crop_to=boxes
+        )
+
+    def portrait(
+        self,
+        photo: "Photo",
+        *,
+        face: Literal["largest", "all"] | int = "largest",
+        crop: CropBox | Sequence[CropBox] | Literal["auto", "none"] = "auto",
+        faces: Sequence[SourceFace] | None = None,
+    ) -> Portrait:
+        """Finds a photo's faces and encodes them, once for any number of renderings.
+
+        Args:
+            photo: a picture's file, an (H, W, 3) uint8 RGB array, or a PIL image.
+            face: which face moves: the largest, all of them, or a number from 0, left to right.
+            crop: `auto` crops around the faces as the weights want it; `none` shows the network the whole
+                photo; or boxes in pixels of the photo, one for each face.
+            faces: what `Animator.faces` has found in this photo, so that it isn't looked for again.
+
+        Raises:
+            InputError: the photo can't be read, or there is no such face in it.
+            UsageError: `auto` without a detector.
+
+        Example:
+            >>> import numpy as np
+            >>> from PIL import Image
+            >>> from mcnet_cli import Animator, CropBox
+            >>> photo = np.array(Image.open("portrait.jpg"))
+            >>> portrait = Animator.load("lite").portrait(photo, crop=CropBox(100, 50, 300, 300))
+            >>> portrait.boxes
+            (CropBox(x=100, y=50, width=300, height=300),)
+        """
+        picture = as_picture(photo)
+        if faces is None:
+            faces = self.faces(picture if isinstance(photo, np.ndarray) else photo, face=face, crop=crop)
+        return encode(picture, faces, self.renderer)
+
+    def motion(
+        self,
+        frames: Path | str | Iterable[Picture],
+        *,
+        rate: Fraction | float = 25,
+        fps: Fraction | None = None,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+        max_frames: int | None = None,
+        crop: CropBox | Literal["auto", "none"] = "auto",
+        strict: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> Motion:
+        """Reads a driving's motion: keypoints, landmarks and which frames have a face, but no picture.
+
+        Args:
+            frames: a video, gif, folder of pictures, picture or .motion file; or any iterable of
+                (H, W, 3) uint8 RGB arrays of one size.
+            rate: frames a second of arrays.
+            fps: of files: what they are resampled to; None: their own rate, exactly.
+            start_s: of files: where reading begins, in seconds.
+            end_s: of files: where it ends, in seconds; None: with the file.
+            max_frames: at most so many frames.
+            crop: what the network sees: the face, found and followed; `none`: whole frames; or a box in
+                pixels, the same for all frames.
+            strict: a damaged file is an InputError, instead of being read as far as it goes.
+            on_progress: told after each frame.
+
+        Raises:
+            InputError: a driving that can't be read, or in which no face is found.
+            UsageError: `auto` without a detector, or times that contradict themselves.
+
+        Example:
+            >>> import numpy as np
+            >>> from mcnet_cli import Animator
+            >>> frames = [np.zeros((128, 128, 3), np.uint8)] * 3
+            >>> motion = Animator.load("lite", detector=None).motion(frames, rate=12.5, crop="none")
+            >>> motion.values.shape, motion.rate
+            ((3, 35, 2), Fraction(25, 2))
+        """
+        if not isinstance(frames, Path | str):
+            exact = Fraction(rate).limit_denominator(1_000_000)
+            # learned keypoints are found in a crop that only a first reading of all frames tells
+            with reopenable(frames, twice=crop == "auto" and not self.landmarks) as again:
+                opened = partial(_open_anew, again, exact, max_frames)
+                return self.read_driving(opened, crop=crop, on_progress=on_progress).motion
+        path, span = Path(frames), Span(start_s, end_s, max_frames)
+        if is_motion_file(path):
+            return read_motion_file(
+                path, self.renderer.config, self.renderer.digest, span=span, fps=fps
+            ).motion
+        opened = partial(
+            open_frames, path, fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames, strict=strict
+        )
+        return self.read_driving(opened, crop=crop, on_progress=on_progress).motion
+
+    def render(
+        self,
+        portrait: Portrait,
+        motion: Motion,
+        transfer: Transfer | None = None,
+        *,
+        rows: NDArray[np.intp] | Sequence[int] | None = None,
+        size: int | None = None,
+        pasted_back: bool = False,
+    ) -> Generator[Picture, None, None]:
+        """Moves a portrait: its frames one after the other, each when it is asked for.
+
+        Args:
+            portrait: from `portrait`, of this animator.
+            motion: from `motion`, of an animator with the same keypoint detector.
+            transfer: how the motion is carried over; by default relative to the frame most like the source.
+            rows: which frames of the motion are made, numbers from 0 in any order; None: all that are shown.
+            size: side of the square in pixels; None: the network's.
+            pasted_back: blend the square into the whole photo. A portrait with several faces always is.
+
+        Returns:
+            (size, size, 3), or of the photo's size, uint8 RGB arrays in the order of the rows. Each may be
+            changed by whoever takes it. Closing the generator ends the work.
+
+        Raises:
+            InputError: a motion of another keypoint detector.
+            UsageError: a reference frame that the motion doesn't have.
+            WeightsError: weights that give no numbers; while iterating.
+
+        Example:
+            >>> from mcnet_cli import Animator, Transfer
+            >>> animator = Animator.load("lite")
+            >>> portrait, motion = animator.portrait("portrait.jpg"), animator.motion("portrait.jpg")
+            >>> (still,) = animator.render(portrait, motion, Transfer(strength=0), pasted_back=True)
+            >>> still.shape
+            (512, 512, 3)
+        """
+        transfer = transfer or Transfer()
+        require_fit(motion, self.renderer.config, self.renderer.digest, "the motion")
+        shown_rows = transfer.shown_frames(motion) if rows is None else np.asarray(rows, np.intp)
+        with self._naming_weights():
+            retargetings = [self._retargeting(face, motion, transfer) for face in portrait.faces]
+        return self._rendered(portrait, retargetings, shown_rows, size or self.size, pasted_back)
+
+    def read_driving(
+        self,
+        opened: OpenFrames,
+        *,
+        crop: CropBox | Literal["auto", "none"],
+        whole_landmarks: bool = True,
+        requires_face: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> Driving:
+        """As `motion`, of frames that `opened` opens, with all that is known of the driving besides."""
+        if crop == "auto" and self.finder is None:
+            raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")
+        return read_driving(
+            opened,
+            self.renderer,
+            self.framing,
+            crop_to=crop,
+            tracker=None if self.finder is None else self.finder.tracker(),
+            whole_landmarks=whole_landmarks,
+            requires_face=requires_face,
+            on_progress=on_progress,
+        )
+
+    def _retargeting(self, face: EncodedFace, motion: Motion, transfer: Transfer) -> Retargeting:
+        return Retargeting(
+            motion,
+            transfer,
+            face.source.keypoints,
+            face.face.landmarks,
+            self.landmarks,
+            smooth=self.weights.smooth or 0.0,
+        )
+
+    def _rendered(
+        self,
+        portrait: Portrait,
+        retargetings: Sequence[Retargeting],
+        rows: NDArray[np.intp],
+        side: int,
+        pasted_back: bool,
+    ) -> Generator[Picture, None, None]:
+        """The frames of all `rows`: squares, or whole photos."""
+        renderer, faces, photo = self.renderer, portrait.faces, portrait.photo
+        mask = feather_mask(side)
+        batches = (
+            rows[start : start + renderer.batch_size] for start in range(0, len(rows), renderer.batch_size)
+        )
+        motions = (tuple(each.keypoints(batch) for each in retargetings) for batch in batches)
+
+        def moved(batch: tuple[Keypoints, ...]) -> list[NDArray[np.uint8]]:
+            return [
+                renderer.render(face.source, keypoints) for face, keypoints in zip(faces, batch, strict=True)
+            ]
+
+        with self._naming_weights(), contextlib.closing(renderer.in_order(moved, motions)) as results:
+            for pictures in itertools.chain.from_iterable(zip(*batch, strict=True) for batch in results):
+                squares = [resized(picture, side, side) for picture in pictures]
+                if len(squares) == 1 and not pasted_back:
+                    yield squares[0]
+                    continue
+                frame = photo
+                for face, square in zip(faces, squares, strict=True):
+                    if face.face.box is None:
+                        frame = resized(square, photo.shape[1], photo.shape[0])
+                    else:
+                        frame = paste(frame, square, face.face.box, mask)
+                yield frame
+
+    @contextlib.contextmanager
+    def _naming_weights(self) -> Iterator[None]:
+        """Jacobians that can't be inverted are the fault of the weights."""
+        try:
+            yield
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            raise WeightsError(
+                f"{shown(self.weights.path)} gives jacobians that can't be inverted"
+            ) from error
+
+
+def load_model(weights: str | Path | None = None, *, device: str = "auto") -> MCNet:
+    """The bare network of a weights file, for those who study it: evaluation mode, float32, no gradients.
+
+    Args: as for `Animator.load`.
+
+    Raises WeightsError, or UsageError for a device that isn't there.
+
+    Example:
+        >>> from mcnet_cli import load_model
+        >>> model = load_model("lite", device="cpu")
+        >>> model.config.size
+        256
+    """
+    place = choose_device(device)
+    return build_model(read_weights(resolve_weights(None if weights is None else str(weights))), place)
+
+
+def framing_of(weights: Weights) -> Framing:
+    """How weights want faces cropped: as they say, else by the paper's rule."""
+    return Framing.PAPER if weights.framing is None else Framing(**weights.framing)
+
+
+def _open_anew(again: Callable[[], Iterator[Picture]], rate: Fraction, max_frames: int | None) -> FrameSource:
+    return open_arrays(again(), rate, max_frames=max_frames)
+
+
+def _name(photo: "Photo") -> str:
+    """What messages call a photo."""
+    return shown(photo) if isinstance(photo, Path | str) else "the photo"

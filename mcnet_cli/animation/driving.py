@@ -1,0 +1,339 @@
+"""From a driving to its motion. Frames are looked at one by one and never kept."""
+
+import contextlib
+import logging
+import math
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.animation.motion import Floats, Motion, read_motion
+from mcnet_cli.animation.pictures import Picture, face_picture, on_square
+from mcnet_cli.animation.renderer import Renderer
+from mcnet_cli.animation.retarget import TELLING_POINTS
+from mcnet_cli.errors import InputError, shown
+from mcnet_cli.face import OUTER, CropBox, FaceTracker, Framing, OuterTracker, clip_box, crop
+from mcnet_cli.media import FrameSource, Span
+from mcnet_cli.model import ModelConfig
+from mcnet_cli.progress import OnProgress, Progress
+
+FINDING, READING = "finding the face in the driving", "reading the driving"
+TRACKED_PX = 256  # side at which a given crop is looked at for a face
+MESH_POINTS = 468
+SAMPLE_LIMIT = 256  # meshes that a clip's crop is decided by
+
+Points = NDArray[np.float32]
+OpenFrames = Callable[[], FrameSource]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Driving:
+    """A driving that has been read.
+
+    motion: as it was found, a row a frame. box: what was cropped from each frame, None for nothing.
+    no_face: frames without a face. audio: a file with sound, which starts at audio_start_s; None for none.
+    """
+
+    motion: Motion
+    box: CropBox | None
+    no_face: int
+    audio: Path | None = None
+    audio_start_s: float = 0.0
+    damaged: bool = False
+
+
+def read_driving(
+    opened: OpenFrames,
+    renderer: Renderer,
+    framing: Framing,
+    *,
+    crop_to: CropBox | Literal["auto", "none"],
+    tracker: FaceTracker | None,
+    whole_landmarks: bool,
+    requires_face: bool,
+    on_progress: OnProgress,
+) -> Driving:
+    """The motion of a driving.
+
+    It is read once; or twice, if the network has to find learned keypoints in a crop that only all frames
+    together tell.
+
+    Args:
+        opened: opens the frames anew with each call.
+        renderer: the network; where its keypoints are landmarks, tracked ones are taken, which are nearer
+            than the network's own.
+        framing: how the network wants faces cropped.
+        crop_to: what the network sees of each frame.
+        tracker: looks for the face, for `auto` to crop by, for landmarks, and to tell which frames have one.
+            None: no face is looked for, and every frame counts as one with a face.
+        whole_landmarks: keep all 468 landmarks, as a motion file needs them.
+        requires_face: a frame without a face is an InputError.
+        on_progress: told after each frame.
+
+    Raises InputError for a driving that can't be read, or without any face if `auto` needs one.
+    """
+    numbers = renderer.landmarks
+    track = LandmarkTrack(whole=whole_landmarks, exact=numbers)
+    box = crop_to if isinstance(crop_to, CropBox) else None
+    is_tracked = tracker is not None and crop_to == "auto"
+    if is_tracked:
+        assert tracker is not None
+        with opened() as frames:
+            for frame in _counted(frames, FINDING, frames.frame_count_hint, on_progress):
+                _follow(frames, tracker, track, frame, requires_face)
+        if not track.faces:
+            raise faceless(frames.path)
+        box, tracker = clip_box(track.samples, framing), None
+    jacobians: Floats | None = None
+    if is_tracked and numbers:
+        values = on_square(track.exact, box, (frames.width, frames.height), renderer.size)
+    else:
+        with opened() as frames:
+            values, jacobians = _detected(renderer, frames, box, tracker, track, requires_face, on_progress)
+        if numbers and track.faces:
+            looked_at = (frames.width, frames.height) if box is None else (TRACKED_PX, TRACKED_PX)
+            values = on_square(track.exact, None, looked_at, renderer.size)
+    if not frames.frames_read:
+        raise InputError(f"{shown(frames.path)}: there are no frames in it")
+    if len(track) not in (0, frames.frames_read):
+        raise InputError(f"{shown(frames.path)} changed while it was read")
+    for warning in frames.warnings:
+        log.warning("%s", warning)
+    motion = Motion(
+        values,
+        jacobians,
+        track.landmarks if track.faces else None,
+        track.found if len(track) else np.ones(len(values), np.bool_),
+        frames.frame_rate,
+        renderer.digest,
+    )
+    no_face = int((~motion.found).sum())
+    if not motion.found.any():
+        # Who gives the crop knows where the face is, even if a detector doesn't (a drawing, an animal).
+        log.warning("%s: no face was found; the crop is used as it is", shown(frames.path))
+        motion = replace(motion, found=np.ones_like(motion.found))
+    return Driving(motion, box, no_face, frames.audio, frames.audio_start_s, frames.damaged)
+
+
+def read_motion_file(
+    path: Path,
+    config: ModelConfig,
+    digest: str,
+    *,
+    span: Span,
+    fps: Fraction | None,
+    requires_face: bool = False,
+) -> Driving:
+    """The part `span` of a motion file, at `fps` frames a second if that is given.
+
+    config, digest: of the network that it is to move, and of its keypoint detector. InputError for a file
+    that doesn't fit them, without frames there, or without a face in them.
+    """
+    motion = read_motion(path)
+    require_fit(motion, config, digest, shown(path))
+    motion = motion[span.first(motion.rate) :][: span.until_end(motion.rate)]
+    if not len(motion):
+        raise InputError(f"{shown(path)}: nothing is left of it after --start {span.start_s:g}")
+    if fps is not None:
+        step = motion.rate / fps
+        rows = np.array([int(row * step) for row in range(math.ceil(len(motion) / step))])
+        motion = replace(motion[rows], rate=fps)
+    motion = motion[: span.max_frames]
+    no_face = int((~motion.found).sum())
+    if no_face == len(motion):
+        raise faceless(path)
+    if no_face and requires_face:
+        raise _no_face_in(path, int((~motion.found).argmax()))
+    return Driving(motion, None, no_face)
+
+
+def require_fit(motion: Motion, config: ModelConfig, digest: str, name: str) -> None:
+    """InputError if a motion isn't of the keypoints that a network needs."""
+    if motion.digest != digest:
+        raise InputError(
+            f"{name} was made by another keypoint detector than these weights have",
+            hint="take the weights that it was made with, or make it again from the video",
+        )
+    kind = (motion.values.shape[1], motion.jacobians is not None)
+    if kind != (config.keypoints.count, config.keypoints.jacobians):
+        raise InputError(f"{name}: its keypoints are not of the number or kind that the weights need")
+
+
+def pictures_of(
+    driving: Driving, opened: OpenFrames, rows: NDArray[np.intp], size: int
+) -> Generator[Picture, None, None]:
+    """What the network saw of the driving's frames `rows`, (size, size, 3) each, decoded once more."""
+    wanted = iter(rows.tolist())
+    row = next(wanted, None)
+    with opened() as frames:
+        for number, frame in enumerate(frames):
+            if number == row:
+                yield face_picture(frame, driving.box, size)
+                row = next(wanted, None)
+                if row is None:
+                    return
+    raise InputError(f"{shown(frames.path)} changed while it was read")
+
+
+@contextlib.contextmanager
+def reopenable(frames: Iterable[Picture], *, twice: bool) -> Iterator[Callable[[], Iterator[Picture]]]:
+    """Something that gives the frames anew with each call; `twice`, even if they come from an iterator.
+
+    An iterator's frames are kept in a temporary file until the block ends, so that memory stays bounded.
+    """
+    first = iter(frames)
+    if first is not frames or not twice:
+        yield lambda: iter(frames)
+        return
+    with tempfile.TemporaryFile() as file:
+        count = 0
+
+        def again() -> Iterator[Picture]:
+            nonlocal count
+            if count:
+                file.seek(0)
+                for _ in range(count):
+                    yield np.load(file)
+                return
+            for frame in first:
+                np.save(file, frame)
+                count += 1
+                yield frame
+
+        yield again
+
+
+def _detected(
+    renderer: Renderer,
+    frames: FrameSource,
+    box: CropBox | None,
+    tracker: FaceTracker | None,
+    track: "LandmarkTrack",
+    requires_face: bool,
+    on_progress: OnProgress,
+) -> tuple[Floats, Floats | None]:
+    """Values and jacobians that the network finds in all frames; `tracker`, if any, follows along."""
+    values, jacobians = bytearray(), bytearray()
+    batch: list[Picture] = []
+
+    def detect() -> None:
+        keypoints = renderer.detect_keypoints(batch)
+        values.extend(keypoints.values.numpy().tobytes())
+        if keypoints.jacobians is not None:
+            jacobians.extend(keypoints.jacobians.numpy().tobytes())
+        batch.clear()
+
+    total = len(track) or frames.frame_count_hint
+    for frame in _counted(frames, READING, total, on_progress):
+        if tracker is not None:
+            looked_at = frame if box is None else crop(frame, box, TRACKED_PX)
+            _follow(frames, tracker, track, looked_at, requires_face)
+        batch.append(face_picture(frame, box, renderer.size))
+        if len(batch) == renderer.batch_size:
+            detect()
+    if batch:
+        detect()
+    count = renderer.config.keypoints.count
+    return (
+        np.frombuffer(values, np.float32).reshape(-1, count, 2),
+        np.frombuffer(jacobians, np.float32).reshape(-1, count, 2, 2) if jacobians else None,
+    )
+
+
+def _counted(
+    frames: FrameSource, stage: str, total: int | None, on_progress: OnProgress
+) -> Iterator[Picture]:
+    for number, frame in enumerate(frames, 1):
+        yield frame
+        on_progress(Progress(stage, number, total))
+
+
+def _follow(
+    frames: FrameSource, tracker: FaceTracker, track: "LandmarkTrack", frame: Picture, requires_face: bool
+) -> None:
+    landmarks = tracker(frame)
+    if landmarks is None and requires_face:
+        raise _no_face_in(frames.path, len(track))
+    track.add(None if landmarks is None else landmarks.points, frame)
+
+
+def _no_face_in(path: Path, number: int) -> InputError:
+    return InputError(f"{shown(path)}: no face in frame {number}", hint="--on-no-face hold goes on without")
+
+
+def faceless(path: Path) -> InputError:
+    """The error for a driving that shows no face at all."""
+    return InputError(
+        f"{shown(path)}: no face was found in any frame",
+        hint="say where it is with --driving-crop X,Y,W,H",
+    )
+
+
+class LandmarkTrack:
+    """One face's landmarks in all frames of a clip, in little memory.
+
+    whole: keep all 468 points in half precision (1.9 kB a frame), not only the telling ones (0.4 kB).
+    exact: numbers of points, those beyond the mesh included, to be kept in full precision besides.
+    samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face.
+    """
+
+    def __init__(self, *, whole: bool, exact: Sequence[int] = ()) -> None:
+        self.samples: list[Points] = []
+        self._exact_numbers = list(exact)
+        self._outer = OuterTracker() if {*OUTER} & {*exact} else None
+        self._exact = bytearray()
+        self._kept = np.arange(MESH_POINTS) if whole else TELLING_POINTS
+        self._stride = 1
+        self._faces = 0
+        self._points = bytearray()
+        self._found = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def faces(self) -> int:
+        """Frames with a face."""
+        return self._faces
+
+    def add(self, points: Points | None, frame: Picture) -> None:
+        """The next frame and its points in pixels, None without a face."""
+        self._found.append(points is not None)
+        if points is None:
+            self._points.extend(bytes(4 * len(self._kept)))
+            self._exact.extend(bytes(8 * len(self._exact_numbers)))
+            return
+        height, width = frame.shape[:2]
+        centred = (2 * points[self._kept] - (width, height)) / max(width, height)
+        self._points.extend(centred.astype(np.float16).tobytes())
+        followed = points if self._outer is None else self._outer(frame, points)
+        self._exact.extend(followed[self._exact_numbers].astype(np.float32).tobytes())
+        if self._faces % self._stride == 0:
+            self.samples.append(points)
+            if len(self.samples) > SAMPLE_LIMIT:
+                self.samples = self.samples[::2]
+                self._stride *= 2
+        self._faces += 1
+
+    @property
+    def landmarks(self) -> NDArray[np.float16]:
+        """(T, L, 2) in [-1, 1] along the picture's longer side, 0 where there was no face; not a copy."""
+        return np.frombuffer(self._points, np.float16).reshape(-1, len(self._kept), 2)
+
+    @property
+    def exact(self) -> Points:
+        """(T, N, 2) the exact points in pixels, 0 where there was no face; not a copy."""
+        return np.frombuffer(self._exact, np.float32).reshape(len(self), -1, 2)
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """(T,) whether there was a face."""
+        return np.frombuffer(self._found, np.bool_)

@@ -1,0 +1,163 @@
+"""Sources: which faces of a photo are animated, and what the network gets to see of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.animation.pictures import Picture, face_picture, on_square
+from mcnet_cli.animation.renderer import EncodedSource, Renderer
+from mcnet_cli.errors import InputError
+from mcnet_cli.face import (
+    STEADY_LOOKS,
+    CropBox,
+    Detector,
+    FaceMesh,
+    FaceTracker,
+    Framing,
+    Landmarks,
+    choose_face,
+    crop,
+    crop_box,
+    faces_in,
+    make_detector,
+    numbered,
+)
+
+
+class FaceFinder:
+    """What finds faces and follows them; its networks are loaded when they are first needed.
+
+    name: `blazeface` or `face-alignment`. device: where the latter runs, as torch calls it.
+    """
+
+    def __init__(self, name: str, device: str = "cpu") -> None:
+        self.name, self._device = name, device
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Finds faces in a picture. WeightsError if its weights can't be had."""
+        return make_detector(self.name, self._device)
+
+    @cached_property
+    def _mesh(self) -> FaceMesh:
+        return FaceMesh(STEADY_LOOKS)
+
+    def faces(self, photo: Picture) -> list[Landmarks]:
+        """Landmarks of all faces in a picture, from left to right."""
+        return faces_in(photo, self.detector, self._mesh)
+
+    def tracker(self) -> FaceTracker:
+        """Follows one face through a clip."""
+        return FaceTracker(self.detector, self._mesh)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFace:
+    """A face that is to be moved.
+
+    box: what is cropped, None for the whole picture. landmarks: (468, 2) in pixels, None if unknown.
+    """
+
+    box: CropBox | None
+    landmarks: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedFace:
+    """A face ready to be moved.
+
+    source: what rendering needs of it. picture: (S, S, 3), what the network saw.
+    """
+
+    face: SourceFace
+    source: EncodedSource
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portrait:
+    """A photo whose faces have been encoded once; `Animator.render` moves it any number of times.
+
+    Attributes:
+        photo: (H, W, 3) uint8 RGB.
+        faces: those that move, at least one; from left to right.
+
+    Example:
+        >>> from mcnet_cli import Animator
+        >>> portrait = Animator.load("lite").portrait("portrait.jpg")
+        >>> portrait.photo.shape, len(portrait.faces), portrait.faces[0].picture.shape
+        ((512, 512, 3), 1, (256, 256, 3))
+    """
+
+    photo: Picture
+    faces: tuple[EncodedFace, ...]
+
+    @property
+    def boxes(self) -> tuple[CropBox, ...]:
+        """What was cropped, in pixels of the photo; empty if the network saw the whole photo."""
+        return tuple(face.face.box for face in self.faces if face.face.box is not None)
+
+
+def find_faces(
+    photo: Picture,
+    finder: FaceFinder | None,
+    framing: Framing,
+    *,
+    name: str,
+    face: Literal["largest", "all"] | int,
+    crop_to: Sequence[CropBox] | Literal["auto", "none"],
+) -> tuple[SourceFace, ...]:
+    """The faces of a photo that are to be moved.
+
+    finder: None if no face may be looked for; then their landmarks are unknown, and `auto` isn't possible.
+    face: which ones, for `auto`; numbers count from 0, left to right.
+    crop_to: `auto` crops around faces as `framing` says, `none` takes the whole photo, boxes are taken as
+    they are.
+
+    InputError, which calls the photo `name`, if a face is needed and there is none.
+    """
+    found = finder.faces(photo) if finder is not None else []
+    if crop_to == "none":
+        return (SourceFace(None, choose_face(found, "largest").points if found else None),)
+    if crop_to != "auto":
+        return tuple(SourceFace(box, _inside(box, found)) for box in crop_to)
+    if not found:
+        raise InputError(f"{name}: no face was found", hint="say where it is with --source-crop X,Y,W,H")
+    if face != "all":
+        if isinstance(face, int) and face >= len(found):
+            raise InputError(f"{name}: there is no face {face}; {len(found)} found, counted from 0")
+        found = [choose_face(found, face)]
+    return tuple(SourceFace(crop_box(each.points, framing), each.points) for each in found)
+
+
+def encode(photo: Picture, faces: Sequence[SourceFace], renderer: Renderer) -> Portrait:
+    """All that depends on the source alone, computed once."""
+    return Portrait(photo, tuple(_encoded(photo, face, renderer) for face in faces))
+
+
+def _encoded(photo: Picture, face: SourceFace, renderer: Renderer) -> EncodedFace:
+    picture = face_picture(photo, face.box, renderer.size)
+    keypoints = None
+    if renderer.landmarks and face.landmarks is not None:
+        points = numbered(face.landmarks, renderer.landmarks)
+        keypoints = on_square(points, face.box, (photo.shape[1], photo.shape[0]), renderer.size)
+    surroundings, rows_above = None, 0
+    if face.box is not None:
+        surroundings = crop(photo, face.box, renderer.size, renderer.margin)
+        rows_above = max(0, round(renderer.margin - face.box.y * renderer.size / face.box.height))
+    return EncodedFace(face, renderer.encode_source(picture, keypoints, surroundings, rows_above), picture)
+
+
+def _inside(box: CropBox, faces: list[Landmarks]) -> NDArray[np.float32] | None:
+    """Landmarks of the largest face whose middle is in the box."""
+    corner, extent = np.array([box.x, box.y]), np.array([box.width, box.height])
+    inside = [
+        face
+        for face in faces
+        if ((face.points.mean(0) >= corner) & (face.points.mean(0) <= corner + extent)).all()
+    ]
+    return choose_face(inside, "largest").points if inside else None

@@ -1,0 +1,143 @@
+"""From what the network says of a frame to the frame that users see.
+
+The network's own result is the paper's: its decoder's picture and the warped source, mixed by the occlusion
+map. Where a network knows the landmarks of a face (`MCNet.parts`), and where the photo goes on beyond the
+network's square, more is known of the source than that, and rules without parameters use it:
+
+- what a head uncovers shows the background behind it (`backdrop`);
+- what comes into view beyond the square is the photo's, a head that the photo cuts off is rounded
+  (`surroundings`);
+- painted teeth are as pale as the portrait's light lets them be, and a photo of one hue stays so (`colours`).
+
+Training sees none of this: there it is the network that has to learn what a head uncovers, and which colours
+to paint.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mcnet_cli.compositing.backdrop import Backdrop
+from mcnet_cli.compositing.colours import Palette, Tone
+from mcnet_cli.compositing.surroundings import MARGIN, warp_beyond, with_crown
+from mcnet_cli.model import Keypoints, MCNet, SourceState
+from mcnet_cli.model.generator import occlusion_at_size_of
+from mcnet_cli.model.motion import MotionField
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLayers:
+    """What compositing needs of a source beside the network's own state.
+
+    picture: (B, 3, H + 2·margin, W + 2·margin) in [0, 1], what is warped: the source, and around it what the
+    photo shows beyond the network's square. margin: in pixels, on each side.
+    backdrop, palette, tone: None for networks without landmarks of a face; tone also for sources in colours.
+    """
+
+    picture: Tensor
+    margin: int = 0
+    backdrop: Backdrop | None = None
+    palette: Palette | None = None
+    tone: Tone | None = None
+
+    def expand(self, batch: int) -> "SourceLayers":
+        """The same for `batch` frames; no copy is made."""
+        if self.picture.shape[0] == batch:
+            return self
+        return SourceLayers(
+            self.picture.expand(batch, *self.picture.shape[1:]),
+            self.margin,
+            None if self.backdrop is None else self.backdrop.expand(batch),
+            None if self.palette is None else self.palette.expand(batch),
+            None if self.tone is None else self.tone.expand(batch),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A batch of finished frames and what they are put together from, (B, 3, H, W) in [0, 1] each.
+
+    painted: the decoder's picture in the source's colours. warped: the source, moved. motion: the network's.
+    """
+
+    frames: Tensor
+    painted: Tensor
+    warped: Tensor
+    motion: MotionField
+
+
+class Compositor:
+    """Puts frames of `model` together; it has no parameters of its own, and works on the model's device."""
+
+    def __init__(self, model: MCNet) -> None:
+        self.model = model
+
+    @property
+    def margin(self) -> int:
+        """How many pixels beyond its square the model can show; 0 if it takes everything beyond for black."""
+        config = self.model.config
+        return round(MARGIN * config.size) if config.motion.border == "border" else 0
+
+    def layers(self, state: SourceState, surroundings: Tensor | None = None, top: int = 0) -> SourceLayers:
+        """All that depends on the source alone, beside its `state` of batch B.
+
+        surroundings: (1, 3, H + 2·margin, W + 2·margin) in [0, 1], the state's image with `margin` more
+        pixels on each side; None if there is nothing around it. top: how many of its rows lie above the
+        photo.
+        """
+        image, parts = state.image, self.model.parts
+        backdrop = palette = tone = None
+        if parts is not None:
+            places = state.keypoints.values
+            backdrop = Backdrop.of(self.foreground(state), image)
+            palette = Palette.of(image, parts.skin(places), parts.lips(places))
+            tone = Tone.of(state.motion_image)
+        if surroundings is None:
+            return SourceLayers(image, 0, backdrop, palette, tone)
+        if backdrop is not None:
+            surroundings = with_crown(surroundings, backdrop, top)
+        margin = (surroundings.shape[-1] - image.shape[-1]) // 2
+        return SourceLayers(surroundings, margin, backdrop, palette, tone)
+
+    def foreground(self, state: SourceState) -> Tensor:
+        """(B, 1, 64, 64) in [0, 1]: what of a source moves with its keypoints."""
+        dense_motion = self.model.generator.dense_motion_network
+        at_rest: MotionField = dense_motion(state.motion_image, state.keypoints, state.keypoints)
+        return 1 - at_rest.mask[:, :1]
+
+    def frames(self, state: SourceState, layers: SourceLayers, driving: Keypoints) -> Tensor:
+        """(B, 3, H, W) frames in [0, 1] of the source with its keypoints moved to `driving`, of batch B.
+
+        A state and layers of batch 1 serve any B. Without landmarks of a face and without a margin the result
+        is the paper's, as `MCNet.render` computes it.
+        """
+        return self.compose(state, layers, driving).frames
+
+    def compose(self, state: SourceState, layers: SourceLayers, driving: Keypoints) -> Composition:
+        """Like `frames`, with what they are put together from."""
+        state, layers = state.expand(len(driving)), layers.expand(len(driving))
+        generator = self.model.generator
+        made = generator.generate(state, driving)
+        painted = self._coloured(made.decoded, layers, driving)
+        deformation, uncovered = made.motion.deformation, None
+        if layers.backdrop is not None:
+            deformation, uncovered = layers.backdrop.parted(deformation, made.motion.without_background())
+        deformation = generator.dense_motion_network.refined_deformation(
+            deformation, state.keypoints, driving, (painted.shape[2], painted.shape[3])
+        )
+        border, cubic = self.model.config.motion.border, self.model.config.generator.cubic
+        warped = warp_beyond(layers.picture, deformation, layers.margin, border, cubic)
+        trust = occlusion_at_size_of(warped, made.motion)
+        frames = painted * (1 - trust) + warped * trust
+        if layers.backdrop is not None and uncovered is not None:
+            frames = layers.backdrop.behind(frames, uncovered)
+        return Composition(frames, painted, warped, made.motion)
+
+    def _coloured(self, decoded: Tensor, layers: SourceLayers, driving: Keypoints) -> Tensor:
+        """The decoder's picture in the source's colours."""
+        parts, palette = self.model.parts, layers.palette
+        if parts is not None and palette is not None:
+            (rows, columns), inside = parts.between_lips(driving.values, (decoded.shape[2], decoded.shape[3]))
+            painted, decoded = decoded, decoded.clone()
+            decoded[:, :, rows, columns] = palette.between_lips(painted[:, :, rows, columns], inside)
+        return decoded if layers.tone is None else layers.tone(decoded)

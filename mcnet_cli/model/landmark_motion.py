@@ -1,0 +1,130 @@
+"""Dense motion of networks whose keypoints are landmarks of a face, as `lite`'s: what it adds to the paper's.
+
+1. One more sparse motion, a smooth one by all keypoints together: a blend of the keypoints' own shifts has
+   seams half way between them, where chins and cheeks break when a head turns.
+2. A prior that ties each keypoint's mask to its neighbourhood: even an untrained network interpolates.
+3. Lids and lips by their keypoints' geometry (`face_parts`), because they are smaller than dense motion's
+   cells.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import einsum
+from torch import Tensor, nn
+
+from mcnet_cli.model.config import ModelConfig
+from mcnet_cli.model.face_parts import FaceParts
+from mcnet_cli.model.geometry import Keypoints, coordinate_grid, full_precision, squared_offsets
+from mcnet_cli.model.motion import DenseMotionNetwork
+
+# Scale of the spline's kernel in coordinates (the picture's side is 2): at this distance from a keypoint 48 %
+# of its motion is felt. The shorter, the less goes along between keypoints; the longer, the more of the
+# picture does.
+SPLINE_REACH = 2.0
+# Variance of noise in the keypoints, in squared coordinates. Without it two keypoints that meet, such as lips
+# and lids, but move apart would bend everything around them.
+SPLINE_NOISE = 1e-3
+# Squared distance below which the kernel is flat: the slope of a root is infinite at 0.
+LEAST_SQUARE = 1e-12
+# Logit of the background's mask before training; a keypoint's is 0 at its place.
+BACKGROUND_LOGIT = -2.5
+# Standard deviation of the mask's initial weights, so small that the prior decides before training.
+INITIAL_MASK_WEIGHT = 0.003
+
+
+class LandmarkMotionNetwork(DenseMotionNetwork):
+    """Dense motion with the spline, the locality prior and the face parts that `config.motion` asks for."""
+
+    def __init__(self, config: ModelConfig, parts: FaceParts | None) -> None:
+        """parts: where lips and lids are among the keypoints; None leaves them to the network."""
+        super().__init__(config, more_motions=int(config.motion.spline))
+        self.parts, self.spline = parts, config.motion.spline
+        self.locality: LocalityPrior | None = None
+        if config.motion.locality:
+            self.locality = LocalityPrior(config.motion.locality)
+            nn.init.normal_(self.mask.weight, std=INITIAL_MASK_WEIGHT)
+
+    def sparse_motions(self, source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
+        """The paper's motions and, last, the spline's."""
+        motions = super().sparse_motions(source, driving, size)
+        if not self.spline:
+            return motions
+        return torch.cat([motions, spline_motion(source, driving, size)[:, None]], dim=1)
+
+    def mask_logits(self, decided: Tensor, driving: Keypoints, size: tuple[int, int]) -> Tensor:
+        """What the network decided, shifted by the prior; the spline takes its share from keypoints alone.
+
+        The network's last map is the logit of the spline's share of the foreground.
+        """
+        shifts = decided[:, :-1] if self.spline else decided
+        if self.locality is not None:
+            shifts = shifts + self.locality(driving.values, size)
+        if not self.spline:
+            return shifts
+        background, shifts, spline = shifts[:, :1], shifts[:, 1:], decided[:, -1:]
+        foreground = shifts.logsumexp(dim=1, keepdim=True) + F.logsigmoid(spline)
+        return torch.cat([background, shifts + F.logsigmoid(-spline), foreground], dim=1)
+
+    def refined_occlusion(self, decided: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
+        """The network's occlusion, with lips, mouth and eyes as geometry has them."""
+        if self.parts is None:
+            return decided
+        return self.parts.occlusion(decided, source.values, driving.values)
+
+    def refined_deformation(
+        self, deformation: Tensor, source: Keypoints, driving: Keypoints, size: tuple[int, int]
+    ) -> Tensor:
+        """The deformation at full size, lids and lips taken from where the source has them."""
+        if self.parts is None:
+            return deformation
+        return self.parts.corrected(deformation, source.values, driving.values, size)
+
+
+class LocalityPrior(nn.Module):
+    """Mask logits that fall with the distance to the keypoint, by a Gaussian whose width is learned.
+
+    deviations: the initial standard deviation of each keypoint's, in coordinates.
+    """
+
+    deviations: Tensor
+
+    def __init__(self, deviations: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("deviations", torch.tensor(deviations), persistent=False)
+        self.factor = nn.Parameter(torch.ones(len(deviations)))
+        self.background = nn.Parameter(torch.tensor(BACKGROUND_LOGIT))
+
+    def forward(self, driving: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, K, 2) driving positions to (B, K + 1, H, W) logits, the background first."""
+        scale = self.factor / (2 * self.deviations.square())
+        across, down = (-square * scale[:, None] for square in squared_offsets(driving, size))
+        logits = down[..., :, None] + across[..., None, :]
+        background = self.background.expand(logits.shape[0], 1, *size).to(logits.dtype)
+        return torch.cat([background, logits], dim=1)
+
+
+def spline_motion(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
+    """(B, H, W, 2): where in the source each position comes from, bent as little as the keypoints allow.
+
+    Regression by a Gaussian process with a Matérn kernel of smoothness 3/2 (Rasmussen and Williams, Gaussian
+    Processes for Machine Learning, sec. 2.2 and 4.2). Far from all keypoints the motion dies away, where a
+    thin-plate spline's would go on growing. Jacobians are not used.
+    """
+    places = driving.values
+    with full_precision(places):
+        near = _kernel((places[:, :, None] - places[:, None]).square().sum(-1))
+        noise = SPLINE_NOISE * torch.eye(near.shape[-1], dtype=near.dtype, device=near.device)
+        # not by `solve`, which the oldest torch that we take lacks on Apple's GPUs
+        weights = torch.linalg.inv(near + noise) @ (source.values - places)
+        across, down = squared_offsets(places, size)
+        alike = _kernel(down[..., :, None] + across[..., None, :])
+        shifts = einsum(alike, weights, "b k h w, b k c -> b h w c")
+        motion: Tensor = coordinate_grid(*size, like=places) + shifts
+    return motion
+
+
+def _kernel(squares: Tensor) -> Tensor:
+    """Correlation of the motions of two positions, 1 to 0, of their squared distance."""
+    distance = squares.clamp_min(LEAST_SQUARE).sqrt() * (3**0.5 / SPLINE_REACH)
+    alike: Tensor = (1 + distance) * torch.exp(-distance)
+    return alike

@@ -1,0 +1,70 @@
+"""Values that people type, turned once into what the program uses; and the checks that options share."""
+
+import re
+from fractions import Fraction
+from typing import Literal
+
+from mcnet_cli.errors import UsageError
+
+
+def parse_rate(text: str) -> Fraction:
+    """A frame rate such as `25`, `29.97` or `30000/1001`; UsageError otherwise."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}|/[0-9]{1,9})?", text):
+        raise UsageError(f"--fps {text}: must be a rate such as 25, 29.97 or 30000/1001")
+    try:
+        return Fraction(text)
+    except ZeroDivisionError:
+        raise UsageError(f"--fps {text}: the denominator is 0") from None
+
+
+def parse_time(text: str) -> float:
+    """Seconds from `83.5`, `1:23.5` or `0:01:23.5`; UsageError otherwise."""
+    if not re.fullmatch(r"([0-9]{1,6}:){0,2}[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise UsageError(f"{text}: must be a time in seconds or as H:MM:SS, such as 83.5 or 1:23.5")
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def parse_batch_size(text: str) -> int | None:
+    """`auto` (None) or a number; UsageError otherwise."""
+    if text == "auto":
+        return None
+    return _number(text, f"--batch-size {text}: must be auto or a number")
+
+
+def parse_reference(text: str) -> Literal["best", "first"] | int:
+    """`best`, `first` or a frame's number from 0; UsageError otherwise."""
+    if text == "best" or text == "first":
+        return "best" if text == "best" else "first"
+    return _number(text, f"--reference {text}: must be best, first or a frame's number from 0")
+
+
+def parse_face(text: str) -> Literal["largest", "all"] | int:
+    """`largest`, `all` or a face's number from 0, left to right; UsageError otherwise."""
+    if text == "largest" or text == "all":
+        return "largest" if text == "largest" else "all"
+    return _number(text, f"--face {text}: must be largest, all or a number from 0, left to right")
+
+
+def _number(text: str, otherwise: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise UsageError(otherwise)
+    return int(text)
+
+
+def require_among(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """UsageError if the option `name` has a value that isn't one of the allowed ones."""
+    if value not in allowed:
+        raise UsageError(f"{name} {value}: must be {', '.join(allowed[:-1])} or {allowed[-1]}")
+
+
+def require_between(
+    name: str, value: float | Fraction | None, low: float | Fraction, high: float | None
+) -> None:
+    """UsageError if a value is NaN, infinite or out of range; None for a value or for `high`: no bound."""
+    if value is None or (low <= value and (high is None or value <= high) and value != float("inf")):
+        return
+    most = "" if high is None else f" and at most {high:g}"
+    raise UsageError(f"{name} {value}: must be at least {float(low):g}{most}")

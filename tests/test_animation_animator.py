@@ -1,0 +1,170 @@
+"""The core in memory: arrays in, arrays out."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from animation_tools import NO_CROP, SIZE, frames_of, picture, rendered, write_clip, write_photo, write_tiny
+from face_tools import portrait
+from PIL import Image
+
+from mcnet_cli import Animator, CropBox, InputError, Transfer, UsageError, write_motion
+from mcnet_cli.media import write_image
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("w") / "w.safetensors")
+
+
+@pytest.fixture(scope="module")
+def animator(weights: Path) -> Animator:
+    """One that finds faces."""
+    return Animator.load(weights, device="cpu", precision="fp32", batch_size=1)
+
+
+@pytest.fixture(scope="module")
+def blind(weights: Path) -> Animator:
+    """One that doesn't look for faces."""
+    return Animator.load(weights, device="cpu", precision="fp32", detector=None, batch_size=1)
+
+
+def clip(count: int = 6) -> list[np.ndarray]:
+    return [picture(0.9 * number) for number in range(count)]
+
+
+def shaken(count: int) -> Iterator[np.ndarray]:
+    """The example's portrait, moved by a few pixels from frame to frame."""
+    for number in range(count):
+        yield np.roll(portrait(), 4 * number, axis=1)
+
+
+def test_arrays_give_the_frames_that_the_command_makes_of_files(
+    blind: Animator, weights: Path, tmp_path: Path
+) -> None:
+    source, driving = write_photo(tmp_path / "photo.png"), write_clip(tmp_path / "clip.mkv", clip())
+    written = rendered(tmp_path, source, driving, weights=str(weights), batch_size=1, **NO_CROP)
+    motion = blind.motion(clip(), rate=25, crop="none")
+    made = list(blind.render(blind.portrait(picture(0.4), crop="none"), motion))
+    assert np.array_equal(np.stack(made), written)
+
+
+def test_a_photo_is_a_file_an_array_or_an_image_of_pillow(blind: Animator, tmp_path: Path) -> None:
+    path = write_photo(tmp_path / "photo.png")
+    photos = (path, str(path), picture(0.4), Image.open(path))
+    seen = [blind.portrait(photo, crop="none").photo for photo in photos]
+    assert all(np.array_equal(photo, picture(0.4)) for photo in seen)
+
+
+@pytest.mark.parametrize(
+    "shape, kind", [((64, 64), "u1"), ((64, 64, 4), "u1"), ((64, 64, 3), "f4"), ((0, 9, 3), "u1")]
+)
+def test_an_array_that_is_no_rgb_picture_is_an_input_error(
+    blind: Animator, shape: tuple[int, ...], kind: str
+) -> None:
+    with pytest.raises(InputError, match=r"\(H, W, 3\) uint8 RGB"):
+        blind.portrait(np.zeros(shape, kind), crop="none")
+
+
+def test_frames_of_several_sizes_and_no_frames_are_input_errors(blind: Animator) -> None:
+    with pytest.raises(InputError, match="frame 1"):
+        blind.motion([picture(0), picture(0, 2 * SIZE)], crop="none")
+    with pytest.raises(InputError, match="no frames"):
+        blind.motion([], crop="none")
+
+
+def test_without_a_detector_a_crop_has_to_be_given(blind: Animator) -> None:
+    with pytest.raises(UsageError, match="detector"):
+        blind.portrait(picture())
+    with pytest.raises(UsageError, match="detector"):
+        blind.motion(clip())
+    assert len(blind.motion(clip(), crop=CropBox(8, 8, 40, 40))) == 6
+
+
+@pytest.mark.parametrize("kind", ["list", "iterator"])
+def test_a_driving_of_arrays_is_cropped_to_its_face_however_it_can_be_read(
+    animator: Animator, kind: str, tmp_path: Path
+) -> None:
+    frames = shaken(3) if kind == "iterator" else list(shaken(3))
+    motion = animator.motion(frames, rate=Fraction(30000, 1001))
+    whole = animator.motion(list(shaken(3)), crop="none")
+    assert motion.rate == Fraction(30000, 1001)
+    assert motion.found.all() and motion.landmarks is not None
+    assert motion.values.shape == whole.values.shape == (3, 6, 2)
+    assert np.abs(motion.values - whole.values).max() > 0.05  # of another part of the picture
+    again = animator.motion(list(shaken(3)))
+    assert np.array_equal(motion.values, again.values)
+
+
+def test_frames_come_when_they_are_asked_for_and_rendering_can_stop(blind: Animator) -> None:
+    portrait, motion = blind.portrait(picture(0.4), crop="none"), blind.motion(clip(), crop="none")
+    whole = list(blind.render(portrait, motion))
+    frames = blind.render(portrait, motion)
+    assert np.array_equal(next(frames), whole[0])
+    frames.close()
+    assert next(frames, None) is None
+
+
+def test_single_frames_can_be_made_in_any_order(blind: Animator) -> None:
+    portrait, motion = blind.portrait(picture(0.4), crop="none"), blind.motion(clip(), crop="none")
+    whole = list(blind.render(portrait, motion))
+    some = list(blind.render(portrait, motion, rows=[4, 1]))
+    assert np.array_equal(some[0], whole[4]) and np.array_equal(some[1], whole[1])
+
+
+def test_a_portrait_moves_by_any_motion_and_a_motion_any_portrait(blind: Animator) -> None:
+    portraits = [blind.portrait(picture(shift), crop="none") for shift in (0.0, 2.0)]
+    motions = [blind.motion(clip()[::step], crop="none") for step in (1, -1)]
+    films = [[*blind.render(one, motion)] for one in portraits for motion in motions]
+    assert all(len(film) == 6 for film in films)
+    assert all(not np.array_equal(films[a][5], films[b][5]) for a in range(4) for b in range(a))
+
+
+def test_a_motion_of_another_detector_is_an_input_error(blind: Animator, tmp_path: Path) -> None:
+    other = Animator.load(write_tiny(tmp_path / "other.safetensors", seed=1), device="cpu", detector=None)
+    motion = other.motion(clip(2), crop="none")
+    with pytest.raises(InputError, match="another keypoint detector"):
+        blind.render(blind.portrait(picture(), crop="none"), motion)
+
+
+def test_a_reference_that_does_not_exist_is_a_usage_error(blind: Animator) -> None:
+    portrait, motion = blind.portrait(picture(), crop="none"), blind.motion(clip(3), crop="none")
+    with pytest.raises(UsageError, match="3 frames"):
+        blind.render(portrait, motion, Transfer(reference=3))
+
+
+def test_a_saved_motion_renders_as_it_did_before(blind: Animator, tmp_path: Path) -> None:
+    portrait, motion = blind.portrait(picture(), crop="none"), blind.motion(clip(3), crop="none")
+    write_motion(tmp_path / "clip.motion", motion)
+    loaded = blind.motion(tmp_path / "clip.motion")
+    films = [[*blind.render(portrait, each)] for each in (motion, loaded)]
+    assert np.array_equal(films[0], films[1])
+
+
+def test_several_faces_move_in_the_whole_photo(animator: Animator) -> None:
+    photo = np.concatenate([portrait(), portrait()], axis=1)
+    both = animator.portrait(photo, face="all")
+    assert len(both.faces) == len(both.boxes) == 2
+    (frame,) = animator.render(both, animator.motion(list(shaken(1))))
+    assert frame.shape == photo.shape
+
+
+def test_found_faces_are_not_looked_for_again(animator: Animator, tmp_path: Path) -> None:
+    write_image(tmp_path / "photo.png", portrait())
+    faces = animator.faces(tmp_path / "photo.png")
+    assert animator.portrait(portrait(), faces=faces).boxes == animator.portrait(portrait()).boxes
+    with pytest.raises(InputError, match=r"blank\.png: no face"):
+        write_image(tmp_path / "blank.png", np.full((96, 96, 3), 90, np.uint8))
+        animator.faces(tmp_path / "blank.png")
+
+
+def test_a_driving_file_is_read_in_part(animator: Animator) -> None:
+    motion = animator.motion(EXAMPLES / "driving.mp4", start_s=0.4, end_s=0.6)
+    assert (len(motion), motion.rate) == (5, 25)
+    with pytest.raises(UsageError):
+        animator.motion(EXAMPLES / "driving.mp4", start_s=2, end_s=1)
+    assert len(frames_of(EXAMPLES / "driving.mp4")) == 100
