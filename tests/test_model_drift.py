@@ -64,12 +64,13 @@ def computed(name: str, dtype: torch.dtype) -> dict[str, Tensor]:
         made, compositor = model(state, motion), Compositor(model)
         frame = compositor.frames(state, compositor.layers(state), motion)
     step = side // 16
-    composited = {"frame": frame[..., ::step, ::step]} if model.parts else {}
+    composited = {"frame": frame[..., ::7, ::7]} if model.parts else {}
     return composited | {
         "keypoints": found.values,
-        "deformation": made.motion.deformation[:, ::8, ::8],
-        "occlusion": made.motion.occlusion[..., ::8, ::8],
+        "deformation": made.motion.deformation[:, ::3, ::3],
+        "occlusion": made.motion.occlusion[..., ::3, ::3],
         "value": made.memory[0].value[..., :2, :2],
+        "residual": made.memory[0].residual[..., ::8, ::8],
         "compensated": made.memory[0].after[..., ::8, ::8],
         "decoded": made.decoded[..., ::step, ::step],
         "prediction": made.prediction[..., ::step, ::step],
