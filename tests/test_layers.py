@@ -25,7 +25,7 @@ ALLOWED = {
     "animation": {"compositing", "model", "checkpoint", "weights", "media", "face"},
     "compositing": {"model"},
     "preprocessing": {"weights", "media", "face"},
-    "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic"},
+    "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
     "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
     "metrics": set(),
     "doctor": {"weights", "media", "face", "animation"},

@@ -16,13 +16,13 @@ from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media.clips import find_clips
+from mcnet_cli.metrics import load_perceptual
 from mcnet_cli.training import initial_weights
 from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.config import SMOOTH
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.moment import Moment
-from mcnet_cli.training.perceptual import load_perceptual
 from mcnet_cli.training.sampling import PairSampler
 from mcnet_cli.training.world import ALONE, World
 

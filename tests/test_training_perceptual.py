@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mcnet_cli.errors import WeightsError
-from mcnet_cli.training.perceptual import VGG19, choose_perceptual, load_perceptual, load_vgg19
+from mcnet_cli.metrics import load_perceptual
+from mcnet_cli.training.perceptual import VGG19, choose_perceptual, load_vgg19
 
 WIDTHS = (64, 64, "pool", 128, 128, "pool", *[256] * 4, "pool", *[512] * 4, "pool", *[512] * 4, "pool")
 

@@ -61,7 +61,7 @@ class Renderer:
         self.config: ModelConfig = weights.config
         self.compute = compute
         self.digest = detector_digest(weights)
-        self.landmarks = weights.landmarks or ()
+        self.landmarks = weights.config.keypoints.landmarks
         self.batch_size = batch_size or suitable_batch_size(weights.config, compute, compiled=compiled)
         self.model: MCNet = build_model(weights, compute.device)
         # The parts of a small network are too small to keep several cores busy; whole frames do that better.

@@ -1,14 +1,46 @@
 """The report's folder: complete under its name, or not there."""
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from mcnet_cli.errors import UsageError, shown
-from mcnet_cli.evaluation.report import CSV_FILE, JSON_FILE, SHEET_FILE
+from mcnet_cli.evaluation.html import Strips, write_page, write_sheet
+from mcnet_cli.evaluation.report import EvaluationReport
+from mcnet_cli.evaluation.request import EvaluationRequest
 from mcnet_cli.files import partial_name, sweep_partials, sync_folder, system_failure
+
+JSON_FILE, CSV_FILE, MARKDOWN_FILE = "report.json", "report.csv", "report.md"
+PAGE_FILE, SHEET_FILE = "report.html", "sheet.png"
+FILES = {JSON_FILE, CSV_FILE, MARKDOWN_FILE, PAGE_FILE, SHEET_FILE}
+
+
+def write_report(folder: Path, report: EvaluationReport, strips: Strips) -> None:
+    """All files of a report; `strips` are forgotten."""
+    texts = {
+        JSON_FILE: json.dumps(report.as_json(), indent=1) + "\n",
+        CSV_FILE: report.as_csv(),
+        MARKDOWN_FILE: report.as_markdown() + "\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_page(folder / PAGE_FILE, report, strips)
+    write_sheet(folder / SHEET_FILE, report.first.results, strips)
+    strips.forget()
+
+
+def check_outside(request: EvaluationRequest) -> None:
+    """UsageError for a report among the clips or portraits, where the next run would take it for one."""
+    assert request.output is not None
+    for folder in (request.clips, request.portraits):
+        if folder is not None and request.output.resolve().is_relative_to(folder.resolve()):
+            what = "clips" if folder == request.clips else "portraits"
+            raise UsageError(
+                f"the output {shown(request.output)} lies among the {what}", hint="choose another -o"
+            )
 
 
 def check_folder(target: Path, *, overwrite: bool) -> None:
@@ -19,7 +51,7 @@ def check_folder(target: Path, *, overwrite: bool) -> None:
         return
     if not target.is_dir():
         raise UsageError(f"the output {shown(target)} is not a folder", hint="choose another -o")
-    others = {entry.name for entry in os.scandir(target)} - {JSON_FILE, CSV_FILE, SHEET_FILE}
+    others = {entry.name for entry in os.scandir(target)} - FILES
     if others:  # replacing it would remove them
         raise UsageError(
             f"{shown(target)} exists and holds more than a report: {shown(min(others))}",

@@ -1,11 +1,11 @@
-"""Figures over clips, for people and for programs."""
+"""Figures over clips, for people and for programs: as an object, as JSON, CSV, text and Markdown."""
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import numpy as np
 
 from mcnet_cli import __version__
 from mcnet_cli.errors import shown
-from mcnet_cli.evaluation.request import FIGURES, RECONSTRUCTION, EvaluationRequest
+from mcnet_cli.evaluation.request import FIGURES, REENACTMENT, EvaluationRequest, Settings
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
-LONGEST_TABLE = 40
-JSON_FILE, CSV_FILE, SHEET_FILE = "report.json", "report.csv", "sheet.png"
+LONGEST_TABLE = 40  # clips that are listed in text
+FEW_ROWS = 3  # up to so many, Markdown has figures as rows, and weights as columns
+COPY = "copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,23 @@ class ClipResult:
     faceless: int
     damaged: bool
     figures: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """What moved what."""
+        return self.driving if self.source == self.driving else f"{self.driving} on {self.source}"
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values, null for what is no finite number."""
+        return {
+            "source": self.source,
+            "driving": self.driving,
+            "frames": self.frames,
+            "no_face": self.no_face,
+            "faceless_results": self.faceless,
+            "damaged": self.damaged,
+            **{name: _finite(value) for name, value in self.figures.items()},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,143 +75,255 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationReport:
-    """A finished evaluation.
+class WeightsFacts:
+    """parameters: how many. steps, samples_per_s: of the training run whose log lies beside, None without."""
 
-    landmarks: what `akd` compares. keypoints: where the network's keypoints came from. skipped: metrics that
-    were not measured, with the reason and what to do. size: side in pixels at which pictures are compared.
+    parameters: int
+    steps: int | None = None
+    samples_per_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: a weights file, by the request's settings or a variation of them, in a protocol.
+
+    name: for people. weights, facts: None for the copy, the source shown unmoved. size: side in pixels of the
+    pictures that are compared. keypoints: where the network's come from.
     """
 
-    request: EvaluationRequest
-    weights: Path
-    device: str
-    precision: str
-    why: str
+    protocol: str
+    name: str
+    weights: Path | None
+    settings: Settings
     size: int
-    landmarks: str
     keypoints: str
+    facts: WeightsFacts | None
     results: tuple[ClipResult, ...]
     failed: tuple[Failed, ...]
-    skipped: Mapping[str, tuple[str, str | None]]
-    seconds: float
 
     @property
+    def frames(self) -> int:
+        """Measured in all clips."""
+        return sum(result.frames for result in self.results)
+
+    @property
+    def unusable(self) -> set[tuple[str, str, str]]:
+        """Protocol, source and driving of pairs that could not be used, or only in part."""
+        failed = {(self.protocol, pair.source, pair.driving) for pair in self.failed}
+        return failed | {(self.protocol, r.source, r.driving) for r in self.results if r.damaged}
+
+    @cached_property
     def summaries(self) -> dict[str, Summary]:
         """Every figure over the clips in which it could be measured."""
         names = self.results[0].figures
         return {name: summarized([result.figures[name] for result in self.results]) for name in names}
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `--json` prints and report.json holds; null for what is not a finite number."""
+        """JSON values, null for what is unknown."""
+        facts = self.facts
+        return {
+            "protocol": self.protocol,
+            "row": self.name,
+            "weights": None if self.weights is None else str(self.weights),
+            "parameters": facts and facts.parameters,
+            "steps": facts and facts.steps,
+            "samples_per_s": facts and facts.samples_per_s,
+            "settings": self.settings.given,
+            "size": self.size,
+            "keypoints": self.keypoints,
+            "metrics": {name: _metric(name, summary) for name, summary in self.summaries.items()},
+            "clips": [result.as_json() for result in self.results],
+            "failed": [{"source": f.source, "driving": f.driving, "reason": f.reason} for f in self.failed],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """A finished evaluation.
+
+    landmarks: what `akd` compares. rows: of each protocol the weights in order, each with its variations, and
+    the copy where made frames are compared with real ones. skipped: metrics that were not measured, with the
+    reason and what to do.
+    """
+
+    request: EvaluationRequest
+    device: str
+    precision: str
+    why: str
+    landmarks: str
+    rows: tuple[Row, ...]
+    skipped: Mapping[str, tuple[str, str | None]]
+    seconds: float
+
+    @property
+    def first(self) -> Row:
+        """The first weights in the first protocol, without variation."""
+        return self.rows[0]
+
+    def of(self, protocol: str) -> list[Row]:
+        """The rows of a protocol."""
+        return [row for row in self.rows if row.protocol == protocol]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints and report.json holds; the first row's figures lie at the top."""
+        first, *others = (row.as_json() for row in self.rows)
         request = self.request
         return {
             "version": __version__,
-            "protocol": request.protocol,
             "clips_folder": str(request.clips),
-            "weights": str(self.weights),
+            "portraits_folder": None if request.portraits is None else str(request.portraits),
             "device": self.device,
             "precision": self.precision,
-            "size": self.size,
             "every": request.every,
             "max_frames": request.max_frames,
-            "keypoints": self.keypoints,
             "landmarks": self.landmarks,
-            "metrics": {name: self._metric(name, summary) for name, summary in self.summaries.items()},
+            **first,
+            "other_rows": others,
             "skipped": {name: {"reason": why, "hint": hint} for name, (why, hint) in self.skipped.items()},
             "interval": f"{CONFIDENCE:.0%} of {RESAMPLES} bootstrap means over clips, seed {SEED}",
-            "clips": [
-                {
-                    "source": result.source,
-                    "driving": result.driving,
-                    "frames": result.frames,
-                    "no_face": result.no_face,
-                    "faceless_results": result.faceless,
-                    "damaged": result.damaged,
-                    **{name: _finite(value) for name, value in result.figures.items()},
-                }
-                for result in self.results
-            ],
-            "failed": [{"source": f.source, "driving": f.driving, "reason": f.reason} for f in self.failed],
             "output": None if request.output is None else str(request.output),
             "seconds": round(self.seconds, 3),
         }
 
     def as_csv(self) -> str:
-        """One row a clip, and the means."""
-        names = [*self.results[0].figures]
+        """A line a clip for each row, and the means."""
+        names = _figures_of(self.rows)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["source", "driving", "frames", *names])
-        for result in self.results:
-            figures = [_cell(result.figures[name]) for name in names]
-            writer.writerow([result.source, result.driving, result.frames, *figures])
-        frames = sum(result.frames for result in self.results)
-        writer.writerow(["mean", "", frames, *(_cell(s.mean) for s in self.summaries.values())])
+        writer.writerow(["protocol", "row", "source", "driving", "frames", *names])
+        for row in self.rows:
+            for result in row.results:
+                figures = [_cell(result.figures.get(name, math.nan)) for name in names]
+                writer.writerow(
+                    [row.protocol, row.name, result.source, result.driving, result.frames, *figures]
+                )
+            means = {name: summary.mean for name, summary in row.summaries.items()}
+            figures = [_cell(means.get(name, math.nan)) for name in names]
+            writer.writerow([row.protocol, row.name, "mean", "", row.frames, *figures])
         return text.getvalue()
 
     def as_text(self) -> str:
-        """A table of the clips if they are few, the means, and what is missing."""
-        skipped = [
-            f"skipped {name}: {why}" + (f"; {hint}" if hint else "")
-            for name, (why, hint) in self.skipped.items()
-        ]
-        failed = [f"left out: {pair.reason}" for pair in self.failed]
-        sums = f"{len(self.results)} clips, {sum(r.frames for r in self.results)} frames"
-        if faceless := sum(result.faceless for result in self.results):
+        """A table for each protocol, and what is missing."""
+        lines = []
+        for protocol in self.request.protocols:
+            if len(self.request.protocols) > 1:
+                lines.append(protocol)
+            lines.append(text_table(self.of(protocol)))
+        for name, (why, hint) in self.skipped.items():
+            lines.append(f"skipped {name}: {why}" + (f"; {hint}" if hint else ""))
+        lines += dict.fromkeys(f"left out: {pair.reason}" for row in self.rows for pair in row.failed)
+        sums = f"{len(self.first.results)} clips, {self.first.frames} frames"
+        if faceless := sum(result.faceless for result in self.first.results):
             sums += f", {faceless} made frames without a face"
-        lines = [
-            self._table(),
-            *skipped,
-            *failed,
+        lines += [
             f"{sums}, {self.seconds:.1f} s on {self.device} in {self.precision} ({self.why})",
-            f"keypoints: {self.keypoints}"
-            + (f"; akd: {self.landmarks}" if "akd" in self.results[0].figures else ""),
+            f"keypoints: {self.first.keypoints}"
+            + (f"; akd: {self.landmarks}" if "akd" in self.first.results[0].figures else ""),
         ]
         if self.request.output is not None:
-            lines.append(shown(self.request.output / JSON_FILE))
+            lines.append(shown(self.request.output))
         return "\n".join(lines)
 
-    def _metric(self, name: str, summary: Summary) -> dict[str, Any]:
-        return {
-            "mean": _finite(summary.mean),
-            "low": summary.low,
-            "high": summary.high,
-            "clips": summary.clips,
-            "better": "more" if FIGURES[name].better > 0 else "less",
-            "unit": FIGURES[name].unit,
+    def as_markdown(self) -> str:
+        """The means as a table for a weights' card: figures as rows, or as columns if there are many rows.
+
+        Rows of several protocols with the same name are joined; of several weights it says what they cost.
+        """
+        named: dict[str, list[Row]] = {}
+        for row in self.rows:
+            named.setdefault(row.name, []).append(row)
+        columns = [
+            (protocol, figure)
+            for protocol in self.request.protocols
+            for figure in _figures_of(self.of(protocol))
+        ]
+        titles = [self._title(*column) for column in columns]
+        cells = {
+            name: [_mean(rows, protocol, figure) for protocol, figure in columns]
+            for name, rows in named.items()
         }
+        if len({row.weights for row in self.rows} - {None}) > 1:
+            costs = {name: _costs(rows[0].facts) for name, rows in named.items()}
+            kept = [title for title in COSTS if any(cost[title] for cost in costs.values())]
+            titles = [*kept, *titles]
+            cells = {n: [*(costs[n][title] for title in kept), *values] for n, values in cells.items()}
+        table = [[name, *values] for name, values in cells.items()]
+        if len(table) <= FEW_ROWS:
+            return markdown_table([["figure", *cells], *map(list, zip(titles, *cells.values(), strict=True))])
+        return markdown_table([["", *titles], *table])
 
-    def _table(self) -> str:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
+    def _title(self, protocol: str, figure: str) -> str:
+        title = FIGURES[figure].title
+        joined = protocol == REENACTMENT and len(self.request.protocols) > 1
+        return f"{title} across people" if joined else title
 
-        summaries = self.summaries
-        table = Table(box=box.SIMPLE_HEAD, show_footer=False)
-        table.add_column("clip", no_wrap=True)
-        for name in ("frames", *summaries):
-            table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
-        for result in self.results if len(self.results) <= LONGEST_TABLE else ():
-            name = shown(result.driving)
-            if self.request.protocol != RECONSTRUCTION:
-                name = f"{name} on {shown(result.source)}"
-            figures = (_number(result.figures[figure]) for figure in summaries)
-            table.add_row(Text(name), str(result.frames), *figures)
+
+COSTS = ("parameters, M", "steps", "samples/s")
+
+
+def _costs(facts: WeightsFacts | None) -> dict[str, str]:
+    """What weights take to train and to keep, as a card has it; empty where unknown."""
+    if facts is None:
+        return dict.fromkeys(COSTS, "")
+    steps = "" if facts.steps is None else str(facts.steps)
+    rate = "" if facts.samples_per_s is None else f"{facts.samples_per_s:.2f}"
+    return dict(zip(COSTS, (f"{facts.parameters / 1e6:.3f}", steps, rate), strict=True))
+
+
+def _mean(rows: Sequence[Row], protocol: str, figure: str) -> str:
+    for row in rows:
+        if row.protocol == protocol and figure in row.summaries:
+            value = row.summaries[figure].mean
+            return "" if math.isnan(value) else f"{value:.3f}"
+    return ""
+
+
+def _figures_of(rows: Sequence[Row]) -> list[str]:
+    """Every figure that one of them has, in the order of `FIGURES`."""
+    return [name for name in FIGURES if any(name in row.results[0].figures for row in rows)]
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """A table whose first line is its head; what Markdown would take for its own is escaped."""
+    head, *body = ("| " + " | ".join(_escaped(shown(cell)) for cell in line) + " |" for line in lines)
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
+
+
+def _escaped(text: str) -> str:
+    for mark in "\\|<`*[":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def text_table(rows: Sequence[Row]) -> str:
+    """Means with intervals; before them the clips, if there is one row beside the copy and they are few."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    names = _figures_of(rows)
+    table = Table(box=box.SIMPLE_HEAD, show_footer=False)
+    table.add_column("clip" if len(rows) == 1 else "", no_wrap=True)
+    for title in ("clips", "frames", *(FIGURES[name].title for name in names)):
+        table.add_column(title, justify="right", no_wrap=True)
+    alone = [row for row in rows if row.weights is not None]
+    if len(alone) == 1 and len(alone[0].results) <= LONGEST_TABLE:
+        for result in alone[0].results:
+            figures = (_number(result.figures[name]) for name in names)
+            table.add_row(Text(shown(result.name)), "", str(result.frames), *figures)
         table.add_section()
-        table.add_row("mean", "", *(_number(summary.mean) for summary in summaries.values()))
-        bounds = [(s.low, s.high) for s in summaries.values()]
-        for label, row in zip(("95 % from", "95 % to"), zip(*bounds, strict=True), strict=True):
-            table.add_row(label, "", *("" if value is None else _number(value) for value in row))
-        text = io.StringIO()
-        Console(file=text, width=10_000, color_system=None).print(table)
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip())
-
-
-def write_report(folder: Path, report: EvaluationReport) -> None:
-    """report.json and report.csv."""
-    (folder / JSON_FILE).write_text(json.dumps(report.as_json(), indent=1) + "\n", encoding="utf-8")
-    (folder / CSV_FILE).write_text(report.as_csv(), encoding="utf-8", errors="backslashreplace")
+    for row in rows:
+        summaries = [row.summaries.get(name) for name in names]
+        means = ("" if s is None else _number(s.mean) for s in summaries)
+        table.add_row(Text(shown(row.name)), str(len(row.results)), str(row.frames), *means)
+        lows = [None if summary is None else summary.low for summary in summaries]
+        highs = [None if summary is None else summary.high for summary in summaries]
+        for label, bounds in (("  95 % from", lows), ("  95 % to", highs)):
+            table.add_row(label, "", "", *("" if bound is None else _number(bound) for bound in bounds))
+    text = io.StringIO()
+    Console(file=text, width=10_000, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip())
 
 
 def summarized(values: Sequence[float]) -> Summary:
@@ -208,6 +338,17 @@ def summarized(values: Sequence[float]) -> Summary:
     means = [known[rng.integers(0, len(known), len(known))].mean() for _ in range(RESAMPLES)]
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
     return Summary(mean, low, high, len(known))
+
+
+def _metric(name: str, summary: Summary) -> dict[str, Any]:
+    return {
+        "mean": _finite(summary.mean),
+        "low": summary.low,
+        "high": summary.high,
+        "clips": summary.clips,
+        "better": FIGURES[name].better,
+        "unit": FIGURES[name].unit,
+    }
 
 
 def _finite(value: float) -> float | None:

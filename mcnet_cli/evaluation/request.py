@@ -1,61 +1,202 @@
-"""What is asked of an evaluation, and the metrics that there are."""
+"""What is asked of an evaluation: protocols, figures, and the settings by which portraits are moved."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.weights import NEVER, Fetch
 
-RECONSTRUCTION, REENACTMENT = "reconstruction", "reenactment"
-PROTOCOLS = (RECONSTRUCTION, REENACTMENT)
+RECONSTRUCTION, REENACTMENT, ANIMATION = "reconstruction", "reenactment", "animation"
+PROTOCOLS = (RECONSTRUCTION, REENACTMENT, ANIMATION)
 DETECTORS = ("blazeface", "face-alignment")
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """needs_truth: whether it compares with real frames, which exist only where a clip drives itself.
+class Figure:
+    """What is said of a clip by one number.
 
-    better: 1 if more is better, -1 if less is. default_for: protocols that measure it without being asked.
+    title: as tables have it. unit: in words. better: `more`, `less`, or `one` for ratios that should be 1.
+    needs_truth: whether made frames are compared with the real ones, which exist only in a reconstruction.
+    default_for: protocols that measure it without being asked.
     """
 
+    title: str
     unit: str
-    better: int
+    better: Literal["more", "less", "one"]
     needs_truth: bool
-    default_for: tuple[str, ...] = PROTOCOLS
+    default_for: tuple[str, ...]
+
+    def badness(self, value: float) -> float:
+        """Grows with how bad a value is; what could not be measured is worse than anything."""
+        if math.isnan(value):
+            return math.inf
+        if self.better == "one":
+            return abs(math.log(max(value, 1e-9)))
+        return value if self.better == "less" else -value
 
 
-METRICS = {
-    "l1": Metric("of the range of values", -1, True, (RECONSTRUCTION,)),
-    "psnr": Metric("dB", 1, True, (RECONSTRUCTION,)),
-    "ssim": Metric("1 is equal", 1, True, (RECONSTRUCTION,)),
-    "lpips": Metric("0 is equal", -1, True, (RECONSTRUCTION,)),
-    "akd": Metric("pixels at 256 x 256", -1, True, (RECONSTRUCTION,)),
-    "mouth": Metric("correlation of the mouth's opening with the driving's", 1, False, (REENACTMENT,)),
-    "eyes": Metric("correlation of the lids' opening with the driving's", 1, False, (REENACTMENT,)),
-    "aed": Metric("distance of identity embeddings", -1, False),
-    "csim": Metric("cosine of identity embeddings", 1, False),
+OVER_COPY = "L1 over that of showing the source unmoved"
+TRUTH, ACROSS = (RECONSTRUCTION,), (REENACTMENT, ANIMATION)
+FIGURES = {
+    "l1": Figure("L1", "of the range of values", "less", True, TRUTH),
+    "error_over_copy": Figure("error/copy", OVER_COPY, "less", True, ()),
+    "mouth_over_copy": Figure("mouth/copy", f"{OVER_COPY}, around the mouth", "less", True, TRUTH),
+    "inner_mouth_over_copy": Figure(
+        "inner mouth/copy", f"{OVER_COPY}, between open lips", "less", True, TRUTH
+    ),
+    "psnr": Figure("PSNR", "dB", "more", True, TRUTH),
+    "ssim": Figure("SSIM", "1 is equal", "more", True, TRUTH),
+    "lpips": Figure("LPIPS", "0 is equal", "less", True, TRUTH),
+    "akd": Figure("AKD", "pixels at 256 x 256", "less", True, TRUTH),
+    "landmarks": Figure("landmark distance", "% of the eye distance", "less", True, TRUTH),
+    "flow": Figure("flow agreement", "cosine of the optical flows from the source", "more", True, TRUTH),
+    "sharpness": Figure("sharpness", "mean absolute Laplacian, result over real", "one", True, TRUTH),
+    "mouth": Figure("mouth", "correlation of its opening with the driving's", "more", False, ACROSS),
+    "eyes": Figure("eyes", "correlation of the lids' opening with the driving's", "more", False, ACROSS),
+    "motion": Figure("motion", "how far the upper face moves, result over driving", "one", False, ACROSS),
+    "identity": Figure(
+        "identity", "0 is the source's face, 1 as unlike as the driving's", "less", False, ACROSS
+    ),
+    "jitter": Figure("jitter", "second differences of the mesh, result over driving", "one", False, ACROSS),
+    "aed": Figure("AED", "distance of face embeddings", "less", False, ()),
+    "csim": Figure("CSIM", "cosine of face embeddings", "more", False, ()),
 }
-COPY = "error_over_copy"  # comes with l1
-FIGURES = {**METRICS, COPY: Metric("L1 over that of showing the source unmoved", -1, True)}
+RECOGNIZED = ("aed", "csim")  # measured by default where a face recognition network is given
+METRICS = tuple(name for name in FIGURES if name != "error_over_copy")  # that one comes with l1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How portraits are moved and cropped; None for what the protocol has, else the weights, else `animate`.
+
+    motion, reference, adapt_scale, strength, smooth: as the options of `mcnet animate`. keypoints: `tracked`
+    landmarks if the weights take them, or what the `network` detects. face_height, center_x, center_y: the
+    framing of portraits and drivings, as `face.Framing` has it.
+    """
+
+    motion: Literal["relative", "absolute"] | None = None
+    reference: Literal["best", "first"] | int | None = None
+    adapt_scale: bool | None = None
+    strength: float | None = None
+    smooth: float | None = None
+    keypoints: Literal["tracked", "network"] | None = None
+    face_height: float | None = None
+    center_x: float | None = None
+    center_y: float | None = None
+
+    @classmethod
+    def parse(cls, text: str, option: str = "--vary") -> "Settings":
+        """From `NAME=VALUE,NAME=VALUE`, such as `motion=absolute,smooth=0`; UsageError for anything else."""
+        values: dict[str, Any] = {}
+        for part in text.split(","):
+            name, equals, value = (word.strip() for word in part.partition("="))
+            if not equals or name not in _PARSERS:
+                raise UsageError(
+                    f"{option} {text}: {part.strip()!r} sets nothing",
+                    hint=f"give NAME=VALUE; names are {', '.join(_PARSERS)}",
+                )
+            if name in values:
+                raise UsageError(f"{option} {text}: {name} is set twice")
+            parse, expected = _PARSERS[name]
+            try:
+                values[name] = parse(value)
+            except (ValueError, KeyError) as error:
+                raise UsageError(f"{option} {part.strip()}: {name} must be {expected}") from error
+        return cls(**values)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that are not None."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def transfer(self) -> dict[str, Any]:
+        """Those of them that `animation.Transfer` takes."""
+        return {name: value for name, value in self.given.items() if name not in (*FRAMING, "keypoints")}
+
+    @property
+    def framing(self) -> dict[str, float]:
+        """Those of them that say how faces are cropped."""
+        return {name: value for name, value in self.given.items() if name in FRAMING}
+
+    def changed(self, others: "Settings") -> "Settings":
+        """With what `others` give in place of these."""
+        return replace(self, **others.given)
+
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        words = {True: "on", False: "off"}
+        return ", ".join(
+            f"{name}={words[value] if isinstance(value, bool) else value}"
+            for name, value in self.given.items()
+        )
+
+
+def _number(low: float, high: float) -> tuple[Callable[[str], Any], str]:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise ValueError(text)
+        return value
+
+    return parse, f"a number from {low:g} to {high:g}"
+
+
+def _word(*words: str) -> tuple[Callable[[str], Any], str]:
+    return {word: word for word in words}.__getitem__, " or ".join(words)
+
+
+def _reference(text: str) -> str | int:
+    if text in ("best", "first"):
+        return text
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(text)
+
+
+FRAMING = ("face_height", "center_x", "center_y")
+_PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "motion": _word("relative", "absolute"),
+    "reference": (_reference, "best, first or the number of a frame"),
+    "adapt_scale": ({"on": True, "off": False}.__getitem__, "on or off"),
+    "strength": _number(0, 10),
+    "smooth": _number(0, 100),
+    "keypoints": _word("tracked", "network"),
+    "face_height": _number(0.05, 1),
+    "center_x": _number(0, 1),
+    "center_y": _number(0, 1),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRequest:
     """The options of `mcnet evaluate`; UsageError where they make no sense.
 
-    clips: a folder of square face clips, as training takes them. pairs: a CSV file with the columns source
-    and driving, for reenactment. metrics: names, None for the protocol's own. output: the report's folder.
-    every: each N-th frame is made and measured. max_frames: at most so many frames of a clip are read.
-    detector: of faces; with face-alignment its 68 landmarks are compared, otherwise the mesh's 468.
+    clips: a folder of clips; square face clips for reconstruction and reenactment. portraits: a folder of
+    pictures that they move, for animation. pairs: a CSV file with the columns source and driving, for
+    protocols across people. weights: names, paths or hub addresses; none for the environment's, else the
+    default. settings: how all rows move portraits; variations: a further row for each weights file that
+    differs by these. metrics: names, None for the protocols' own. recognizer: an ONNX file, or the name of
+    one. output: the report's folder. every: each N-th frame is made and measured. max_frames: at most so many
+    frames of a clip are read. detector: of faces; with face-alignment `akd` compares its 68 landmarks,
+    otherwise the mesh's 468.
     """
 
     clips: Path
-    protocol: str = RECONSTRUCTION
+    protocols: tuple[str, ...] = (RECONSTRUCTION,)
+    portraits: Path | None = None
     pairs: Path | None = None
+    weights: tuple[str, ...] = ()
+    settings: Settings = Settings()
+    variations: tuple[Settings, ...] = ()
     metrics: tuple[str, ...] | None = None
+    recognizer: str | None = None
     output: Path | None = None
     overwrite: bool = False
-    weights: str | None = None
     fetch: Fetch = NEVER
     device: str = "auto"
     precision: str = "auto"
@@ -66,25 +207,56 @@ class EvaluationRequest:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
-            raise UsageError(f"--protocol {self.protocol}: must be {' or '.join(PROTOCOLS)}")
+        self._check_protocols()
+        self._check_metrics()
         if self.detector not in DETECTORS:
             raise UsageError(f"--detector {self.detector}: must be {' or '.join(DETECTORS)}")
-        if self.pairs is not None and self.protocol != REENACTMENT:
-            raise UsageError("--pairs: only reenactment has pairs", hint=f"add --protocol {REENACTMENT}")
-        for name in self.metrics or ():
-            if name not in METRICS:
-                raise UsageError(f"--metrics: there is no {name!r}", hint=f"there are {', '.join(METRICS)}")
-        if self.metrics == ():
-            raise UsageError("--metrics: none is named", hint=f"there are {', '.join(METRICS)}")
         if self.every < 1:
             raise UsageError(f"--every {self.every}: must be at least 1")
         if self.max_frames is not None and self.max_frames < 2:
             raise UsageError(f"--max-frames {self.max_frames}: must be at least 2")
+        for change in (self.settings, *self.variations):
+            if ANIMATION not in self.protocols and change.framing:
+                raise UsageError(
+                    f"{', '.join(change.framing)}: only portraits are cropped",
+                    hint=f"take --protocol {ANIMATION}",
+                )
+            if ANIMATION in self.protocols and change.keypoints == "network":
+                raise UsageError(
+                    "keypoints=network: faces that are cropped are tracked",
+                    hint=f"take --protocol {REENACTMENT}",
+                )
 
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """The metrics asked for."""
+    def _check_protocols(self) -> None:
+        if not self.protocols or not {*self.protocols} <= {*PROTOCOLS}:
+            unknown = next((name for name in self.protocols if name not in PROTOCOLS), "")
+            raise UsageError(f"--protocol {unknown}: must be {', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}")
+        if ANIMATION in self.protocols and len(self.protocols) > 1:
+            raise UsageError(
+                f"--protocol: {ANIMATION} takes other clips than the others", hint="run it by itself"
+            )
+        if (ANIMATION in self.protocols) != (self.portraits is not None):
+            raise UsageError(
+                f"--portraits and --protocol {ANIMATION} belong together", hint="give both or none"
+            )
+        if self.pairs is not None and self.protocols == (RECONSTRUCTION,):
+            raise UsageError("--pairs: a reconstruction has none", hint=f"add --protocol {REENACTMENT}")
+
+    def _check_metrics(self) -> None:
+        for name in self.metrics or ():
+            if name not in METRICS:
+                raise UsageError(f"--metrics: there is no {name!r}", hint=f"there are {', '.join(METRICS)}")
+            if name in RECOGNIZED and self.recognizer is None:
+                raise UsageError(
+                    f"--metrics {name}: it needs a face recognition network",
+                    hint="add --recognizer FILE.onnx, ArcFace's or SFace's for example",
+                )
+        if self.metrics == ():
+            raise UsageError("--metrics: none is named", hint=f"there are {', '.join(METRICS)}")
+
+    def wanted(self, protocol: str) -> tuple[str, ...]:
+        """The metrics asked for in a protocol."""
         if self.metrics is not None:
-            return tuple(dict.fromkeys(self.metrics))
-        return tuple(name for name, metric in METRICS.items() if self.protocol in metric.default_for)
+            return tuple(name for name in METRICS if name in self.metrics)
+        extra = RECOGNIZED if self.recognizer is not None else ()
+        return tuple(name for name in METRICS if protocol in FIGURES[name].default_for or name in extra)

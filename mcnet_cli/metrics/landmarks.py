@@ -1,15 +1,27 @@
-"""Figures from landmarks: where they lie, and how they move together."""
+"""Figures from landmarks, (468, 2) points of the face mesh in pixels: where they lie, and how they move.
+
+Distances are given in eye distances: between the outer corners of the eyes, so that they don't depend on how
+large a face is in its picture.
+"""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[Any]
 
 SMALLEST_SPREAD = 1e-6  # of an opening over time: below, it doesn't move
+EYES = (33, 263)  # the outer corners
+MOUTH_BOX = (61, 291, 13, 14)  # the corners of the mouth, and the middle of the inner lips
+MOUTH_MARGIN = 16 / 256  # of the picture's side, around these
+# fmt: off
+INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+# fmt: on
+OPEN_MOUTH = 0.12  # eye distances between the inner lips; from here on a mouth's inside is seen
 
 
 def landmark_distance(made: Points, real: Points) -> float:
@@ -27,3 +39,51 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
     if len(a) < 3 or min(a.std(), b.std()) < SMALLEST_SPREAD:
         return math.nan
     return float(np.corrcoef(a, b)[0, 1])
+
+
+def eye_distance(points: Points) -> NDArray[np.float64]:
+    """(...): pixels between the outer corners of the eyes of (..., 468, 2) points."""
+    left, right = (points[..., corner, :].astype(np.float64) for corner in EYES)
+    distance: NDArray[np.float64] = np.linalg.norm(left - right, axis=-1)
+    return distance
+
+
+def relative_distance(made: Points, real: Points) -> float:
+    """Mean distance of (468, 2) points from the real ones, % of the real eye distance."""
+    apart = np.linalg.norm(made.astype(np.float64) - real.astype(np.float64), axis=-1)
+    return float(100 * apart.mean() / eye_distance(real))
+
+
+def reach(points: Points) -> float:
+    """How far (T, N, 2) points move: the mean distance from their mean places, in their unit."""
+    places = points.astype(np.float64)
+    return float(np.linalg.norm(places - places.mean(0), axis=-1).mean())
+
+
+def jitter(points: Points) -> float:
+    """Mean length of the second differences over time of (T, N, 2) points, T at least 3, in their unit.
+
+    Even motion has none, whatever its speed; trembling and sudden stops have much.
+    """
+    places = points.astype(np.float64)
+    return float(np.linalg.norm(places[2:] - 2 * places[1:-1] + places[:-2], axis=-1).mean())
+
+
+def mouth_mask(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W): the box around the mouth of (468, 2) points, in a square picture of this (height, width)."""
+    height, width = shape
+    corners, margin = points[list(MOUTH_BOX)].astype(np.float64), MOUTH_MARGIN * width
+    box = np.rint([corners.min(0) - margin, corners.max(0) + margin]).astype(int)
+    (left, top), (right, bottom) = np.clip(box, 0, (width, height))
+    mask = np.zeros(shape, np.bool_)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def inner_mouth_mask(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W): what lies between the lips of (468, 2) points; nothing for a mouth that is all but closed."""
+    mask = np.zeros(shape, np.uint8)
+    upper, lower = (points[n].astype(np.float64) for n in (13, 14))
+    if np.linalg.norm(upper - lower) > OPEN_MOUTH * eye_distance(points):
+        cv2.fillPoly(mask, [np.rint(points[list(INNER_LIPS)]).astype(np.int32)], 1)
+    return mask.astype(np.bool_)

@@ -4,13 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import Keypoints, MCNet, Rendering
 from mcnet_cli.training import losses
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.config import SMALL, KeypointTraining, mirror_order
 from mcnet_cli.training.loss_weights import LandmarkLossWeights
 from mcnet_cli.training.moment import Moment, Terms
-from mcnet_cli.training.perceptual import PerceptualDistance
 from mcnet_cli.training.sampling import chance
 
 

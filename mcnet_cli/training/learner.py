@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mcnet_cli.compositing import Composition, Compositor
 from mcnet_cli.devices import Compute
+from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import MCNet
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.checkpoints import (
@@ -26,7 +27,6 @@ from mcnet_cli.training.landmark_objective import LandmarkObjective
 from mcnet_cli.training.loss_weights import PaperLossWeights
 from mcnet_cli.training.moment import Moment, Terms
 from mcnet_cli.training.paper_objective import DiscriminatorObjective, PaperObjective
-from mcnet_cli.training.perceptual import PerceptualDistance
 from mcnet_cli.training.world import World, averaging, failing_together
 
 BETAS = (0.5, 0.999)

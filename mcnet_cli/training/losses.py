@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import Keypoints
 from mcnet_cli.model.geometry import band_limited_downsample, full_precision
 from mcnet_cli.model.memory import MemoryTrace
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.equivariance import RandomTransform
-from mcnet_cli.training.perceptual import PerceptualDistance
 
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 LEFT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)

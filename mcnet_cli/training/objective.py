@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, Rendering
 from mcnet_cli.training import losses
 from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.equivariance import RandomTransform
 from mcnet_cli.training.loss_weights import PaperLossWeights
-from mcnet_cli.training.perceptual import PerceptualDistance
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,260 @@
+"""The figures of one clip, gathered frame by frame; pictures are looked at and forgotten."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.evaluation.instruments import Instruments, Picture, Points
+from mcnet_cli.face import LIDS, MOUTH, opening, resample
+from mcnet_cli.face.outer import upper_face
+from mcnet_cli.face.outer_track import after, similarity
+from mcnet_cli.face.sampling import box_transform
+from mcnet_cli.metrics import (
+    FACE_PX,
+    TEMPLATE,
+    correlation,
+    embedding_cosine,
+    embedding_distance,
+    error_within,
+    eye_distance,
+    five_points,
+    flow_agreement,
+    head_flow,
+    inner_mouth_mask,
+    jitter,
+    l1,
+    landmark_distance,
+    mouth_mask,
+    psnr,
+    reach,
+    relative_distance,
+    sharpness,
+    ssim,
+    unlikeness,
+)
+
+REFERENCE_PX = 256  # AKD is given for pictures of this size
+LOOKED_AT_PX = 128  # side of the faces that the perceptual network compares
+FACES_AT_ONCE = 8
+PLACES_KEPT = 4096  # frames whose meshes are kept to know their mean place
+OPENINGS = {"mouth": MOUTH, "eyes": LIDS}
+PICTURES = {"l1", "psnr", "ssim", "lpips", "flow", "sharpness"}  # figures that need no mesh
+
+
+@dataclass(slots=True)
+class Mean:
+    """A running mean; NaN as long as nothing was added."""
+
+    total: float = 0.0
+    weight: float = 0.0
+
+    def add(self, value: float, weight: float = 1.0) -> None:
+        """`value` counts `weight` times."""
+        self.total += weight * value
+        self.weight += weight
+
+    @property
+    def value(self) -> float:
+        """The mean so far."""
+        return self.total / self.weight if self.weight else math.nan
+
+    def over(self, other: "Mean") -> float:
+        """The ratio of both means; NaN where there is none."""
+        return self.value / other.value if other.value else math.nan
+
+
+class Trace:
+    """How a face moves in a clip, in eye distances of the clip's mean.
+
+    Of clips that are longer than 4096 frames, `reach` looks at so many, evenly spread.
+    """
+
+    def __init__(self) -> None:
+        self._eyes, self._jitter = Mean(), Mean()
+        self._recent: list[Points] = []
+        self._places: list[Points] = []
+        self._stride, self._count = 1, 0
+
+    def add(self, points: Points) -> None:
+        """The (468, 2) mesh of the next frame."""
+        self._eyes.add(float(eye_distance(points)))
+        self._recent = [*self._recent[-2:], points]
+        if len(self._recent) == 3:
+            self._jitter.add(jitter(np.stack(self._recent)))
+        if self._count % self._stride == 0:
+            self._places.append(points[upper_face()])
+            if len(self._places) > PLACES_KEPT:
+                self._places = self._places[::2]
+                self._stride *= 2
+        self._count += 1
+
+    def gap(self) -> None:
+        """A frame without a face: what comes next doesn't go on from before."""
+        self._recent = []
+
+    @property
+    def reach(self) -> float:
+        """How far the upper face moves about its mean place."""
+        return reach(np.stack(self._places)) / self._eyes.value if self._places else math.nan
+
+    @property
+    def jitter(self) -> float:
+        """The mean of the second differences over time."""
+        return self._jitter.value / self._eyes.value if self._count else math.nan
+
+
+class ClipMeter:
+    """Measures the frames of one clip against those of its driving.
+
+    names: figures. source: (S, S, 3), what is moved. truth: whether the driving's frames are what made ones
+    should be; then they have the same size, and faces are recognized by them, otherwise by the source.
+    faceless: made frames without a face where the driving has one; figures from landmarks leave them out.
+    """
+
+    def __init__(
+        self, instruments: Instruments, names: tuple[str, ...], source: Picture, *, truth: bool
+    ) -> None:
+        self._instruments, self._names, self._source, self._truth = instruments, names, source, truth
+        self._trackers = instruments.finder.tracker(), instruments.finder.tracker()
+        self._means: dict[str, tuple[Mean, Mean]] = {name: (Mean(), Mean()) for name in names}
+        self._openings: dict[str, tuple[list[float], list[float]]] = {n: ([], []) for n in OPENINGS}
+        self._traces = Trace(), Trace()
+        self._faces: list[tuple[Picture, Picture]] = []
+        needs_source = {"identity", *(() if truth else ("aed", "csim"))}
+        self._own = instruments.face_of(source) if needs_source.intersection(names) else None
+        self._embedding: NDArray[np.float32] | None = None
+        self.faceless = 0
+
+    def add(self, real: Picture, made: Picture) -> None:
+        """The next frame of the driving, and the one made for it, (S, S, 3)."""
+        self._compare_pictures(real, made)
+        if not PICTURES.issuperset(self._names):
+            self._compare_faces(real, made)
+
+    def figures(self) -> dict[str, float]:
+        """By name; NaN where nothing could be measured."""
+        self._look_at_faces()
+        found: dict[str, float] = {}
+        for name in self._names:
+            result, other = self._means[name]
+            found[name] = result.over(other) if other.weight else result.value
+            if name == "l1":
+                found["l1"], found["error_over_copy"] = result.value, result.over(other)
+        made, real = self._traces
+        series = {
+            "mouth": lambda: correlation(*self._openings["mouth"]),
+            "eyes": lambda: correlation(*self._openings["eyes"]),
+            "motion": lambda: made.reach / real.reach if real.reach else math.nan,
+            "jitter": lambda: made.jitter / real.jitter if real.jitter else math.nan,
+        }
+        return found | {name: series[name]() for name in self._names if name in series}
+
+    def _note(self, name: str, made: float, other: float | None = None) -> None:
+        """A frame's value; of ratios the other one, too, by which the mean is divided."""
+        self._means[name][0].add(made)
+        if other is not None:
+            self._means[name][1].add(other)
+
+    def _compare_pictures(self, real: Picture, made: Picture) -> None:
+        for name in self._names:
+            match name:
+                case "l1":
+                    self._note(name, l1(made, real), l1(self._source, real))
+                case "psnr":
+                    self._note(name, psnr(made, real))
+                case "ssim":
+                    self._note(name, ssim(made, real))
+                case "lpips":
+                    assert self._instruments.lpips is not None
+                    (distance,) = self._instruments.lpips.compare(made[None], real[None])
+                    self._note(name, distance)
+                case "flow":
+                    flows = head_flow(self._source, made), head_flow(self._source, real)
+                    self._note(name, flow_agreement(*flows))
+                case "sharpness":
+                    self._note(name, sharpness(made), sharpness(real))
+
+    def _compare_faces(self, real: Picture, made: Picture) -> None:
+        meshes = [tracker(picture) for tracker, picture in zip(self._trackers, (made, real), strict=True)]
+        ours, theirs = (None if mesh is None else mesh.points for mesh in meshes)
+        if theirs is not None:
+            self._compare_mouths(real, made, theirs)
+        if ours is not None and theirs is not None:
+            self._compare_meshes(real, made, ours, theirs)
+        else:
+            for trace in self._traces:
+                trace.gap()
+        if self._instruments.find_points is not None and "akd" in self._names:
+            ours, theirs = self._instruments.find_points(made), self._instruments.find_points(real)
+        self.faceless += ours is None and theirs is not None
+        if "akd" in self._names and ours is not None and theirs is not None:
+            self._note("akd", landmark_distance(ours, theirs) * REFERENCE_PX / len(real))
+
+    def _compare_mouths(self, real: Picture, made: Picture, points: Points) -> None:
+        """Errors where the driving's mouth is; no face need be seen in the made frame."""
+        regions = {"mouth_over_copy": mouth_mask, "inner_mouth_over_copy": inner_mouth_mask}
+        for name, region in regions.items():
+            if name in self._names and (mask := region(points, (len(real), len(real)))).any():
+                self._note(name, error_within(made, real, mask), error_within(self._source, real, mask))
+
+    def _compare_meshes(self, real: Picture, made: Picture, ours: Points, theirs: Points) -> None:
+        """The figures that need (468, 2) meshes of the made and of the driving's face."""
+        if "landmarks" in self._names:
+            self._note("landmarks", relative_distance(ours, theirs))
+        for name, pairs in OPENINGS.items():
+            for series, points in zip(self._openings[name], (ours, theirs), strict=True):
+                series.append(float(opening(points, pairs)))
+        for trace, points in zip(self._traces, (ours, theirs), strict=True):
+            trace.add(points)
+        if "identity" in self._names and self._own is not None:
+            cut = (face_like(self._own, picture, mesh) for picture, mesh in ((made, ours), (real, theirs)))
+            self._faces.append((next(cut), next(cut)))
+            if len(self._faces) == FACES_AT_ONCE:
+                self._look_at_faces()
+        if {"aed", "csim"}.intersection(self._names):
+            self._recognize(aligned(made, ours), aligned(real, theirs))
+
+    def _recognize(self, made: Picture, real: Picture) -> None:
+        """Compares aligned faces: with the real one if there is a truth, otherwise with the source's."""
+        recognizer = self._instruments.recognizer
+        assert recognizer is not None
+        if self._truth:
+            expected = recognizer(real)
+        elif self._own is None:
+            return
+        else:
+            if self._embedding is None:
+                self._embedding = recognizer(aligned(self._source, self._own))
+            expected = self._embedding
+        seen = recognizer(made)
+        for name, measure in (("aed", embedding_distance), ("csim", embedding_cosine)):
+            if name in self._names:
+                self._note(name, measure(seen, expected))
+
+    def _look_at_faces(self) -> None:
+        """Notes how unlike the source's face those kept in `_faces` are, and forgets them."""
+        if not self._faces:
+            return
+        assert self._instruments.looks is not None and self._own is not None
+        own = face_like(self._own, self._source, self._own)
+        for mean, faces in zip(self._means["identity"], zip(*self._faces, strict=True), strict=True):
+            mean.add(unlikeness(self._instruments.looks, np.stack(faces), own), len(faces))
+        self._faces.clear()
+
+
+def face_like(upright: Points, picture: Picture, points: Points) -> Picture:
+    """(128, 128, 3): the face of a picture, its upper part laid on the (468, 2) mesh `upright`."""
+    low, extent = upright.min(0).astype(np.float64), np.ptp(upright, axis=0).astype(np.float64)
+    box = box_transform(low[0], low[1], extent[0], extent[1], (LOOKED_AT_PX, LOOKED_AT_PX))
+    onto = similarity(*(mesh[upper_face()].astype(np.float64) for mesh in (points, upright)))
+    return resample(picture, after(box, onto), (LOOKED_AT_PX, LOOKED_AT_PX))
+
+
+def aligned(picture: Picture, points: Points) -> Picture:
+    """(112, 112, 3): the face of a (468, 2) mesh, laid on the template of face recognition networks."""
+    onto = similarity(
+        five_points(points), TEMPLATE + 0.5
+    )  # ours name corners of pixels, the template centres
+    return resample(picture, onto, (FACE_PX, FACE_PX), border="black")
