@@ -3,7 +3,9 @@
 import logging
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -39,3 +41,19 @@ def _quiet_logger() -> Iterator[None]:
     yield
     logger.handlers, logger.propagate = before[:2]
     logger.setLevel(before[2])
+
+
+@pytest.fixture
+def mcnet(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., CompletedProcess[str]]]:
+    """Runs `mcnet WORDS...` within this process, which has loaded torch already: that takes seconds."""
+    from mcnet_cli.cli import main
+
+    def run(*words: str | Path) -> CompletedProcess[str]:
+        capfd.readouterr()
+        code = main([*map(str, words)])
+        return CompletedProcess(words, code, *capfd.readouterr())
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,19 +52,21 @@ def test_the_summary_tells_what_was_kept_and_dropped_and_why(portraits: Path, tm
     assert [failure["source"] for failure in report["failed"]] == [str(portraits / "c.mp4")]
 
 
-def test_exit_codes_tell_usage_from_bad_inputs(portraits: Path, tmp_path: Path) -> None:
+def test_exit_codes_tell_usage_from_bad_inputs(
+    mcnet: Callable[..., subprocess.CompletedProcess[str]], portraits: Path, tmp_path: Path
+) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"no film" * 50)
-    assert process(portraits, "-o", tmp_path / "out", "--rule", "golden").returncode == 2
-    assert process(portraits).returncode == 2
+    assert mcnet("preprocess", portraits, "-o", tmp_path / "out", "--rule", "golden").returncode == 2
+    assert mcnet("preprocess", portraits).returncode == 2
     for words in (
         [tmp_path / "bad.mp4"],
         [tmp_path / "missing.mp4"],
         [portraits, tmp_path / "bad.mp4", "--strict"],
     ):
-        done = process(*words, "-o", tmp_path / "out", "-q")
+        done = mcnet("preprocess", *words, "-o", tmp_path / "out", "-q")
         assert done.returncode == 3
         assert 1 <= len(done.stderr.splitlines()) <= 3
-    done = process(tmp_path / "bad.mp4", "-o", tmp_path / "x", "--json")
+    done = mcnet("preprocess", tmp_path / "bad.mp4", "-o", tmp_path / "x", "--json")
     assert "bad.mp4" in json.loads(done.stdout)["error"]["message"]
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from training_tools import PAPER, environment, mcnet_train, options, write_clips
 from mcnet_cli.checkpoint import read_weights
 
 QUICK = options(base=PAPER)
+Mcnet = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -71,18 +73,18 @@ def test_a_run_reports_as_json_and_its_card_says_how(clips: Path, tmp_path: Path
     ],
 )
 def test_wrong_options_end_before_anything_is_written(
-    tmp_path: Path, words: list[str], code: int, said: str
+    mcnet: Mcnet, tmp_path: Path, words: list[str], code: int, said: str
 ) -> None:
     (tmp_path / "clips").mkdir()
-    done = mcnet_train(tmp_path / "clips", tmp_path / "run", *words)
+    done = mcnet("train", tmp_path / "clips", "-o", tmp_path / "run", *words)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_without_clips_is_code_3(tmp_path: Path) -> None:
+def test_a_folder_without_clips_is_code_3(mcnet: Mcnet, tmp_path: Path) -> None:
     (tmp_path / "clips").mkdir()
-    done = mcnet_train(tmp_path / "clips", tmp_path / "run", "--steps", "1")
+    done = mcnet("train", tmp_path / "clips", "-o", tmp_path / "run", "--steps", "1")
     assert done.returncode == 3
     assert "no clips in" in done.stderr
     assert len(done.stderr.splitlines()) <= 3
@@ -118,23 +120,25 @@ def test_a_run_in_use_is_refused_until_its_process_is_dead(clips: Path, tmp_path
     assert mcnet_train(clips, tmp_path / "run", *QUICK, "--steps", "1").returncode == 0
 
 
-def test_check_data_shows_what_is_usable(clips: Path, tmp_path: Path) -> None:
+def test_check_data_shows_what_is_usable(mcnet: Mcnet, tmp_path: Path) -> None:
     folder = write_clips(tmp_path / "clips", "ab")
     (folder / "bad#1.mp4").write_bytes(b"bad")
-    done = mcnet_train(folder, tmp_path / "run", *QUICK, "--check-data")
+    words = ("train", folder, "-o", tmp_path / "run", "--device", "cpu", *QUICK, "--check-data")
+    done = mcnet(*words)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^a\.mp4 +a +6 +64² +not used$", done.stderr, re.M), done.stderr
     assert re.search(r"^bad#1\.mp4 +bad +0 .*not a video", done.stderr, re.M), done.stderr
     assert "2 usable clips of 2 identities, 1 not usable" in done.stderr
     for name in "ab":
         (folder / f"{name}.mp4").write_bytes(b"bad")
-    refused = mcnet_train(folder, tmp_path / "run", *QUICK, "--check-data", "--json")
+    refused = mcnet(*words, "--json")
     assert refused.returncode == 3
     assert json.loads(refused.stdout)["bad"] == 3
 
 
-def test_a_dry_run_shows_the_plan_and_writes_nothing(clips: Path, tmp_path: Path) -> None:
-    done = mcnet_train(clips, tmp_path / "run", *QUICK, "--epochs", "20", "--dry-run", "--json")
+def test_a_dry_run_shows_the_plan_and_writes_nothing(mcnet: Mcnet, clips: Path, tmp_path: Path) -> None:
+    words = ("train", clips, "-o", tmp_path / "run", "--device", "cpu", *QUICK)
+    done = mcnet(*words, "--epochs", "20", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert (plan["clips"], plan["identities"], plan["frames"]) == (3, 3, 18)

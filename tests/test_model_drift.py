@@ -30,10 +30,8 @@ CONDITIONS = ("both", "keypoints", "features", "none")
 def configs() -> dict[str, ModelConfig]:
     """Networks that take every path: the paper's with each condition of its memory, and `lite`."""
     tiny = tiny_config()
-    found = {
-        condition: dataclasses.replace(tiny, memory=dataclasses.replace(tiny.memory, condition=condition))
-        for condition in CONDITIONS
-    }
+    memories = {name: dataclasses.replace(tiny.memory, condition=name, experts=4) for name in CONDITIONS}
+    found = {name: dataclasses.replace(tiny, memory=memory) for name, memory in memories.items()}
     return found | {"lite": ModelConfig.preset("lite")}
 
 
@@ -66,12 +64,13 @@ def computed(name: str, dtype: torch.dtype) -> dict[str, Tensor]:
         made, compositor = model(state, motion), Compositor(model)
         frame = compositor.frames(state, compositor.layers(state), motion)
     step = side // 16
-    composited = {"frame": frame[..., ::step, ::step].contiguous()} if model.parts else {}
+    composited = {"frame": frame[..., ::7, ::7]} if model.parts else {}
     return composited | {
         "keypoints": found.values,
-        "deformation": made.motion.deformation[:, ::8, ::8],
-        "occlusion": made.motion.occlusion[..., ::8, ::8],
+        "deformation": made.motion.deformation[:, ::3, ::3],
+        "occlusion": made.motion.occlusion[..., ::3, ::3],
         "value": made.memory[0].value[..., :2, :2],
+        "residual": made.memory[0].residual[..., ::8, ::8],
         "compensated": made.memory[0].after[..., ::8, ::8],
         "decoded": made.decoded[..., ::step, ::step],
         "prediction": made.prediction[..., ::step, ::step],

@@ -88,12 +88,12 @@ def weights_files(request: EvaluationRequest) -> dict[str, Path]:
     paths = list(dict.fromkeys(resolve_weights(name, fetch=request.fetch) for name in asked))
     for path in paths:
         read_weights(path)
-    names = [path.stem for path in paths]
-    for depth in range(2, max(len(path.parts) for path in paths) + 1):
-        if len({*names}) == len(paths):
-            break
-        names = ["/".join(path.with_suffix("").parts[-depth:]) for path in paths]
-    return dict(zip(names, paths, strict=True))
+    whole = [path.absolute().with_suffix("").parts for path in paths]
+    for depth in range(1, max(map(len, whole)) + 1):
+        names = {"/".join(parts[-depth:]): path for parts, path in zip(whole, paths, strict=True)}
+        if len(names) == len(paths) and COPY not in names:
+            return names
+    return {str(path): path for path in paths}
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,8 +209,7 @@ class ClipMeter:
         for trace, points in zip(self._traces, (ours, theirs), strict=True):
             trace.add(points)
         if "identity" in self._names and self._own is not None:
-            cut = (face_like(self._own, picture, mesh) for picture, mesh in ((made, ours), (real, theirs)))
-            self._faces.append((next(cut), next(cut)))
+            self._faces.append((face_like(self._own, made, ours), face_like(self._own, real, theirs)))
             if len(self._faces) == FACES_AT_ONCE:
                 self._look_at_faces()
         if {"aed", "csim"}.intersection(self._names):
@@ -254,7 +253,6 @@ def face_like(upright: Points, picture: Picture, points: Points) -> Picture:
 
 def aligned(picture: Picture, points: Points) -> Picture:
     """(112, 112, 3): the face of a (468, 2) mesh, laid on the template of face recognition networks."""
-    onto = similarity(
-        five_points(points), TEMPLATE + 0.5
-    )  # ours name corners of pixels, the template centres
+    # whole numbers are corners of pixels here, and centres in the template
+    onto = similarity(five_points(points), TEMPLATE + 0.5)
     return resample(picture, onto, (FACE_PX, FACE_PX), border="black")

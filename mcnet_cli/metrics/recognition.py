@@ -4,6 +4,7 @@ Networks of ArcFace's kind (Deng et al., CVPR 2019) turn a face of 112 x 112 pix
 eyes, nose and mouth, into an embedding. Embeddings of one person point in nearly the same direction.
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -61,12 +62,13 @@ class Recognizer:
         require_regular_file(path, error=WeightsError)
         data = path.read_bytes()
         self._path = path
-        try:
-            self._network = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
-            self.scaling: Scaling = "levels" if _scales_itself(data) else "unit"
-        except (cv2.error, ValueError) as error:
-            raise WeightsError(f"{shown(path)} is no ONNX network, or damaged", hint=HINT) from error
-        self(np.zeros((FACE_PX, FACE_PX, 3), np.uint8))
+        with _quiet_opencv():
+            try:
+                self._network = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+                self.scaling: Scaling = "levels" if _scales_itself(data) else "unit"
+            except (cv2.error, ValueError) as error:
+                raise WeightsError(f"{shown(path)} is no ONNX network, or damaged", hint=HINT) from error
+            self(np.zeros((FACE_PX, FACE_PX, 3), np.uint8))
 
     def __call__(self, face: NDArray[np.uint8]) -> Embedding:
         """The embedding (D,) of an aligned (112, 112, 3) RGB face, of length 1."""
@@ -87,6 +89,16 @@ class Recognizer:
             raise WeightsError(f"{shown(self._path)} gives embeddings that are not numbers", hint=HINT)
         embedding: Embedding = found.ravel() / max(float(np.linalg.norm(found)), 1e-9)
         return embedding
+
+
+@contextlib.contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """OpenCV writes about bad networks on stderr; what is wrong is in the exception."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _scales_itself(model: bytes) -> bool:
