@@ -66,6 +66,36 @@ class Composition:
     motion: MotionField
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawing:
+    """What the network says of a batch of frames, from which pictures of any size are put together.
+
+    person: (B, 64, 64, 2), where in the source each cell of the person is taken from. whole: the same of
+    everything, background included. occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
+    painted: (B, 3, H, W) in [0, 1], the decoder's picture in the source's colours.
+    source, driving: (1, K, 2) and (B, K, 2) keypoints.
+    """
+
+    person: Tensor
+    whole: Tensor
+    occlusion: Tensor
+    painted: Tensor
+    source: Tensor
+    driving: Tensor
+
+    def __getitem__(self, number: int) -> "Drawing":
+        """One frame, as a batch of one."""
+        rows = slice(number, number + 1)
+        return Drawing(
+            person=self.person[rows],
+            whole=self.whole[rows],
+            occlusion=self.occlusion[rows],
+            painted=self.painted[rows],
+            source=self.source,
+            driving=self.driving[rows],
+        )
+
+
 class Compositor:
     """Puts frames of `model` together; it has no parameters of its own, and works on the model's device."""
 
@@ -112,6 +142,19 @@ class Compositor:
         is the paper's, as `MCNet.render` computes it.
         """
         return self.compose(state, layers, driving).frames
+
+    def drawings(
+        self, state: SourceState, layers: SourceLayers, driving: Keypoints
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The first four fields of a `Drawing`, for pictures of another size than the network's.
+
+        Arguments as for `frames`.
+        """
+        state, layers = state.expand(len(driving)), layers.expand(len(driving))
+        made = self.model.generator.generate(state, driving)
+        painted = self._coloured(made.decoded, layers, driving)
+        motion = made.motion
+        return motion.without_background(), motion.deformation, motion.occlusion, painted
 
     def compose(self, state: SourceState, layers: SourceLayers, driving: Keypoints) -> Composition:
         """Like `frames`, with what they are put together from."""

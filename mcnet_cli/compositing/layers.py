@@ -32,7 +32,7 @@ CROWN_ROWS, CROWN_HEIGHT = 0.25, 0.35
 BELONGS = 0.3
 # Matte up to which a pixel is the plate's alone. Above, and by so many shares of the square's side around,
 # the plate is filled in.
-PLATE, PLATE_MARGIN = 0.02, 0.01
+PLATE, PLATE_MARGIN = 0.02, 0.02
 # Share of the face's place that the matte has to call a person. Below, nobody was found: a drawing, an
 # animal; then everything is one front, which the network moves as a whole.
 FOUND = 0.5
@@ -104,20 +104,34 @@ class Person:
 class PhotoLayers:
     """A photo, ready to be put together anew for each frame.
 
-    plate: (H, W, 3), the photo; where people can move, without them. fronts: the people, the smallest first.
-    order: which person each front is, by their places.
+    plate: (H, W, 3), the photo; where people can move, without them. Or what is shown in its place: another
+        picture, or (H, W, 4) colours times alpha. What of people doesn't move is in it.
+    fronts: the people, the smallest first. order: which person each front is, by their places.
     """
 
     plate: Picture
     fronts: tuple[Front, ...]
     order: tuple[int, ...]
 
+    @property
+    def is_transparent(self) -> bool:
+        """Whether nothing is behind the people."""
+        return self.plate.shape[2] == 4
 
-def photo_layers(photo: Picture, people: Sequence[Person], size: int, *, moving: bool = False) -> PhotoLayers:
+
+def photo_layers(
+    photo: Picture,
+    people: Sequence[Person],
+    size: int,
+    *,
+    moving: bool = False,
+    backdrop: Picture | None = None,
+) -> PhotoLayers:
     """Takes an (H, W, 3) photo apart.
 
     size: side of the network's pictures. moving: everything is front, so that the background moves as the
-    network has it.
+    network has it. backdrop: shown in place of the photo's background, (H, W, 3) or (H, W, 4) RGBA; then
+    nobody is shown but the people that the mattes have.
     """
     order = sorted(range(len(people)), key=lambda number: people[number].square.width)
     alone = [_alone(people, number) for number in range(len(people))]
@@ -132,7 +146,27 @@ def photo_layers(photo: Picture, people: Sequence[Person], size: int, *, moving:
         else:
             _clear(plate, photo, np.maximum.reduce(alone)[rows, columns], rows, columns, person.square)
         fronts.append(_front(photo, plate, person, part, rows, columns, size, whole))
+    if backdrop is not None:
+        plate = _before(backdrop, photo, np.maximum.reduce(alone), fronts)
     return PhotoLayers(plate, tuple(fronts), tuple(order))
+
+
+def _before(backdrop: Picture, photo: Picture, matte: Floats, fronts: Sequence[Front]) -> Picture:
+    """A backdrop with what of the people doesn't move before it; transparent ones with colours times alpha."""
+    still = matte.copy()
+    for front in fronts:
+        still[front.rows, front.columns] = 0
+    alpha = still[..., None]
+    colours = photo * alpha
+    if backdrop.shape[2] == 4:
+        share = backdrop[..., 3:] / np.float32(255)
+        colours = np.dstack(
+            [colours + backdrop[..., :3] * share * (1 - alpha), 255 * (alpha + share * (1 - alpha))]
+        )
+    else:
+        colours = colours + backdrop * (1 - alpha)
+    plate: Picture = np.rint(colours).astype(np.uint8)
+    return plate
 
 
 def _alone(people: Sequence[Person], number: int) -> Floats:
@@ -212,9 +246,7 @@ def _front(
     cells = (np.arange(CELLS + 2 * BEYOND_CELLS) - BEYOND_CELLS) * (2 / (CELLS - 1)) - 1
     y, x = (
         (np.arange(part.start, part.stop) + 0.5 - middle) / unit
-        for part, middle, unit in zip(
-            (rows, columns), person.square.centre[::-1], scale[::-1], strict=True
-        )
+        for part, middle, unit in zip((rows, columns), person.square.centre[::-1], scale[::-1], strict=True)
     )
     return Front(
         rows=rows,
@@ -256,9 +288,7 @@ def _crown(edge: Floats, count: int) -> Floats:
 def _enlarged(front: Floats) -> Picture:
     """(2·H, 2·W, 4) of (H, W, 4) colours times matte, and the matte, 0 to 255."""
     size = ENLARGED * front.shape[1], ENLARGED * front.shape[0]
-    large: Picture = cv2.resize(
-        np.rint(front).astype(np.uint8), size, interpolation=cv2.INTER_CUBIC
-    )
+    large: Picture = cv2.resize(np.rint(front).astype(np.uint8), size, interpolation=cv2.INTER_CUBIC)
     return large
 
 

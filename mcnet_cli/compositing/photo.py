@@ -1,7 +1,7 @@
 """Frames at the photo's own size: people moved before a plate that stands still.
 
 A warp costs the same detail at any size, and nearly all that is seen of a frame is the warped source. So the
-network's motion is applied to the photo itself; what the decoder paints is enlarged and shown only inside the
+network's motion is applied to the photo itself; what the decoder paints is enlarged, and shown only inside the
 face, where the source has nothing to show.
 """
 
@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from einops import rearrange
 from torch import Tensor
 
+from mcnet_cli.compositing.compose import Drawing
 from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, Picture
 from mcnet_cli.model.face_parts import FaceParts, Window, grid_of
 from mcnet_cli.model.geometry import coordinate_grid
@@ -26,168 +27,199 @@ SOFT_EDGE = 0.012
 NO_PAINT = 1 / 255
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Drawing:
-    """What the network says of a batch of frames, from which pictures of any size are put together.
-
-    person: (B, 64, 64, 2), where in the source each cell of the person is taken from. whole: the same of
-    everything, background included. occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
-    painted: (B, 3, H, W) in [0, 1], the decoder's picture. source, driving: (1, K, 2) and (B, K, 2) keypoints.
-    """
-
-    person: Tensor
-    whole: Tensor
-    occlusion: Tensor
-    painted: Tensor
-    source: Tensor
-    driving: Tensor
-
-    def __getitem__(self, number: int) -> "Drawing":
-        """One frame, as a batch of one."""
-        rows = slice(number, number + 1)
-        return Drawing(
-            self.person[rows],
-            self.whole[rows],
-            self.occlusion[rows],
-            self.painted[rows],
-            self.source,
-            self.driving[rows],
-        )
-
-
 class PhotoCompositor:
     """Puts frames of one photo together.
 
-    parts: where mouth and eyes are among the network's keypoints; None leaves lips and lids to the network.
-    device: where frames are drawn; on a CPU OpenCV does it, elsewhere torch.
+    layers: the photo's. parts: where mouth and eyes are among the network's keypoints; None leaves lips and
+    lids to the network. device: where drawings are; on a CPU frames are drawn by OpenCV, elsewhere by torch.
     """
 
     def __init__(self, layers: PhotoLayers, parts: FaceParts | None, device: torch.device) -> None:
-        self.layers, self._parts, self._device = layers, parts, device
-        self._on_gpu = device.type != "cpu"
-        self._pictures: list[Tensor] = []
-        if self._on_gpu:
-            self._pictures = [_planes(front.picture, device) for front in layers.fronts]
+        self.layers, self._parts = layers, parts
+        self._by_opencv = device.type == "cpu"
+        self._tables = [_Tables.of(front, device) for front in layers.fronts]
 
     def frame(self, drawings: Sequence[Drawing]) -> Picture:
-        """(H, W, 3) uint8: the photo, its people moved; drawings: of one frame each, in the people's order."""
-        frame = self.layers.plate.copy()
-        for number, (front, person) in enumerate(zip(self.layers.fronts, self.layers.order, strict=True)):
-            part = frame[front.rows, front.columns]
-            part[:] = self.drawn(number, part, drawings[person])
-        return frame
+        """The photo with its people moved.
 
-    def drawn(self, number: int, behind: Picture, drawing: Drawing) -> Picture:
-        """(h, w, 3): a front before what is `behind` it."""
-        front = self.layers.fronts[number]
-        if self._on_gpu:
-            return _drawn_by_torch(front, self._pictures[number], behind, drawing, self._parts, self._device)
-        return _drawn_by_opencv(front, behind, drawing, self._parts)
+        drawings: one frame for each person, in the order in which they were given to `photo_layers`. Returns
+        (H, W, 3) uint8, or (H, W, 4) with straight alpha if the layers have no plate.
+        """
+        frame: Picture = self.layers.plate.copy()
+        for front, tables, person in zip(self.layers.fronts, self._tables, self.layers.order, strict=True):
+            behind = frame[front.rows, front.columns]
+            draw = self._drawn_by_opencv if self._by_opencv else self._drawn_by_torch
+            behind[:] = draw(front, tables, drawings[person], behind)
+        return _straight(frame) if self.layers.is_transparent else frame
+
+    def _drawn_by_opencv(self, front: Front, tables: "_Tables", drawing: Drawing, behind: Picture) -> Picture:
+        """(h, w, 3 or 4): a front before what is behind it."""
+        height, width = len(front.y), len(front.x)
+        blocks = _motion(tables, drawing, whole=front.whole).numpy()
+        size = BLOCK * blocks.shape[1], BLOCK * blocks.shape[0]
+        places = cv2.resize(blocks, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+        for (rows, columns), correction in _corrections(tables, drawing, self._parts, whole=front.whole):
+            places[rows, columns] += correction.numpy()
+        cv2.add(places, front.resting, dst=places)
+        moved: Picture = cv2.remap(
+            front.picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        painted = _paint(tables, drawing, self._parts, whole=front.whole)
+        if painted is not None:
+            (rows, columns), share, colours = painted
+            part = moved[rows, columns]
+            mixed = share.numpy()[..., None] * (
+                colours.numpy() * (part[..., 3:] * np.float32(1 / 255)) - part[..., :3]
+            )
+            part[..., :3] = np.clip(np.rint(part[..., :3] + mixed), 0, 255).astype(np.uint8)
+        matte = cv2.extractChannel(moved, 3)
+        rest = cv2.merge([cv2.bitwise_not(matte)] * behind.shape[2])
+        person = moved if behind.shape[2] == 4 else cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
+        result: Picture = cv2.add(person, cv2.multiply(behind, rest, scale=1 / 255))
+        return result
+
+    def _drawn_by_torch(self, front: Front, tables: "_Tables", drawing: Drawing, behind: Picture) -> Picture:
+        """The same on any device, in float32: the plain twin of `_drawn_by_opencv`."""
+        height, width = len(front.y), len(front.x)
+        blocks = rearrange(_motion(tables, drawing, whole=front.whole), "h w c -> 1 c h w")
+        large = F.interpolate(blocks, scale_factor=float(BLOCK), mode="bilinear", align_corners=False)
+        places = rearrange(large[0, :, :height, :width], "c h w -> h w c").clone()
+        for (rows, columns), correction in _corrections(tables, drawing, self._parts, whole=front.whole):
+            places[rows, columns] += correction
+        places = places + tables.resting
+        sides = torch.tensor(tables.picture.shape[:1:-1], device=places.device)
+        grid = ((2 * places + 1) / sides - 1)[None]
+        moved = F.grid_sample(tables.picture, grid, padding_mode="border", align_corners=False)[0]
+        person, matte = moved[:3], moved[3:]
+        painted = _paint(tables, drawing, self._parts, whole=front.whole)
+        if painted is not None:
+            (rows, columns), share, colours = painted
+            part, alpha = person[:, rows, columns], matte[:, rows, columns] / 255
+            person[:, rows, columns] = torch.lerp(part, rearrange(colours, "h w c -> c h w") * alpha, share)
+        if behind.shape[2] == 4:
+            person = torch.cat([person, matte])
+        below = torch.from_numpy(behind).to(places.device).permute(2, 0, 1)
+        result = (person + below * (1 - matte / 255)).round().clamp(0, 255).to(torch.uint8)
+        return rearrange(result, "c h w -> h w c").cpu().numpy()
 
 
-def _drawn_by_opencv(front: Front, behind: Picture, drawing: Drawing, parts: FaceParts | None) -> Picture:
-    places = _enlarged_rows(_motion(front, drawing), front)
-    _correct(front, drawing, parts, places)
-    cv2.add(places, front.resting, dst=places)
-    moved = cv2.remap(front.picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    person, matte = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB), cv2.extractChannel(moved, 3)
-    paint = _paint(front, drawing, parts)
-    if paint is not None:
-        (rows, columns), share = paint
-        colours = _painted(front, drawing, (rows, columns))
-        alpha = (share * (matte[rows, columns] * np.float32(1 / 255)))[..., None]
-        part = person[rows, columns].astype(np.float32)
-        part += colours * alpha - part * share[..., None]
-        person[rows, columns] = np.clip(np.rint(part), 0, 255).astype(np.uint8)
-    rest = cv2.cvtColor(cv2.bitwise_not(matte), cv2.COLOR_GRAY2RGB)
-    result: Picture = cv2.add(person, cv2.multiply(behind, rest, scale=1 / 255))
-    return result
+def _straight(frame: Picture) -> Picture:
+    """(H, W, 4) colours times alpha to colours and alpha."""
+    alpha = np.maximum(frame[..., 3:], 1).astype(np.float32)
+    colours = np.clip(np.rint(frame[..., :3] * (255 / alpha)), 0, 255).astype(np.uint8)
+    return np.dstack([colours, frame[..., 3]])
 
 
-def _motion(front: Front, drawing: Drawing) -> NDArray[np.float32]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tables:
+    """What of a front every frame needs, as tensors on the device.
+
+    picture: (1, 4, H, W) in float32, on other devices than CPUs. resting: likewise. scale: (2,) pixels of the
+    enlarged picture a unit of coordinates.
+    """
+
+    picture: Tensor
+    resting: Tensor
+    fades: Tensor
+    down: Tensor
+    across: Tensor
+    axes: tuple[Tensor, Tensor]
+    scale: Tensor
+    face: Tensor
+
+    @classmethod
+    def of(cls, front: Front, device: torch.device) -> "_Tables":
+        def tensor(values: object) -> Tensor:
+            return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+        is_cpu = device.type == "cpu"
+        return cls(
+            picture=torch.empty(0) if is_cpu else planes(front.picture, device),
+            resting=torch.empty(0) if is_cpu else tensor(front.resting),
+            fades=tensor(front.fades),
+            down=tensor(front.down),
+            across=tensor(front.across),
+            axes=(tensor(front.x), tensor(front.y)),
+            scale=ENLARGED * tensor(front.scale),
+            face=tensor(front.face),
+        )
+
+
+def planes(picture: Picture, device: torch.device) -> Tensor:
+    """(1, C, H, W) float32 of an (H, W, C) picture."""
+    return rearrange(torch.from_numpy(picture).to(device), "h w c -> 1 c h w").float()
+
+
+def _motion(tables: _Tables, drawing: Drawing, *, whole: bool) -> Tensor:
     """(⌈H/8⌉, ⌈W/8⌉, 2) displacements in pixels of the enlarged front, at every eighth row and column."""
-    field = (drawing.whole if front.whole else drawing.person)[0].float().cpu().numpy()
-    displacement = field - _cells_at_rest()
-    around = ((BEYOND_CELLS, BEYOND_CELLS), (BEYOND_CELLS, BEYOND_CELLS), (0, 0))
-    displacement = np.pad(displacement, around, mode="edge") * front.fades[..., None]
-    moved = np.einsum("yg,ghc,xh->yxc", front.down, displacement, front.across, optimize=True)
-    result: NDArray[np.float32] = (moved * (ENLARGED * np.float32(front.scale))).astype(np.float32)
-    return result
+    field = (drawing.whole if whole else drawing.person).float()
+    displacement = field - coordinate_grid(CELLS, CELLS, field)
+    padded = F.pad(rearrange(displacement, "1 h w c -> 1 c h w"), (BEYOND_CELLS,) * 4, mode="replicate")[0]
+    blocks = tables.down @ (padded * tables.fades) @ tables.across.T
+    return rearrange(blocks, "c h w -> h w c").contiguous() * tables.scale
 
 
-def _cells_at_rest() -> NDArray[np.float32]:
-    """(64, 64, 2) coordinates of dense motion's cells."""
-    return coordinate_grid(CELLS, CELLS, torch.zeros(())).numpy()
-
-
-def _enlarged_rows(blocks: NDArray[np.float32], front: Front) -> NDArray[np.float32]:
-    """(H, W, 2) or (H, W) of values at every eighth row and column of a front's part of the photo."""
-    height, width = len(front.y), len(front.x)
-    size = BLOCK * blocks.shape[1], BLOCK * blocks.shape[0]
-    large: NDArray[np.float32] = cv2.resize(blocks, size, interpolation=cv2.INTER_LINEAR)
-    return large[:height, :width]
-
-
-def _correct(
-    front: Front, drawing: Drawing, parts: FaceParts | None, places: NDArray[np.float32]
-) -> None:
-    """Adds to displacements (H, W, 2) what brings lids and lips where the driving has them."""
+def _corrections(
+    tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, whole: bool
+) -> list[tuple[Window, Tensor]]:
+    """What brings lids and lips where the driving has them: windows, and (h, w, 2) in the enlarged front."""
     if parts is None:
-        return
-    field = drawing.whole if front.whole else drawing.person
-    axes = (torch.from_numpy(front.x), torch.from_numpy(front.y))
-    for (rows, columns), correction in parts.corrections(
-        field.float().cpu(), drawing.source.cpu(), drawing.driving.cpu(), axes
-    ):
-        places[rows, columns] += correction[0].numpy() * (ENLARGED * np.float32(front.scale))
+        return []
+    field = (drawing.whole if whole else drawing.person).float()
+    found = parts.corrections(field, drawing.source, drawing.driving, tables.axes)
+    return [(window, correction[0] * tables.scale) for window, correction in found]
 
 
 def _paint(
-    front: Front, drawing: Drawing, parts: FaceParts | None
-) -> tuple[Window, NDArray[np.float32]] | None:
-    """The window of a front's part of the photo that is painted in, and the share of paint; None for none."""
-    field = (drawing.whole if front.whole else drawing.person)[0].float().cpu().numpy()
-    where = (field + 1) / 2 * (CELLS - 1)
-    face = cv2.remap(front.face, where.astype(np.float32), None, cv2.INTER_LINEAR)
-    untrusted = (1 - drawing.occlusion[0, 0].float().cpu().numpy()) * face
-    blocks = front.down @ np.pad(untrusted, BEYOND_CELLS) @ front.across.T
-    seen = np.argwhere(blocks > NO_PAINT)
-    x, y = torch.from_numpy(front.x), torch.from_numpy(front.y)
-    windows = []
-    if len(seen):
-        (top, left), (bottom, right) = BLOCK * seen.min(0), BLOCK * (seen.max(0) + 1)
-        windows.append((slice(top, bottom), slice(left, right)))
-    source, driving = drawing.source.cpu(), drawing.driving.cpu()
+    tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, whole: bool
+) -> tuple[Window, Tensor, Tensor] | None:
+    """What the decoder paints: a window, the share of paint (h, w), and its colours (h, w, 3), 0 to 255.
+
+    None where the warped source shows all.
+    """
+    field = (drawing.whole if whole else drawing.person).float()
+    face = F.grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
+    untrusted = F.pad((1 - drawing.occlusion.float()) * face, (BEYOND_CELLS,) * 4)[0, 0]
+    blocks = tables.down @ untrusted @ tables.across.T
+    x, y = tables.axes
+    windows = _seen(blocks, len(y), len(x))
+    source, driving = drawing.source, drawing.driving
     if parts is not None:
-        windows += [parts.mouth_window(driving, (x, y)), *parts.eyes_windows(driving, (x, y))]
+        windows += [parts.mouth_window(driving, tables.axes), *parts.eyes_windows(driving, tables.axes)]
     if not windows:
         return None
-    rows = slice(min(w[0].start for w in windows), min(max(w[0].stop for w in windows), len(y)))
-    columns = slice(min(w[1].start for w in windows), min(max(w[1].stop for w in windows), len(x)))
-    share = np.clip(_enlarged_rows(blocks.astype(np.float32), front)[rows, columns], 0, 1)
+    # whole blocks, so that a window's part of the enlarged map is the same as the whole's
+    top, left = (min(window[k].start for window in windows) // BLOCK for k in (0, 1))
+    bottom, right = (-(-max(window[k].stop for window in windows) // BLOCK) for k in (0, 1))
+    rows = slice(top * BLOCK, min(bottom * BLOCK, len(y)))
+    columns = slice(left * BLOCK, min(right * BLOCK, len(x)))
+    part = blocks[None, None, top:bottom, left:right]
+    large = F.interpolate(part, scale_factor=float(BLOCK), mode="bilinear", align_corners=False)[0, 0]
+    axes = x[columns], y[rows]
+    share = large[: len(axes[1]), : len(axes[0])].clamp(0, 1)
     if parts is not None:
-        axes = x[columns], y[rows]
         mouth = parts.mouth_window(driving, axes)
-        painted, lips = parts.mouth_painted(source, driving, grid_of(axes, mouth), SOFT_EDGE)
-        share[mouth] = share[mouth] * (1 - lips[0, 0].numpy()) + (painted * lips)[0, 0].numpy()
+        inside, lips = parts.mouth_painted(source, driving, grid_of(axes, mouth), SOFT_EDGE)
+        share[mouth] = torch.lerp(share[mouth], inside[0, 0], lips[0, 0])
         for eye in parts.eyes_windows(driving, axes):
             opened = parts.eyes_painted(source, driving, grid_of(axes, eye), SOFT_EDGE)
-            share[eye] = np.maximum(share[eye], opened[0, 0].numpy())
-    return ((rows, columns), share) if share.max() > NO_PAINT else None
-
-
-def _painted(front: Front, drawing: Drawing, window: Window) -> NDArray[np.float32]:
-    """(h, w, 3) the decoder's picture, 0 to 255, in a window of a front's part of the photo."""
-    picture = drawing.painted[0].float().permute(1, 2, 0).mul(255).cpu().numpy()
-    size, (rows, columns) = picture.shape[0], window
-    y, x = front.y[rows], front.x[columns]
-    # pixel i of the network's picture lies at 2i / (size - 1) - 1
-    half = (size - 1) / 2
-    step_y = (y[-1] - y[0]) / max(len(y) - 1, 1) * half
-    step_x = (x[-1] - x[0]) / max(len(x) - 1, 1) * half
-    transform = np.array([[step_x, 0, (x[0] + 1) * half], [0, step_y, (y[0] + 1) * half]], np.float64)
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    colours: NDArray[np.float32] = cv2.warpAffine(
-        picture, transform, (len(x), len(y)), flags=flags, borderMode=cv2.BORDER_REPLICATE
+            share[eye] = torch.maximum(share[eye], opened[0, 0])
+    if share.max() <= NO_PAINT:
+        return None
+    grid = grid_of(axes, (slice(None), slice(None)))[None]
+    colours = F.grid_sample(
+        drawing.painted.float(), grid, mode="bicubic", padding_mode="border", align_corners=True
     )
-    return np.clip(colours, 0, 255)
+    return (rows, columns), share, rearrange(colours[0].clamp(0, 1) * 255, "c h w -> h w c")
+
+
+def _seen(blocks: Tensor, height: int, width: int) -> list[Window]:
+    """The part of a picture that blocks of eight pixels with paint in them make up; none without any."""
+    rows, columns = ((blocks > NO_PAINT).any(dim).nonzero()[:, 0] for dim in (1, 0))
+    if not len(rows):
+        return []
+    spans = []
+    for found, length in ((rows, height), (columns, width)):
+        first, last = int(found[0]), int(found[-1])
+        spans.append(slice(min(BLOCK * first, length - 1), min(BLOCK * (last + 1), length)))
+    return [(spans[0], spans[1])]

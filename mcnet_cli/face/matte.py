@@ -51,7 +51,9 @@ def _look(photo: Picture, corner: tuple[float, float], side: float) -> Matte:
     (found,) = run_network(_network(), as_planes(seen.astype(np.float32) / 255))
     back = cv2.invertAffineTransform(transform)
     size = photo.shape[1], photo.shape[0]
-    matte: Matte = cv2.warpAffine(found[0, 0], back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    matte: Matte = cv2.warpAffine(
+        found[0, 0], back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return matte
 
 
