@@ -278,7 +278,7 @@ def run_self_test() -> Iterator[Finding]:
         animator = Animator.load("lite", detector=None)
         portrait, motion = animator.portrait(frames[0], crop="none"), animator.motion(frames, crop="none")
         with open_output(film, size=(animator.size, animator.size), frame_rate=motion.rate) as sink:
-            for frame in animator.render(portrait, motion):
+            for frame in animator.render(portrait, motion, picture="network"):
                 sink.write(frame)
         seconds = time.monotonic() - began
         with open_frames(film) as made:

@@ -15,14 +15,14 @@ from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving, pictures_of, read_motion_file
 from mcnet_cli.animation.motion import is_motion_file, write_motion
-from mcnet_cli.animation.outputs import Output, film_size, plan_outputs
-from mcnet_cli.animation.pictures import Picture, side_by_side
+from mcnet_cli.animation.outputs import Output, film_size, longest_side, plan_outputs
+from mcnet_cli.animation.pictures import Picture, face_picture, side_by_side
 from mcnet_cli.animation.plan import require_inputs
 from mcnet_cli.animation.report import AnimationReport, AnimationResult, peak_memory_mb
 from mcnet_cli.animation.request import AnimationRequest
-from mcnet_cli.animation.source import Portrait, SourceFace
+from mcnet_cli.animation.source import Portrait, SourceFace, encode
 from mcnet_cli.errors import shown
-from mcnet_cli.media import FrameSource, Span, open_frames, open_output, read_image
+from mcnet_cli.media import FrameSource, Span, open_frames, open_output, read_image, read_photo
 from mcnet_cli.progress import OnProgress, Progress, silent
 
 RENDERING = "rendering"
@@ -160,9 +160,16 @@ def _write_film(
 ) -> _Film:
     """Renders one source and writes its film."""
     rows = request.transfer.shown_frames(driving.motion)
+    background = (
+        read_image(request.background) if isinstance(request.background, Path) else request.background
+    )
     audio, start_s, warnings = _sound(driving, rows, request, output)
-    portrait = animator.portrait(read_image(path), faces=faces)
-    size = film_size(request, (portrait.photo.shape[1], portrait.photo.shape[0]), animator.size)
+    photo, alpha = read_photo(path)
+    portrait = encode(
+        photo, faces, animator.renderer, longest=longest_side(request, output.kind), alpha=alpha
+    )
+    size = film_size(request, output.kind, photo.shape[1::-1], faces[0].box, animator.size)
+    is_transparent = request.background == "transparent"
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(
             open_output(
@@ -173,6 +180,7 @@ def _write_film(
                 audio_start_s=start_s,
                 overwrite=request.overwrite,
                 strict=request.strict,
+                alpha=is_transparent,
             )
         )
         frames: Iterator[Picture] = stack.enter_context(
@@ -181,15 +189,16 @@ def _write_film(
                     portrait,
                     driving.motion,
                     request.transfer,
-                    size=request.size,
-                    pasted_back=request.is_pasted_back,
+                    picture=request.picture,
+                    background=background,
+                    size=None if request.picture == "photo" else size[1],
                 )
             )
         )
         if request.compare:
-            compared = pictures_of(driving, partial(_open_driving, request), rows, animator.size)
+            compared = pictures_of(driving, partial(_open_driving, request), rows, size[1])
             frames = _side_by_side(
-                portrait, request, stack.enter_context(contextlib.closing(compared)), frames
+                portrait, request, size[1], stack.enter_context(contextlib.closing(compared)), frames
             )
         for number, frame in enumerate(frames, 1):
             sink.write(frame)
@@ -198,10 +207,16 @@ def _write_film(
 
 
 def _side_by_side(
-    portrait: Portrait, request: AnimationRequest, driving: Iterator[Picture], results: Iterator[Picture]
+    portrait: Portrait,
+    request: AnimationRequest,
+    height: int,
+    driving: Iterator[Picture],
+    results: Iterator[Picture],
 ) -> Iterator[Picture]:
-    """Source, driving and result beside each other."""
-    source = portrait.photo if request.is_pasted_back else portrait.faces[0].picture
+    """Source, driving and result beside each other, all as high as the result."""
+    source = portrait.photo
+    if request.picture != "photo":
+        source = face_picture(portrait.photo, portrait.shown_box, height)
     for seen, result in zip(driving, results, strict=True):
         yield side_by_side(source, seen, result)
 

@@ -21,15 +21,18 @@ from mcnet_cli.animation.driving import (
     require_fit,
 )
 from mcnet_cli.animation.motion import Motion, is_motion_file
-from mcnet_cli.animation.pictures import Picture, resized
+from mcnet_cli.animation.pictures import Picture, covering, resized
 from mcnet_cli.animation.renderer import Renderer
+from mcnet_cli.animation.request import Background, PictureKind
 from mcnet_cli.animation.retarget import Retargeting, Transfer
 from mcnet_cli.animation.source import EncodedFace, FaceFinder, Portrait, SourceFace, encode, find_faces
 from mcnet_cli.checkpoint import Weights, build_model, read_weights
+from mcnet_cli.compositing import photo_layers
 from mcnet_cli.devices import Compute, choose, choose_device
 from mcnet_cli.errors import UsageError, WeightsError, shown
-from mcnet_cli.face import CropBox, Framing, feather_mask, paste
-from mcnet_cli.media import FrameSource, Span, as_picture, open_arrays, open_frames
+from mcnet_cli.face import CropBox, Framing
+from mcnet_cli.face import crop as cut
+from mcnet_cli.media import FrameSource, Span, as_photo, open_arrays, open_frames
 from mcnet_cli.model import Keypoints, MCNet
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     Photo = Path | str | Picture | Image.Image
+
+LONGEST_PX = 1920  # longer side of results, if nothing else is asked for
+MakeFrames = Callable[[Sequence[Keypoints]], list[Picture]]
 
 
 class Animator:
@@ -140,12 +146,7 @@ class Animator:
             >>> face.landmarks.shape
             (468, 2)
         """
-        boxes = [crop] if isinstance(crop, CropBox) else crop
-        if boxes == "auto" and self.finder is None:
-            raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")
-        return find_faces(
-            as_picture(photo), self.finder, self.framing, name=_name(photo), face=face, crop_to=boxes
-        )
+        return self._found(as_photo(photo)[0], _name(photo), face, crop)
 
     def portrait(
         self,
@@ -154,15 +155,17 @@ class Animator:
         face: Literal["largest", "all"] | int = "largest",
         crop: CropBox | Sequence[CropBox] | Literal["auto", "none"] = "auto",
         faces: Sequence[SourceFace] | None = None,
+        longest: int = LONGEST_PX,
     ) -> Portrait:
         """Finds a photo's faces and encodes them, once for any number of renderings.
 
         Args:
-            photo: a picture's file, an (H, W, 3) uint8 RGB array, or a PIL image.
+            photo: a picture's file, an (H, W, 3) uint8 RGB or (H, W, 4) RGBA array, or a PIL image.
             face: which face moves: the largest, all of them, or a number from 0, left to right.
             crop: `auto` crops around the faces as the weights want it; `none` shows the network the whole
                 photo; or boxes in pixels of the photo, one for each face.
             faces: what `Animator.faces` has found in this photo, so that it isn't looked for again.
+            longest: bounds the longer side of the photo that results show, in pixels.
 
         Raises:
             InputError: the photo can't be read, or there is no such face in it.
@@ -177,10 +180,10 @@ class Animator:
             >>> portrait.boxes
             (CropBox(x=100, y=50, width=300, height=300),)
         """
-        picture = as_picture(photo)
+        picture, alpha = as_photo(photo)
         if faces is None:
-            faces = self.faces(picture if isinstance(photo, np.ndarray) else photo, face=face, crop=crop)
-        return encode(picture, faces, self.renderer)
+            faces = self._found(picture, _name(photo), face, crop)
+        return encode(picture, faces, self.renderer, longest=longest, alpha=alpha)
 
     def motion(
         self,
@@ -245,8 +248,9 @@ class Animator:
         transfer: Transfer | None = None,
         *,
         rows: NDArray[np.intp] | Sequence[int] | None = None,
+        picture: PictureKind = "photo",
+        background: Background = "still",
         size: int | None = None,
-        pasted_back: bool = False,
     ) -> Generator[Picture, None, None]:
         """Moves a portrait: its frames one after the other, each when it is asked for.
 
@@ -255,32 +259,46 @@ class Animator:
             motion: from `motion`, of an animator with the same keypoint detector.
             transfer: how the motion is carried over; by default relative to the frame most like the source.
             rows: which frames of the motion are made, numbers from 0 in any order; None: all that are shown.
-            size: side of the square in pixels; None: the network's.
-            pasted_back: blend the square into the whole photo. A portrait with several faces always is.
+            picture: `photo`: the whole photo at its own size. `face`: the square around the face, at the
+                photo's size. `network`: the square as the network makes it, for comparisons with the paper.
+            background: of photo and face. `still`: the photo's own, which stands still. `moving`: as the
+                network moves it. `transparent`: none, frames are RGBA. Or another picture, an (H, W, 3)
+                array that is enlarged to cover all, or a colour (red, green, blue), 0 to 255.
+            size: side in pixels of `face` and `network`; None: the photo's own, and the network's.
 
         Returns:
-            (size, size, 3), or of the photo's size, uint8 RGB arrays in the order of the rows. Each may be
-            changed by whoever takes it. Closing the generator ends the work.
+            (H, W, 3) uint8 RGB arrays, or (H, W, 4) RGBA, in the order of the rows. Each may be changed by
+            whoever takes it. Closing the generator ends the work.
 
         Raises:
             InputError: a motion of another keypoint detector.
-            UsageError: a reference frame that the motion doesn't have.
+            UsageError: a reference frame that the motion doesn't have, or squares of several faces.
             WeightsError: weights that give no numbers; while iterating.
 
         Example:
             >>> from mcnet_cli import Animator, Transfer
             >>> animator = Animator.load("lite")
             >>> portrait, motion = animator.portrait("portrait.jpg"), animator.motion("portrait.jpg")
-            >>> (still,) = animator.render(portrait, motion, Transfer(strength=0), pasted_back=True)
+            >>> (still,) = animator.render(portrait, motion, Transfer(strength=0))
             >>> still.shape
             (512, 512, 3)
+            >>> next(animator.render(portrait, motion, picture="network")).shape
+            (256, 256, 3)
         """
         transfer = transfer or Transfer()
         require_fit(motion, self.renderer.config, self.renderer.digest, "the motion")
         shown_rows = transfer.shown_frames(motion) if rows is None else np.asarray(rows, np.intp)
+        if picture != "photo" and len(portrait.faces) > 1:
+            raise UsageError(
+                f"--picture {picture}: there is no one square of several faces", hint="take photo"
+            )
         with self._naming_weights():
             retargetings = [self._retargeting(face, motion, transfer) for face in portrait.faces]
-        return self._rendered(portrait, retargetings, shown_rows, size or self.size, pasted_back)
+        if picture == "network":
+            made = self._squares(portrait.faces[0], size or self.size)
+        else:
+            made = self._photos(portrait, background, size if picture == "face" else None, picture == "face")
+        return self._rendered(retargetings, shown_rows, made)
 
     def read_driving(
         self,
@@ -305,6 +323,18 @@ class Animator:
             on_progress=on_progress,
         )
 
+    def _found(
+        self,
+        picture: Picture,
+        name: str,
+        face: Literal["largest", "all"] | int,
+        crop: CropBox | Sequence[CropBox] | Literal["auto", "none"],
+    ) -> tuple[SourceFace, ...]:
+        boxes = [crop] if isinstance(crop, CropBox) else crop
+        if boxes == "auto" and self.finder is None:
+            raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")
+        return find_faces(picture, self.finder, self.framing, name=name, face=face, crop_to=boxes)
+
     def _retargeting(self, face: EncodedFace, motion: Motion, transfer: Transfer) -> Retargeting:
         return Retargeting(
             motion,
@@ -316,39 +346,53 @@ class Animator:
         )
 
     def _rendered(
-        self,
-        portrait: Portrait,
-        retargetings: Sequence[Retargeting],
-        rows: NDArray[np.intp],
-        side: int,
-        pasted_back: bool,
+        self, retargetings: Sequence[Retargeting], rows: NDArray[np.intp], made: MakeFrames
     ) -> Generator[Picture, None, None]:
-        """The frames of all `rows`: squares, or whole photos."""
-        renderer, faces, photo = self.renderer, portrait.faces, portrait.photo
-        mask = feather_mask(side)
-        batches = (
-            rows[start : start + renderer.batch_size] for start in range(0, len(rows), renderer.batch_size)
+        """The frames of all `rows`; made: makes those of a batch, of the keypoints of each face."""
+        count = self.renderer.batch_size
+        batches = (rows[start : start + count] for start in range(0, len(rows), count))
+        motions = ([each.keypoints(batch) for each in retargetings] for batch in batches)
+        with self._naming_weights(), contextlib.closing(self.renderer.in_order(made, motions)) as results:
+            yield from itertools.chain.from_iterable(results)
+
+    def _squares(self, face: EncodedFace, side: int) -> MakeFrames:
+        """Makes the network's own squares, (side, side, 3)."""
+
+        def made(motions: Sequence[Keypoints]) -> list[Picture]:
+            frames = self.renderer.render(face.source, motions[0])
+            return [resized(frame, side, side) for frame in frames]
+
+        return made
+
+    def _photos(
+        self, portrait: Portrait, background: Background, side: int | None, cut_out: bool
+    ) -> MakeFrames:
+        """Makes whole photos; or of them the square around the face, (side, side, 3)."""
+        height, width = portrait.photo.shape[:2]
+        layers = photo_layers(
+            portrait.photo,
+            portrait.people,
+            self.size,
+            moving=isinstance(background, str) and background == "moving",
+            backdrop=_backdrop(background, width, height),
         )
-        motions = (tuple(each.keypoints(batch) for each in retargetings) for batch in batches)
+        compositor = self.renderer.photo_compositor(layers)
+        square = portrait.people[0].square
+        box = CropBox(square.x, square.y, square.width, square.height)
+        side = side or face_side(box)
 
-        def moved(batch: tuple[Keypoints, ...]) -> list[NDArray[np.uint8]]:
-            return [
-                renderer.render(face.source, keypoints) for face, keypoints in zip(faces, batch, strict=True)
+        def made(motions: Sequence[Keypoints]) -> list[Picture]:
+            drawings = [
+                self.renderer.draw(face.source, motion)
+                for face, motion in zip(portrait.faces, motions, strict=True)
             ]
+            frames = [
+                compositor.frame([drawing[number] for drawing in drawings])
+                for number in range(len(motions[0]))
+            ]
+            return [cut(frame, box, side) for frame in frames] if cut_out else frames
 
-        with self._naming_weights(), contextlib.closing(renderer.in_order(moved, motions)) as results:
-            for pictures in itertools.chain.from_iterable(zip(*batch, strict=True) for batch in results):
-                squares = [resized(picture, side, side) for picture in pictures]
-                if len(squares) == 1 and not pasted_back:
-                    yield squares[0]
-                    continue
-                frame = photo
-                for face, square in zip(faces, squares, strict=True):
-                    if face.face.box is None:
-                        frame = resized(square, photo.shape[1], photo.shape[0])
-                    else:
-                        frame = paste(frame, square, face.face.box, mask)
-                yield frame
+        return made
 
     @contextlib.contextmanager
     def _naming_weights(self) -> Iterator[None]:
@@ -381,6 +425,22 @@ def load_model(weights: str | Path | None = None, *, device: str = "auto") -> MC
 def framing_of(weights: Weights) -> Framing:
     """How weights want faces cropped: as they say, else by the paper's rule."""
     return Framing.PAPER if weights.framing is None else Framing(**weights.framing)
+
+
+def face_side(box: CropBox) -> int:
+    """Side in pixels of the square around a face at the photo's own size, even, at most LONGEST_PX."""
+    return min(max(2, 2 * round(max(box.width, box.height) / 2)), LONGEST_PX)
+
+
+def _backdrop(background: Background, width: int, height: int) -> Picture | None:
+    """What is shown in place of the photo's background, (H, W, 3) or (H, W, 4); None for its own."""
+    if isinstance(background, np.ndarray):
+        return covering(background, width, height)
+    if background == "transparent":
+        return np.zeros((height, width, 4), np.uint8)
+    if isinstance(background, tuple):
+        return np.full((height, width, 3), background, np.uint8)
+    return None
 
 
 def _open_anew(again: Callable[[], Iterator[Picture]], rate: Fraction, max_frames: int | None) -> FrameSource:

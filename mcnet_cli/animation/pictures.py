@@ -19,6 +19,24 @@ def resized(picture: Picture, width: int, height: int) -> Picture:
     return result
 
 
+def bounded(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(width, height) of a picture that is made smaller if its longer side exceeds `longest`, sides even."""
+    if max(size) <= longest:
+        return size
+    factor = longest / max(size)
+    return max(2, 2 * round(size[0] * factor / 2)), max(2, 2 * round(size[1] * factor / 2))
+
+
+def covering(picture: Picture, width: int, height: int) -> Picture:
+    """(height, width, C) the middle of a picture, so large that it covers all."""
+    factor = max(width / picture.shape[1], height / picture.shape[0])
+    large = resized(
+        picture, max(width, round(picture.shape[1] * factor)), max(height, round(picture.shape[0] * factor))
+    )
+    left, top = (large.shape[1] - width) // 2, (large.shape[0] - height) // 2
+    return large[top : top + height, left : left + width]
+
+
 def face_picture(frame: Picture, box: CropBox | None, size: int) -> Picture:
     """(size, size, 3): the box of a frame, or the whole frame."""
     return resized(frame, size, size) if box is None else crop(frame, box, size)

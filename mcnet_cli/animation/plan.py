@@ -194,13 +194,14 @@ def _planned_source(
         photo, finder, framing, name=shown(path), face=request.face, crop_to=crops.source(path)
     )
     size = photo.shape[1], photo.shape[0]
+    box, network = faces[0].box, weights.config.size
     boxes = [face.box for face in faces if face.box is not None]
     return PlannedSource(
         path=path,
         size=size,
         crops=tuple((b.x, b.y, b.width, b.height) for b in boxes),
         output=film.target,
-        output_size=film_size(request, size, weights.config.size),
+        output_size=film_size(request, film.kind, size, box, network),
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcnet_cli.checkpoint import Weights, build_model, detector_digest
-from mcnet_cli.compositing import Compositor, SourceLayers
+from mcnet_cli.compositing import Compositor, Drawing, PhotoCompositor, PhotoLayers, SourceLayers
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
@@ -68,9 +68,8 @@ class Renderer:
         spread = batch_size is None and self.batch_size == WORKERS_BATCH
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
         self.compositor = Compositor(self.model)
-        self._compiled: Callable[[SourceState, SourceLayers, Keypoints], Tensor] | None = None
-        if compiled:
-            self._compiled = torch.compile(self.compositor.frames)
+        self._is_compiled = compiled
+        self._compiled = {True: torch.compile(self._frames), False: torch.compile(self._drawings)}
 
     @property
     def size(self) -> int:
@@ -117,14 +116,20 @@ class Renderer:
     def render(self, source: EncodedSource, motion: Keypoints) -> NDArray[np.uint8]:
         """(B, size, size, 3) frames, rounded to 0..255, of B keypoints; at most `batch_size` at once."""
         with _computing(self.compute.device):
-            prediction = self._predict(source, motion.map(lambda t: t.to(self.compute.device)))
-            finite = bool(torch.isfinite(prediction).all())
-            frames = prediction.float().mul(255).round().clamp(0, 255).to(torch.uint8)
-        if not finite:
-            hint = "take --precision fp32" if self.compute.precision != "fp32" else "take other --weights"
-            raise WeightsError(f"{shown(self.path)} gives pictures that are not numbers", hint=hint)
-        pixels: NDArray[np.uint8] = rearrange(frames, "b c h w -> b h w c").contiguous().cpu().numpy()
+            (prediction,) = self._computed(source, motion, frames=True)
+            frames = prediction.mul(255).round().clamp(0, 255).to(torch.uint8)
+            pixels: NDArray[np.uint8] = rearrange(frames, "b c h w -> b h w c").contiguous().cpu().numpy()
         return pixels
+
+    def draw(self, source: EncodedSource, motion: Keypoints) -> Drawing:
+        """What frames of any size are put together from, for B keypoints; on the device, in float32."""
+        with _computing(self.compute.device):
+            drawings = self._computed(source, motion, frames=False)
+            return Drawing(*drawings, source.keypoints.values, motion.values.to(self.compute.device))
+
+    def photo_compositor(self, layers: PhotoLayers) -> PhotoCompositor:
+        """What puts frames of a photo together from drawings."""
+        return PhotoCompositor(layers, self.model.parts, self.compute.device)
 
     def in_order(self, work: Callable[[Item], Done], items: Iterable[Item]) -> Generator[Done, None, None]:
         """`work` on each of the items, in their order; `workers` threads share the processor's cores."""
@@ -148,23 +153,43 @@ class Renderer:
                     future.cancel()
                 torch.set_num_threads(threads)  # a part of what the workers set is everyone's
 
-    def _predict(self, source: EncodedSource, motion: Keypoints) -> Tensor:
+    def _computed(self, source: EncodedSource, motion: Keypoints, *, frames: bool) -> tuple[Tensor, ...]:
+        """What the compositor says of a batch, in float32; WeightsError if that isn't finite.
+
+        frames: finished ones, or else drawings.
+        """
+        motion = motion.map(lambda t: t.to(self.compute.device))
         half = self.compute.dtype != torch.float32
         with torch.autocast(self.compute.device.type, dtype=self.compute.dtype, enabled=half):
-            if self._compiled is None:
-                return self.compositor.frames(source.state, source.layers, motion)
-            frames = len(motion)
-            # Each new batch size would be compiled anew, so the last batch repeats its last frame.
-            padded = motion.map(
-                lambda t: torch.cat([t, t[-1:].expand(self.batch_size - frames, *t.shape[1:])])
-            )
-            try:
-                return self._compiled(source.state, source.layers, padded)[:frames]
-            except Exception as error:  # a compiler may fail in any way: none installed, no disk, a bug
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-                log.warning("--compile: can't be done here, going on without (%s)", shown(reason))
-                self._compiled = None
-                return self.compositor.frames(source.state, source.layers, motion)
+            found = self._compiled_values(source, motion, frames) if self._is_compiled else None
+            if found is None:
+                found = (self._frames if frames else self._drawings)(source.state, source.layers, motion)
+        if not all(bool(torch.isfinite(values).all()) for values in found):
+            hint = "take --precision fp32" if self.compute.precision != "fp32" else "take other --weights"
+            raise WeightsError(f"{shown(self.path)} gives pictures that are not numbers", hint=hint)
+        return tuple(values.float() for values in found)
+
+    def _frames(self, state: SourceState, layers: SourceLayers, motion: Keypoints) -> tuple[Tensor, ...]:
+        return (self.compositor.frames(state, layers, motion),)
+
+    def _drawings(self, state: SourceState, layers: SourceLayers, motion: Keypoints) -> tuple[Tensor, ...]:
+        return self.compositor.drawings(state, layers, motion)
+
+    def _compiled_values(
+        self, source: EncodedSource, motion: Keypoints, frames: bool
+    ) -> tuple[Tensor, ...] | None:
+        """What the compiled network says; None, after a warning, where it can't be compiled."""
+        count = len(motion)
+        # Each new batch size would be compiled anew, so the last batch repeats its last frame.
+        padded = motion.map(lambda t: torch.cat([t, t[-1:].expand(self.batch_size - count, *t.shape[1:])]))
+        try:
+            values = self._compiled[frames](source.state, source.layers, padded)
+            return tuple(each[:count] for each in values)
+        except Exception as error:  # a compiler may fail in any way: none installed, no disk, a bug
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            log.warning("--compile: can't be done here, going on without (%s)", shown(reason))
+            self._is_compiled = False
+            return None
 
     def _tensor(self, pictures: list[Picture]) -> Tensor:
         """(B, 3, H, W) in [0, 1] on the device, of (H, W, 3) pictures."""

@@ -5,6 +5,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mcnet_cli.animation.motion import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.animation.retarget import Mode, Reference, Transfer
 from mcnet_cli.errors import UsageError
@@ -15,6 +18,8 @@ from mcnet_cli.weights import NEVER, Fetch
 DetectorName = Literal["blazeface", "face-alignment"]
 NoFacePolicy = Literal["hold", "skip", "source", "fail"]
 FaceChoice = Literal["largest", "all"] | int
+PictureKind = Literal["photo", "face", "network"]
+Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
 Crop = CropBox | Literal["auto", "none"]
 SIZE_LIMITS_PX = (16, 4096)
 BATCH_LIMIT = 1024
@@ -43,9 +48,13 @@ class AnimationRequest:
         crop_json: a file that crops are saved to; if it exists, they are read from it.
         on_no_face: what is shown for driving frames without a face. `hold`: the last pose. `skip`: nothing.
             `source`: the source unmoved. `fail`: InputError.
-        paste_back: blend the result into the whole photo.
+        picture: `photo`: the whole photo at its own size. `face`: the square around the face at the photo's
+            size. `network`: the square as the network makes it.
+        background: `still`: the photo's own stands still. `moving`: as the network moves it.
+            `transparent`: none. Or a colour (red, green, blue), or a picture's file.
         compare: show source, driving and result side by side.
-        size: side of the square result in pixels; None: the network's.
+        size: bounds the longer side of a photo in pixels (None: 1920, less for gif and webp); sets the side
+            of `face` and `network` (None: the photo's own, and the network's).
         start_s, end_s: the part of the driving that is used, in seconds.
         max_frames: at most so many driving frames.
         fps: frames a second of a folder of pictures, or what a video is resampled to. None: 25, or its own.
@@ -82,7 +91,8 @@ class AnimationRequest:
     face: FaceChoice = "largest"
     crop_json: Path | None = None
     on_no_face: NoFacePolicy = "hold"
-    paste_back: bool = False
+    picture: PictureKind = "photo"
+    background: Literal["still", "moving", "transparent"] | tuple[int, int, int] | Path = "still"
     compare: bool = False
     size: int | None = None
     start_s: float = 0.0
@@ -106,6 +116,17 @@ class AnimationRequest:
         for name, crop in (("--source-crop", self.source_crop), ("--driving-crop", self.driving_crop)):
             if not isinstance(crop, CropBox):
                 require_among(name, crop, ("auto", "none"))
+        require_among("--picture", self.picture, get_args(PictureKind))
+        if isinstance(self.background, str):
+            require_among("--background", self.background, ("still", "moving", "transparent"))
+        if self.picture == "network" and self.background != "still":
+            raise UsageError("--background: the network's own square has the network's background")
+        if self.compare and self.background == "transparent":
+            raise UsageError("--compare: what lies beside the result isn't transparent")
+        if self.face == "all" and self.picture != "photo":
+            raise UsageError(
+                f"--picture {self.picture}: there is no one square of all faces", hint="take photo"
+            )
         require_between("--size", self.size, *SIZE_LIMITS_PX)
         require_between("--batch-size", self.batch_size, 1, BATCH_LIMIT)
         require_between("--max-frames", self.max_frames, 1, None)
@@ -129,11 +150,6 @@ class AnimationRequest:
             smooth=self.smooth,
             no_face="hold" if self.on_no_face == "fail" else self.on_no_face,
         )
-
-    @property
-    def is_pasted_back(self) -> bool:
-        """Whether results are whole photos; several faces have no other place to go."""
-        return self.paste_back or self.face == "all"
 
     @property
     def uses_detector(self) -> bool:

@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.pictures import Picture, face_picture, on_square
+from mcnet_cli.animation.pictures import Picture, bounded, face_picture, on_square, resized
 from mcnet_cli.animation.renderer import EncodedSource, Renderer
+from mcnet_cli.compositing import Person, Square
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import (
     STEADY_LOOKS,
@@ -25,6 +26,7 @@ from mcnet_cli.face import (
     faces_in,
     make_detector,
     numbered,
+    person_matte,
 )
 
 
@@ -78,13 +80,15 @@ class EncodedFace:
     picture: Picture
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Portrait:
     """A photo whose faces have been encoded once; `Animator.render` moves it any number of times.
 
     Attributes:
-        photo: (H, W, 3) uint8 RGB.
+        photo: (H, W, 3) uint8 RGB, as large as results show it.
         faces: those that move, at least one; from left to right.
+        scale: size of `photo` over that of the picture that was given, in which boxes and landmarks are.
+        alpha: (H, W) uint8 of a photo that has transparency, else None.
 
     Example:
         >>> from mcnet_cli import Animator
@@ -95,10 +99,38 @@ class Portrait:
 
     photo: Picture
     faces: tuple[EncodedFace, ...]
+    scale: float = 1.0
+    alpha: NDArray[np.uint8] | None = None
+
+    @cached_property
+    def people(self) -> tuple[Person, ...]:
+        """Where those who move are in `photo`; looked for when this is first needed."""
+        return tuple(map(self._person, self.faces))
+
+    def _person(self, encoded: EncodedFace) -> Person:
+        box, landmarks = encoded.face.box, encoded.face.landmarks
+        if box is None:
+            square = Square(0, 0, self.photo.shape[1], self.photo.shape[0])
+        else:
+            square = Square(*(self.scale * side for side in (box.x, box.y, box.width, box.height)))
+        if self.alpha is not None:
+            matte = self.alpha.astype(np.float32) / 255
+        else:
+            matte = person_matte(self.photo, square.centre, square.width)
+        outline = None if landmarks is None else self.scale * landmarks
+        return Person(square, matte, outline)
+
+    @property
+    def shown_box(self) -> CropBox | None:
+        """The first face's square in `photo`, None for all of it."""
+        box = self.faces[0].face.box
+        if box is None:
+            return None
+        return CropBox(*(self.scale * side for side in (box.x, box.y, box.width, box.height)))
 
     @property
     def boxes(self) -> tuple[CropBox, ...]:
-        """What was cropped, in pixels of the photo; empty if the network saw the whole photo."""
+        """What was cropped, in pixels of the picture that was given; empty if the network saw the whole photo."""
         return tuple(face.face.box for face in self.faces if face.face.box is not None)
 
 
@@ -134,9 +166,23 @@ def find_faces(
     return tuple(SourceFace(crop_box(each.points, framing), each.points) for each in found)
 
 
-def encode(photo: Picture, faces: Sequence[SourceFace], renderer: Renderer) -> Portrait:
-    """All that depends on the source alone, computed once."""
-    return Portrait(photo, tuple(_encoded(photo, face, renderer) for face in faces))
+def encode(
+    photo: Picture,
+    faces: Sequence[SourceFace],
+    renderer: Renderer,
+    *,
+    longest: int,
+    alpha: NDArray[np.uint8] | None = None,
+) -> Portrait:
+    """All that depends on the source alone, computed once.
+
+    longest: bounds the longer side of the photo that results show, in pixels. alpha: (H, W) of the photo.
+    """
+    encoded = tuple(_encoded(photo, face, renderer) for face in faces)
+    width, height = bounded((photo.shape[1], photo.shape[0]), longest)
+    if alpha is not None:
+        alpha = resized(alpha, width, height)
+    return Portrait(resized(photo, width, height), encoded, width / photo.shape[1], alpha)
 
 
 def _encoded(photo: Picture, face: SourceFace, renderer: Renderer) -> EncodedFace:

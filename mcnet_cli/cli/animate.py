@@ -141,7 +141,7 @@ def animate(
         typer.Option(
             "--face",
             metavar="largest|all|N",
-            help="Which face of the source; N from 0, left to right. all: every one, pasted back.",
+            help="Which face of the source; N from 0, left to right. all: every one.",
             rich_help_panel=FRAMING,
         ),
     ] = "largest",
@@ -165,14 +165,26 @@ def animate(
             rich_help_panel=FRAMING,
         ),
     ] = "hold",
-    paste_back: Annotated[
-        bool,
+    picture: Annotated[
+        str,
         typer.Option(
-            "--paste-back/--no-paste-back",
-            help="Blend the moving face into the whole source photo, instead of the square face alone.",
+            "--picture",
+            metavar="photo|face|network",
+            help="photo: the whole photo, at its own size. face: the square around the face, at the photo's "
+            "size. network: the square as the network makes it.",
             rich_help_panel=PICTURE,
         ),
-    ] = False,
+    ] = "photo",
+    background: Annotated[
+        str,
+        typer.Option(
+            "--background",
+            metavar="still|moving|transparent|COLOUR|FILE",
+            help="still: the photo's own stands still. moving: it bends along, as the network has it. "
+            "transparent: none (.webm, .mov, .webp and .png patterns). Or a colour, or another picture.",
+            rich_help_panel=PICTURE,
+        ),
+    ] = "still",
     compare: Annotated[
         bool,
         typer.Option("--compare", help="Source, driving and result side by side.", rich_help_panel=PICTURE),
@@ -182,7 +194,8 @@ def animate(
         typer.Option(
             "--size",
             metavar="PIXELS",
-            help="Side of the square result, before it is pasted back. Default: the network's.",
+            help="Bounds the longer side of a photo (default 1920; gif 480, webp 720), and sets the side of "
+            "--picture face and network (default: the photo's own size, and the network's).",
             rich_help_panel=PICTURE,
             show_default=False,
         ),
@@ -253,7 +266,12 @@ def animate(
     from mcnet_cli import animation, options  # torch loads here, not at --help
     from mcnet_cli.face import parse_crop
 
-    choices: dict[str, Any] = {"motion": motion, "detector": detector, "on_no_face": on_no_face}
+    choices: dict[str, Any] = {
+        "motion": motion,
+        "detector": detector,
+        "on_no_face": on_no_face,
+        "picture": picture,
+    }
     request = animation.AnimationRequest(
         **choices,  # the request checks them
         sources=tuple(paths[:-1]),
@@ -272,7 +290,7 @@ def animate(
         driving_crop=parse_crop("--driving-crop", driving_crop),
         face=options.parse_face(face),
         crop_json=crop_json,
-        paste_back=paste_back,
+        background=options.parse_background(background),
         compare=compare,
         size=size,
         start_s=options.parse_time(start),

@@ -1,5 +1,17 @@
-"""How a frame is put together from what the network says, by rules without parameters."""
+"""How frames are put together from what the network says: squares of its own size, and photos of any."""
 
-from mcnet_cli.compositing.compose import Composition, Compositor, SourceLayers
+from mcnet_cli.compositing.compose import Composition, Compositor, Drawing, SourceLayers
+from mcnet_cli.compositing.layers import Person, PhotoLayers, Square, photo_layers
+from mcnet_cli.compositing.photo import PhotoCompositor
 
-__all__ = ["Composition", "Compositor", "SourceLayers"]
+__all__ = [
+    "Composition",
+    "Compositor",
+    "Drawing",
+    "Person",
+    "PhotoCompositor",
+    "PhotoLayers",
+    "SourceLayers",
+    "Square",
+    "photo_layers",
+]

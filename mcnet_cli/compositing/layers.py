@@ -1,7 +1,8 @@
 """A photo in layers: people who move, and the plate behind them that stands still.
 
-Made once a photo. The plate is the photo without those who move, filled in from around them. A front holds one
-person's colours: what the photo shows besides the plate, so that both together are the photo while nothing moves.
+Made once a photo. The plate is the photo without those who move, filled in from around them. A front holds
+one person's colours: what the photo shows besides the plate, so that both together are the photo while
+nothing moves.
 """
 
 import math
@@ -116,7 +117,7 @@ class PhotoLayers:
     @property
     def is_transparent(self) -> bool:
         """Whether nothing is behind the people."""
-        return self.plate.shape[2] == 4
+        return bool(self.plate.shape[2] == 4)
 
 
 def photo_layers(
@@ -351,7 +352,7 @@ def _interpolation(places: Floats, cells: Floats) -> Floats:
     at = np.clip((middles - cells[0]) / (cells[1] - cells[0]), 0, len(cells) - 1)
     first = np.floor(at).astype(int)
     t = at - first
-    weights = np.zeros((blocks, len(cells)))
+    weights: Floats = np.zeros((blocks, len(cells)))
     for offset, weight in (
         (-1, -0.5 * t + t**2 - 0.5 * t**3),
         (0, 1 - 2.5 * t**2 + 1.5 * t**3),
@@ -395,4 +396,5 @@ def _filled(weighted: Floats, known: Floats) -> Floats:
 def _smoothstep(t: Floats) -> Floats:
     """0 up to 0, 1 from 1 on, 3t² - 2t³ in between."""
     t = np.clip(t, 0, 1)
-    return t * t * (3 - 2 * t)
+    smooth: Floats = t * t * (3 - 2 * t)
+    return smooth

@@ -107,7 +107,7 @@ class Mover:
         rows: NDArray[np.intp],
         transfer: Transfer,
     ) -> Generator[tuple[Picture, Picture], None, None]:
-        made = self._animator.render(portrait, driving.motion, transfer, rows=rows)
+        made = self._animator.render(portrait, driving.motion, transfer, rows=rows, picture="network")
         with closing(made), closing(pictures_of(driving, opened, rows, self.size)) as real:
             yield from zip(real, made, strict=True)
 

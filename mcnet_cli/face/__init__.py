@@ -1,4 +1,4 @@
-"""Faces: finding them, following them, cutting them out and pasting them back."""
+"""Faces: finding them, following them, cutting them and people out."""
 
 from mcnet_cli.face.crop import (
     CropBox,
@@ -7,9 +7,7 @@ from mcnet_cli.face.crop import (
     crop,
     crop_box,
     extents_box,
-    feather_mask,
     parse_crop,
-    paste,
 )
 from mcnet_cli.face.detect import (
     FACE_SCORE,
@@ -23,6 +21,7 @@ from mcnet_cli.face.detect import (
     overlap,
 )
 from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region
+from mcnet_cli.face.matte import person_matte
 from mcnet_cli.face.openings import LIDS, MOUTH, opening
 from mcnet_cli.face.outer import OUTER, SIDES, numbered, posed_outer, with_outer
 from mcnet_cli.face.outer_track import OuterTracker
@@ -53,14 +52,13 @@ __all__ = [
     "crop_box",
     "extents_box",
     "faces_in",
-    "feather_mask",
     "follow",
     "make_detector",
     "numbered",
     "opening",
     "overlap",
     "parse_crop",
-    "paste",
+    "person_matte",
     "posed_outer",
     "resample",
     "with_outer",

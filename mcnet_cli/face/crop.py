@@ -1,4 +1,4 @@
-"""Crop boxes: where the network's square picture lies in a photo or a clip, cutting it out, pasting it back.
+"""Crop boxes: where the network's square picture lies in a photo or a clip, and cutting it out.
 
 Boxes may reach beyond the picture; what lies there repeats the picture's border.
 """
@@ -19,7 +19,6 @@ from mcnet_cli.face.sampling import Picture, box_transform, resample
 HEAD = np.array([-0.12, -0.30, 0.12, 0.08])
 SMALLEST_SIDE_PX = 2.0
 LARGEST_PX = 1e6
-FEATHER = 0.125  # of the square's side
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,38 +156,3 @@ def crop(rgb: Picture, box: CropBox, size: int, margin: int = 0) -> Picture:
     transform[:, 2] += margin
     side = size + 2 * margin
     return resample(rgb, transform, (side, side))
-
-
-def feather_mask(size: int) -> NDArray[np.float32]:
-    """(size, size) weights in [0, 1] for pasting: 1 inside, 0 at the edges, round at the corners."""
-    steps = (np.arange(size, dtype=np.float32) + 0.5) / size
-    inward = np.minimum(steps, 1 - steps) / FEATHER
-    missing = np.clip(1 - inward, 0, 1)
-    distance = np.clip(1 - np.hypot(missing[:, None], missing[None, :]), 0, 1)
-    smooth: NDArray[np.float32] = (distance * distance * (3 - 2 * distance)).astype(np.float32)
-    return smooth
-
-
-def paste(photo: Picture, face: Picture, box: CropBox, mask: NDArray[np.float32]) -> Picture:
-    """A copy of `photo` (H, W, 3) with the square `face` (S, S, 3) blended into `box` by `mask` (S, S).
-
-    Beyond the box the photo's pixels are unchanged.
-    """
-    height, width = photo.shape[:2]
-    left, top = (max(0, math.floor(n)) for n in (box.x, box.y))
-    right, bottom = min(width, math.ceil(box.x + box.width)), min(height, math.ceil(box.y + box.height))
-    result = photo.copy()
-    if left >= right or top >= bottom:
-        return result
-    size = right - left, bottom - top
-    place = np.array(
-        [
-            [box.width / face.shape[1], 0, box.x - left],
-            [0, box.height / face.shape[0], box.y - top],
-        ]
-    )
-    drawn = resample(face, place, size).astype(np.float32)
-    share = np.clip(resample(mask, place, size, border="black"), 0, 1)[..., None]
-    part = result[top:bottom, left:right]
-    part[:] = np.rint(part + share * (drawn - part)).astype(np.uint8)
-    return result

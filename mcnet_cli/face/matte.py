@@ -63,7 +63,8 @@ def _inside(photo: Picture, corner: tuple[float, float], side: float) -> Matte:
     for start, length in zip(corner, (photo.shape[1], photo.shape[0]), strict=True):
         steps = np.arange(length, dtype=np.float32) + 0.5 - start
         lines.append(np.clip(np.minimum(steps, side - steps) / (SEAM * side), 0, 1))
-    return lines[1][:, None] * lines[0]
+    shares: Matte = (lines[1][:, None] * lines[0]).astype(np.float32)
+    return shares
 
 
 def refined(photo: Picture, matte: Matte, radius: int) -> Matte:
@@ -76,7 +77,8 @@ def refined(photo: Picture, matte: Matte, radius: int) -> Matte:
 
     guide = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     middle, level = mean(guide), mean(matte)
-    slope = (mean(guide * matte) - middle * level) / (mean(guide * guide) - middle * middle + NO_EDGE)
+    spread = mean(guide * guide) - middle * middle + np.float32(NO_EDGE)
+    slope: Matte = (mean(guide * matte) - middle * level) / spread
     edge = mean(slope) * guide + mean(level - slope * middle)
     sharp: Matte = np.clip((edge - HAZE[0]) / (HAZE[1] - HAZE[0]), 0, 1)
     return sharp
