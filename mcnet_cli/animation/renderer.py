@@ -124,8 +124,9 @@ class Renderer:
     def draw(self, source: EncodedSource, motion: Keypoints) -> Drawing:
         """What frames of any size are put together from, for B keypoints; on the device, in float32."""
         with _computing(self.compute.device):
-            drawings = self._computed(source, motion, frames=False)
-            return Drawing(*drawings, source.keypoints.values, motion.values.to(self.compute.device))
+            person, whole, occlusion, painted = self._computed(source, motion, frames=False)
+            driving = motion.values.to(self.compute.device)
+            return Drawing(person, whole, occlusion, painted, source.keypoints.values, driving)
 
     def photo_compositor(self, layers: PhotoLayers) -> PhotoCompositor:
         """What puts frames of a photo together from drawings."""

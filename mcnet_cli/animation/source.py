@@ -113,10 +113,10 @@ class Portrait:
             square = Square(0, 0, self.photo.shape[1], self.photo.shape[0])
         else:
             square = Square(*(self.scale * side for side in (box.x, box.y, box.width, box.height)))
-        if self.alpha is not None:
-            matte = self.alpha.astype(np.float32) / 255
-        else:
+        if self.alpha is None:
             matte = person_matte(self.photo, square.centre, square.width)
+        else:
+            matte = self.alpha / np.float32(255)
         outline = None if landmarks is None else self.scale * landmarks
         return Person(square, matte, outline)
 
@@ -130,7 +130,7 @@ class Portrait:
 
     @property
     def boxes(self) -> tuple[CropBox, ...]:
-        """What was cropped, in pixels of the picture that was given; empty if the network saw the whole photo."""
+        """What was cropped, in pixels of the picture that was given; empty if that was all of it."""
         return tuple(face.face.box for face in self.faces if face.face.box is not None)
 
 

@@ -153,7 +153,7 @@ def photo_layers(
 
 
 def _before(backdrop: Picture, photo: Picture, matte: Floats, fronts: Sequence[Front]) -> Picture:
-    """A backdrop with what of the people doesn't move before it; transparent ones with colours times alpha."""
+    """A backdrop with what of the people doesn't move before it; RGBA ones with colours times alpha."""
     still = matte.copy()
     for front in fronts:
         still[front.rows, front.columns] = 0
@@ -302,12 +302,12 @@ def _fades(
     cells: Floats,
     scale: Sequence[float],
 ) -> Floats:
-    """What is left of the motion in each cell: 1 in the square, 0 at REACH and at edges that cut the person."""
+    """What is left of the motion in each cell: 1 in the square, 0 at REACH and at edges that cut people."""
     beyond = np.maximum(np.abs(cells)[:, None], np.abs(cells))
     fades = _smoothstep((REACH - beyond) / (REACH - 1))
     x, y = person.square.centre[0] + cells * scale[0], person.square.centre[1] + cells * scale[1]
     height, width = photo.shape[:2]
-    left, top, right, bottom = _face_extent(person)
+    left, _, right, bottom = _face_extent(person)
     for edge, touches, inward, room in (
         (matte[:, 0], columns.start == 0, x[None], left),
         (matte[:, -1], columns.stop == width, (width - x)[None], width - right),

@@ -1,8 +1,8 @@
 """Frames at the photo's own size: people moved before a plate that stands still.
 
-A warp costs the same detail at any size, and nearly all that is seen of a frame is the warped source. So the
-network's motion is applied to the photo itself; what the decoder paints is enlarged, and shown only inside the
-face, where the source has nothing to show.
+A warp costs the same detail at any size, and nearly all that is seen of a frame is the warped source. So
+the network's motion is applied to the photo itself; what the decoder paints is enlarged, and shown only
+inside the face, where the source has nothing to show.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """The person's share of each pixel of a photo, by MediaPipe's selfie segmentation."""
 
 import functools
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ RADIUS, NO_EDGE = 5 / 256, 1e-4
 # Shares of the filtered map that are stretched to 0 and 1: the filter leaves haze.
 HAZE = 0.1, 0.9
 
-Matte = NDArray[np.float32]
+Matte = NDArray[Any]
 
 
 @functools.cache
