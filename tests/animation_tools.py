@@ -94,9 +94,9 @@ def write_photo(path: Path, shift: float = 0.4, size: int = SIZE) -> Path:
 
 
 def run(source: Path | tuple[Path, ...], driving: Path, **options: Any) -> AnimationReport:
-    """`animate` with float32 on the CPU, unless `options` say otherwise."""
+    """`animate` with float32 on the CPU, the network's own square, unless `options` say otherwise."""
     sources = source if isinstance(source, tuple) else (source,)
-    options = {"device": "cpu", "precision": "fp32", **options}
+    options = {"device": "cpu", "precision": "fp32", "picture": "network", **options}
     see = options.pop("see", None)
     if isinstance(options.get("output"), Path):
         options["output"] = str(options["output"])

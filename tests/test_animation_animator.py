@@ -49,7 +49,7 @@ def test_arrays_give_the_frames_that_the_command_makes_of_files(
     source, driving = write_photo(tmp_path / "photo.png"), write_clip(tmp_path / "clip.mkv", clip())
     written = rendered(tmp_path, source, driving, weights=str(weights), batch_size=1, **NO_CROP)
     motion = blind.motion(clip(), rate=25, crop="none")
-    made = list(blind.render(blind.portrait(picture(0.4), crop="none"), motion))
+    made = list(blind.render(blind.portrait(picture(0.4), crop="none"), motion, picture="network"))
     assert np.array_equal(np.stack(made), written)
 
 

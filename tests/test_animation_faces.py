@@ -11,7 +11,7 @@ from animation_tools import difference, frames_of, has_sound, motion_of, rendere
 
 from mcnet_cli.animation import AnimationRequest, plan
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.face import CropBox
+from mcnet_cli.face import CropBox, crop
 from mcnet_cli.media import read_image, write_image
 
 PORTRAIT = Path(__file__).resolve().parents[1] / "examples" / "portrait.jpg"
@@ -190,7 +190,7 @@ def test_faces_are_counted_from_the_left_and_the_largest_is_the_default(
     boxes = {}
     for face in ("largest", 0, 1, "all"):
         crops = tmp_path / f"{face}.json"
-        frames(couple, face=face, crop_json=crops, max_frames=1)
+        frames(couple, face=face, picture="photo", crop_json=crops, max_frames=1)
         boxes[face] = json.loads(crops.read_text())["sources"][couple]
     assert boxes["largest"] == boxes[0]
     assert boxes[0][0][2] > boxes[1][0][2]
@@ -205,7 +205,7 @@ def test_a_face_that_is_not_there_is_an_input_error(frames: Render, couple: str)
 
 def test_all_faces_move_in_the_whole_photo(frames: Render, couple: str, place: Path) -> None:
     photo = read_image(place / couple)
-    every, left = (frames(couple, face=face, paste_back=True) for face in ("all", 0))
+    every, left = (frames(couple, face=face, picture="photo") for face in ("all", 0))
     assert every.shape[1:] == left.shape[1:] == photo.shape
     changed = np.abs(every.astype(int) - photo).max((0, 3)) > 0
     alone = np.abs(left.astype(int) - photo).max((0, 3)) > 0
@@ -213,15 +213,22 @@ def test_all_faces_move_in_the_whole_photo(frames: Render, couple: str, place: P
     assert alone[:, : SIDE // 2].any() and not alone[:, -60:].any()
 
 
-def test_a_pasted_face_has_no_hard_edge(frames: Render, couple: str, place: Path, tmp_path: Path) -> None:
+def test_a_square_of_all_faces_is_a_usage_error(frames: Render, couple: str) -> None:
+    with pytest.raises(UsageError, match="no one square"):
+        frames(couple, face="all", picture="face")
+
+
+def test_a_face_is_shown_at_the_photos_size_and_like_the_photo_around_it(
+    frames: Render, couple: str, tmp_path: Path
+) -> None:
     crops = tmp_path / "crops.json"
-    film = frames(couple, paste_back=True, crop_json=crops)
-    x, y, side, _ = json.loads(crops.read_text())["sources"][couple][0]
-    row = round(y + side / 2)
-    change = np.abs(film[0].astype(int) - read_image(place / couple))[row].max(1)
-    left = max(0, round(x))
-    assert change[left : left + 3].max() <= 40
-    assert change[:left].sum() == 0
+    whole = frames(couple, picture="photo", crop_json=crops)
+    box = CropBox(*json.loads(crops.read_text())["sources"][couple][0])
+    face = frames(couple, picture="face", crop_json=crops)
+    side = face.shape[1]
+    assert abs(side - box.width) <= 2
+    expected = np.stack([crop(frame, box, side) for frame in whole])
+    assert difference(face, expected) < 0.5
 
 
 # The rest.
@@ -249,7 +256,7 @@ def test_a_motion_carries_the_landmarks_and_who_was_found(place: Path) -> None:
 
 def test_the_same_faces_give_the_same_bytes(place: Path, tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
-        options = {"weights": str(place / "tiny.safetensors"), "paste_back": True, "output": tmp_path / name}
+        options = {"weights": str(place / "tiny.safetensors"), "picture": "photo", "output": tmp_path / name}
         run(place / "photo.png", place / "clip.mp4", **options)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 

@@ -268,24 +268,26 @@ def test_a_driving_crop_is_what_the_network_sees(frames, place: Path, tmp_path: 
     assert np.abs(cropped.astype(int) - frames(**options)).max() <= 2
 
 
-def test_a_source_crop_is_animated_and_pasted_back_where_it_was(frames, tmp_path: Path) -> None:
-    photo = np.pad(picture(0.4), ((20, 40), (30, 50), (0, 0)), constant_values=77)
+def test_a_source_crop_is_animated_where_it_was_in_the_photo(frames, tmp_path: Path) -> None:
+    photo = np.pad(picture(0.4), ((60, 80), (70, 90), (0, 0)), constant_values=77)
     write_image(tmp_path / "wide.png", photo)
-    crop = {"source": tmp_path / "wide.png", "source_crop": CropBox(30, 20, SIZE, SIZE)}
-    alone, pasted = frames(**crop), frames(**crop, paste_back=True)
+    crop = {"source": tmp_path / "wide.png", "source_crop": CropBox(70, 60, SIZE, SIZE)}
+    alone, whole = frames(**crop), frames(**crop, picture="photo")
     assert np.abs(alone.astype(int) - frames()).max() <= 2
-    assert pasted.shape[1:] == photo.shape
+    assert whole.shape[1:] == photo.shape
     outside = np.ones(photo.shape[:2], bool)
-    outside[20 : 20 + SIZE, 30 : 30 + SIZE] = False
-    assert (pasted[:, outside] == photo[outside]).all()
-    middle = slice(SIZE // 2 - 4, SIZE // 2 + 4)
-    inside = pasted[:, 20 : 20 + SIZE, 30 : 30 + SIZE]
-    assert np.abs(inside[:, middle, middle].astype(int) - alone[:, middle, middle]).max() <= 1
+    reach = SIZE * 3 // 10  # of the motion, beyond the square on each side
+    outside[60 - reach - 1 : 60 + SIZE + reach + 1, 70 - reach - 1 : 70 + SIZE + reach + 1] = False
+    assert (whole[:, outside] == photo[outside]).all()
+    assert difference(whole[:, ~outside], np.broadcast_to(photo[~outside], whole[:, ~outside].shape)) > 0.5
 
 
-def test_pasting_back_without_a_crop_covers_the_photo(frames, tmp_path: Path) -> None:
+def test_a_whole_photo_as_the_source_keeps_its_size(frames, tmp_path: Path) -> None:
     write_photo(tmp_path / "large.png", size=100)
-    assert frames(source=tmp_path / "large.png", paste_back=True).shape[1:] == (100, 100, 3)
+    source = tmp_path / "large.png"
+    assert frames(source=source, picture="photo").shape[1:] == (100, 100, 3)
+    assert frames(source=source, picture="photo", size=50).shape[1:] == (50, 50, 3)
+    assert frames(source=source, picture="face", size=40).shape[1:] == (40, 40, 3)
 
 
 def test_crops_are_saved_and_an_edited_file_is_used(frames, place: Path, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
         ("reference", -1),
         ("face", "second"),
         ("face", -1),
+        ("picture", "square"),
+        ("background", "blurred"),
         ("source_crop", "face"),
         ("driving_crop", "1,2,3,4"),
         ("strength", -0.1),
@@ -51,6 +53,19 @@ def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
 def test_a_value_that_makes_no_sense_is_a_usage_error(tmp_path: Path, name: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"--{name.removesuffix('_s').replace('_', '-')}"):
         request(tmp_path, **{name: value})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"face": "all", "picture": "network"},
+        {"picture": "network", "background": "moving"},
+        {"compare": True, "background": "transparent"},
+    ],
+)
+def test_pictures_that_can_not_be_are_usage_errors(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="--"):
+        request(tmp_path, **options)
 
 
 def test_a_motion_file_has_no_picture_to_compare_with(tmp_path: Path) -> None:

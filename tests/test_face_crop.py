@@ -3,7 +3,7 @@ import itertools
 import cv2
 import numpy as np
 import pytest
-from face_tools import portrait, portrait_face
+from face_tools import portrait
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import (
@@ -13,9 +13,7 @@ from mcnet_cli.face import (
     crop,
     crop_box,
     extents_box,
-    feather_mask,
     parse_crop,
-    paste,
 )
 
 
@@ -125,54 +123,15 @@ def test_shrinking_averages_instead_of_picking_pixels() -> None:
         CropBox(0.3, 0.7, 1.5, 800),
     ],
 )
-def test_boxes_of_any_place_and_size_can_be_cut_and_pasted(box: CropBox) -> None:
+def test_boxes_of_any_place_and_size_can_be_cut_out(box: CropBox) -> None:
     face = crop(portrait(), box, 64)
     assert face.shape == (64, 64, 3)
     assert face.dtype == np.uint8
-    assert paste(portrait(), face, box, feather_mask(64)).shape == portrait().shape
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40000), (40000, 1)])
 def test_pictures_of_odd_shapes_can_be_cropped(shape: tuple[int, int]) -> None:
     assert (crop(np.full((*shape, 3), 77, np.uint8), CropBox(-3, -3, 64, 64), 32) == 77).all()
-
-
-def test_pasting_the_crop_itself_back_changes_nothing_visible() -> None:
-    box = crop_box(portrait_face().points, Framing())
-    same = paste(portrait(), crop(portrait(), box, 256), box, feather_mask(256))
-    assert np.abs(same.astype(int) - portrait()).mean() < 0.5
-
-
-def test_pasting_leaves_no_seam_and_nothing_outside_the_box_changes() -> None:
-    photo = np.full((200, 300, 3), 100, np.uint8)
-    result = paste(
-        photo, np.full((128, 128, 3), 200, np.uint8), CropBox(90.5, 40.25, 100, 100), feather_mask(128)
-    )
-    assert (result[80:100, 130:150] == 200).all(), "the middle is the face's"
-    steps = (
-        np.abs(np.diff(result[..., 0].astype(int), axis=1)).max(),
-        np.abs(np.diff(result[..., 0].astype(int), axis=0)).max(),
-    )
-    assert max(steps) < 20, "no pixel jumps by a fifth of the difference"
-    outside = np.ones((200, 300), bool)
-    outside[40:141, 90:191] = False
-    assert (result[outside] == 100).all()
-    assert (photo == 100).all(), "the photo itself is untouched"
-
-
-def test_a_box_that_leaves_the_picture_is_pasted_as_far_as_it_is_inside() -> None:
-    photo = np.full((100, 100, 3), 50, np.uint8)
-    result = paste(photo, np.full((64, 64, 3), 250, np.uint8), CropBox(-60, -60, 120, 120), feather_mask(64))
-    assert (result[:30, :30] == 250).all()
-    assert (result[61:] == 50).all()
-
-
-def test_the_feathered_mask_is_one_inside_and_nothing_at_the_edges() -> None:
-    mask = feather_mask(256)
-    assert mask[40:216, 40:216].min() == 1
-    assert max(mask[0].max(), mask[-1].max(), mask[:, 0].max(), mask[:, -1].max()) < 0.01
-    np.testing.assert_allclose(mask, mask.T, atol=1e-6)
-    np.testing.assert_allclose(mask, mask[::-1], atol=1e-5)
 
 
 def test_crop_options_are_read() -> None:

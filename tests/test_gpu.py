@@ -4,6 +4,7 @@ Without such a device all of it skips; `pytest -m gpu` runs it.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -36,11 +37,17 @@ def motion(weights: str | Path) -> Motion:
     return animator.motion(EXAMPLES / "driving.mp4", max_frames=FRAMES)
 
 
-def rendered(weights: str | Path, motion: Motion, device: str, **options: object) -> np.ndarray:
-    """(T, 256, 256, 3) the example's portrait, moved."""
+def rendered(
+    weights: str | Path,
+    motion: Motion,
+    device: str,
+    picture: Literal["photo", "network"] = "photo",
+    **options: object,
+) -> np.ndarray:
+    """(T, H, W, 3) the example's portrait, moved."""
     animator = Animator.load(weights, device=device, **options)  # type: ignore[arg-type]
     portrait = animator.portrait(EXAMPLES / "portrait.jpg")
-    return np.stack([*animator.render(portrait, motion)])
+    return np.stack([*animator.render(portrait, motion, picture=picture)])
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,7 @@ def expected(weights: str | Path, motion: Motion) -> np.ndarray:
 
 # Levels of 255: the mean that rounding allows, and what 1 in 10,000 values may exceed, at motion's edges.
 @pytest.mark.parametrize(
-    ("precision", "mean", "most"), [("fp32", 0.02, 2), ("bf16", 1.5, 40), ("fp16", 0.5, 20)]
+    ("precision", "mean", "most"), [("fp32", 0.5, 8), ("bf16", 1.5, 40), ("fp16", 0.7, 20)]
 )
 def test_a_gpu_makes_the_frames_of_the_cpu(
     weights: str | Path, motion: Motion, expected: np.ndarray, precision: str, mean: float, most: int
@@ -59,6 +66,13 @@ def test_a_gpu_makes_the_frames_of_the_cpu(
     made = rendered(weights, motion, "cuda", precision=precision)
     assert difference(made, expected) < mean
     assert np.quantile(np.abs(made.astype(int) - expected), 0.9999) <= most
+
+
+def test_a_gpu_makes_the_networks_own_squares_of_the_cpu(weights: str | Path, motion: Motion) -> None:
+    made, expected = (
+        rendered(weights, motion, device, "network", precision="fp32") for device in ("cuda", "cpu")
+    )
+    assert difference(made, expected) < 0.02
 
 
 def test_keypoints_of_a_gpu_are_those_of_the_cpu(weights: str | Path) -> None:
@@ -76,7 +90,7 @@ def test_the_batch_does_not_show(
     weights: str | Path, motion: Motion, expected: np.ndarray, batch_size: int
 ) -> None:
     made = rendered(weights, motion, "cuda", precision="fp32", batch_size=batch_size)
-    assert difference(made, expected) < 0.02
+    assert difference(made, expected) < 0.5
 
 
 def test_the_same_input_gives_the_same_frames(weights: str | Path, motion: Motion) -> None:
@@ -90,4 +104,4 @@ def test_a_compiled_network_makes_the_same_frames(
 ) -> None:
     made = rendered(weights, motion, "cuda", precision="fp32", compiled=True)
     assert not caplog.records  # a warning would say that the network runs uncompiled
-    assert difference(made, expected) < 0.05
+    assert difference(made, expected) < 0.5

@@ -1,0 +1,253 @@
+"""Whole photos put together from layers: what moves, what stands still, and at which edges."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from animation_tools import write_tiny
+from face_tools import portrait
+
+from mcnet_cli import Animator, Portrait, Transfer
+from mcnet_cli.compositing import Drawing, Person, PhotoCompositor, Square, photo_layers
+from mcnet_cli.compositing.layers import REACH, filled
+from mcnet_cli.compositing.photo import PhotoCompositor as Photos
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+CPU = torch.device("cpu")
+SIDE = 240
+SQUARE = Square(80, 60, 100, 100)
+
+
+class ByTorch(PhotoCompositor):
+    """Draws with torch, as on a GPU."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        from mcnet_cli.compositing import photo
+
+        self._by_opencv = False
+        meta = torch.device("cpu")
+        self._tables = [
+            photo._Tables(
+                picture=photo.planes(front.picture, meta),
+                resting=torch.from_numpy(front.resting),
+                fades=tables.fades,
+                down=tables.down,
+                across=tables.across,
+                axes=tables.axes,
+                scale=tables.scale,
+                face=tables.face,
+            )
+            for front, tables in zip(self.layers.fronts, self._tables, strict=True)
+        ]
+
+
+def stripes(height: int = SIDE, width: int = SIDE) -> np.ndarray:
+    """(H, W, 3) upright stripes: bent ones would be seen."""
+    bright = (np.arange(width) // 6 % 2)[None, :, None] * 120 + 60
+    return np.broadcast_to(bright, (height, width, 3)).astype(np.uint8).copy()
+
+
+def disk(centre: tuple[int, int] = (130, 110), radius: int = 34) -> np.ndarray:
+    """(H, W) the matte of a round person."""
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    return (np.hypot(x - centre[0], y - centre[1]) < radius).astype(np.float32)
+
+
+def with_person(matte: np.ndarray, colour: tuple[int, int, int] = (230, 60, 40)) -> np.ndarray:
+    return np.where(matte[..., None] > 0, np.uint8(colour), stripes())
+
+
+def moved_by(x: float, y: float = 0.0, *, trust: float = 1.0) -> Drawing:
+    """A drawing in which all of the person has moved by so many pixels of a 100 pixels wide square."""
+    grid = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, 64)] * 2, indexing="xy"), -1)[None]
+    shift = torch.tensor([x, y]) / (50 * 255 / 256)
+    return Drawing(
+        person=grid - shift,
+        whole=grid - shift,
+        occlusion=torch.full((1, 1, 64, 64), trust),
+        painted=torch.zeros(1, 3, 256, 256),
+        source=torch.zeros(1, 1, 2),
+        driving=torch.zeros(1, 1, 2),
+    )
+
+
+def made(photo: np.ndarray, matte: np.ndarray, drawing: Drawing, **options: object) -> np.ndarray:
+    layers = photo_layers(photo, [Person(SQUARE, matte, None)], 256, **options)  # type: ignore[arg-type]
+    return Photos(layers, None, CPU).frame([drawing])
+
+
+def test_what_is_unknown_is_filled_from_around_and_the_rest_stays() -> None:
+    known = np.ones((50, 70), np.float32)
+    known[20:30, 20:50] = 0
+    photo = np.full((50, 70, 3), 90, np.uint8)
+    photo[20:30, 20:50] = 255
+    result = filled(photo, known)
+    assert np.abs(result.astype(int) - 90).max() <= 1
+    assert (filled(photo, np.zeros((50, 70), np.float32)) == 0).all()
+
+
+def test_nothing_moves_where_nothing_is_asked_to() -> None:
+    matte = disk()
+    photo = with_person(matte)
+    still = made(photo, matte, moved_by(0))
+    assert np.abs(still.astype(int) - photo).mean() < 0.2
+    reach = round(REACH * 50)
+    outside = np.ones((SIDE, SIDE), bool)
+    outside[110 - reach : 110 + reach, 130 - reach : 130 + reach] = False
+    assert (still[outside] == photo[outside]).all()
+
+
+def test_a_person_moves_and_the_stripes_behind_stand_still() -> None:
+    matte = disk()
+    photo = with_person(matte)
+    frame = made(photo, matte, moved_by(8)).astype(int)
+    there = np.roll(matte, 8, axis=1)
+    inner, around = disk((138, 110), 30) > 0, (np.maximum(matte, there) == 0)
+    assert np.abs(frame[inner] - (230, 60, 40)).mean() < 3
+    near_edge = disk((130, 110), 40) + disk((138, 110), 40) > 0
+    assert np.abs(frame - stripes())[around & ~near_edge].max() == 0
+    uncovered = (disk((130, 110), 30) > 0) & (disk((138, 110), 36) == 0)
+    assert uncovered.sum() > 50
+    assert np.abs(frame[uncovered][:, 0] - 230).min() > 20  # no person is left behind
+
+
+def test_a_moving_background_moves_with_the_person() -> None:
+    matte = disk()
+    photo = with_person(matte)
+    frame = made(photo, matte, moved_by(6), moving=True).astype(int)
+    middle = slice(90, 130), slice(100, 120)
+    assert np.abs(frame - np.roll(photo, 6, axis=1))[middle].mean() < 2
+
+
+def test_without_a_person_everything_is_front() -> None:
+    photo, nobody = stripes(), np.zeros((SIDE, SIDE), np.float32)
+    frame = made(photo, nobody, moved_by(6)).astype(int)
+    middle = slice(90, 130), slice(110, 150)
+    assert np.abs(frame - np.roll(photo, 6, axis=1))[middle].mean() < 2
+
+
+def test_a_person_cut_by_the_photos_lower_edge_stays_there() -> None:
+    matte = np.zeros((SIDE, SIDE), np.float32)
+    matte[40:, 100:160] = 1
+    square = Square(80, 120, 100, 100)
+    photo = with_person(matte)
+    layers = photo_layers(photo, [Person(square, matte, None)], 256)
+    frame = Photos(layers, None, CPU).frame([moved_by(10)])
+    assert np.abs(frame[-1].astype(int) - photo[-1]).max() <= 12
+    assert np.abs(frame[150].astype(int) - photo[150]).max() > 100
+
+
+def test_a_head_cut_by_the_upper_edge_comes_in_round() -> None:
+    matte = np.zeros((SIDE, SIDE), np.float32)
+    matte[:150, 100:160] = 1
+    square = Square(80, -10, 100, 100)
+    layers = photo_layers(with_person(matte), [Person(square, matte, None)], 256)
+    frame = Photos(layers, None, CPU).frame([moved_by(0, 8)]).astype(int)
+    red = (frame[..., 0] > 200) & (frame[..., 1] < 100)
+    widths = red[:12].sum(1)
+    assert widths[0] < 40 < widths[11]  # narrower above
+
+
+def test_other_people_stand_still() -> None:
+    both = np.maximum(disk((130, 110), 30), disk((215, 110), 18))
+    photo = with_person(both)
+    frame = made(photo, both, moved_by(-8)).astype(int)
+    other = disk((215, 110), 16) > 0
+    assert np.abs(frame - photo)[other].max() <= 1
+
+
+def test_two_people_whose_squares_overlap_move_each_by_their_own() -> None:
+    left, right = disk((90, 110), 26), disk((160, 110), 26)
+    photo = with_person(np.maximum(left, right))
+    squares = Square(40, 60, 100, 100), Square(110, 60, 100, 100)
+    people = [Person(square, np.maximum(left, right), None) for square in squares]
+    layers = photo_layers(photo, people, 256)
+    frame = Photos(layers, None, CPU).frame([moved_by(0, -8), moved_by(0, 8)]).astype(int)
+    for centre in ((90, 102), (160, 118)):
+        assert np.abs(frame[disk(centre, 22) > 0] - (230, 60, 40)).mean() < 3
+
+
+def test_a_transparent_background_is_transparent_and_the_person_is_not() -> None:
+    matte = disk()
+    photo = with_person(matte)
+    backdrop = np.zeros((SIDE, SIDE, 4), np.uint8)
+    frame = made(photo, matte, moved_by(8), backdrop=backdrop)
+    assert frame.shape == (SIDE, SIDE, 4)
+    assert (frame[:20, :, 3] == 0).all()
+    inner = disk((138, 110), 30) > 0
+    assert (frame[inner][:, 3] == 255).all()
+    assert np.abs(frame[inner][:, :3].astype(int) - (230, 60, 40)).mean() < 3
+
+
+def test_another_background_is_behind_the_person() -> None:
+    matte, blue = disk(), np.full((SIDE, SIDE, 3), (20, 40, 220), np.uint8)
+    frame = made(with_person(matte), matte, moved_by(8), backdrop=blue).astype(int)
+    assert (frame[:20] == (20, 40, 220)).all()
+    assert np.abs(frame[disk((138, 110), 30) > 0] - (230, 60, 40)).mean() < 3
+
+
+@cache
+def animator() -> Animator:
+    return Animator.load("lite", device="cpu", precision="fp32", batch_size=1)
+
+
+@cache
+def example() -> Portrait:
+    return animator().portrait(portrait())
+
+
+@cache
+def drawings() -> list[Drawing]:
+    """Of some frames of the example, in which it turns, talks and blinks."""
+    motion = animator().motion(EXAMPLES / "driving.mp4")
+    face = example().faces[0]
+    retargeting = animator()._retargeting(face, motion, Transfer())
+    return [
+        animator().renderer.draw(face.source, retargeting.keypoints(np.array([row]))) for row in (12, 40, 83)
+    ]
+
+
+@torch.inference_mode()
+def test_opencv_and_torch_draw_the_same_pictures() -> None:
+    layers = photo_layers(example().photo, example().people, 256)
+    parts = animator().renderer.model.parts
+    for drawing in drawings():
+        frames = [kind(layers, parts, CPU).frame([drawing]) for kind in (Photos, ByTorch)]
+        apart = np.abs(frames[0].astype(int) - frames[1])
+        assert apart.mean() < 0.5 and np.quantile(apart, 0.999) <= 8
+
+
+@torch.inference_mode()
+def test_a_moved_face_is_as_sharp_as_the_photo() -> None:
+    def sharpness(picture: np.ndarray) -> float:
+        import cv2
+
+        return float(np.abs(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F)).mean())
+
+    photo = example().photo
+    layers = photo_layers(photo, example().people, 256)
+    compositor = Photos(layers, animator().renderer.model.parts, CPU)
+    (left, top), (right, bottom) = example().people[0].outline.min(0), example().people[0].outline.max(0)  # type: ignore[union-attr]
+    upper = slice(int(top), int((top + bottom) / 2)), slice(int(left), int(right))
+    for drawing in drawings():
+        frame = compositor.frame([drawing])
+        assert sharpness(np.ascontiguousarray(frame[upper])) > 0.85 * sharpness(photo[upper].copy())
+
+
+def test_networks_of_the_papers_kind_move_photos_too(tmp_path: Path) -> None:
+    papers = Animator.load(write_tiny(tmp_path / "w.safetensors", size=256), device="cpu", precision="fp32")
+    motion = papers.motion(EXAMPLES / "driving.mp4", max_frames=4)
+    frames = [*papers.render(papers.portrait(portrait()), motion)]
+    assert len(frames) == 4 and frames[0].shape == portrait().shape
+    assert np.abs(frames[3].astype(int) - frames[0]).max() > 10
+
+
+@pytest.mark.parametrize("size", [(3, 5), (40, 41)])
+def test_tiny_photos_are_no_trouble(size: tuple[int, int]) -> None:
+    photo = np.full((*size, 3), 99, np.uint8)
+    whole = Square(0, 0, size[1], size[0])
+    layers = photo_layers(photo, [Person(whole, np.zeros(size, np.float32), None)], 256)
+    assert (Photos(layers, None, CPU).frame([moved_by(3)]) == 99).all()
