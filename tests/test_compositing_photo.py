@@ -93,7 +93,7 @@ def test_nothing_moves_where_nothing_is_asked_to() -> None:
     matte = disk()
     photo = with_person(matte)
     still = made(photo, matte, moved_by(0))
-    assert np.abs(still.astype(int) - photo).mean() < 0.2
+    assert np.abs(still.astype(int) - photo).max() <= 1
     reach = round(REACH * 50)
     outside = np.ones((SIDE, SIDE), bool)
     outside[110 - reach : 110 + reach, 130 - reach : 130 + reach] = False
@@ -126,18 +126,19 @@ def test_without_a_person_everything_is_front() -> None:
     photo, nobody = stripes(), np.zeros((SIDE, SIDE), np.float32)
     frame = made(photo, nobody, moved_by(6)).astype(int)
     middle = slice(90, 130), slice(110, 150)
-    assert np.abs(frame - np.roll(photo, 6, axis=1))[middle].mean() < 2
+    assert np.abs(frame - np.roll(photo, 6, axis=1))[middle].mean() < 6  # stripes of six pixels, sampled
 
 
 def test_a_person_cut_by_the_photos_lower_edge_stays_there() -> None:
     matte = np.zeros((SIDE, SIDE), np.float32)
     matte[40:, 100:160] = 1
-    square = Square(80, 120, 100, 100)
+    square = Square(80, 100, 100, 100)
     photo = with_person(matte)
     layers = photo_layers(photo, [Person(square, matte, None)], 256)
     frame = Photos(layers, None, CPU).frame([moved_by(10)])
-    assert np.abs(frame[-1].astype(int) - photo[-1]).max() <= 12
-    assert np.abs(frame[150].astype(int) - photo[150]).max() > 100
+    left_edges = [int(np.argmax((row[:, 0] > 200) & (row[:, 1] < 100))) for row in frame]
+    assert abs(left_edges[-1] - 100) <= 2
+    assert left_edges[150] == pytest.approx(110, abs=1)
 
 
 def test_a_head_cut_by_the_upper_edge_comes_in_round() -> None:

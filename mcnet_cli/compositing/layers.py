@@ -268,9 +268,8 @@ def _front(
 
 def _resting(height: int, width: int, rows_above: int) -> Floats:
     """(H, W, 2): where each pixel is in an enlarged picture with more rows above."""
-    # the centre of pixel i lies at 2i + ½ of the enlarged picture
-    y = ENLARGED * (np.arange(height, dtype=np.float32) + rows_above) + (ENLARGED - 1) / 2
-    x = ENLARGED * np.arange(width, dtype=np.float32) + (ENLARGED - 1) / 2
+    y = ENLARGED * (np.arange(height, dtype=np.float32) + rows_above)
+    x = ENLARGED * np.arange(width, dtype=np.float32)
     return np.dstack(np.meshgrid(x, y)).astype(np.float32)
 
 
@@ -287,9 +286,15 @@ def _crown(edge: Floats, count: int) -> Floats:
 
 
 def _enlarged(front: Floats) -> Picture:
-    """(2·H, 2·W, 4) of (H, W, 4) colours times matte, and the matte, 0 to 255."""
+    """(2·H, 2·W, 4) of (H, W, 4) colours times matte, and the matte, 0 to 255; pixel i comes to lie at 2i."""
     size = ENLARGED * front.shape[1], ENLARGED * front.shape[0]
-    large: Picture = cv2.resize(np.rint(front).astype(np.uint8), size, interpolation=cv2.INTER_CUBIC)
+    large: Picture = cv2.warpAffine(
+        np.rint(front).astype(np.uint8),
+        np.eye(2, 3) / ENLARGED,
+        size,
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     return large
 
 
