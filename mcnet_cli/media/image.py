@@ -117,13 +117,14 @@ def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.clip(values.astype(np.int64), 0, 255).astype(np.uint8)
 
 
-def encode_png(rgb: NDArray[np.uint8]) -> bytes:
-    """(H, W, 3) uint8 RGB as a lossless PNG."""
+def encode_png(picture: NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) uint8 RGB or (H, W, 4) uint8 RGBA as a lossless PNG."""
     import cv2
 
-    done, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    order = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    done, data = cv2.imencode(".png", cv2.cvtColor(picture, order), [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
-        raise ValueError(f"no PNG can hold an array of shape {rgb.shape} and type {rgb.dtype}")
+        raise ValueError(f"no PNG can hold an array of shape {picture.shape} and type {picture.dtype}")
     return bytes(data)
 
 
