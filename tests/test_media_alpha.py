@@ -1,4 +1,4 @@
-"""Films with transparency: the formats that can hold it keep it, the others say so."""
+"""Transparency: of photos that are read, and of films, whose formats keep it or say that they can't."""
 
 import os
 from contextlib import AbstractContextManager
@@ -11,7 +11,17 @@ from media_tools import ffmpeg, sound_of, tone, write_clip
 from PIL import Image
 
 from mcnet_cli.errors import InputError, SystemFailure, UsageError
-from mcnet_cli.media import FrameSink, codecs, open_output, probe, process
+from mcnet_cli.media import (
+    FrameSink,
+    as_photo,
+    as_picture,
+    codecs,
+    open_output,
+    probe,
+    process,
+    read_image,
+    read_photo,
+)
 
 FILMS = [".webp", ".webm", ".mov"]
 TOP, BOTTOM = (200, 40, 90), (30, 160, 220)
@@ -209,3 +219,86 @@ def test_without_vp9_a_webm_is_vp8_and_keeps_alpha(tmp_path: Path, monkeypatch: 
         write_film(tmp_path / "film.webm", frames)
     found = read_film(tmp_path / "film.webm", decoder="libvpx")
     assert np.abs(found[..., 3].astype(int) - np.stack(frames)[..., 3]).max() <= 3
+
+
+@pytest.fixture
+def cut_out() -> Image.Image:
+    """A picture in two colours whose alpha rises from left to right."""
+    return Image.fromarray(see_through_frames(1)[0])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])
+def test_a_photo_has_its_alpha_and_lies_on_white(tmp_path: Path, cut_out: Image.Image, suffix: str) -> None:
+    path = tmp_path / f"photo{suffix}"
+    cut_out.save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    rgb, alpha = read_photo(path)
+    assert alpha is not None
+    assert (alpha.shape, alpha.dtype) == ((48, 64), np.uint8)
+    assert np.array_equal(alpha, np.asarray(cut_out)[:, :, 3])
+    share = alpha[:, :, None] / 255
+    on_white = np.asarray(cut_out)[:, :, :3] * share + 255 * (1 - share)
+    assert np.abs(rgb - on_white).max() <= 1
+    assert np.array_equal(rgb, read_image(path))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "CMYK", "I;16", "F"])
+def test_an_opaque_photo_has_no_alpha(tmp_path: Path, cut_out: Image.Image, mode: str) -> None:
+    path = tmp_path / ("photo.tiff" if mode in ("CMYK", "F") else "photo.png")
+    cut_out.putalpha(255)
+    opaque = cut_out.convert("L") if mode == "I;16" else cut_out
+    opaque.convert(mode).save(path)
+    rgb, alpha = read_photo(path)
+    assert alpha is None
+    assert np.array_equal(rgb, read_image(path))
+
+
+def test_a_colour_that_stands_for_transparency_is_alpha(tmp_path: Path, cut_out: Image.Image) -> None:
+    flat = cut_out.convert("RGB")
+    flat.save(tmp_path / "key.png", transparency=TOP)
+    flat.quantize(4).save(tmp_path / "palette.gif", transparency=flat.quantize(4).getpixel((0, 0)))
+    for name in ("key.png", "palette.gif"):
+        rgb, alpha = read_photo(tmp_path / name)
+        assert alpha is not None, name
+        assert (alpha[:24].max(), alpha[24:].min()) == (0, 255), name
+        assert (rgb[:24].min(), tuple(rgb[40, 40])) == (255, BOTTOM), name
+
+
+def test_exif_turns_alpha_with_the_photo(tmp_path: Path, cut_out: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    cut_out.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photo.png", exif=exif)
+    rgb, alpha = read_photo(tmp_path / "photo.png")
+    assert rgb.shape == (48, 64, 3)
+    assert np.array_equal(alpha, np.asarray(cut_out)[:, :, 3])
+
+
+def test_a_photo_is_a_file_an_array_or_a_pil_image(tmp_path: Path, cut_out: Image.Image) -> None:
+    cut_out.save(tmp_path / "photo.png")
+    rgb, alpha = read_photo(tmp_path / "photo.png")
+    pixels = np.asarray(cut_out)
+    for photo in (
+        tmp_path / "photo.png",
+        str(tmp_path / "photo.png"),
+        cut_out,
+        pixels,
+        np.asfortranarray(pixels),
+    ):
+        found, its_alpha = as_photo(photo)
+        assert np.array_equal(found, rgb)
+        assert np.array_equal(its_alpha, alpha)
+    opaque, no_alpha = as_photo(rgb)
+    assert np.array_equal(opaque, rgb)
+    assert no_alpha is None
+    assert as_photo(np.dstack([rgb, np.full((48, 64), 255, np.uint8)]))[1] is None
+
+
+def test_an_array_of_another_kind_is_no_photo() -> None:
+    for shape, kind in (((4, 4), np.uint8), ((4, 4, 2), np.uint8), ((0, 4, 4), np.uint8), ((4, 4, 4), float)):
+        with pytest.raises(InputError, match="RGBA"):
+            as_photo(np.zeros(shape, kind))
+
+
+def test_a_frame_has_no_alpha(cut_out: Image.Image) -> None:
+    with pytest.raises(InputError, match=r"\(H, W, 3\) uint8 RGB, not \(48, 64, 4\)"):
+        as_picture(np.asarray(cut_out))
+    assert as_picture(cut_out).shape == (48, 64, 3)
