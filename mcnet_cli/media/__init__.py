@@ -2,8 +2,8 @@
 
 from mcnet_cli.media.codecs import ffmpeg_version
 from mcnet_cli.media.frames import FrameSource, Span
-from mcnet_cli.media.image import as_picture, encode_png, read_image, write_image
-from mcnet_cli.media.output import open_output, output_kind
+from mcnet_cli.media.image import as_photo, as_picture, encode_png, read_image, read_photo, write_image
+from mcnet_cli.media.output import open_output, output_kind, require_transparency
 from mcnet_cli.media.probe import VideoInfo, probe
 from mcnet_cli.media.process import ffmpeg_binary
 from mcnet_cli.media.sink import FrameSink
@@ -14,6 +14,7 @@ __all__ = [
     "FrameSource",
     "Span",
     "VideoInfo",
+    "as_photo",
     "as_picture",
     "encode_png",
     "ffmpeg_binary",
@@ -25,5 +26,7 @@ __all__ = [
     "output_kind",
     "probe",
     "read_image",
+    "read_photo",
+    "require_transparency",
     "write_image",
 ]

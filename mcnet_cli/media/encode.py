@@ -26,9 +26,16 @@ from mcnet_cli.media.timing import is_whole_still_webp, webp_durations_ms
 _FASTEST_GIF = 50  # frames a second: browsers slow down what asks for less than 2/100 s a frame
 _STDOUT = 1
 _BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
-_H264 = {"vcodec": "libx264", "crf": 18, "preset": "fast", "pix_fmt": "yuv420p", **_BT709}
+_H264: dict[str, Any] = {"vcodec": "libx264", "crf": 18, "preset": "fast", "pix_fmt": "yuv420p", **_BT709}
 _VP9 = {"vcodec": "libvpx-vp9", "crf": 24, "video_bitrate": 0, "deadline": "good", "cpu-used": 4, "row-mt": 1}
 _VP8 = {"vcodec": "libvpx", "crf": 8, "video_bitrate": "6M", "deadline": "good", "cpu-used": 2}
+_PRORES: dict[str, Any] = {
+    "vcodec": "prores_ks",
+    "profile:v": "4444",
+    "vendor": "apl0",
+    "pix_fmt": "yuva444p10le",
+    **_BT709,
+}
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 
@@ -41,8 +48,12 @@ def open_file(
     sound: Sound | None,
     overwrite: bool,
     threads: int | None = None,
+    alpha: bool = False,
 ) -> Iterator[FrameSink]:
-    """A sink that encodes into the file `target`, which appears when the block is left and all is well."""
+    """A sink that encodes into the file `target`, which appears when the block is left and all is well.
+
+    `alpha`: whether frames have transparency, which .webp, .webm and .mov keep.
+    """
     if not target.parent.is_dir():
         raise UsageError(
             f"can't write {shown(target)}: its folder does not exist", hint="make the folder first"
@@ -51,9 +62,10 @@ def open_file(
     suffix = target.suffix.lower()
     step = math.ceil(frame_rate / _FASTEST_GIF) if suffix == ".gif" else 1
     is_video = suffix in _CONTAINERS
+    frames = _raw_input(size, frame_rate / step, make_even=is_video, alpha=alpha)
     with atomic_output(target, overwrite=overwrite) as part, _no_late_writer():
-        with _encoder(_raw_input(size, frame_rate / step, is_video), part, suffix, target, threads) as child:
-            sink = FrameSink(size, lambda frame: None)
+        with _encoder(frames, part, suffix, target, threads, alpha) as child:
+            sink = FrameSink(size, lambda frame: None, alpha=alpha)
 
             def send(frame: Frame) -> None:
                 if sink.frames_written % step == 0:
@@ -66,7 +78,7 @@ def open_file(
             _finish(child, target)
         if sound and is_video:
             duration_s = sink.frames_written / frame_rate
-            sink.warnings += add_sound(part, sound, duration_s, _CONTAINERS[suffix], target)
+            sink.warnings += add_sound(part, sound, duration_s, _CONTAINERS[suffix], target, alpha=alpha)
         _verify(part, -(-sink.frames_written // step), frame_rate / step, suffix, target)
 
 
@@ -88,7 +100,9 @@ def open_stdout(*, size: tuple[int, int], frame_rate: Fraction) -> Iterator[Fram
     """
     sys.stdout.flush()
     where = Path("stdout")
-    y4m = _raw_input(size, frame_rate, True).output("pipe:", format="yuv4mpegpipe", pix_fmt="yuv420p")
+    y4m = _raw_input(size, frame_rate, make_even=True).output(
+        "pipe:", format="yuv4mpegpipe", pix_fmt="yuv420p"
+    )
     with running(compiled(y4m), stdin=subprocess.PIPE, stdout=_STDOUT) as child:
         sink = FrameSink(size, lambda frame: _feed(child, even(frame), where))
         yield sink
@@ -97,15 +111,18 @@ def open_stdout(*, size: tuple[int, int], frame_rate: Fraction) -> Iterator[Fram
         _finish(child, where)
 
 
-def _raw_input(size: tuple[int, int], frame_rate: Fraction, make_even: bool) -> Any:
+def _raw_input(size: tuple[int, int], frame_rate: Fraction, *, make_even: bool, alpha: bool = False) -> Any:
     width, height = (side + side % 2 if make_even else side for side in size)
+    pixels = "rgba" if alpha else "rgb24"
     return ffmpeg.input(
-        "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=str(frame_rate)
+        "pipe:", format="rawvideo", pix_fmt=pixels, s=f"{width}x{height}", framerate=str(frame_rate)
     )
 
 
 @contextmanager
-def _encoder(stream: Any, part: Path, suffix: str, target: Path, threads: int | None) -> Iterator[Child]:
+def _encoder(
+    stream: Any, part: Path, suffix: str, target: Path, threads: int | None, alpha: bool
+) -> Iterator[Child]:
     """Starts the encoder that suits the suffix."""
     options: dict[str, Any]
     if suffix == ".gif":
@@ -117,9 +134,12 @@ def _encoder(stream: Any, part: Path, suffix: str, target: Path, threads: int | 
     elif suffix == ".webp":
         require_encoder("libwebp_anim", target)
         options = {"format": "webp", "vcodec": "libwebp_anim", "quality": 85, "loop": 0}
+        if alpha:
+            options["pix_fmt"] = "bgra"  # keeps alpha exactly, which ffmpeg's conversion to yuva420p rounds
     else:
-        stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv").filter("format", "yuv420p")
-        options = {"format": _CONTAINERS[suffix], **_codec(suffix, target)}
+        options = {"format": _CONTAINERS[suffix], **_codec(suffix, target, alpha)}
+        stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv")
+        stream = stream.filter("format", options["pix_fmt"])
         if suffix in (".mp4", ".mov"):
             options["movflags"] = "+faststart"
     if threads is not None:
@@ -130,14 +150,21 @@ def _encoder(stream: Any, part: Path, suffix: str, target: Path, threads: int | 
         yield child
 
 
-def _codec(suffix: str, target: Path) -> dict[str, Any]:
-    if suffix != ".webm":
-        require_encoder("libx264", target)
-        return _H264
+def _codec(suffix: str, target: Path, alpha: bool) -> dict[str, Any]:
+    if suffix == ".webm":
+        return _vp9_or_vp8(target, alpha)
+    codec = _PRORES if alpha else _H264
+    require_encoder(codec["vcodec"], target)
+    return codec
+
+
+def _vp9_or_vp8(target: Path, alpha: bool) -> dict[str, Any]:
+    pixels = {"pix_fmt": "yuva420p" if alpha else "yuv420p"}
     if has_encoder("libvpx-vp9"):
-        return {**_VP9, "pix_fmt": "yuv420p", **_BT709}
+        return {**_VP9, **pixels, **_BT709}
     require_encoder("libvpx", target)
-    return {**_VP8, "pix_fmt": "yuv420p"}
+    # libvpx refuses VP8 with both transparency and alternate reference frames.
+    return {**_VP8, **pixels, **({"auto-alt-ref": 0} if alpha else {})}
 
 
 def _feed(child: Child, frame: Frame, target: Path) -> None:

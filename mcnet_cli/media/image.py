@@ -61,9 +61,18 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     Raises InputError: no regular file, not an image, damaged, or over 128 megapixels.
     """
+    return read_photo(path)[0]
+
+
+def read_photo(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Reads the picture `path` as `read_image` does, and its transparency.
+
+    Returns the picture, (H, W, 3) uint8 RGB on white, and its alpha, (H, W) uint8 with 0 where it is wholly
+    transparent; None for the alpha of a picture that is opaque everywhere. Raises as `read_image`.
+    """
     with opened_picture(path) as picture:
         picture.load()
-        return to_rgb(_upright(picture))
+        return _to_rgb_and_alpha(_upright(picture))
 
 
 def as_picture(photo: "Path | str | NDArray[np.uint8] | Image.Image") -> NDArray[np.uint8]:
@@ -71,13 +80,38 @@ def as_picture(photo: "Path | str | NDArray[np.uint8] | Image.Image") -> NDArray
 
     Raises InputError for a file or an array that is no such picture.
     """
-    if isinstance(photo, Path | str):
-        return read_image(Path(photo))
-    if not isinstance(photo, np.ndarray):
-        return to_rgb(_upright(photo))
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+    if isinstance(photo, np.ndarray) and not _has_channels(photo, 3):
         raise InputError(f"a picture must be (H, W, 3) uint8 RGB, not {photo.shape} {photo.dtype}")
-    return photo
+    return as_photo(photo)[0]
+
+
+def as_photo(
+    photo: "Path | str | NDArray[np.uint8] | Image.Image",
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """A photo of any kind with its transparency, as `read_photo` has them: RGB on white, and alpha or None.
+
+    The photo is a file, a PIL image, or an array: (H, W, 3) uint8 RGB, or (H, W, 4) uint8 RGBA whose colours
+    are not multiplied by their alpha.
+
+    Raises InputError for a file or an array that is no such picture.
+    """
+    if isinstance(photo, Path | str):
+        return read_photo(Path(photo))
+    if not isinstance(photo, np.ndarray):
+        return _to_rgb_and_alpha(_upright(photo))
+    if _has_channels(photo, 3):
+        return photo, None
+    if _has_channels(photo, 4):
+        from PIL import Image
+
+        return _to_rgb_and_alpha(Image.fromarray(photo))
+    raise InputError(
+        f"a photo must be (H, W, 3) uint8 RGB or (H, W, 4) uint8 RGBA, not {photo.shape} {photo.dtype}"
+    )
+
+
+def _has_channels(array: NDArray[np.generic], channels: int) -> bool:
+    return array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == channels and array.size > 0
 
 
 def _upright(picture: "Image.Image") -> "Image.Image":
@@ -94,15 +128,23 @@ def _upright(picture: "Image.Image") -> "Image.Image":
 
 def to_rgb(picture: "Image.Image") -> NDArray[np.uint8]:
     """A loaded picture of any mode as (H, W, 3) uint8 RGB, transparency on white."""
+    return _to_rgb_and_alpha(picture)[0]
+
+
+def _to_rgb_and_alpha(picture: "Image.Image") -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """A loaded picture of any mode as RGB on white, and its alpha, or None where all of it is opaque."""
     from PIL import Image
 
     if picture.mode.startswith("I") or picture.mode == "F":
         grey = _to_8_bits(np.asarray(picture))
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return np.repeat(grey[:, :, None], 3, axis=2), None
+    alpha = None
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
+        alpha = np.asarray(layer.getchannel("A"), np.uint8).copy()
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.asarray(picture.convert("RGB"), np.uint8).copy()
+    rgb = np.asarray(picture.convert("RGB"), np.uint8).copy()
+    return rgb, None if alpha is None or alpha.min() == 255 else alpha
 
 
 def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -117,13 +159,14 @@ def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.clip(values.astype(np.int64), 0, 255).astype(np.uint8)
 
 
-def encode_png(rgb: NDArray[np.uint8]) -> bytes:
-    """(H, W, 3) uint8 RGB as a lossless PNG."""
+def encode_png(picture: NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) uint8 RGB or (H, W, 4) uint8 RGBA as a lossless PNG."""
     import cv2
 
-    done, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    order = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    done, data = cv2.imencode(".png", cv2.cvtColor(picture, order), [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
-        raise ValueError(f"no PNG can hold an array of shape {rgb.shape} and type {rgb.dtype}")
+        raise ValueError(f"no PNG can hold an array of shape {picture.shape} and type {picture.dtype}")
     return bytes(data)
 
 

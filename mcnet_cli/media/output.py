@@ -21,6 +21,7 @@ _KINDS: dict[str, Kind] = {
     ".gif": "gif",
     ".webp": "webp",
 }
+_TRANSPARENT = (".webp", ".webm", ".mov", ".png")
 _WIDEST_NUMBER = 20
 
 
@@ -49,6 +50,16 @@ def output_kind(path_text: str) -> Kind:
     )
 
 
+def require_transparency(path_text: str) -> None:
+    """UsageError unless the output of that name can hold transparency. `output_kind` must know the name."""
+    if Path(path_text).suffix.lower() not in _TRANSPARENT:
+        name = "stdout" if path_text == "-" else shown(path_text)
+        raise UsageError(
+            f"--background transparent: {name} can't hold transparency",
+            hint="take .webp, .webm, .mov, or a pattern like frames/%05d.png",
+        )
+
+
 @contextmanager
 def open_output(
     target: Path | str,
@@ -60,6 +71,7 @@ def open_output(
     overwrite: bool = False,
     strict: bool = False,
     threads: int | None = None,
+    alpha: bool = False,
 ) -> Iterator[FrameSink]:
     """Opens a film for writing. When the block is left it is complete, counted, and at its final name.
 
@@ -77,23 +89,34 @@ def open_output(
         strict: whether sound that can't be decoded is an InputError instead of a warning.
         threads: of the encoder; the same number gives the same bytes on every machine. None for as many as
             it likes. Pictures are written by one.
+        alpha: whether frames are RGBA, (H, W, 4), with colours that are not multiplied by their alpha. The
+            film keeps the transparency: .webp, .webm (VP9), .mov (ProRes 4444) and patterns of PNGs can.
 
     Raises:
-        UsageError: no such format, the target is taken, or its folder is missing.
+        UsageError: no such format, or one that can't hold the transparency asked for, the target is taken,
+            or its folder is missing.
         InputError: no frame was written, or damaged sound with `strict`.
         SystemFailure: the disk is full or fails, or ffmpeg fails or lacks the encoder.
         BrokenPipeError: the reader of stdout left.
     """
     kind = output_kind(str(target))
+    if alpha:
+        require_transparency(str(target))
     opened: AbstractContextManager[FrameSink]
     if kind == "stdout":
         opened = open_stdout(size=size, frame_rate=frame_rate)
     elif kind == "pattern":
-        opened = open_pattern(Path(target), size=size, overwrite=overwrite)
+        opened = open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha)
     else:
         sound = Sound(audio, audio_start_s, strict) if audio else None
         opened = open_file(
-            Path(target), size=size, frame_rate=frame_rate, sound=sound, overwrite=overwrite, threads=threads
+            Path(target),
+            size=size,
+            frame_rate=frame_rate,
+            sound=sound,
+            overwrite=overwrite,
+            threads=threads,
+            alpha=alpha,
         )
     with opened as sink:
         yield sink

@@ -18,7 +18,9 @@ _FIRST = 1  # as ffmpeg counts
 
 
 @contextmanager
-def open_pattern(pattern: Path, *, size: tuple[int, int], overwrite: bool) -> Iterator[FrameSink]:
+def open_pattern(
+    pattern: Path, *, size: tuple[int, int], overwrite: bool, alpha: bool = False
+) -> Iterator[FrameSink]:
     """A sink that writes `pattern`'s files from number 1 on; all of them appear at the end.
 
     A new folder appears at once, with all it holds; into one that exists the files are moved one by one.
@@ -38,7 +40,7 @@ def open_pattern(pattern: Path, *, size: tuple[int, int], overwrite: bool) -> It
             part.mkdir()
         except OSError as error:
             raise system_failure(error, pattern) from error
-        sink = FrameSink(size, lambda frame: None)
+        sink = FrameSink(size, lambda frame: None, alpha=alpha)
 
         def send(frame: Frame) -> None:
             _write(part / numbered(pattern.name, sink.frames_written + _FIRST), frame, pattern)

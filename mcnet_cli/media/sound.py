@@ -27,17 +27,20 @@ class Sound:
     strict: bool = False
 
 
-def add_sound(part: Path, sound: Sound, duration_s: Fraction, container: str, target: Path) -> list[str]:
+def add_sound(
+    part: Path, sound: Sound, duration_s: Fraction, container: str, target: Path, *, alpha: bool = False
+) -> list[str]:
     """Replaces the silent film `part` by one with sound that lasts exactly `duration_s`; returns warnings.
 
     Where the sound can't be decoded the film stays silent, with a warning, or an InputError if it is strict.
+    `alpha`: whether the film has transparency.
     """
     require_encoder(_CODECS[container]["acodec"], target)
     # Only one file lies beside the target at any time: the silent film lives on without a name.
     descriptor = os.open(part, os.O_RDONLY)
     try:
         part.unlink()
-        complaint = _mux(descriptor, part, sound, duration_s, container, target)
+        complaint = _mux(descriptor, part, sound, duration_s, container, target, alpha)
         if complaint and sound.strict:
             raise InputError(complaint, hint="without --strict the film is made as far as its sound goes")
         if not part.exists():
@@ -50,7 +53,13 @@ def add_sound(part: Path, sound: Sound, duration_s: Fraction, container: str, ta
 
 
 def _mux(
-    descriptor: int, part: Path, sound: Sound, duration_s: Fraction, container: str, target: Path
+    descriptor: int,
+    part: Path,
+    sound: Sound,
+    duration_s: Fraction,
+    container: str,
+    target: Path,
+    alpha: bool,
 ) -> str | None:
     """Writes `part` with sound; returns what is wrong with the sound, and leaves no file if it has none."""
     seek = {"ss": f"{sound.start_s:.6f}"} if sound.start_s else {}
@@ -64,6 +73,9 @@ def _mux(
         .filter("atrim", end=f"{float(duration_s):.6f}")
     )
     extra = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
+    if alpha and container == "webm":
+        # Players look for this mark of a track with transparency; ffmpeg's copy of the track has none.
+        extra["metadata:s:v:0"] = "alpha_mode=1"
     film = open_input(Path(f"/dev/fd/{descriptor}"))["V:0"]
     output = ffmpeg.output(
         film,
