@@ -2,9 +2,12 @@
 
 import re
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal
 
 from mcnet_cli.errors import UsageError
+
+_BACKGROUNDS: tuple[Literal["still", "moving", "transparent"], ...] = ("still", "moving", "transparent")
 
 
 def parse_rate(text: str) -> Fraction:
@@ -46,6 +49,30 @@ def parse_face(text: str) -> Literal["largest", "all"] | int:
     if text == "largest" or text == "all":
         return "largest" if text == "largest" else "all"
     return _number(text, f"--face {text}: must be largest, all or a number from 0, left to right")
+
+
+def parse_background(text: str) -> Literal["still", "moving", "transparent"] | tuple[int, int, int] | Path:
+    """`still`, `moving` or `transparent`, a colour as red, green and blue, or the path of a picture.
+
+    Colours are `#rgb`, `#rrggbb` and the names of CSS. Any other text is a path, which isn't looked up; a
+    file that is named like a word or a colour is given as `./red`. Raises UsageError for an empty text, and
+    for one that starts with `#` and is no colour.
+    """
+    for word in _BACKGROUNDS:
+        if text == word:
+            return word
+    from PIL import ImageColor
+
+    if text.lower() in ImageColor.colormap or re.fullmatch(r"#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})", text):
+        red, green, blue = ImageColor.getrgb(text)[:3]
+        return red, green, blue
+    if not text or text.startswith("#"):
+        raise UsageError(
+            f"--background {text}: must be still, moving, transparent, a colour such as #20c0ff or white,"
+            " or a picture's file",
+            hint="a file whose name starts with # is given as ./#NAME",
+        )
+    return Path(text)
 
 
 def _number(text: str, otherwise: str) -> int:
