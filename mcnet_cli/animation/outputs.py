@@ -13,7 +13,7 @@ from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.files import check_free, system_failure
-from mcnet_cli.media import output_kind
+from mcnet_cli.media import output_kind, require_transparency
 from mcnet_cli.media.pattern import numbered
 
 LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # where nothing else is asked for
@@ -89,6 +89,9 @@ def plan_outputs(request: AnimationRequest) -> Outputs:
                     f"two sources would both become {shown(name)}", hint="rename one of them, or run twice"
                 )
         films = tuple(Output(str(folder / name), "video") for name in names)
+    if request.background == "transparent":
+        for film in films:
+            require_transparency(film.target)
     outputs = Outputs(films, new_folder)
     _check(request, outputs)
     return outputs

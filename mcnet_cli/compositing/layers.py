@@ -37,8 +37,11 @@ PLATE, PLATE_MARGIN = 0.02, 0.02
 # Share of the face's place that the matte has to call a person. Below, nobody was found: a drawing, an
 # animal; then everything is one front, which the network moves as a whole.
 FOUND = 0.5
-# The front is stored enlarged so many times: linear sampling of it is then as sharp as cubic of the photo.
+# The front is stored enlarged so many times, so that linear sampling loses little of it. An unsharp mask makes
+# up for the rest: its strength, and its radius in pixels of the enlarged picture. Without it moved faces have
+# 0.7 to 0.9 of the photo's sharpness (mean absolute Laplacian), with it 0.8 to 1.05.
 ENLARGED = 2
+SHARPENED = 0.35, 1.2
 CELLS = 64  # of dense motion, along each side
 BEYOND_CELLS = 19  # around them, as far as REACH
 
@@ -292,10 +295,14 @@ def _enlarged(front: Floats) -> Picture:
         np.rint(front).astype(np.uint8),
         np.eye(2, 3) / ENLARGED,
         size,
-        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return large
+    matte = large[..., 3:]
+    soft = cv2.GaussianBlur(large, (0, 0), SHARPENED[1])
+    sharp: Picture = np.minimum(cv2.addWeighted(large, 1 + SHARPENED[0], soft, -SHARPENED[0], 0), matte)
+    sharp[..., 3:] = matte
+    return sharp
 
 
 def _fades(
