@@ -61,12 +61,12 @@ def test_a_photo_is_a_file_an_array_or_an_image_of_pillow(blind: Animator, tmp_p
 
 
 @pytest.mark.parametrize(
-    "shape, kind", [((64, 64), "u1"), ((64, 64, 4), "u1"), ((64, 64, 3), "f4"), ((0, 9, 3), "u1")]
+    "shape, kind", [((64, 64), "u1"), ((64, 64, 2), "u1"), ((64, 64, 3), "f4"), ((0, 9, 3), "u1")]
 )
 def test_an_array_that_is_no_rgb_picture_is_an_input_error(
     blind: Animator, shape: tuple[int, ...], kind: str
 ) -> None:
-    with pytest.raises(InputError, match=r"\(H, W, 3\) uint8 RGB"):
+    with pytest.raises(InputError, match="uint8 RGB"):
         blind.portrait(np.zeros(shape, kind), crop="none")
 
 

@@ -25,7 +25,15 @@ from mcnet_cli.animation.pictures import Picture, covering, resized
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind
 from mcnet_cli.animation.retarget import Retargeting, Transfer
-from mcnet_cli.animation.source import EncodedFace, FaceFinder, Portrait, SourceFace, encode, find_faces
+from mcnet_cli.animation.source import (
+    LONGEST_PX,
+    EncodedFace,
+    FaceFinder,
+    Portrait,
+    SourceFace,
+    encode,
+    find_faces,
+)
 from mcnet_cli.checkpoint import Weights, build_model, read_weights
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.devices import Compute, choose, choose_device
@@ -42,7 +50,6 @@ if TYPE_CHECKING:
 
     Photo = Path | str | Picture | Image.Image
 
-LONGEST_PX = 1920  # longer side of results, if nothing else is asked for
 MakeFrames = Callable[[Sequence[Keypoints]], list[Picture]]
 
 
@@ -58,7 +65,7 @@ class Animator:
         >>> motion = animator.motion("driving.mp4", max_frames=5)
         >>> frames = [frame for frame in animator.render(portrait, motion)]
         >>> len(frames), frames[0].shape, frames[0].dtype
-        (5, (256, 256, 3), dtype('uint8'))
+        (5, (512, 512, 3), dtype('uint8'))
 
     Not safe to use from several threads at once; a process may hold several.
     """

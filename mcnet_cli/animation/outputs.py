@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcnet_cli.animation.animator import LONGEST_PX, face_side
+from mcnet_cli.animation.animator import face_side
 from mcnet_cli.animation.pictures import bounded
 from mcnet_cli.animation.request import AnimationRequest
+from mcnet_cli.animation.source import LONGEST_PX
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.files import check_free, system_failure

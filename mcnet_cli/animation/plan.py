@@ -150,7 +150,7 @@ def plan(request: AnimationRequest) -> AnimationPlan:
         >>> from mcnet_cli import AnimationRequest, plan
         >>> request = AnimationRequest(sources=(Path("portrait.jpg"),), driving=Path("driving.mp4"))
         >>> [source.output_size for source in plan(request).sources]
-        [(256, 256)]
+        [(512, 512)]
     """
     outputs = plan_outputs(request)
     require_inputs(request)

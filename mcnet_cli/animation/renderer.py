@@ -68,8 +68,9 @@ class Renderer:
         spread = batch_size is None and self.batch_size == WORKERS_BATCH
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
         self.compositor = Compositor(self.model)
-        self._is_compiled = compiled
-        self._compiled = {True: torch.compile(self._frames), False: torch.compile(self._drawings)}
+        self._compiled: dict[bool, Callable[..., tuple[Tensor, ...]]] = {}
+        if compiled:
+            self._compiled = {True: torch.compile(self._frames), False: torch.compile(self._drawings)}
 
     @property
     def size(self) -> int:
@@ -162,7 +163,7 @@ class Renderer:
         motion = motion.map(lambda t: t.to(self.compute.device))
         half = self.compute.dtype != torch.float32
         with torch.autocast(self.compute.device.type, dtype=self.compute.dtype, enabled=half):
-            found = self._compiled_values(source, motion, frames) if self._is_compiled else None
+            found = self._compiled_values(source, motion, frames) if self._compiled else None
             if found is None:
                 found = (self._frames if frames else self._drawings)(source.state, source.layers, motion)
         if not all(bool(torch.isfinite(values).all()) for values in found):
@@ -189,7 +190,7 @@ class Renderer:
         except Exception as error:  # a compiler may fail in any way: none installed, no disk, a bug
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             log.warning("--compile: can't be done here, going on without (%s)", shown(reason))
-            self._is_compiled = False
+            self._compiled = {}
             return None
 
     def _tensor(self, pictures: list[Picture]) -> Tensor:

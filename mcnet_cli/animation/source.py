@@ -29,6 +29,8 @@ from mcnet_cli.face import (
     person_matte,
 )
 
+LONGEST_PX = 1920  # longer side of the photo in results, if nothing else is asked for
+
 
 class FaceFinder:
     """What finds faces and follows them; its networks are loaded when they are first needed.
@@ -171,7 +173,7 @@ def encode(
     faces: Sequence[SourceFace],
     renderer: Renderer,
     *,
-    longest: int,
+    longest: int = LONGEST_PX,
     alpha: NDArray[np.uint8] | None = None,
 ) -> Portrait:
     """All that depends on the source alone, computed once.

@@ -37,9 +37,9 @@ PLATE, PLATE_MARGIN = 0.02, 0.02
 # Share of the face's place that the matte has to call a person. Below, nobody was found: a drawing, an
 # animal; then everything is one front, which the network moves as a whole.
 FOUND = 0.5
-# The front is stored enlarged so many times, so that linear sampling loses little of it. An unsharp mask makes
-# up for the rest: its strength, and its radius in pixels of the enlarged picture. Without it moved faces have
-# 0.7 to 0.9 of the photo's sharpness (mean absolute Laplacian), with it 0.8 to 1.05.
+# The front is stored enlarged so many times, so that linear sampling loses little of it. An unsharp mask
+# makes up for the rest: its strength, and its radius in pixels of the enlarged picture. Without it moved
+# faces have 0.7 to 0.9 of the photo's sharpness (mean absolute Laplacian), with it 0.8 to 1.05.
 ENLARGED = 2
 SHARPENED = 0.35, 1.2
 CELLS = 64  # of dense motion, along each side
@@ -393,7 +393,8 @@ def _filled(weighted: Floats, known: Floats) -> Floats:
     height, width = known.shape
     if min(height, width) <= 2:
         mean = weighted.sum((0, 1)) / max(float(known.sum()), 1e-4)
-        return weighted + mean * (1 - known[..., None])
+        flat: Floats = weighted + mean * (1 - known[..., None])
+        return flat
     size = (width + 1) // 2, (height + 1) // 2
     share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     colours = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
