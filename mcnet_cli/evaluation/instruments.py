@@ -64,7 +64,7 @@ class Instruments:
 
 
 def choose_instruments(request: EvaluationRequest, compute: Compute) -> Instruments:
-    """Loads what the metrics need; raises the obstacle itself if it stands in the way of all of them.
+    """Loads what the metrics need; raises the obstacle itself if nothing is left to measure in a protocol.
 
     A face recognition network that was named and can't be used is an error, never skipped.
     """
@@ -95,9 +95,11 @@ def choose_instruments(request: EvaluationRequest, compute: Compute) -> Instrume
         )
         for protocol, metrics in asked.items()
     }
-    if skipped and not any(wanted.values()):
-        name, obstacle = next(iter(skipped.items()))
-        raise type(obstacle)(f"--metrics {name}: {obstacle}", hint=obstacle.hint)
+    for protocol, measured in wanted.items():
+        if not measured:
+            name = asked[protocol][0]
+            obstacle = skipped.get(name, NO_TRUTH)
+            raise type(obstacle)(f"--metrics {name}: {obstacle}", hint=obstacle.hint)
     detector = make_detector(request.detector, str(compute.device))
     return Instruments(detector, FaceMesh(STEADY_LOOKS), wanted, skipped, lpips, looks, recognizer)
 
