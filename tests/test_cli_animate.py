@@ -58,9 +58,11 @@ def test_one_line_gives_a_film_with_sound_and_a_summary(here: Path) -> None:
         assert words in said
 
 
-def test_json_is_one_object_with_the_documented_fields(here: Path) -> None:
-    done = process("photo.png", "clip.mp4", "-o", "a.mp4", "--json")
-    report = json.loads(done.stdout)
+def test_json_is_one_object_with_the_documented_fields(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert animate("photo.png", "clip.mp4", "-o", "a.mp4", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
     assert (report["device"], report["precision"], report["detector"]) == ("cpu", "fp32", None)
     (result,) = report["results"]
     assert {*result} == {
@@ -82,11 +84,11 @@ def test_stdout_gets_raw_y4m_and_nothing_else(here: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are bytes only on POSIX")
-def test_names_may_be_any_bytes(here: Path) -> None:
+def test_names_may_be_any_bytes(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     odd = os.fsdecode(b"-caf\xe9 %d\n.png")
     (here / "photo.png").rename(here / odd)
-    done = process("-q", "--", odd, "clip.mp4")
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert animate("-q", "--", odd, "clip.mp4") == 0
+    assert capfd.readouterr() == ("", "")
     assert (here / os.fsdecode(b"-caf\xe9 %d\n--clip.mp4")).is_file()
 
 

@@ -211,8 +211,10 @@ def test_ctrl_c_in_a_download_leaves_nothing(hub: Hub, here: Path) -> None:
 # ---------------------------------------------------------------- agreeing
 
 
-def test_animate_names_the_command_where_nobody_can_be_asked(hub: Hub, here: Path) -> None:
-    done = run("animate", "photo.png", "clip.mp4", *UNCROPPED, "-w", ADDRESS)
+def test_animate_names_the_command_where_nobody_can_be_asked(
+    mcnet: Callable[..., subprocess.CompletedProcess[str]], hub: Hub, here: Path
+) -> None:
+    done = mcnet("animate", "photo.png", "clip.mp4", *UNCROPPED, "-w", ADDRESS)
     assert done.returncode == 4
     assert done.stderr.splitlines()[1] == f"  mcnet fetch-weights {ADDRESS}"
     assert hub.requests == []

@@ -332,8 +332,13 @@ def test_metrics_without_truth_are_skipped_with_the_reason(disks: Path, weights:
     assert "l1" not in across.as_json()["metrics"]
     with pytest.raises(UsageError, match="--metrics psnr: it compares with real frames"):
         run(disks, weights, protocols=("reenactment",), metrics=("psnr",))
-    both = EvaluationRequest(clips=disks, protocols=("reconstruction", "reenactment"), metrics=("l1",))
-    assert not choose_instruments(both, choose("cpu")).skipped, "it is measured where it can be"
+    protocols = ("reconstruction", "reenactment")
+    both = EvaluationRequest(clips=disks, protocols=protocols, metrics=("l1", "eyes"))
+    found = choose_instruments(both, choose("cpu"))
+    assert not found.skipped, "it is measured where it can be"
+    assert found.wanted == {"reconstruction": ("l1", "eyes"), "reenactment": ("eyes",)}
+    with pytest.raises(UsageError, match="--metrics l1: it compares with real frames"):
+        run(disks, weights, protocols=protocols, metrics=("l1",))
 
 
 def test_faces_are_recognized_where_a_network_is_given(heads: Path, weights: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`mcnet evaluate` as people and programs use it, in real processes."""
+"""`mcnet evaluate` as people and programs use it."""
 
 import json
 import os
@@ -6,16 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from animation_tools import write_moving_clip, write_tiny
 from training_tools import environment
 
+Mcnet = Callable[..., subprocess.CompletedProcess[str]]
 
-def process(*words: str | Path, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+
+def process(*words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "mcnet_cli", "evaluate", *map(str, words), "--device", "cpu"]
-    return subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=cwd, env=environment(**more))
+    return subprocess.run(line, capture_output=True, text=True, timeout=120, env=environment(**more))
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +56,11 @@ def test_a_table_for_people_and_a_report_on_disk(place: Path, tmp_path: Path) ->
     }
 
 
-def test_json_is_one_object_on_stdout(place: Path, tmp_path: Path) -> None:
+def test_json_is_one_object_on_stdout(mcnet: Mcnet, place: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("source,driving\na,b\n")
     words = ["--protocol", "reenactment", "--pairs", pairs, "--metrics", "mouth,l1", "--json", "-q"]
-    done = process(place / "clips", "-w", place / "tiny.safetensors", *words)
+    done = mcnet("evaluate", place / "clips", "-w", place / "tiny.safetensors", "--device", "cpu", *words)
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert [(clip["source"], clip["driving"], clip["mouth"]) for clip in data["clips"]] == [
@@ -68,10 +71,10 @@ def test_json_is_one_object_on_stdout(place: Path, tmp_path: Path) -> None:
     assert data["output"] is None
 
 
-def test_a_card_s_table_comes_out_of_one_command(place: Path) -> None:
+def test_a_card_s_table_comes_out_of_one_command(mcnet: Mcnet, place: Path) -> None:
     weights = ["-w", place / "tiny.safetensors", "-w", write_tiny(place / "other.safetensors", seed=1)]
     words = ["--metrics", "l1", "--set", "strength=0.5", "--vary", "motion=relative", "--markdown", "-q"]
-    done = process(place / "clips", *weights, *words)
+    done = mcnet("evaluate", place / "clips", "--device", "cpu", *weights, *words)
     (place / "other.safetensors").unlink()
     assert done.returncode == 0, done.stderr
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()]
@@ -101,12 +104,20 @@ def test_a_card_s_table_comes_out_of_one_command(place: Path) -> None:
     ],
 )
 def test_exit_codes_tell_usage_clips_and_weights_apart(
-    place: Path, tmp_path: Path, code: int, words: str, said: str
+    mcnet: Mcnet,
+    monkeypatch: pytest.MonkeyPatch,
+    place: Path,
+    tmp_path: Path,
+    code: int,
+    words: str,
+    said: str,
 ) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("MCNET_CACHE", str(tmp_path))
     (place / "bad").mkdir(exist_ok=True)
     (place / "bad" / "x.mp4").write_bytes(b"no film" * 50)
     before = {path.name for path in place.iterdir()}
-    done = process(*words.split(), "-q", cwd=place, MCNET_CACHE=str(tmp_path))
+    done = mcnet("evaluate", *words.split(), "--device", "cpu", "-q")
     assert done.returncode == code, done.stderr
     assert not done.stdout or "--json" in words
     assert said in done.stderr

@@ -2,18 +2,19 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from face_tools import portrait, portrait_face
+from face_tools import detector, portrait, portrait_face
 from onnx_tools import write_recognizer
 
-from mcnet_cli.animation.source import FaceFinder
 from mcnet_cli.evaluation.instruments import Instruments
 from mcnet_cli.evaluation.measures import ClipMeter, Trace, aligned, face_like
 from mcnet_cli.evaluation.request import FIGURES
+from mcnet_cli.face import STEADY_LOOKS, FaceMesh
 from mcnet_cli.face.outer import upper_face
 from mcnet_cli.media import open_frames
 from mcnet_cli.metrics import (
@@ -43,13 +44,19 @@ def frames() -> list[np.ndarray]:
     return [cv2.resize(frame, (256, 256), interpolation=cv2.INTER_AREA) for frame in chosen]
 
 
-@pytest.fixture(scope="module")
-def finder() -> FaceFinder:
-    return FaceFinder("blazeface")
+def instruments(**networks: Any) -> Instruments:
+    """Without networks but for those of faces and the given ones."""
+    return Instruments(detector(), FaceMesh(STEADY_LOOKS), {}, **networks)
+
+
+def points_in(picture: np.ndarray) -> np.ndarray:
+    face = instruments().detected(picture)
+    assert face is not None
+    return face.points
 
 
 def measured(
-    instruments: Instruments,
+    tools: Instruments,
     names: tuple[str, ...],
     source: np.ndarray,
     made: list[np.ndarray],
@@ -57,15 +64,14 @@ def measured(
     *,
     truth: bool = True,
 ) -> dict[str, float]:
-    meter = ClipMeter(instruments, names, source, truth=truth)
+    meter = ClipMeter(tools, names, source, truth=truth)
     for theirs, ours in zip(real, made, strict=True):
         meter.add(theirs, ours)
     return meter.figures()
 
 
-def test_a_perfect_result_has_perfect_figures(finder: FaceFinder, frames: list[np.ndarray]) -> None:
-    instruments = Instruments(finder, {})
-    found = measured(instruments, WITHOUT_NETWORKS, frames[0], frames[1:], frames[1:])
+def test_a_perfect_result_has_perfect_figures(frames: list[np.ndarray]) -> None:
+    found = measured(instruments(), WITHOUT_NETWORKS, frames[0], frames[1:], frames[1:])
     for name in ("l1", "error_over_copy", "mouth_over_copy", "inner_mouth_over_copy", "akd", "landmarks"):
         assert found[name] == 0, name
     for name in ("ssim", "flow", "sharpness", "mouth", "eyes", "motion", "jitter"):
@@ -73,36 +79,30 @@ def test_a_perfect_result_has_perfect_figures(finder: FaceFinder, frames: list[n
     assert found["psnr"] == math.inf
 
 
-def test_a_still_is_as_good_as_a_copy_and_moves_nothing(finder: FaceFinder, frames: list[np.ndarray]) -> None:
-    instruments = Instruments(finder, {})
+def test_a_still_is_as_good_as_a_copy_and_moves_nothing(frames: list[np.ndarray]) -> None:
     still = [frames[0]] * (len(frames) - 1)
-    found = measured(instruments, WITHOUT_NETWORKS, frames[0], still, frames[1:])
+    found = measured(instruments(), WITHOUT_NETWORKS, frames[0], still, frames[1:])
     for name in ("error_over_copy", "mouth_over_copy", "inner_mouth_over_copy"):
         assert found[name] == 1, name
     assert found["flow"] == 0
-    assert found["motion"] < 0.05 and found["jitter"] < 0.05
+    assert found["motion"] < 0.05 and found["jitter"] < 0.15
     assert found["landmarks"] > 3, "the real face turns away"
     assert math.isnan(found["mouth"]) or abs(found["mouth"]) < 0.9, "a mouth that doesn't move follows none"
 
 
-def test_an_error_in_the_mouth_is_found_there(finder: FaceFinder, frames: list[np.ndarray]) -> None:
-    instruments = Instruments(finder, {})
+def test_an_error_in_the_mouth_is_found_there(frames: list[np.ndarray]) -> None:
     real, spoilt = frames[1:], [frame.copy() for frame in frames[1:]]
     for frame in spoilt:
-        face = finder.faces(frame)[0].points
-        x, y = face[[13, 14]].mean(0).round().astype(int)
+        x, y = points_in(frame)[[13, 14]].mean(0).round().astype(int)
         frame[y - 1 : y + 2, x - 6 : x + 7] = 0
-    found = measured(instruments, WITHOUT_NETWORKS, frames[0], spoilt, real)
+    found = measured(instruments(), WITHOUT_NETWORKS, frames[0], spoilt, real)
     assert found["inner_mouth_over_copy"] > 2 * found["mouth_over_copy"] > 0
     assert found["mouth_over_copy"] > 2 * found["error_over_copy"] > 0
 
 
-def test_a_made_frame_without_a_face_is_counted_and_left_out(
-    finder: FaceFinder, frames: list[np.ndarray]
-) -> None:
-    instruments = Instruments(finder, {})
+def test_a_made_frame_without_a_face_is_counted_and_left_out(frames: list[np.ndarray]) -> None:
     grey = np.full_like(frames[0], 128)
-    meter = ClipMeter(instruments, ("akd", "landmarks"), frames[0], truth=True)
+    meter = ClipMeter(instruments(), ("akd", "landmarks"), frames[0], truth=True)
     for real, made in ((frames[1], frames[1]), (frames[2], grey), (grey, frames[3]), (grey, grey)):
         meter.add(real, made)
     assert meter.faceless == 1, "the second; in the others the driving has none"
@@ -128,14 +128,14 @@ def test_landmarks_of_the_library_are_compared_where_it_is_the_detector(
 
         find_points = staticmethod(brightest)  # type: ignore[assignment]
 
-    meter = ClipMeter(Library(FaceFinder("blazeface"), {}), ("akd",), frame(0), truth=True)
+    meter = ClipMeter(Library(detector(), FaceMesh(), {}), ("akd",), frame(0), truth=True)
     for real, made in ((10, 13), (20, None), (None, 5)):
         meter.add(frame(real), frame(made))
     assert meter.figures() == {"akd": 3 / 2 * 256 / 64}, "3 px in one of two coordinates, at 256 px"
     assert meter.faceless == 1
 
 
-def test_lpips_is_averaged_over_all_frames(finder: FaceFinder, frames: list[np.ndarray]) -> None:
+def test_lpips_is_averaged_over_all_frames(frames: list[np.ndarray]) -> None:
     torch.manual_seed(0)
     network = LPIPS().eval()
     for parameter in network.parameters():
@@ -143,51 +143,48 @@ def test_lpips_is_averaged_over_all_frames(finder: FaceFinder, frames: list[np.n
     made, real = frames[:3], frames[1:4]
     expected = network.compare(np.stack(made), np.stack(real))
     assert min(expected) > 0
-    found = measured(Instruments(finder, {}, lpips=network), ("lpips",), frames[0], made, real)
+    found = measured(instruments(lpips=network), ("lpips",), frames[0], made, real)
     assert found == {"lpips": pytest.approx(np.mean(expected), rel=1e-4)}
 
 
-def test_identity_is_0_for_the_source_s_face_and_1_for_the_driving_s(
-    finder: FaceFinder, frames: list[np.ndarray]
-) -> None:
+def test_identity_is_0_for_the_source_s_face_and_1_for_the_driving_s(frames: list[np.ndarray]) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [train] is not installed")
-    instruments = Instruments(finder, {}, looks=load_perceptual())
+    tools = instruments(looks=load_perceptual())
     source = np.ascontiguousarray(portrait()[20:250, 110:340])
     driving = [cv2.convertScaleAbs(frame, alpha=0.6) for frame in frames]
-    taken_over = measured(instruments, ("identity",), source, driving, driving, truth=False)
+    taken_over = measured(tools, ("identity",), source, driving, driving, truth=False)
     assert taken_over == {"identity": pytest.approx(1)}
-    kept = measured(instruments, ("identity",), source, [source] * len(driving), driving, truth=False)
+    kept = measured(tools, ("identity",), source, [source] * len(driving), driving, truth=False)
     assert kept["identity"] < 0.4
-    (points,) = (face.points for face in finder.faces(source))
-    assert (face_like(points, source, points).shape) == (128, 128, 3)
+    points = points_in(source)
     own = face_like(points, source, points)
-    assert unlikeness(instruments.looks, own[None], own) == pytest.approx(0, abs=1e-5)  # type: ignore[arg-type]
+    assert own.shape == (128, 128, 3)
+    assert unlikeness(tools.looks, own[None], own) == pytest.approx(0, abs=1e-5)  # type: ignore[arg-type]
 
 
 def test_identity_is_the_same_in_however_many_pieces_it_is_measured(
-    finder: FaceFinder, frames: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+    frames: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [train] is not installed")
-    instruments = Instruments(finder, {}, looks=load_perceptual())
+    tools = instruments(looks=load_perceptual())
     made = [cv2.GaussianBlur(frame, (9, 9), 3) for frame in frames]
-    arguments = (instruments, ("identity",), frames[0], made, [frame[:, ::-1].copy() for frame in frames])
+    arguments = (tools, ("identity",), frames[0], made, [frame[:, ::-1].copy() for frame in frames])
     whole = measured(*arguments, truth=False)["identity"]
     monkeypatch.setattr("mcnet_cli.evaluation.measures.FACES_AT_ONCE", 4)
     assert measured(*arguments, truth=False)["identity"] == pytest.approx(whole, rel=1e-4)
 
 
 def test_faces_are_recognized_by_the_real_frame_or_by_the_source(
-    finder: FaceFinder, frames: list[np.ndarray], tmp_path: Path
+    frames: list[np.ndarray], tmp_path: Path
 ) -> None:
-    recognizer = Recognizer(write_recognizer(tmp_path / "r.onnx"))
-    instruments = Instruments(finder, {}, recognizer=recognizer)
+    tools = instruments(recognizer=Recognizer(write_recognizer(tmp_path / "r.onnx")))
     names = ("aed", "csim")
     dark = [cv2.convertScaleAbs(frame, alpha=0.3) for frame in frames]
-    truly = measured(instruments, names, dark[0], frames, frames)
+    truly = measured(tools, names, dark[0], frames, frames)
     assert truly == {"aed": pytest.approx(0, abs=1e-3), "csim": pytest.approx(1)}
-    across = measured(instruments, names, dark[0], frames, frames, truth=False)
+    across = measured(tools, names, dark[0], frames, frames, truth=False)
     assert across["csim"] < 0.9, "the source is dark"
-    kept = measured(instruments, names, frames[0], [frames[0]] * 3, frames[1:4], truth=False)
+    kept = measured(tools, names, frames[0], [frames[0]] * 3, frames[1:4], truth=False)
     assert kept["csim"] > 0.99
 
 
@@ -195,8 +192,8 @@ def test_faces_are_laid_on_the_template_of_recognition_networks() -> None:
     face = portrait_face()
     seen = aligned(portrait(), face.points)
     assert seen.shape == (112, 112, 3)
-    (found,) = FaceFinder("blazeface").faces(cv2.resize(seen, (448, 448), interpolation=cv2.INTER_CUBIC))
-    away = np.linalg.norm(five_points(found.points) / 4 - (TEMPLATE + 0.5), axis=1)
+    found = points_in(cv2.resize(seen, (448, 448), interpolation=cv2.INTER_CUBIC))
+    away = np.linalg.norm(five_points(found) / 4 - (TEMPLATE + 0.5), axis=1)
     assert away.max() < 9, "she smiles, so the corners of her mouth lie higher than the template's"
     assert away[:3].max() < 5
 

@@ -257,8 +257,8 @@ def test_a_followed_face_stays_where_it_is_in_the_clip(tmp_path: Path) -> None:
 
 
 def test_a_followed_face_may_cross_the_picture_but_not_leap(tmp_path: Path) -> None:
-    walk = [scene(1280, 240, [(10 + 12 * t, 40, HEAD)]) for t in range(80)]
-    jumped = [scene(1280, 240, [(10 + 400 * (t > 11), 40, HEAD)]) for t in range(24)]
+    walk = [scene(640, 240, [(10 + 12 * t, 40, HEAD)]) for t in range(40)]
+    jumped = [scene(640, 240, [(10 + 400 * (t > 11), 40, HEAD)]) for t in range(24)]
     for name, frames, tubes in (("walk", walk, 1), ("jump", jumped, 2)):
         film = write_film(tmp_path / f"{name}.mp4", frames)
         rows = cut_up(film, tmp_path / name, align="eyes", follow=True).rows

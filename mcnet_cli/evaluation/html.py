@@ -198,7 +198,11 @@ def _clip_table(rows: Sequence[Row], figures: Sequence[str]) -> str:
                 cells.append(f'<td data-value="{data}">{_number(value)}</td>')
             lines.append(f"<tr>{''.join(cells)}</tr>")
     titles = ["clip", *(["row"] if several else []), "frames", *(FIGURES[figure].title for figure in figures)]
-    heads = "".join(f'<th scope="col"><button type="button">{_text(title)}</button></th>' for title in titles)
+    heads = "".join(
+        f'<th scope="col"{" class=name" if title == "row" else ""}>'
+        f'<button type="button">{_text(title)}</button></th>'
+        for title in titles
+    )
     return (
         f'<div class="wide"><table class="sortable"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
@@ -314,7 +318,7 @@ thead th { background: var(--head); border-top: 0; vertical-align: bottom; white
 tbody th, thead th:first-child { text-align: left; position: sticky; left: 0; background: var(--back); }
 tbody th { font-weight: 500; max-width: 45vw; overflow: hidden; text-overflow: ellipsis; }
 thead th:first-child { background: var(--head); }
-td.name { text-align: left; }
+td.name, thead th.name { text-align: left; }
 td small { display: block; color: var(--soft); font-size: .75rem; }
 td.best { font-weight: 700; color: var(--accent); }
 td.best small { font-weight: 400; }

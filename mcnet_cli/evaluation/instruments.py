@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.source import FaceFinder
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import McnetError, UsageError, WeightsError
 from mcnet_cli.evaluation.request import FIGURES, RECONSTRUCTION, EvaluationRequest
-from mcnet_cli.face import choose_face
+from mcnet_cli.face import STEADY_LOOKS, Detector, FaceMesh, FaceTracker, Landmarks, make_detector
 from mcnet_cli.face.face_alignment import FaceAlignmentDetector
 from mcnet_cli.metrics import LPIPS, PerceptualDistance, Recognizer, load_lpips, load_perceptual
 from mcnet_cli.weights import resolve_file
@@ -41,7 +40,8 @@ class Instruments:
     the way. lpips, looks, recognizer: None where no figure needs them.
     """
 
-    finder: FaceFinder
+    detector: Detector
+    mesh: FaceMesh
     wanted: Mapping[str, tuple[str, ...]]
     skipped: Mapping[str, McnetError] = field(default_factory=dict)
     lpips: LPIPS | None = None
@@ -51,22 +51,20 @@ class Instruments:
     @property
     def find_points(self) -> Callable[[Picture], Points | None] | None:
         """What finds the points for `akd`; None for the meshes, which are found anyway."""
-        detector = self.finder.detector
-        return detector.points if isinstance(detector, FaceAlignmentDetector) else None
+        return self.detector.points if isinstance(self.detector, FaceAlignmentDetector) else None
 
     @property
     def landmarks(self) -> str:
         """What `akd` compares."""
         return MESH_POINTS if self.find_points is None else LIBRARY_POINTS
 
-    def face_of(self, picture: Picture) -> Points | None:
-        """(468, 2) mesh of the largest face in pixels; None without a face."""
-        faces = self.finder.faces(picture)
-        return choose_face(faces, "largest").points if faces else None
+    def detected(self, picture: Picture) -> Landmarks | None:
+        """The largest face of a picture; None without a face."""
+        return FaceTracker(self.detector, self.mesh)(picture)
 
 
 def choose_instruments(request: EvaluationRequest, compute: Compute) -> Instruments:
-    """Loads what the metrics need; raises the obstacle itself if it stands in the way of all of them.
+    """Loads what the metrics need; raises the obstacle itself if nothing is left to measure in a protocol.
 
     A face recognition network that was named and can't be used is an error, never skipped.
     """
@@ -97,11 +95,13 @@ def choose_instruments(request: EvaluationRequest, compute: Compute) -> Instrume
         )
         for protocol, metrics in asked.items()
     }
-    if skipped and not any(wanted.values()):
-        name, obstacle = next(iter(skipped.items()))
-        raise type(obstacle)(f"--metrics {name}: {obstacle}", hint=obstacle.hint)
-    finder = FaceFinder(request.detector, str(compute.device))
-    return Instruments(finder, wanted, skipped, lpips, looks, recognizer)
+    for protocol, measured in wanted.items():
+        if not measured:
+            name = asked[protocol][0]
+            obstacle = skipped.get(name, NO_TRUTH)
+            raise type(obstacle)(f"--metrics {name}: {obstacle}", hint=obstacle.hint)
+    detector = make_detector(request.detector, str(compute.device))
+    return Instruments(detector, FaceMesh(STEADY_LOOKS), wanted, skipped, lpips, looks, recognizer)
 
 
 def _recognizer_file(request: EvaluationRequest) -> Path:
