@@ -129,6 +129,13 @@ def test_without_a_person_everything_is_front() -> None:
     assert np.abs(frame - np.roll(photo, 6, axis=1))[middle].mean() < 6  # stripes of six pixels, sampled
 
 
+def test_a_matte_that_is_mostly_haze_is_not_relied_on() -> None:
+    haze = np.maximum(disk(radius=30), 0.5 * disk(radius=60))
+    photo = with_person(disk(radius=60))
+    assert photo_layers(photo, [Person(SQUARE, haze, None)], 256).fronts[0].whole
+    assert not photo_layers(photo, [Person(SQUARE, disk(radius=60), None)], 256).fronts[0].whole
+
+
 def test_a_person_cut_by_the_photos_lower_edge_stays_there() -> None:
     matte = np.zeros((SIDE, SIDE), np.float32)
     matte[40:, 100:160] = 1
