@@ -1,0 +1,77 @@
+"""How long it takes to put a photo's frames together, beside the network. Nothing else should run meanwhile.
+
+    python tests/benchmarks/compositing.py [PHOTO] [--megapixels 2]
+
+CPU milliseconds on one core: once a source (the matte, the layers), and per frame and megapixel of what can
+move. The median of the repetitions, and the fastest. Beside it a copy of as many bytes, to tell how fast this
+machine is.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from mcnet_cli import Animator, Transfer
+from mcnet_cli.animation.pictures import resized
+from mcnet_cli.compositing import photo_layers
+from mcnet_cli.media import read_image
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+REPETITIONS = 15
+
+
+def cpu_ms(work: Callable[[], object], repetitions: int = REPETITIONS) -> tuple[float, float]:
+    """Median and least milliseconds of this thread."""
+    times = []
+    for _ in range(repetitions + 2):  # the first two warm up
+        began = time.thread_time()
+        work()
+        times.append(1000 * (time.thread_time() - began))
+    return statistics.median(times[2:]), min(times[2:])
+
+
+def main() -> None:
+    """Prints a line for each stage."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("photo", nargs="?", type=Path, default=EXAMPLES / "portrait.jpg")
+    parser.add_argument("--megapixels", type=float, default=2.0, help="the photo is scaled to so many")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    photo = read_image(options.photo)
+    factor = (options.megapixels * 1e6 / (photo.shape[0] * photo.shape[1])) ** 0.5
+    photo = resized(photo, round(photo.shape[1] * factor), round(photo.shape[0] * factor))
+    animator = Animator.load("lite", device="cpu", precision="fp32", batch_size=1)
+    portrait = animator.portrait(photo)
+    motion = animator.motion(EXAMPLES / "driving.mp4", max_frames=50)
+    face = portrait.faces[0]
+    retargeting = animator._retargeting(face, motion, Transfer())
+    keypoints = retargeting.keypoints(np.array([40]))
+    matte = cpu_ms(lambda: portrait._person(face), 5)
+    layers = photo_layers(portrait.photo, portrait.people, animator.size)
+    taken_apart = cpu_ms(lambda: photo_layers(portrait.photo, portrait.people, animator.size), 5)
+    compositor = animator.renderer.photo_compositor(layers)
+    drawing = animator.renderer.draw(face.source, keypoints)
+    network = cpu_ms(lambda: animator.renderer.draw(face.source, keypoints))
+    frame = cpu_ms(lambda: compositor.frame([drawing]))
+    front = layers.fronts[0]
+    moving = len(front.y) * len(front.x) / 1e6
+    copy = cpu_ms(portrait.photo.copy)
+    size = f"{portrait.photo.shape[1]} x {portrait.photo.shape[0]}"
+    print(f"photo {size}, of which {moving:.2f} megapixels can move; milliseconds, median (least)")
+    print(f"matte {matte[0]:.0f} ({matte[1]:.0f}), layers {taken_apart[0]:.0f} ({taken_apart[1]:.0f}), once")
+    print(f"network {network[0]:.1f} ({network[1]:.1f}) a frame, in fp32")
+    print(
+        f"frame {frame[0]:.1f} ({frame[1]:.1f}), {frame[0] / moving:.1f} ({frame[1] / moving:.1f}) a megapixel"
+    )
+    print(f"a copy of the photo {copy[0]:.2f} ({copy[1]:.2f})")
+
+
+if __name__ == "__main__":
+    main()
