@@ -18,11 +18,15 @@ from torch import Tensor
 from mcnet_cli.compositing.compose import Drawing
 from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, Picture
 from mcnet_cli.model.face_parts import FaceParts, Window, grid_of
-from mcnet_cli.model.geometry import coordinate_grid
+from mcnet_cli.model.geometry import coordinate_grid, ramp
 
 # Width of the edge between what is warped and what is painted at lips and lids, in coordinates of the
 # network's square, whose side is 2: a pixel or two at 256².
 SOFT_EDGE = 0.012
+# Distrust of the warped source (1 - occlusion) up to which it is shown alone. The network distrusts nine
+# tenths of a face by 0.02 to 0.12, and a veil of its soft picture would cost sharpness; what it really paints
+# it distrusts by nearly 1.
+DISTRUST = 0.15
 # Share of paint below which a frame is left as it is warped.
 NO_PAINT = 1 / 255
 
@@ -68,10 +72,12 @@ class PhotoCompositor:
         if painted is not None:
             (rows, columns), share, colours = painted
             part = moved[rows, columns]
-            mixed = share.numpy()[..., None] * (
-                colours.numpy() * (part[..., 3:] * np.float32(1 / 255)) - part[..., :3]
-            )
-            part[..., :3] = np.clip(np.rint(part[..., :3] + mixed), 0, 255).astype(np.uint8)
+            mixed = colours.numpy()
+            mixed *= part[..., 3:] * np.float32(1 / 255)
+            mixed -= part[..., :3]
+            mixed *= share.numpy()[..., None]
+            mixed += part[..., :3]
+            part[..., :3] = cv2.convertScaleAbs(mixed)  # rounds; mixtures are never negative
         matte = cv2.extractChannel(moved, 3)
         rest = cv2.merge([cv2.bitwise_not(matte)] * behind.shape[2])
         person = moved if behind.shape[2] == 4 else cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
@@ -179,13 +185,14 @@ def _paint(
     """
     field = (drawing.whole if whole else drawing.person).float()
     face = F.grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
-    untrusted = F.pad((1 - drawing.occlusion.float()) * face, (BEYOND_CELLS,) * 4)[0, 0]
-    blocks = tables.down @ untrusted @ tables.across.T
+    untrusted = ramp(1 - drawing.occlusion.float(), DISTRUST, 1) * face
+    blocks = tables.down @ F.pad(untrusted, (BEYOND_CELLS,) * 4)[0, 0] @ tables.across.T
     x, y = tables.axes
-    windows = _seen(blocks, len(y), len(x))
-    source, driving = drawing.source, drawing.driving
-    if parts is not None:
-        windows += [parts.mouth_window(driving, tables.axes), *parts.eyes_windows(driving, tables.axes)]
+    parted = _parted(tables, drawing, parts)
+    windows = [
+        *_seen(blocks, len(y), len(x)),
+        *(window for window, share, _ in parted if share.max() > NO_PAINT),
+    ]
     if not windows:
         return None
     # whole blocks, so that a window's part of the enlarged map is the same as the whole's
@@ -195,22 +202,40 @@ def _paint(
     columns = slice(left * BLOCK, min(right * BLOCK, len(x)))
     part = blocks[None, None, top:bottom, left:right]
     large = F.interpolate(part, scale_factor=float(BLOCK), mode="bilinear", align_corners=False)[0, 0]
-    axes = x[columns], y[rows]
-    share = large[: len(axes[1]), : len(axes[0])].clamp(0, 1)
-    if parts is not None:
-        mouth = parts.mouth_window(driving, axes)
-        inside, lips = parts.mouth_painted(source, driving, grid_of(axes, mouth), SOFT_EDGE)
-        share[mouth] = torch.lerp(share[mouth], inside[0, 0], lips[0, 0])
-        for eye in parts.eyes_windows(driving, axes):
-            opened = parts.eyes_painted(source, driving, grid_of(axes, eye), SOFT_EDGE)
-            share[eye] = torch.maximum(share[eye], opened[0, 0])
-    if share.max() <= NO_PAINT:
-        return None
-    grid = grid_of(axes, (slice(None), slice(None)))[None]
+    share = large[: rows.stop - rows.start, : columns.stop - columns.start].clamp(0, 1)
+    for (down, across), painted, deciding in parted:
+        # of a window what lies in the common one
+        low, high = max(down.start, rows.start), min(down.stop, rows.stop)
+        first, last = max(across.start, columns.start), min(across.stop, columns.stop)
+        if low >= high or first >= last:
+            continue
+        here = slice(low - rows.start, high - rows.start), slice(first - columns.start, last - columns.start)
+        own = slice(low - down.start, high - down.start), slice(first - across.start, last - across.start)
+        if deciding is None:
+            share[here] = torch.maximum(share[here], painted[own])
+        else:
+            share[here] = torch.lerp(share[here], painted[own], deciding[own])
+    grid = grid_of((x[columns], y[rows]), (slice(None), slice(None)))[None]
     colours = F.grid_sample(
         drawing.painted.float(), grid, mode="bicubic", padding_mode="border", align_corners=True
     )
-    return (rows, columns), share, rearrange(colours[0].clamp(0, 1) * 255, "c h w -> h w c")
+    return (rows, columns), share, rearrange(colours[0].clamp(0, 1) * 255, "c h w -> h w c").contiguous()
+
+
+def _parted(
+    tables: _Tables, drawing: Drawing, parts: FaceParts | None
+) -> list[tuple[Window, Tensor, Tensor | None]]:
+    """The mouth and the eyes: a window, what in it is painted, and where that alone decides or None."""
+    if parts is None:
+        return []
+    source, driving, axes = drawing.source, drawing.driving, tables.axes
+    mouth = parts.mouth_window(driving, axes)
+    inside, lips = parts.mouth_painted(source, driving, grid_of(axes, mouth), SOFT_EDGE)
+    found: list[tuple[Window, Tensor, Tensor | None]] = [(mouth, inside[0, 0], lips[0, 0])]
+    for eye in parts.eyes_windows(driving, axes):
+        opened = parts.eyes_painted(source, driving, grid_of(axes, eye), SOFT_EDGE)
+        found.append((eye, opened[0, 0], None))
+    return found
 
 
 def _seen(blocks: Tensor, height: int, width: int) -> list[Window]:

@@ -207,10 +207,11 @@ class FaceParts:
     ) -> tuple[Window, Tensor]:
         """How much is due of the corrections of a group, (B, G, h, w), in a window of a picture."""
         across, down, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
-        meeting = (places[:, UPPER] + places[:, LOWER]) / 2
-        places, meeting = places[:, [*group]], meeting[:, [k for k in group if k < len(SIDES)]]
-        reaches, sides = REACHES.to(driving)[[*group]], SIDES.to(driving)
-        sides = sides[[k for k in group if k < len(SIDES)]][:, None, None]
+        sided = [number for number in group if number < len(SIDES)]
+        # all of a group meet at one line
+        meeting = (places[:, [UPPER[sided[0]]]] + places[:, [LOWER[sided[0]]]]) / 2
+        places = places[:, [*group]]
+        reaches, sides = REACHES.to(driving)[[*group]], SIDES.to(driving)[sided]
         window = _window(places, REACHED * reaches.max() * scale.max(), axes)
         grid = grid_of(axes, window)
 
@@ -224,8 +225,9 @@ class FaceParts:
         y = along(down, places) / reaches[:, 1, None, None]
         share = torch.exp(-(x.square() + y.square()) / 2)
         share = (share - LEAST_SHARE).clamp_min(0) / (1 - LEAST_SHARE)  # no step at the window's edge
-        side = torch.sigmoid(sides * along(down, meeting) / SEAM)
-        share = torch.cat([share[:, : len(sides)] * side, share[:, len(sides) :]], dim=1)
+        below = torch.sigmoid(along(down, meeting) / SEAM)
+        side = torch.where(sides[:, None, None] > 0, below, 1 - below)
+        share = torch.cat([share[:, : len(sided)] * side, share[:, len(sided) :]], dim=1)
         return window, share / share.sum(1, keepdim=True).clamp_min(1)
 
 

@@ -67,9 +67,8 @@ def main() -> None:
     print(f"photo {size}, of which {moving:.2f} megapixels can move; milliseconds, median (least)")
     print(f"matte {matte[0]:.0f} ({matte[1]:.0f}), layers {taken_apart[0]:.0f} ({taken_apart[1]:.0f}), once")
     print(f"network {network[0]:.1f} ({network[1]:.1f}) a frame, in fp32")
-    print(
-        f"frame {frame[0]:.1f} ({frame[1]:.1f}), {frame[0] / moving:.1f} ({frame[1] / moving:.1f}) a megapixel"
-    )
+    each = frame[0] / moving, frame[1] / moving
+    print(f"frame {frame[0]:.1f} ({frame[1]:.1f}), {each[0]:.1f} ({each[1]:.1f}) a megapixel")
     print(f"a copy of the photo {copy[0]:.2f} ({copy[1]:.2f})")
 
 
