@@ -43,6 +43,7 @@ class PhotoCompositor:
         self._by_opencv = device.type == "cpu"
         self._tables = [_Tables.of(front, device) for front in layers.fronts]
 
+    @torch.inference_mode()
     def frame(self, drawings: Sequence[Drawing]) -> Picture:
         """The photo with its people moved.
 
