@@ -78,6 +78,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert "--detect-every" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_whole_clips_only_and_the_next_run_goes_on(
     tmp_path: Path, number: signal.Signals, code: int

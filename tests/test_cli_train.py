@@ -90,6 +90,7 @@ def test_a_folder_without_clips_is_code_3(mcnet: Mcnet, tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_first_and_the_next_run_goes_on(
     clips: Path, tmp_path: Path, number: signal.Signals, code: int
@@ -107,6 +108,7 @@ def test_a_signal_saves_first_and_the_next_run_goes_on(
     assert (tmp_path / "run" / "weights.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_in_use_is_refused_until_its_process_is_dead(clips: Path, tmp_path: Path) -> None:
     child = started(clips, tmp_path / "run", "--steps", "100000")
     try:
@@ -148,6 +150,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(mcnet: Mcnet, clips: Path, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs limits of Unix")
 def test_a_full_disk_is_code_5_and_earlier_checkpoints_stay(clips: Path, tmp_path: Path) -> None:
     import resource

@@ -175,6 +175,7 @@ def test_one_bad_clip_is_listed_and_the_others_go_on(disks: Path, weights: Path,
         run(tmp_path / "clips", weights)
 
 
+@pytest.mark.slow
 def test_landmarks_of_heads_are_compared_and_taken_as_keypoints(heads: Path, tmp_path: Path) -> None:
     tracked = write_tiny(tmp_path / "tracked.safetensors", landmarks=LANDMARKS, jacobians=False)
     report = run(heads, tracked, metrics=("akd",), max_frames=3)
@@ -201,6 +202,7 @@ def test_openings_and_movement_are_compared_across_people(heads: Path, weights: 
 # Rows
 
 
+@pytest.mark.slow
 def test_several_weights_and_variations_are_measured_side_by_side(
     heads: Path, weights: Path, tmp_path: Path
 ) -> None:
@@ -239,6 +241,7 @@ def test_a_variation_is_what_setting_it_for_all_gives(disks: Path, weights: Path
     assert varied.rows[1].name == "motion=relative, strength=0.5"
 
 
+@pytest.mark.slow
 def test_portraits_can_be_framed_otherwise_than_the_weights_ask_for(
     heads: Path, portraits: Path, weights: Path, tmp_path: Path
 ) -> None:
