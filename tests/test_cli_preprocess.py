@@ -78,10 +78,14 @@ def test_help_loads_nothing_heavy() -> None:
     assert "--detect-every" in done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_leaves_whole_clips_only_and_the_next_run_goes_on(
-    tmp_path: Path, number: signal.Signals, code: int
+    mcnet: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     write_film(tmp_path / "in" / "b.mp4", moving(150, dx=0))
     write_image(tmp_path / "in" / "a.png", frame((60, 40, HEAD)))
@@ -100,7 +104,7 @@ def test_a_signal_leaves_whole_clips_only_and_the_next_run_goes_on(
     assert child.returncode == code
     assert said.decode().splitlines()[-1] in ("mcnet: interrupted", "mcnet: terminated")
     assert [*contents(output)] == ["a-1/a.landmarks.safetensors", "a-1/a.png"]
-    done = process(*words)
+    done = mcnet("preprocess", *words)
     assert "1 were done before" in done.stderr
     assert [row["status"] for row in index(output)] == ["kept", "kept"]
 

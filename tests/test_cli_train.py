@@ -90,10 +90,11 @@ def test_a_folder_without_clips_is_code_3(mcnet: Mcnet, tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) <= 3
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_first_and_the_next_run_goes_on(
-    clips: Path, tmp_path: Path, number: signal.Signals, code: int
+    mcnet: Mcnet, clips: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     child = started(clips, tmp_path / "run", "--steps", "100000")
     wait_for_step(tmp_path / "run", 2)
@@ -103,23 +104,24 @@ def test_a_signal_saves_first_and_the_next_run_goes_on(
     saved = [int(path.name[5:]) for path in (tmp_path / "run" / "checkpoints").glob("step-*")]
     assert len(saved) == 1
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
-    done = mcnet_train(clips, tmp_path / "run", "--steps", str(saved[0] + 1), "--resume")
+    words = ("--device", "cpu", "--steps", str(saved[0] + 1), "--resume")
+    done = mcnet("train", clips, "-o", tmp_path / "run", *words)
     assert done.returncode == 0, done.stderr  # the run knows its own settings
     assert (tmp_path / "run" / "weights.safetensors").is_file()
 
 
-@pytest.mark.slow
-def test_a_run_in_use_is_refused_until_its_process_is_dead(clips: Path, tmp_path: Path) -> None:
+def test_a_run_in_use_is_refused_until_its_process_is_dead(mcnet: Mcnet, clips: Path, tmp_path: Path) -> None:
+    words = ("train", clips, "-o", tmp_path / "run", "--device", "cpu", *QUICK, "--steps", "1")
     child = started(clips, tmp_path / "run", "--steps", "100000")
     try:
         wait_for_step(tmp_path / "run", 1)
-        done = mcnet_train(clips, tmp_path / "run", *QUICK, "--steps", "1")
+        done = mcnet(*words)
         assert done.returncode == 2
         assert f"in use by process {child.pid} on " in done.stderr
     finally:
         child.kill()
         child.wait()
-    assert mcnet_train(clips, tmp_path / "run", *QUICK, "--steps", "1").returncode == 0
+    assert mcnet(*words).returncode == 0
 
 
 def test_check_data_shows_what_is_usable(mcnet: Mcnet, tmp_path: Path) -> None:
@@ -150,19 +152,21 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(mcnet: Mcnet, clips: Path, 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs limits of Unix")
-def test_a_full_disk_is_code_5_and_earlier_checkpoints_stay(clips: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_code_5_and_earlier_checkpoints_stay(
+    mcnet: Mcnet, clips: Path, tmp_path: Path
+) -> None:
     import resource
 
     run = tmp_path / "run"
-    assert mcnet_train(clips, run, *QUICK, "--steps", "2").returncode == 0
+    words = ("train", clips, "-o", run, "--device", "cpu", *QUICK, "--steps")
+    assert mcnet(*words, "2").returncode == 0
     before = sorted(path.name for path in (run / "checkpoints").iterdir())
     small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
     done = mcnet_train(clips, run, *QUICK, "--steps", "4", preexec_fn=small)
     assert done.returncode == 5, done.stderr
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == before
-    assert mcnet_train(clips, run, *QUICK, "--steps", "4").returncode == 0
+    assert mcnet(*words, "4").returncode == 0
 
 
 @pytest.mark.slow
