@@ -6,10 +6,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mcnet_cli.face import BlazeFaceDetector, FaceMesh, Landmarks, faces_in
+from mcnet_cli.face import BlazeFaceDetector, CropBox, FaceMesh, Landmarks, faces_in
 from mcnet_cli.media import read_image
 
 ROOT = Path(__file__).resolve().parents[1]
+ODD_BOXES = [
+    CropBox(-1e6, -1e6, 1e6, 1e6),
+    CropBox(1e5, 1e5, 5, 5),
+    CropBox(-5e5, -5e5, 1e6, 1e6),
+    CropBox(3, 3, 1, 1),
+    CropBox(0.3, 0.7, 1.5, 800),
+]
 cv2.setNumThreads(1)
 
 

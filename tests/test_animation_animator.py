@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from animation_tools import NO_CROP, SIZE, frames_of, picture, rendered, write_clip, write_photo, write_tiny
-from face_tools import portrait
+from face_tools import ODD_BOXES, portrait
 from PIL import Image
 
 from mcnet_cli import Animator, CropBox, InputError, Transfer, UsageError, write_motion
@@ -135,6 +136,33 @@ def test_a_reference_that_does_not_exist_is_a_usage_error(blind: Animator) -> No
     portrait, motion = blind.portrait(picture(), crop="none"), blind.motion(clip(3), crop="none")
     with pytest.raises(UsageError, match="3 frames"):
         blind.render(portrait, motion, Transfer(reference=3))
+
+
+@pytest.mark.parametrize(
+    "options", [{"picture": "square"}, {"background": "blurred"}, {"background": (1, 2)}]
+)
+def test_pictures_and_backgrounds_that_do_not_exist_are_usage_errors(
+    blind: Animator, options: dict[str, Any]
+) -> None:
+    portrait, motion = blind.portrait(picture(0.4), crop="none"), blind.motion(clip(), crop="none")
+    with pytest.raises(UsageError, match=r"--picture|--background"):
+        blind.render(portrait, motion, **options)
+
+
+@pytest.mark.parametrize("background", ["transparent", (0, 0, 255), picture(0)])
+def test_where_nobody_is_found_nobody_is_put_before_another_background(
+    blind: Animator, background: Any
+) -> None:
+    portrait, motion = blind.portrait(picture(0.4), crop="none"), blind.motion(clip(), crop="none")
+    with pytest.raises(InputError, match="no person"):
+        blind.render(portrait, motion, background=background)
+
+
+@pytest.mark.parametrize("box", ODD_BOXES)
+def test_a_crop_may_lie_anywhere(blind: Animator, box: CropBox) -> None:
+    portrait = blind.portrait(picture(0.4), crop=box)
+    motion = blind.motion(clip(), crop="none", max_frames=2)
+    assert [frame.shape for frame in blind.render(portrait, motion)] == 2 * [(64, 64, 3)]
 
 
 def test_a_saved_motion_renders_as_it_did_before(blind: Animator, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from mcnet_cli.animation import AnimationRequest
 from mcnet_cli.animation.outputs import default_name, plan_outputs
-from mcnet_cli.errors import UsageError
+from mcnet_cli.animation.request import require_inputs
+from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.options import parse_batch_size, parse_face, parse_rate, parse_reference, parse_time
 
 
@@ -33,6 +34,8 @@ def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
         ("face", -1),
         ("picture", "square"),
         ("background", "blurred"),
+        ("background", (0, 0, 256)),
+        ("background", (1, 2)),
         ("source_crop", "face"),
         ("driving_crop", "1,2,3,4"),
         ("strength", -0.1),
@@ -169,6 +172,17 @@ def test_an_input_is_never_the_output_even_with_overwrite(tmp_path: Path, name: 
     (tmp_path / "link.mp4").hardlink_to(tmp_path / "clip.mp4")
     with pytest.raises(UsageError, match=r"same file|is one picture"):
         plan_outputs(request(tmp_path, output=f"{tmp_path}/{name}", overwrite=True))
+
+
+def test_the_picture_of_the_background_is_an_input(tmp_path: Path) -> None:
+    for file in ("photo.png", "clip.mp4", "wall.gif"):
+        (tmp_path / file).write_text(file)
+    asked = request(tmp_path, background=tmp_path / "wall.gif", output=f"{tmp_path}/wall.gif", overwrite=True)
+    with pytest.raises(UsageError, match="same file"):
+        plan_outputs(asked)
+    (tmp_path / "wall.gif").unlink()
+    with pytest.raises(InputError, match=r"wall\.gif"):
+        require_inputs(asked)
 
 
 @pytest.mark.parametrize("source", ["7.png", "clip/7.png"])

@@ -7,41 +7,23 @@ import numpy as np
 import pytest
 import torch
 from animation_tools import write_tiny
-from face_tools import portrait
+from face_tools import ODD_BOXES, portrait
 
-from mcnet_cli import Animator, Portrait, Transfer
-from mcnet_cli.compositing import Drawing, Person, PhotoCompositor, Square, photo_layers
-from mcnet_cli.compositing.layers import REACH, filled
-from mcnet_cli.compositing.photo import PhotoCompositor as Photos
+from mcnet_cli import Animator, CropBox, Portrait, Transfer
+from mcnet_cli.compositing import Drawing, Person, PhotoCompositor, PhotoLayers, Square, photo_layers
+from mcnet_cli.compositing.layers import REACH
+from mcnet_cli.compositing.plate import filled
+from mcnet_cli.model.face_parts import FaceParts
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-CPU = torch.device("cpu")
 SIDE = 240
 SQUARE = Square(80, 60, 100, 100)
 
 
-class ByTorch(PhotoCompositor):
-    """Draws with torch, as on a GPU."""
-
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
-        from mcnet_cli.compositing import photo
-
-        self._by_opencv = False
-        meta = torch.device("cpu")
-        self._tables = [
-            photo._Tables(
-                picture=photo.planes(front.picture, meta),
-                resting=torch.from_numpy(front.resting),
-                fades=tables.fades,
-                down=tables.down,
-                across=tables.across,
-                axes=tables.axes,
-                scale=tables.scale,
-                face=tables.face,
-            )
-            for front, tables in zip(self.layers.fronts, self._tables, strict=True)
-        ]
+def compositor(
+    layers: PhotoLayers, parts: FaceParts | None = None, *, by_opencv: bool = True
+) -> PhotoCompositor:
+    return PhotoCompositor(layers, parts, torch.device("cpu"), by_opencv=by_opencv)
 
 
 def stripes(height: int = SIDE, width: int = SIDE) -> np.ndarray:
@@ -76,7 +58,7 @@ def moved_by(x: float, y: float = 0.0, *, trust: float = 1.0) -> Drawing:
 
 def made(photo: np.ndarray, matte: np.ndarray, drawing: Drawing, **options: object) -> np.ndarray:
     layers = photo_layers(photo, [Person(SQUARE, matte, None)], 256, **options)  # type: ignore[arg-type]
-    return Photos(layers, None, CPU).frame([drawing])
+    return compositor(layers).frame([drawing])
 
 
 def test_what_is_unknown_is_filled_from_around_and_the_rest_stays() -> None:
@@ -142,7 +124,7 @@ def test_a_person_cut_by_the_photos_lower_edge_stays_there() -> None:
     square = Square(80, 100, 100, 100)
     photo = with_person(matte)
     layers = photo_layers(photo, [Person(square, matte, None)], 256)
-    frame = Photos(layers, None, CPU).frame([moved_by(10)])
+    frame = compositor(layers).frame([moved_by(10)])
     left_edges = [int(np.argmax((row[:, 0] > 200) & (row[:, 1] < 100))) for row in frame]
     assert abs(left_edges[-1] - 100) <= 2
     assert left_edges[150] == pytest.approx(110, abs=1)
@@ -153,7 +135,7 @@ def test_a_head_cut_by_the_upper_edge_comes_in_round() -> None:
     matte[:150, 100:160] = 1
     square = Square(80, -10, 100, 100)
     layers = photo_layers(with_person(matte), [Person(square, matte, None)], 256)
-    frame = Photos(layers, None, CPU).frame([moved_by(0, 8)]).astype(int)
+    frame = compositor(layers).frame([moved_by(0, 8)]).astype(int)
     red = (frame[..., 0] > 200) & (frame[..., 1] < 100)
     widths = red[:12].sum(1)
     assert widths[0] < 40 < widths[11]  # narrower above
@@ -173,7 +155,7 @@ def test_two_people_whose_squares_overlap_move_each_by_their_own() -> None:
     squares = Square(40, 60, 100, 100), Square(110, 60, 100, 100)
     people = [Person(square, np.maximum(left, right), None) for square in squares]
     layers = photo_layers(photo, people, 256)
-    frame = Photos(layers, None, CPU).frame([moved_by(0, -8), moved_by(0, 8)]).astype(int)
+    frame = compositor(layers).frame([moved_by(0, -8), moved_by(0, 8)]).astype(int)
     for centre in ((90, 102), (160, 118)):
         assert np.abs(frame[disk(centre, 22) > 0] - (230, 60, 40)).mean() < 3
 
@@ -195,6 +177,25 @@ def test_another_background_is_behind_the_person() -> None:
     frame = made(with_person(matte), matte, moved_by(8), backdrop=blue).astype(int)
     assert (frame[:20] == (20, 40, 220)).all()
     assert np.abs(frame[disk((138, 110), 30) > 0] - (230, 60, 40)).mean() < 3
+
+
+def test_what_was_behind_soft_edges_does_not_come_along() -> None:
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    matte = np.clip((40 - np.hypot(x - 130, y - 110)) / 5, 0, 1).astype(np.float32)
+    soft = matte[..., None]
+    photo = np.rint(np.float32((80, 60, 40)) * soft + 255 * (1 - soft)).astype(np.uint8)
+    frame = made(photo, matte, moved_by(5), backdrop=np.zeros((SIDE, SIDE, 3), np.uint8))
+    assert (frame <= (90, 70, 50)).all()  # no white, where the photo had some behind
+
+
+@pytest.mark.parametrize("box", ODD_BOXES)
+@pytest.mark.parametrize("size", [(1, 1), (120, 160)])
+def test_squares_of_any_place_and_size_move(size: tuple[int, int], box: CropBox) -> None:
+    photo, matte = np.full((*size, 3), 99, np.uint8), np.zeros(size, np.float32)
+    matte[30:, 50:110] = 1
+    square = Square(box.x, box.y, box.width, box.height)
+    layers = photo_layers(photo, [Person(square, matte, None)], 256)
+    assert np.abs(compositor(layers).frame([moved_by(3)]).astype(int) - 99).max() <= 1
 
 
 @cache
@@ -223,7 +224,7 @@ def test_opencv_and_torch_draw_the_same_pictures() -> None:
     layers = photo_layers(example().photo, example().people, 256)
     parts = animator().renderer.model.parts
     for drawing in drawings():
-        frames = [kind(layers, parts, CPU).frame([drawing]) for kind in (Photos, ByTorch)]
+        frames = [compositor(layers, parts, by_opencv=how).frame([drawing]) for how in (True, False)]
         apart = np.abs(frames[0].astype(int) - frames[1])
         assert apart.mean() < 0.5 and np.quantile(apart, 0.999) <= 8
 
@@ -237,11 +238,11 @@ def test_a_moved_face_is_as_sharp_as_the_photo() -> None:
 
     photo = example().photo
     layers = photo_layers(photo, example().people, 256)
-    compositor = Photos(layers, animator().renderer.model.parts, CPU)
+    drawn = compositor(layers, animator().renderer.model.parts)
     (left, top), (right, bottom) = example().people[0].outline.min(0), example().people[0].outline.max(0)  # type: ignore[union-attr]
     upper = slice(int(top), int((top + bottom) / 2)), slice(int(left), int(right))
     for drawing in drawings():
-        frame = compositor.frame([drawing])
+        frame = drawn.frame([drawing])
         assert sharpness(np.ascontiguousarray(frame[upper])) > 0.8 * sharpness(photo[upper].copy())
 
 
@@ -258,4 +259,4 @@ def test_tiny_photos_are_no_trouble(size: tuple[int, int]) -> None:
     photo = np.full((*size, 3), 99, np.uint8)
     whole = Square(0, 0, size[1], size[0])
     layers = photo_layers(photo, [Person(whole, np.zeros(size, np.float32), None)], 256)
-    assert (Photos(layers, None, CPU).frame([moved_by(3)]) == 99).all()
+    assert (compositor(layers).frame([moved_by(3)]) == 99).all()

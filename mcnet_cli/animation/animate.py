@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving, pictures_of, read_motion_file
+from mcnet_cli.animation.frames import film_size, longest_side
 from mcnet_cli.animation.motion import is_motion_file, write_motion
-from mcnet_cli.animation.outputs import Output, film_size, longest_side, plan_outputs
+from mcnet_cli.animation.outputs import Output, plan_outputs
 from mcnet_cli.animation.pictures import Picture, face_picture, side_by_side
-from mcnet_cli.animation.plan import require_inputs
 from mcnet_cli.animation.report import AnimationReport, AnimationResult, peak_memory_mb
-from mcnet_cli.animation.request import AnimationRequest
+from mcnet_cli.animation.request import AnimationRequest, Background, open_driving, require_inputs
 from mcnet_cli.animation.source import Portrait, SourceFace, encode
 from mcnet_cli.errors import shown
-from mcnet_cli.media import FrameSource, Span, open_frames, open_output, read_image, read_photo
+from mcnet_cli.media import open_output, read_image, read_photo
 from mcnet_cli.progress import OnProgress, Progress, silent
 
 RENDERING = "rendering"
@@ -60,6 +60,8 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
     outputs = plan_outputs(request)
     require_inputs(request)
     crops = Crops(request.crop_json, request.source_crop, request.driving_crop)
+    asked = request.background
+    background: Background = read_image(asked) if isinstance(asked, Path) else asked
     animator = Animator.load(
         request.weights,
         device=request.device,
@@ -75,7 +77,7 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
     results = []
     with outputs.made_folder():
         for path, faces, output in zip(request.sources, found, outputs.films, strict=True):
-            film = _write_film(path, faces, driving, animator, request, output, tell)
+            film = _write_film(path, faces, driving, animator, request, background, output, tell)
             for warning in film.warnings:
                 log.warning("%s: %s", shown(output.target), warning)
             now = time.monotonic()
@@ -107,18 +109,6 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
     )
 
 
-def _open_driving(request: AnimationRequest) -> FrameSource:
-    """The driving's frames, between --start and --end."""
-    return open_frames(
-        request.driving,
-        fps=request.fps,
-        start_s=request.start_s,
-        end_s=request.end_s,
-        max_frames=request.max_frames,
-        strict=request.strict,
-    )
-
-
 def _read_driving(
     request: AnimationRequest, animator: Animator, crops: Crops, on_progress: OnProgress
 ) -> Driving:
@@ -128,12 +118,12 @@ def _read_driving(
             request.driving,
             animator.renderer.config,
             animator.renderer.digest,
-            span=Span(request.start_s, request.end_s, request.max_frames),
+            span=request.span,
             fps=request.fps,
             requires_face=requires_face,
         )
     return animator.read_driving(
-        partial(_open_driving, request),
+        partial(open_driving, request),
         crop=crops.driving,
         whole_landmarks=request.save_motion is not None,
         requires_face=requires_face,
@@ -155,21 +145,18 @@ def _write_film(
     driving: Driving,
     animator: Animator,
     request: AnimationRequest,
+    background: Background,
     output: Output,
     on_progress: OnProgress,
 ) -> _Film:
     """Renders one source and writes its film."""
     rows = request.transfer.shown_frames(driving.motion)
-    background = (
-        read_image(request.background) if isinstance(request.background, Path) else request.background
-    )
     audio, start_s, warnings = _sound(driving, rows, request, output)
     photo, alpha = read_photo(path)
     portrait = encode(
         photo, faces, animator.renderer, longest=longest_side(request, output.kind), alpha=alpha
     )
     size = film_size(request, output.kind, photo.shape[1::-1], faces[0].box, animator.size)
-    is_transparent = request.background == "transparent"
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(
             open_output(
@@ -180,7 +167,7 @@ def _write_film(
                 audio_start_s=start_s,
                 overwrite=request.overwrite,
                 strict=request.strict,
-                alpha=is_transparent,
+                alpha=request.background == "transparent",
             )
         )
         frames: Iterator[Picture] = stack.enter_context(
@@ -196,7 +183,7 @@ def _write_film(
             )
         )
         if request.compare:
-            compared = pictures_of(driving, partial(_open_driving, request), rows, size[1])
+            compared = pictures_of(driving, partial(open_driving, request), rows, size[1])
             frames = _side_by_side(
                 portrait, request, size[1], stack.enter_context(contextlib.closing(compared)), frames
             )
@@ -216,7 +203,7 @@ def _side_by_side(
     """Source, driving and result beside each other, all as high as the result."""
     source = portrait.photo
     if request.picture != "photo":
-        source = face_picture(portrait.photo, portrait.shown_box, height)
+        source = face_picture(portrait.photo, portrait.shown_boxes[0], height)
     for seen, result in zip(driving, results, strict=True):
         yield side_by_side(source, seen, result)
 

@@ -20,10 +20,11 @@ from mcnet_cli.animation.driving import (
     reopenable,
     require_fit,
 )
+from mcnet_cli.animation.frames import MakeFrames, face_squares, network_squares, photos
 from mcnet_cli.animation.motion import Motion, is_motion_file
-from mcnet_cli.animation.pictures import Picture, covering, resized
+from mcnet_cli.animation.pictures import Picture
 from mcnet_cli.animation.renderer import Renderer
-from mcnet_cli.animation.request import Background, PictureKind
+from mcnet_cli.animation.request import Background, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Retargeting, Transfer
 from mcnet_cli.animation.source import (
     LONGEST_PX,
@@ -35,13 +36,11 @@ from mcnet_cli.animation.source import (
     find_faces,
 )
 from mcnet_cli.checkpoint import Weights, build_model, read_weights
-from mcnet_cli.compositing import photo_layers
 from mcnet_cli.devices import Compute, choose, choose_device
 from mcnet_cli.errors import UsageError, WeightsError, shown
 from mcnet_cli.face import CropBox, Framing
-from mcnet_cli.face import crop as cut
 from mcnet_cli.media import FrameSource, Span, as_photo, open_arrays, open_frames
-from mcnet_cli.model import Keypoints, MCNet
+from mcnet_cli.model import MCNet
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
 
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     Photo = Path | str | Picture | Image.Image
-
-MakeFrames = Callable[[Sequence[Keypoints]], list[Picture]]
 
 
 class Animator:
@@ -278,8 +275,9 @@ class Animator:
             whoever takes it. Closing the generator ends the work.
 
         Raises:
-            InputError: a motion of another keypoint detector.
-            UsageError: a reference frame that the motion doesn't have, or squares of several faces.
+            InputError: a motion of another keypoint detector, or nobody to put before another background.
+            UsageError: a reference frame that the motion doesn't have, squares of several faces, or a
+                picture or background that doesn't exist.
             WeightsError: weights that give no numbers; while iterating.
 
         Example:
@@ -293,6 +291,7 @@ class Animator:
             (256, 256, 3)
         """
         transfer = transfer or Transfer()
+        require_shown(picture, background)
         require_fit(motion, self.renderer.config, self.renderer.digest, "the motion")
         shown_rows = transfer.shown_frames(motion) if rows is None else np.asarray(rows, np.intp)
         if picture != "photo" and len(portrait.faces) > 1:
@@ -302,9 +301,11 @@ class Animator:
         with self._naming_weights():
             retargetings = [self._retargeting(face, motion, transfer) for face in portrait.faces]
         if picture == "network":
-            made = self._squares(portrait.faces[0], size or self.size)
+            made = network_squares(portrait.faces[0], self.renderer, size or self.size)
+        elif picture == "face":
+            made = face_squares(portrait, self.renderer, background, size)
         else:
-            made = self._photos(portrait, background, size if picture == "face" else None, picture == "face")
+            made = photos(portrait, self.renderer, background)
         return self._rendered(retargetings, shown_rows, made)
 
     def read_driving(
@@ -362,45 +363,6 @@ class Animator:
         with self._naming_weights(), contextlib.closing(self.renderer.in_order(made, motions)) as results:
             yield from itertools.chain.from_iterable(results)
 
-    def _squares(self, face: EncodedFace, side: int) -> MakeFrames:
-        """Makes the network's own squares, (side, side, 3)."""
-
-        def made(motions: Sequence[Keypoints]) -> list[Picture]:
-            frames = self.renderer.render(face.source, motions[0])
-            return [resized(frame, side, side) for frame in frames]
-
-        return made
-
-    def _photos(
-        self, portrait: Portrait, background: Background, side: int | None, cut_out: bool
-    ) -> MakeFrames:
-        """Makes whole photos; or of them the square around the face, (side, side, 3)."""
-        height, width = portrait.photo.shape[:2]
-        layers = photo_layers(
-            portrait.photo,
-            portrait.people,
-            self.size,
-            moving=isinstance(background, str) and background == "moving",
-            backdrop=_backdrop(background, width, height),
-        )
-        compositor = self.renderer.photo_compositor(layers)
-        square = portrait.people[0].square
-        box = CropBox(square.x, square.y, square.width, square.height)
-        side = side or face_side(box)
-
-        def made(motions: Sequence[Keypoints]) -> list[Picture]:
-            drawings = [
-                self.renderer.draw(face.source, motion)
-                for face, motion in zip(portrait.faces, motions, strict=True)
-            ]
-            frames = [
-                compositor.frame([drawing[number] for drawing in drawings])
-                for number in range(len(motions[0]))
-            ]
-            return [cut(frame, box, side) for frame in frames] if cut_out else frames
-
-        return made
-
     @contextlib.contextmanager
     def _naming_weights(self) -> Iterator[None]:
         """Jacobians that can't be inverted are the fault of the weights."""
@@ -432,22 +394,6 @@ def load_model(weights: str | Path | None = None, *, device: str = "auto") -> MC
 def framing_of(weights: Weights) -> Framing:
     """How weights want faces cropped: as they say, else by the paper's rule."""
     return Framing.PAPER if weights.framing is None else Framing(**weights.framing)
-
-
-def face_side(box: CropBox) -> int:
-    """Side in pixels of the square around a face at the photo's own size, even, at most LONGEST_PX."""
-    return min(max(2, 2 * round(max(box.width, box.height) / 2)), LONGEST_PX)
-
-
-def _backdrop(background: Background, width: int, height: int) -> Picture | None:
-    """What is shown in place of the photo's background, (H, W, 3) or (H, W, 4); None for its own."""
-    if isinstance(background, np.ndarray):
-        return covering(background, width, height)
-    if background == "transparent":
-        return np.zeros((height, width, 4), np.uint8)
-    if isinstance(background, tuple):
-        return np.full((height, width, 3), background, np.uint8)
-    return None
 
 
 def _open_anew(again: Callable[[], Iterator[Picture]], rate: Fraction, max_frames: int | None) -> FrameSource:

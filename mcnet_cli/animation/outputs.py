@@ -7,17 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcnet_cli.animation.animator import face_side
-from mcnet_cli.animation.pictures import bounded
 from mcnet_cli.animation.request import AnimationRequest
-from mcnet_cli.animation.source import LONGEST_PX
 from mcnet_cli.errors import UsageError, shown
-from mcnet_cli.face import CropBox
 from mcnet_cli.files import check_free, system_failure
 from mcnet_cli.media import output_kind, require_transparency
 from mcnet_cli.media.pattern import numbered
 
-LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # where nothing else is asked for
 NAME_LIMIT = 255  # bytes, what nearly all file systems allow
 SUFFIX = ".mp4"
 
@@ -110,7 +105,7 @@ def default_name(source: Path, driving: Path) -> str:
 
 
 def _check(request: AnimationRequest, outputs: Outputs) -> None:
-    inputs = (*request.sources, request.driving)
+    inputs = request.inputs
     films = outputs.films
     files = [Path(output.target) for output in films if output.kind not in ("pattern", "stdout")]
     if request.save_motion is not None:
@@ -142,34 +137,3 @@ def _check_pattern(pattern: Path, inputs: tuple[Path, ...], *, overwrite: bool) 
         raise UsageError(
             f"{shown(first)} exists already", hint="choose another -o, or replace it with --overwrite"
         )
-
-
-def film_size(
-    request: AnimationRequest,
-    kind: str,
-    photo: tuple[int, int],
-    box: CropBox | None,
-    network_size: int,
-) -> tuple[int, int]:
-    """(width, height) of a film's frames in pixels.
-
-    kind: of the output. photo: (width, height). box: around the face that moves, None for the whole photo.
-    """
-    width, height = bounded(photo, longest_side(request, kind))
-    if request.picture == "face":
-        scale = width / photo[0]
-        square = box or CropBox(0, 0, *photo)
-        side = request.size or min(
-            face_side(CropBox(0, 0, scale * square.width, scale * square.height)), longest_side(request, kind)
-        )
-        width = height = side
-    elif request.picture == "network":
-        width = height = request.size or network_size
-    return (2 * width + height, height) if request.compare else (width, height)
-
-
-def longest_side(request: AnimationRequest, kind: str) -> int:
-    """Longer side of the photo that a film shows, in pixels at most; a gif of a large one is huge."""
-    if request.size is not None and request.picture == "photo":
-        return request.size
-    return LONGEST_OF_KIND_PX.get(kind, LONGEST_PX)

@@ -9,16 +9,16 @@ from mcnet_cli import __version__
 from mcnet_cli.animation.animator import framing_of
 from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import read_motion_file
+from mcnet_cli.animation.frames import film_size
 from mcnet_cli.animation.motion import is_motion_file
-from mcnet_cli.animation.outputs import Output, film_size, plan_outputs
+from mcnet_cli.animation.outputs import Output, plan_outputs
 from mcnet_cli.animation.renderer import suitable_batch_size
-from mcnet_cli.animation.request import AnimationRequest
+from mcnet_cli.animation.request import AnimationRequest, open_driving, require_inputs
 from mcnet_cli.animation.source import FaceFinder, find_faces
 from mcnet_cli.checkpoint import Weights, detector_digest, read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import shown
-from mcnet_cli.files import require_regular_file
-from mcnet_cli.media import Span, open_frames, read_image
+from mcnet_cli.media import read_image
 from mcnet_cli.weights import resolve_weights
 
 
@@ -174,13 +174,6 @@ def plan(request: AnimationRequest) -> AnimationPlan:
     )
 
 
-def require_inputs(request: AnimationRequest) -> None:
-    """InputError if a source or the driving isn't there, or is no regular file."""
-    for path in (*request.sources, request.driving):
-        if not (path == request.driving and path.is_dir()):
-            require_regular_file(path)
-
-
 def _planned_source(
     request: AnimationRequest,
     path: Path,
@@ -206,19 +199,12 @@ def _planned_source(
 
 
 def _planned_driving(request: AnimationRequest, weights: Weights) -> PlannedDriving:
-    path, span = request.driving, Span(request.start_s, request.end_s, request.max_frames)
+    path = request.driving
     if is_motion_file(path):
         digest = detector_digest(weights)
-        motion = read_motion_file(path, weights.config, digest, span=span, fps=request.fps).motion
+        motion = read_motion_file(path, weights.config, digest, span=request.span, fps=request.fps).motion
         return PlannedDriving(path, None, "none", len(motion), motion.rate, False)
-    with open_frames(
-        path,
-        fps=request.fps,
-        start_s=request.start_s,
-        end_s=request.end_s,
-        max_frames=request.max_frames,
-        strict=request.strict,
-    ) as frames:
+    with open_driving(request) as frames:
         crop = request.driving_crop
         return PlannedDriving(
             path=path,

@@ -131,7 +131,8 @@ class Renderer:
 
     def photo_compositor(self, layers: PhotoLayers) -> PhotoCompositor:
         """What puts frames of a photo together from drawings."""
-        return PhotoCompositor(layers, self.model.parts, self.compute.device)
+        device = self.compute.device
+        return PhotoCompositor(layers, self.model.parts, device, by_opencv=device.type == "cpu")
 
     def in_order(self, work: Callable[[Item], Done], items: Iterable[Item]) -> Generator[Done, None, None]:
         """`work` on each of the items, in their order; `workers` threads share the processor's cores."""

@@ -12,6 +12,8 @@ from mcnet_cli.animation.motion import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.animation.retarget import Mode, Reference, Transfer
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import CropBox
+from mcnet_cli.files import require_regular_file
+from mcnet_cli.media import FrameSource, Span, open_frames
 from mcnet_cli.options import require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
@@ -44,7 +46,7 @@ class AnimationRequest:
         detector: what finds faces.
         source_crop, driving_crop: what the network sees. `auto`: the face. `none`: the whole picture. Or a
             box in pixels. With both `none` no face is looked for.
-        face: which face of a source; numbers count from 0, left to right. `all`: each, pasted back.
+        face: which face of a source; numbers count from 0, left to right. `all`: each of them.
         crop_json: a file that crops are saved to; if it exists, they are read from it.
         on_no_face: what is shown for driving frames without a face. `hold`: the last pose. `skip`: nothing.
             `source`: the source unmoved. `fail`: InputError.
@@ -116,11 +118,7 @@ class AnimationRequest:
         for name, crop in (("--source-crop", self.source_crop), ("--driving-crop", self.driving_crop)):
             if not isinstance(crop, CropBox):
                 require_among(name, crop, ("auto", "none"))
-        require_among("--picture", self.picture, get_args(PictureKind))
-        if isinstance(self.background, str):
-            require_among("--background", self.background, ("still", "moving", "transparent"))
-        if self.picture == "network" and self.background != "still":
-            raise UsageError("--background: the network's own square has the network's background")
+        require_shown(self.picture, self.background)
         if self.compare and self.background == "transparent":
             raise UsageError("--compare: what lies beside the result isn't transparent")
         if self.face == "all" and self.picture != "photo":
@@ -152,6 +150,49 @@ class AnimationRequest:
         )
 
     @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files that are read: sources, driving, and the picture that replaces the background."""
+        background = (self.background,) if isinstance(self.background, Path) else ()
+        return (*self.sources, self.driving, *background)
+
+    @property
+    def span(self) -> Span:
+        """The part of the driving that is used."""
+        return Span(self.start_s, self.end_s, self.max_frames)
+
+    @property
     def uses_detector(self) -> bool:
         """Whether faces are looked for at all."""
         return not self.source_crop == self.driving_crop == "none"
+
+
+def require_shown(picture: str, background: object) -> None:
+    """UsageError for a picture or a background that doesn't exist, or for two that don't go together."""
+    require_among("--picture", picture, get_args(PictureKind))
+    if isinstance(background, str):
+        require_among("--background", background, ("still", "moving", "transparent"))
+    elif isinstance(background, tuple) and not (
+        len(background) == 3 and all(isinstance(level, int) and 0 <= level <= 255 for level in background)
+    ):
+        raise UsageError(f"--background {background}: a colour has three levels from 0 to 255")
+    if picture == "network" and not (isinstance(background, str) and background == "still"):
+        raise UsageError("--background: the network's own square has the network's background")
+
+
+def require_inputs(request: AnimationRequest) -> None:
+    """InputError if one of a request's inputs isn't there, or is no regular file."""
+    for path in request.inputs:
+        if not (path == request.driving and path.is_dir()):
+            require_regular_file(path)
+
+
+def open_driving(request: AnimationRequest) -> FrameSource:
+    """The driving's frames, between --start and --end."""
+    return open_frames(
+        request.driving,
+        fps=request.fps,
+        start_s=request.start_s,
+        end_s=request.end_s,
+        max_frames=request.max_frames,
+        strict=request.strict,
+    )

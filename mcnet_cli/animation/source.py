@@ -107,28 +107,25 @@ class Portrait:
     @cached_property
     def people(self) -> tuple[Person, ...]:
         """Where those who move are in `photo`; looked for when this is first needed."""
-        return tuple(map(self._person, self.faces))
+        return tuple(map(self._person, self.faces, self.shown_boxes))
 
-    def _person(self, encoded: EncodedFace) -> Person:
-        box, landmarks = encoded.face.box, encoded.face.landmarks
+    def _person(self, encoded: EncodedFace, box: CropBox | None) -> Person:
         if box is None:
             square = Square(0, 0, self.photo.shape[1], self.photo.shape[0])
         else:
-            square = Square(*(self.scale * side for side in (box.x, box.y, box.width, box.height)))
+            square = Square(box.x, box.y, box.width, box.height)
         if self.alpha is None:
             matte = person_matte(self.photo, square.centre, square.width)
         else:
             matte = self.alpha / np.float32(255)
-        outline = None if landmarks is None else self.scale * landmarks
-        return Person(square, matte, outline)
+        landmarks = encoded.face.landmarks
+        return Person(square, matte, None if landmarks is None else self.scale * landmarks)
 
     @property
-    def shown_box(self) -> CropBox | None:
-        """The first face's square in `photo`, None for all of it."""
-        box = self.faces[0].face.box
-        if box is None:
-            return None
-        return CropBox(*(self.scale * side for side in (box.x, box.y, box.width, box.height)))
+    def shown_boxes(self) -> tuple[CropBox | None, ...]:
+        """The faces' squares in pixels of `photo`; None for all of it."""
+        boxes = (face.face.box for face in self.faces)
+        return tuple(None if box is None else box.scaled(self.scale) for box in boxes)
 
     @property
     def boxes(self) -> tuple[CropBox, ...]:

@@ -8,14 +8,11 @@ nothing moves.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
-Floats = NDArray[Any]
+from mcnet_cli.compositing.plate import Floats, Picture, besides, over, times_alpha, without_people
 
 # How far a motion reaches beyond the network's square, in halves of its side: it goes on as at the square's
 # edge and fades to nothing up to here. Necks and collars stretch there, bodies stay where the photo has them.
@@ -31,9 +28,8 @@ EDGE_CUTS = 0.02
 CROWN_ROWS, CROWN_HEIGHT = 0.25, 0.35
 # Matte from which on a pixel hangs together with its neighbours as one person.
 BELONGS = 0.3
-# Matte up to which a pixel is the plate's alone. Above, and by so many shares of the square's side around,
-# the plate is filled in.
-PLATE, PLATE_MARGIN = 0.02, 0.02
+# The plate is filled in by so many shares of the square's side around people, too.
+PLATE_MARGIN = 0.02
 # Share of the face's place that the matte has to call a person, and how much of the moving part may be
 # neither person nor background, over what is wholly person. Otherwise nobody was found, in a drawing or an
 # animal, and everything is one front, which the network moves as a whole. Of fifty pictures that count as
@@ -69,7 +65,7 @@ class Front:
 
     rows, columns: the part of the photo that can move.
     picture: (2·(T + H), 2·W, 4) uint8, colours times matte and the matte; H and W are the numbers of rows and
-        columns, T is `rows_above`, those that are made up above the photo.
+        columns, T that of rows that are made up above the photo.
     fades: (G, G) in [0, 1], what is left of the motion in cells in and around dense motion's.
     down, across: (⌈H/8⌉, G) and (⌈W/8⌉, G), which interpolate cells at every eighth row and column.
     y, x: coordinates of rows (H) and columns (W) in the network's square, where its edges are -1 and 1.
@@ -82,7 +78,6 @@ class Front:
     rows: slice
     columns: slice
     picture: Picture
-    rows_above: int
     fades: Floats
     down: Floats
     across: Floats
@@ -140,39 +135,33 @@ def photo_layers(
     nobody is shown but the people that the mattes have.
     """
     order = sorted(range(len(people)), key=lambda number: people[number].square.width)
-    alone = [_alone(people, number) for number in range(len(people))]
-    fronts, plate = [], photo.copy()
-    for number in order:
-        person, matte = people[number], alone[number]
-        rows, columns = _moving_part(photo, person.square)
-        part = matte[rows, columns]
-        whole = moving or not _is_found(person, matte, part)
-        if whole:
-            part = np.ones_like(part)
-        else:
-            _clear(plate, photo, np.maximum.reduce(alone)[rows, columns], rows, columns, person.square)
-        fronts.append(_front(photo, plate, person, part, rows, columns, size, whole))
+    mattes = [_alone(people, number) for number in range(len(people))]
+    parts = [_moving_part(photo, person.square) for person in people]
+    whole = [
+        moving or not _is_found(person, matte, matte[part])
+        for person, matte, part in zip(people, mattes, parts, strict=True)
+    ]
+    movable = np.zeros(photo.shape[:2], bool)
+    for part, nobody in zip(parts, whole, strict=True):
+        movable[part] |= not nobody
+    shown = np.maximum.reduce(mattes)
+    margin = max(_margin(photo, person.square) for person in people)
+    plate = without_people(photo, shown, movable if backdrop is None else np.ones_like(movable), margin)
+    fronts = [
+        _front(photo, plate, people[number], mattes[number], parts[number], size, whole=whole[number])
+        for number in order
+    ]
     if backdrop is not None:
-        plate = _before(backdrop, photo, np.maximum.reduce(alone), fronts)
+        still = shown.copy()
+        for part in parts:
+            still[part] = 0
+        plate = over(besides(photo, plate, still), times_alpha(backdrop))
     return PhotoLayers(plate, tuple(fronts), tuple(order))
 
 
-def _before(backdrop: Picture, photo: Picture, matte: Floats, fronts: Sequence[Front]) -> Picture:
-    """A backdrop with what of the people doesn't move before it; RGBA ones with colours times alpha."""
-    still = matte.copy()
-    for front in fronts:
-        still[front.rows, front.columns] = 0
-    alpha = still[..., None]
-    colours = photo * alpha
-    if backdrop.shape[2] == 4:
-        share = backdrop[..., 3:] / np.float32(255)
-        colours = np.dstack(
-            [colours + backdrop[..., :3] * share * (1 - alpha), 255 * (alpha + share * (1 - alpha))]
-        )
-    else:
-        colours = colours + backdrop * (1 - alpha)
-    plate: Picture = np.rint(colours).astype(np.uint8)
-    return plate
+def _margin(photo: Picture, square: Square) -> int:
+    """Pixels around people in which the plate is filled in too."""
+    return max(1, round(PLATE_MARGIN * float(min(square.width, max(photo.shape)))))
 
 
 def _alone(people: Sequence[Person], number: int) -> Floats:
@@ -180,7 +169,7 @@ def _alone(people: Sequence[Person], number: int) -> Floats:
     person = people[number]
     matte: Floats = person.matte.copy()
     _, labels = cv2.connectedComponents((matte > BELONGS).astype(np.uint8), connectivity=4)
-    counts = np.bincount(labels[_face_place(person.square)].ravel())
+    counts = np.bincount(labels[_face_place(person.square)].ravel(), minlength=1)
     counts[0] = 0
     own = (labels == counts.argmax()) if counts.any() else np.zeros_like(labels, bool)
     matte *= cv2.dilate(own.astype(np.uint8), np.ones((9, 9), np.uint8))
@@ -220,33 +209,20 @@ def _moving_part(photo: Picture, square: Square) -> tuple[slice, slice]:
     return spans[1], spans[0]
 
 
-def _clear(
-    plate: Picture, photo: Picture, people: Floats, rows: slice, columns: slice, square: Square
-) -> None:
-    """Fills people in from around them in a part of the plate. people: (h, w) matte of all who move."""
-    margin = max(1, round(PLATE_MARGIN * square.width))
-    unknown = cv2.dilate((people > PLATE).astype(np.uint8), np.ones((2 * margin + 1,) * 2, np.uint8))
-    around = filled(photo[rows, columns], (1 - unknown).astype(np.float32))
-    plate[rows, columns] = np.where(unknown[..., None] > 0, around, plate[rows, columns])
-
-
 def _front(
     photo: Picture,
     plate: Picture,
     person: Person,
     matte: Floats,
-    rows: slice,
-    columns: slice,
+    part: tuple[slice, slice],
     size: int,
+    *,
     whole: bool,
 ) -> Front:
-    # what the photo shows besides the plate, so that the two together are the photo while nothing moves
-    alpha = np.rint(255 * matte).astype(np.uint8)
-    rest = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGB)
-    behind = cv2.multiply(plate[rows, columns], rest, scale=1 / 255)
-    colours = cv2.min(cv2.subtract(photo[rows, columns], behind), cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB))
-    front = cv2.merge([*cv2.split(colours), alpha])
-    rows_above = round(CROWN_ROWS * person.square.height) if rows.start == 0 else 0
+    rows, columns = part
+    matte = np.ones_like(matte[part]) if whole else matte[part]
+    front = besides(photo[part], plate[part], matte)
+    rows_above = min(round(CROWN_ROWS * person.square.height), len(front)) if rows.start == 0 else 0
     if rows_above:
         above = np.repeat(front[:1], rows_above, axis=0)
         if not whole:
@@ -263,7 +239,6 @@ def _front(
         rows=rows,
         columns=columns,
         picture=_enlarged(front),
-        rows_above=rows_above,
         fades=_fades(photo, person, matte, rows, columns, cells, scale),
         down=_interpolation(y, cells),
         across=_interpolation(x, cells),
@@ -388,41 +363,6 @@ def _interpolation(places: Floats, cells: Floats) -> Floats:
 
 
 BLOCK = 8  # pixels between which motion is interpolated linearly; its cells are larger by far
-
-
-def filled(picture: Picture, known: Floats) -> Picture:
-    """An (H, W, 3) uint8 picture whose unknown pixels are taken from around, by ever smaller pictures.
-
-    known: (H, W) in [0, 1], 1 where a pixel is kept. Without any known pixel the result is black.
-    """
-    share = known.astype(np.float32)
-    # what is filled in is smooth: half the size will do for it
-    size = (picture.shape[1] + 1) // 2, (picture.shape[0] + 1) // 2
-    small = cv2.resize(share, size, interpolation=cv2.INTER_AREA)
-    weighted = cv2.resize(picture * share[..., None], size, interpolation=cv2.INTER_AREA)
-    more = np.minimum(4 * small, 1)
-    around = _filled(weighted * (more / np.maximum(small, 1e-4))[..., None], more)
-    around = cv2.resize(around, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    result: Floats = picture * share[..., None] + around * (1 - share[..., None])
-    return np.clip(np.rint(result), 0, 255).astype(np.uint8)
-
-
-def _filled(weighted: Floats, known: Floats) -> Floats:
-    """The same of colours times how much is known of them."""
-    height, width = known.shape
-    if min(height, width) <= 2:
-        mean = weighted.sum((0, 1)) / max(float(known.sum()), 1e-4)
-        flat: Floats = weighted + mean * (1 - known[..., None])
-        return flat
-    size = (width + 1) // 2, (height + 1) // 2
-    share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
-    colours = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
-    # a cell of which a quarter is known counts as known
-    more = np.minimum(4 * share, 1)
-    smaller = _filled(colours * (more / np.maximum(share, 1e-4))[..., None], more)
-    around = cv2.resize(smaller, (width, height), interpolation=cv2.INTER_LINEAR)
-    result: Floats = weighted + around * (1 - known[..., None])
-    return result
 
 
 def _smoothstep(t: Floats) -> Floats:

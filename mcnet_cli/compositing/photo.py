@@ -16,7 +16,8 @@ from einops import rearrange
 from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
-from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, Picture
+from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers
+from mcnet_cli.compositing.plate import Picture, over
 from mcnet_cli.model.face_parts import FaceParts, Window, grid_of
 from mcnet_cli.model.geometry import coordinate_grid, ramp
 
@@ -35,13 +36,14 @@ class PhotoCompositor:
     """Puts frames of one photo together.
 
     layers: the photo's. parts: where mouth and eyes are among the network's keypoints; None leaves lips and
-    lids to the network. device: where drawings are; on a CPU frames are drawn by OpenCV, elsewhere by torch.
+    lids to the network. device: where drawings are. by_opencv: or by torch, which is slower on a CPU.
     """
 
-    def __init__(self, layers: PhotoLayers, parts: FaceParts | None, device: torch.device) -> None:
-        self.layers, self._parts = layers, parts
-        self._by_opencv = device.type == "cpu"
-        self._tables = [_Tables.of(front, device) for front in layers.fronts]
+    def __init__(
+        self, layers: PhotoLayers, parts: FaceParts | None, device: torch.device, *, by_opencv: bool
+    ) -> None:
+        self.layers, self._parts, self._by_opencv = layers, parts, by_opencv
+        self._tables = [_Tables.of(front, device, by_opencv=by_opencv) for front in layers.fronts]
 
     @torch.inference_mode()
     def frame(self, drawings: Sequence[Drawing]) -> Picture:
@@ -79,11 +81,7 @@ class PhotoCompositor:
             mixed *= share.numpy()[..., None]
             mixed += part[..., :3]
             part[..., :3] = cv2.convertScaleAbs(mixed)  # rounds; mixtures are never negative
-        matte = cv2.extractChannel(moved, 3)
-        rest = cv2.merge([cv2.bitwise_not(matte)] * behind.shape[2])
-        person = moved if behind.shape[2] == 4 else cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
-        result: Picture = cv2.add(person, cv2.multiply(behind, rest, scale=1 / 255))
-        return result
+        return over(moved, behind)
 
     def _drawn_by_torch(self, front: Front, tables: "_Tables", drawing: Drawing, behind: Picture) -> Picture:
         """The same on any device, in float32: the plain twin of `_drawn_by_opencv`."""
@@ -121,8 +119,8 @@ def _straight(frame: Picture) -> Picture:
 class _Tables:
     """What of a front every frame needs, as tensors on the device.
 
-    picture: (1, 4, H, W) in float32, on other devices than CPUs. resting: likewise. scale: (2,) pixels of the
-    enlarged picture a unit of coordinates.
+    picture: (1, 4, H, W) in float32; where OpenCV draws, it and `resting` are empty.
+    scale: (2,) pixels of the enlarged picture a unit of coordinates.
     """
 
     picture: Tensor
@@ -135,14 +133,13 @@ class _Tables:
     face: Tensor
 
     @classmethod
-    def of(cls, front: Front, device: torch.device) -> "_Tables":
+    def of(cls, front: Front, device: torch.device, *, by_opencv: bool) -> "_Tables":
         def tensor(values: object) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=device)
 
-        is_cpu = device.type == "cpu"
         return cls(
-            picture=torch.empty(0) if is_cpu else planes(front.picture, device),
-            resting=torch.empty(0) if is_cpu else tensor(front.resting),
+            picture=torch.empty(0) if by_opencv else _planes(front.picture, device),
+            resting=torch.empty(0) if by_opencv else tensor(front.resting),
             fades=tensor(front.fades),
             down=tensor(front.down),
             across=tensor(front.across),
@@ -152,7 +149,7 @@ class _Tables:
         )
 
 
-def planes(picture: Picture, device: torch.device) -> Tensor:
+def _planes(picture: Picture, device: torch.device) -> Tensor:
     """(1, C, H, W) float32 of an (H, W, C) picture."""
     return rearrange(torch.from_numpy(picture).to(device), "h w c -> 1 c h w").float()
 

@@ -91,6 +91,11 @@ class CropBox:
         if min(self.width, self.height) < 1:
             raise ValueError("a crop's width and height must be at least 1")
 
+    def scaled(self, factor: float) -> "CropBox":
+        """The same box in a picture that is `factor` times as large; no side gets below a pixel."""
+        width, height = max(1.0, self.width * factor), max(1.0, self.height * factor)
+        return CropBox(self.x * factor, self.y * factor, width, height)
+
 
 def crop_box(points: Points, framing: Framing) -> CropBox:
     """The square for one face. points: (468, 2) in pixels."""

@@ -1,0 +1,122 @@
+"""Frames as results show them: the whole photo, the square around a face, the network's own; their sizes."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from mcnet_cli.animation.pictures import Picture, bounded, covering, face_picture, resized
+from mcnet_cli.animation.renderer import Renderer
+from mcnet_cli.animation.request import AnimationRequest, Background
+from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait
+from mcnet_cli.compositing import photo_layers
+from mcnet_cli.errors import InputError
+from mcnet_cli.face import CropBox
+from mcnet_cli.model import Keypoints
+
+LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # by the kind of output, where nothing else is asked for
+
+# Makes the frames of a batch, from the keypoints of each face in them.
+MakeFrames = Callable[[Sequence[Keypoints]], list[Picture]]
+
+
+def network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFrames:
+    """Makes the network's own squares, (side, side, 3)."""
+
+    def made(motions: Sequence[Keypoints]) -> list[Picture]:
+        frames = renderer.render(face.source, motions[0])
+        return [resized(frame, side, side) for frame in frames]
+
+    return made
+
+
+def photos(portrait: Portrait, renderer: Renderer, background: Background) -> MakeFrames:
+    """Makes whole photos, (H, W, 3), or (H, W, 4) without a background.
+
+    InputError if there is no person that could be put before another background.
+    """
+    height, width = portrait.photo.shape[:2]
+    backdrop = _backdrop(background, width, height)
+    layers = photo_layers(
+        portrait.photo,
+        portrait.people,
+        renderer.size,
+        moving=isinstance(background, str) and background == "moving",
+        backdrop=backdrop,
+    )
+    if backdrop is not None and all(front.whole for front in layers.fronts):
+        raise InputError(
+            "no person stands out from the photo, to be put before another background",
+            hint="take --background still, or a photo with transparency",
+        )
+    compositor = renderer.photo_compositor(layers)
+
+    def made(motions: Sequence[Keypoints]) -> list[Picture]:
+        drawings = [
+            renderer.draw(face.source, motion) for face, motion in zip(portrait.faces, motions, strict=True)
+        ]
+        return [
+            compositor.frame([drawing[number] for drawing in drawings]) for number in range(len(motions[0]))
+        ]
+
+    return made
+
+
+def face_squares(
+    portrait: Portrait, renderer: Renderer, background: Background, side: int | None
+) -> MakeFrames:
+    """Makes squares around the face, at the photo's own size unless a `side` is given."""
+    whole, box = photos(portrait, renderer, background), portrait.shown_boxes[0]
+    size = side or face_side(box, portrait.photo.shape[1::-1])
+
+    def made(motions: Sequence[Keypoints]) -> list[Picture]:
+        return [face_picture(frame, box, size) for frame in whole(motions)]
+
+    return made
+
+
+def face_side(box: CropBox | None, photo: tuple[int, ...]) -> int:
+    """Side in pixels of the square around a face at its own size, even, at most LONGEST_PX.
+
+    box: None for the whole photo of (width, height) `photo`.
+    """
+    longest = max(photo) if box is None else max(box.width, box.height)
+    return min(max(2, 2 * round(longest / 2)), LONGEST_PX)
+
+
+def film_size(
+    request: AnimationRequest,
+    kind: str,
+    photo: tuple[int, ...],
+    box: CropBox | None,
+    network_size: int,
+) -> tuple[int, int]:
+    """(width, height) of a film's frames in pixels.
+
+    kind: of the output. photo: (width, height). box: around the face that moves, None for the whole photo.
+    """
+    longest = longest_side(request, kind)
+    width, height = bounded((photo[0], photo[1]), longest)
+    if request.picture == "face":
+        shown = None if box is None else box.scaled(width / photo[0])
+        width = height = request.size or min(face_side(shown, (width, height)), longest)
+    elif request.picture == "network":
+        width = height = request.size or network_size
+    return (2 * width + height, height) if request.compare else (width, height)
+
+
+def longest_side(request: AnimationRequest, kind: str) -> int:
+    """Longer side of the photo that a film shows, in pixels at most; a gif of a large one is huge."""
+    if request.size is not None and request.picture == "photo":
+        return request.size
+    return LONGEST_OF_KIND_PX.get(kind, LONGEST_PX)
+
+
+def _backdrop(background: Background, width: int, height: int) -> Picture | None:
+    """What is shown in place of the photo's background, (H, W, 3) or (H, W, 4); None for its own."""
+    if isinstance(background, np.ndarray):
+        return covering(background, width, height)
+    if background == "transparent":
+        return np.zeros((height, width, 4), np.uint8)
+    if isinstance(background, tuple):
+        return np.full((height, width, 3), background, np.uint8)
+    return None

@@ -1,0 +1,99 @@
+"""The plate, which is what is behind people: the photo without them, or another picture."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[Any]
+
+# Matte up to which a pixel shows the background alone.
+BACKGROUND = 0.02
+
+
+def without_people(photo: Picture, matte: Floats, where: NDArray[np.bool_], margin: int) -> Picture:
+    """An (H, W, 3) photo whose people are filled in from around them.
+
+    matte: (H, W) in [0, 1]. where: (H, W), the pixels that may change. margin: pixels around people that are
+    filled in too.
+    """
+    plate = photo.copy()
+    if not where.any():
+        return plate
+    left, top, width, height = cv2.boundingRect(where.astype(np.uint8))
+    part = slice(top, top + height), slice(left, left + width)
+    kernel = np.ones((2 * margin + 1,) * 2, np.uint8)
+    unknown = cv2.dilate((matte[part] > BACKGROUND).astype(np.uint8), kernel)
+    around = filled(photo[part], (1 - unknown).astype(np.float32))
+    unknown &= where[part]
+    plate[part] = np.where(unknown[..., None] > 0, around, plate[part])
+    return plate
+
+
+def besides(photo: Picture, plate: Picture, matte: Floats) -> Picture:
+    """(H, W, 4): what a photo shows besides its plate, as colours times matte, and the matte.
+
+    Laid over the plate it is the photo, so nothing is seen of the parting while nothing moves.
+    """
+    alpha = np.rint(255 * matte).astype(np.uint8)
+    rest = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGB)
+    behind = cv2.multiply(plate, rest, scale=1 / 255)
+    colours = cv2.min(cv2.subtract(photo, behind), cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB))
+    front: Picture = cv2.merge([*cv2.split(colours), alpha])
+    return front
+
+
+def over(front: Picture, behind: Picture) -> Picture:
+    """A front as of `besides` before (H, W, 3) colours, or (H, W, 4) colours times alpha and the alpha."""
+    rest = cv2.merge([cv2.bitwise_not(cv2.extractChannel(front, 3))] * behind.shape[2])
+    person = front if behind.shape[2] == 4 else cv2.cvtColor(front, cv2.COLOR_RGBA2RGB)
+    result: Picture = cv2.add(person, cv2.multiply(behind, rest, scale=1 / 255))
+    return result
+
+
+def times_alpha(picture: Picture) -> Picture:
+    """(H, W, 4) colours and alpha to colours times alpha and alpha; (H, W, 3) stays as it is."""
+    if picture.shape[2] == 3:
+        return picture
+    alpha = cv2.extractChannel(picture, 3)
+    product: Picture = cv2.multiply(
+        picture, cv2.merge([alpha] * 3 + [np.full_like(alpha, 255)]), scale=1 / 255
+    )
+    return product
+
+
+def filled(picture: Picture, known: Floats) -> Picture:
+    """An (H, W, 3) uint8 picture whose unknown pixels are taken from around, by ever smaller pictures.
+
+    known: (H, W) in [0, 1], 1 where a pixel is kept. Without any known pixel the result is black.
+    """
+    share = known.astype(np.float32)
+    # what is filled in is smooth: half the size will do for it
+    size = (picture.shape[1] + 1) // 2, (picture.shape[0] + 1) // 2
+    small = cv2.resize(share, size, interpolation=cv2.INTER_AREA)
+    weighted = cv2.resize(picture * share[..., None], size, interpolation=cv2.INTER_AREA)
+    more = np.minimum(4 * small, 1)
+    around = _filled(weighted * (more / np.maximum(small, 1e-4))[..., None], more)
+    around = cv2.resize(around, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    result: Floats = picture * share[..., None] + around * (1 - share[..., None])
+    return np.clip(np.rint(result), 0, 255).astype(np.uint8)
+
+
+def _filled(weighted: Floats, known: Floats) -> Floats:
+    """The same of colours times how much is known of them."""
+    height, width = known.shape
+    if min(height, width) <= 2:
+        mean = weighted.sum((0, 1)) / max(float(known.sum()), 1e-4)
+        flat: Floats = weighted + mean * (1 - known[..., None])
+        return flat
+    size = (width + 1) // 2, (height + 1) // 2
+    share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    colours = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
+    # a cell of which a quarter is known counts as known
+    more = np.minimum(4 * share, 1)
+    smaller = _filled(colours * (more / np.maximum(share, 1e-4))[..., None], more)
+    around = cv2.resize(smaller, (width, height), interpolation=cv2.INTER_LINEAR)
+    result: Floats = weighted + around * (1 - known[..., None])
+    return result
