@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -229,11 +230,29 @@ def test_opencv_and_torch_draw_the_same_pictures() -> None:
         assert apart.mean() < 0.5 and np.quantile(apart, 0.999) <= 8
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (300, 500), (700, 900), (350, 0)])
+@pytest.mark.parametrize("shift", [(9.0, -4.0), (-30.0, 25.0)])
+def test_opencv_and_torch_draw_large_photos_alike_wherever_people_are(
+    corner: tuple[int, int], shift: tuple[float, float]
+) -> None:
+    generator = np.random.default_rng(5)
+    photo = cv2.resize(generator.integers(0, 255, (30, 40, 3), np.uint8), (1200, 900))
+    top, left = corner
+    matte = np.zeros((900, 1200), np.float32)
+    matte[top : top + 250, left : left + 300] = 1  # cut by edges of the photo, or by none
+    matte[top + 10 : top + 20] = 0
+    square = Square(left - 50, top - 60, 400, 400)
+    layers = photo_layers(photo, [Person(square, matte, None)], 256)
+    assert not layers.fronts[0].whole
+    frames = [compositor(layers, by_opencv=how).frame([moved_by(*shift)]) for how in (True, False)]
+    apart = np.abs(frames[0].astype(int) - frames[1])
+    assert apart.mean() < 0.3 and apart.max() <= 8
+    assert np.abs(frames[0].astype(int) - photo).max() > 60
+
+
 @torch.inference_mode()
 def test_a_moved_face_is_as_sharp_as_the_photo() -> None:
     def sharpness(picture: np.ndarray) -> float:
-        import cv2
-
         return float(np.abs(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F)).mean())
 
     photo = example().photo

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mcnet_cli.compositing.plate import Floats, Picture, besides, over, times_alpha, without_people
 
@@ -40,6 +41,7 @@ FOUND, HAZY = 0.5, 0.6
 # 0.9 of the photo's sharpness (mean absolute Laplacian), with it 0.8 to 1.05.
 ENLARGED = 2
 SHARPENED = 0.056
+BLOCK = 8  # pixels between which motion is interpolated linearly; its cells are larger by far
 CELLS = 64  # of dense motion, along each side
 BEYOND_CELLS = 19  # around them, as far as REACH
 
@@ -66,18 +68,21 @@ class Front:
     rows, columns: the part of the photo that can move.
     picture: (2·(T + H), 2·W, 4) uint8, colours times matte and the matte; H and W are the numbers of rows and
         columns, T that of rows that are made up above the photo.
+    extent: (N, 2), the first and last column of each row of `picture` in which the matte isn't 0, as far as
+        there is one; else a last one before the first.
     fades: (G, G) in [0, 1], what is left of the motion in cells in and around dense motion's.
     down, across: (⌈H/8⌉, G) and (⌈W/8⌉, G), which interpolate cells at every eighth row and column.
     y, x: coordinates of rows (H) and columns (W) in the network's square, where its edges are -1 and 1.
     scale: pixels a unit of coordinates, along x and y.
     face: (64, 64) in [0, 1], the cells of dense motion in which the source shows the face.
     whole: whether everything is front, since no person was found.
-    resting: (H, W, 2) where each pixel is in the enlarged picture when nothing moves.
+    colours_down, colours_across: (H, S) and (W, S), which interpolate the S² pixels that the network paints.
     """
 
     rows: slice
     columns: slice
     picture: Picture
+    extent: NDArray[np.int32]
     fades: Floats
     down: Floats
     across: Floats
@@ -86,7 +91,8 @@ class Front:
     scale: tuple[float, float]
     face: Floats
     whole: bool
-    resting: Floats
+    colours_down: Floats
+    colours_across: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -228,9 +234,11 @@ def _front(
         if not whole:
             above = np.rint(above * _crown(matte[0], rows_above)[..., None]).astype(np.uint8)
         front = np.concatenate([above, front])
+    large = _enlarged(front)
     # half a unit of network coordinates reaches from the first pixel's centre to the last one's
     scale = tuple(side / 2 * (size - 1) / size for side in (person.square.width, person.square.height))
     cells = (np.arange(CELLS + 2 * BEYOND_CELLS) - BEYOND_CELLS) * (2 / (CELLS - 1)) - 1
+    pixels = np.linspace(-1, 1, size)
     y, x = (
         (np.arange(part.start, part.stop) + 0.5 - middle) / unit
         for part, middle, unit in zip((rows, columns), person.square.centre[::-1], scale[::-1], strict=True)
@@ -238,24 +246,19 @@ def _front(
     return Front(
         rows=rows,
         columns=columns,
-        picture=_enlarged(front),
+        picture=large,
+        extent=_extent(large[..., 3]),
         fades=_fades(photo, person, matte, rows, columns, cells, scale),
-        down=_interpolation(y, cells),
-        across=_interpolation(x, cells),
+        down=interpolation(middles(y, BLOCK), cells),
+        across=interpolation(middles(x, BLOCK), cells),
         y=y.astype(np.float32),
         x=x.astype(np.float32),
         scale=(scale[0], scale[1]),
         face=_face_cells(person, scale),
         whole=whole,
-        resting=_resting(len(y), len(x), rows_above),
+        colours_down=interpolation(y, pixels),
+        colours_across=interpolation(x, pixels),
     )
-
-
-def _resting(height: int, width: int, rows_above: int) -> Floats:
-    """(H, W, 2): where each pixel is in an enlarged picture with more rows above."""
-    y = ENLARGED * (np.arange(height, dtype=np.float32) + rows_above)
-    x = ENLARGED * np.arange(width, dtype=np.float32)
-    return np.dstack(np.meshgrid(x, y)).astype(np.float32)
 
 
 def _crown(edge: Floats, count: int) -> Floats:
@@ -280,6 +283,18 @@ def _enlarged(front: Picture) -> Picture:
             matte = cv2.extractChannel(part, 3)
             large[y::ENLARGED, x::ENLARGED] = cv2.min(part, cv2.merge([matte] * 4))
     return large
+
+
+def _extent(matte: Picture) -> NDArray[np.int32]:
+    """(H, 2): first and last column of each row in which an (H, W) matte isn't 0.
+
+    A row without any has (W, -1); where the matte isn't 0 in the outermost columns, it goes on beyond them.
+    """
+    shown, width, endless = matte > 0, matte.shape[1], 1 << 30
+    some = shown.any(1)
+    first = np.where(shown[:, 0], -endless, np.where(some, shown.argmax(1), width))
+    last = np.where(shown[:, -1], endless, np.where(some, width - 1 - shown[:, ::-1].argmax(1), -1))
+    return np.stack([first, last], 1).astype(np.int32)
 
 
 def _kernels() -> tuple[Floats, Floats]:
@@ -341,28 +356,30 @@ def _face_cells(person: Person, scale: Sequence[float]) -> Floats:
     return blurred
 
 
-def _interpolation(places: Floats, cells: Floats) -> Floats:
-    """(⌈n/8⌉, G) weights that interpolate values of cells at the middles of blocks of eight places.
+def middles(places: Floats, count: int) -> Floats:
+    """(⌈n/count⌉,) the middles of blocks of so many of n evenly rising places; the last may reach beyond."""
+    step = places[1] - places[0] if len(places) > 1 else 1.0
+    found: Floats = places[0] + (np.arange(-(-len(places) // count)) * count + (count - 1) / 2) * step
+    return found
 
-    Cubic (Catmull and Rom), so that motion bends smoothly; beyond the cells their last values go on.
+
+def interpolation(places: Floats, nodes: Floats) -> Floats:
+    """(N, G) weights that interpolate values of G evenly rising nodes at N places.
+
+    Cubic (Catmull and Rom), so that motion bends smoothly; beyond the nodes their last values go on.
     """
-    step, blocks = places[1] - places[0] if len(places) > 1 else 1.0, -(-len(places) // BLOCK)
-    middles = places[0] + (np.arange(blocks) * BLOCK + (BLOCK - 1) / 2) * step
-    at = np.clip((middles - cells[0]) / (cells[1] - cells[0]), 0, len(cells) - 1)
+    at = np.clip((places - nodes[0]) / (nodes[1] - nodes[0]), 0, len(nodes) - 1)
     first = np.floor(at).astype(int)
     t = at - first
-    weights: Floats = np.zeros((blocks, len(cells)))
+    weights = np.zeros((len(places), len(nodes)), np.float32)
     for offset, weight in (
         (-1, -0.5 * t + t**2 - 0.5 * t**3),
         (0, 1 - 2.5 * t**2 + 1.5 * t**3),
         (1, 0.5 * t + 2 * t**2 - 1.5 * t**3),
         (2, -0.5 * t**2 + 0.5 * t**3),
     ):
-        np.add.at(weights, (np.arange(blocks), np.clip(first + offset, 0, len(cells) - 1)), weight)
-    return weights.astype(np.float32)
-
-
-BLOCK = 8  # pixels between which motion is interpolated linearly; its cells are larger by far
+        np.add.at(weights, (np.arange(len(places)), np.clip(first + offset, 0, len(nodes) - 1)), weight)
+    return weights
 
 
 def _smoothstep(t: Floats) -> Floats:

@@ -5,10 +5,10 @@ the network's motion is applied to the photo itself; what the decoder paints is 
 inside the face, where the source has nothing to show.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,9 +16,10 @@ from einops import rearrange
 from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
-from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers
-from mcnet_cli.compositing.plate import Picture, over
-from mcnet_cli.model.face_parts import FaceParts, Window, grid_of
+from mcnet_cli.compositing.draw import Due, Movement, Paint, draw_by_opencv, draw_by_torch
+from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, middles
+from mcnet_cli.compositing.plate import Picture
+from mcnet_cli.model.face_parts import Axes, FaceParts, Window, grid_of
 from mcnet_cli.model.geometry import coordinate_grid, ramp
 
 # Width of the edge between what is warped and what is painted at lips and lids, in coordinates of the
@@ -30,6 +31,8 @@ SOFT_EDGE = 0.012
 DISTRUST = 0.15
 # Share of paint below which a frame is left as it is warped.
 NO_PAINT = 1 / 255
+# Corrections of lids and lips are interpolated between pixels so many of which are a square's side, or twice.
+STEP_PER = 140
 
 
 class PhotoCompositor:
@@ -42,7 +45,7 @@ class PhotoCompositor:
     def __init__(
         self, layers: PhotoLayers, parts: FaceParts | None, device: torch.device, *, by_opencv: bool
     ) -> None:
-        self.layers, self._parts, self._by_opencv = layers, parts, by_opencv
+        self.layers, self._parts = layers, parts
         self._tables = [_Tables.of(front, device, by_opencv=by_opencv) for front in layers.fronts]
 
     @torch.inference_mode()
@@ -55,57 +58,21 @@ class PhotoCompositor:
         frame: Picture = self.layers.plate.copy()
         for front, tables, person in zip(self.layers.fronts, self._tables, self.layers.order, strict=True):
             behind = frame[front.rows, front.columns]
-            draw = self._drawn_by_opencv if self._by_opencv else self._drawn_by_torch
-            behind[:] = draw(front, tables, drawings[person], behind)
+            movement = self._movement(front, tables, drawings[person])
+            if tables.picture is None:
+                draw_by_opencv(front, movement, behind)
+            else:
+                draw_by_torch(tables.picture, movement, behind)
         return _straight(frame) if self.layers.is_transparent else frame
 
-    def _drawn_by_opencv(self, front: Front, tables: "_Tables", drawing: Drawing, behind: Picture) -> Picture:
-        """(h, w, 3 or 4): a front before what is behind it."""
-        height, width = len(front.y), len(front.x)
-        blocks = _motion(tables, drawing, whole=front.whole).numpy()
-        size = BLOCK * blocks.shape[1], BLOCK * blocks.shape[0]
-        places = cv2.resize(blocks, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
-        for (rows, columns), correction in _corrections(tables, drawing, self._parts, whole=front.whole):
-            places[rows, columns] += correction.numpy()
-        cv2.add(places, front.resting, dst=places)
-        moved: Picture = cv2.remap(
-            front.picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    def _movement(self, front: Front, tables: "_Tables", drawing: Drawing) -> Movement:
+        """What a frame does with a front."""
+        return Movement(
+            _places(tables, drawing, whole=front.whole),
+            _corrections(tables, drawing, self._parts, whole=front.whole),
+            tables.step,
+            _paint(tables, drawing, self._parts, whole=front.whole),
         )
-        painted = _paint(tables, drawing, self._parts, whole=front.whole)
-        if painted is not None:
-            (rows, columns), share, colours = painted
-            part = moved[rows, columns]
-            mixed = colours.numpy()
-            mixed *= part[..., 3:] * np.float32(1 / 255)
-            mixed -= part[..., :3]
-            mixed *= share.numpy()[..., None]
-            mixed += part[..., :3]
-            part[..., :3] = cv2.convertScaleAbs(mixed)  # rounds; mixtures are never negative
-        return over(moved, behind)
-
-    def _drawn_by_torch(self, front: Front, tables: "_Tables", drawing: Drawing, behind: Picture) -> Picture:
-        """The same on any device, in float32: the plain twin of `_drawn_by_opencv`."""
-        height, width = len(front.y), len(front.x)
-        blocks = rearrange(_motion(tables, drawing, whole=front.whole), "h w c -> 1 c h w")
-        large = F.interpolate(blocks, scale_factor=float(BLOCK), mode="bilinear", align_corners=False)
-        places = rearrange(large[0, :, :height, :width], "c h w -> h w c").clone()
-        for (rows, columns), correction in _corrections(tables, drawing, self._parts, whole=front.whole):
-            places[rows, columns] += correction
-        places = places + tables.resting
-        sides = torch.tensor(tables.picture.shape[:1:-1], device=places.device)
-        grid = ((2 * places + 1) / sides - 1)[None]
-        moved = F.grid_sample(tables.picture, grid, padding_mode="border", align_corners=False)[0]
-        person, matte = moved[:3], moved[3:]
-        painted = _paint(tables, drawing, self._parts, whole=front.whole)
-        if painted is not None:
-            (rows, columns), share, colours = painted
-            part, alpha = person[:, rows, columns], matte[:, rows, columns] / 255
-            person[:, rows, columns] = torch.lerp(part, rearrange(colours, "h w c -> c h w") * alpha, share)
-        if behind.shape[2] == 4:
-            person = torch.cat([person, matte])
-        below = torch.from_numpy(behind).to(places.device).permute(2, 0, 1)
-        result = (person + below * (1 - matte / 255)).round().clamp(0, 255).to(torch.uint8)
-        return rearrange(result, "c h w -> h w c").cpu().numpy()
 
 
 def _straight(frame: Picture) -> Picture:
@@ -119,33 +86,51 @@ def _straight(frame: Picture) -> Picture:
 class _Tables:
     """What of a front every frame needs, as tensors on the device.
 
-    picture: (1, 4, H, W) in float32; where OpenCV draws, it and `resting` are empty.
+    picture: (1, 4, 2·(T + H), 2·W) in float32; None where OpenCV draws.
+    step: pixels between which corrections of lids and lips are interpolated.
+    coarse: coordinates of columns and rows in the middles of `step` pixels.
+    resting: (⌈H/8⌉ + 2, ⌈W/8⌉ + 2, 2) where blocks' middles are in the enlarged picture when nothing moves.
     scale: (2,) pixels of the enlarged picture a unit of coordinates.
+    colours_down, colours_across: (H, S) and (W, S), which interpolate the network's S² pixels.
     """
 
-    picture: Tensor
-    resting: Tensor
+    picture: Tensor | None
     fades: Tensor
     down: Tensor
     across: Tensor
-    axes: tuple[Tensor, Tensor]
+    axes: Axes
+    step: int
+    coarse: Axes
+    resting: Tensor
     scale: Tensor
     face: Tensor
+    colours_down: Tensor
+    colours_across: Tensor
 
     @classmethod
     def of(cls, front: Front, device: torch.device, *, by_opencv: bool) -> "_Tables":
         def tensor(values: object) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=device)
 
+        step = min(BLOCK, 1 << max(0, math.floor(math.log2(max(2 * max(front.scale) / STEP_PER, 1)))))
+        height, width = len(front.y), len(front.x)
+        y, x = (
+            ENLARGED * (BLOCK * np.arange(-1, -(-n // BLOCK) + 1) + (BLOCK - 1) / 2) for n in (height, width)
+        )
+        rows_above = front.picture.shape[0] - ENLARGED * height
         return cls(
-            picture=torch.empty(0) if by_opencv else _planes(front.picture, device),
-            resting=torch.empty(0) if by_opencv else tensor(front.resting),
+            picture=None if by_opencv else _planes(front.picture, device),
             fades=tensor(front.fades),
             down=tensor(front.down),
             across=tensor(front.across),
             axes=(tensor(front.x), tensor(front.y)),
+            step=step,
+            coarse=(tensor(middles(front.x, step)), tensor(middles(front.y, step))),
+            resting=tensor(np.dstack(np.meshgrid(x, y + rows_above))),
             scale=ENLARGED * tensor(front.scale),
             face=tensor(front.face),
+            colours_down=tensor(front.colours_down),
+            colours_across=tensor(front.colours_across),
         )
 
 
@@ -154,42 +139,42 @@ def _planes(picture: Picture, device: torch.device) -> Tensor:
     return rearrange(torch.from_numpy(picture).to(device), "h w c -> 1 c h w").float()
 
 
-def _motion(tables: _Tables, drawing: Drawing, *, whole: bool) -> Tensor:
-    """(⌈H/8⌉, ⌈W/8⌉, 2) displacements in pixels of the enlarged front, at every eighth row and column."""
+def _places(tables: _Tables, drawing: Drawing, *, whole: bool) -> Tensor:
+    """(⌈H/8⌉ + 2, ⌈W/8⌉ + 2, 2): where blocks' middles are in the enlarged front; one more around."""
     field = (drawing.whole if whole else drawing.person).float()
     displacement = field - coordinate_grid(CELLS, CELLS, field)
     padded = F.pad(rearrange(displacement, "1 h w c -> 1 c h w"), (BEYOND_CELLS,) * 4, mode="replicate")[0]
-    blocks = tables.down @ (padded * tables.fades) @ tables.across.T
-    return rearrange(blocks, "c h w -> h w c").contiguous() * tables.scale
+    blocks = F.pad(tables.down @ (padded * tables.fades) @ tables.across.T, (1, 1, 1, 1), mode="replicate")
+    return torch.addcmul(tables.resting, rearrange(blocks, "c h w -> h w c"), tables.scale).contiguous()
 
 
-def _corrections(
-    tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, whole: bool
-) -> list[tuple[Window, Tensor]]:
-    """What brings lids and lips where the driving has them: windows, and (h, w, 2) in the enlarged front."""
+def _corrections(tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, whole: bool) -> list[Due]:
+    """What brings lids and lips where the driving has them, in pixels of the enlarged front."""
     if parts is None:
         return []
     field = (drawing.whole if whole else drawing.person).float()
-    found = parts.corrections(field, drawing.source, drawing.driving, tables.axes)
-    return [(window, correction[0] * tables.scale) for window, correction in found]
+    found = []
+    for part in parts.corrections(field, drawing.source, drawing.driving, tables.coarse):
+        rows, columns = (
+            slice(line.start * tables.step, min(line.stop * tables.step, len(axis)))
+            for line, axis in zip(part.window, reversed(tables.axes), strict=True)
+        )
+        side = part.side(tables.axes, (rows, columns))[0]
+        found.append(Due((rows, columns), part.above[0] * tables.scale, part.below[0] * tables.scale, side))
+    return found
 
 
-def _paint(
-    tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, whole: bool
-) -> tuple[Window, Tensor, Tensor] | None:
-    """What the decoder paints: a window, the share of paint (h, w), and its colours (h, w, 3), 0 to 255.
-
-    None where the warped source shows all.
-    """
+def _paint(tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, whole: bool) -> Paint | None:
+    """What the decoder paints; None where the warped source shows all."""
     field = (drawing.whole if whole else drawing.person).float()
     face = F.grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
     untrusted = ramp(1 - drawing.occlusion.float(), DISTRUST, 1) * face
     blocks = tables.down @ F.pad(untrusted, (BEYOND_CELLS,) * 4)[0, 0] @ tables.across.T
     x, y = tables.axes
-    parted = _parted(tables, drawing, parts)
+    insides = [] if parts is None else [*parts.insides(drawing.source, drawing.driving)]
     windows = [
         *_seen(blocks, len(y), len(x)),
-        *(window for window, share, _ in parted if share.max() > NO_PAINT),
+        *(inside.window(tables.axes) for inside in insides if inside.hidden > NO_PAINT),
     ]
     if not windows:
         return None
@@ -201,39 +186,34 @@ def _paint(
     part = blocks[None, None, top:bottom, left:right]
     large = F.interpolate(part, scale_factor=float(BLOCK), mode="bilinear", align_corners=False)[0, 0]
     share = large[: rows.stop - rows.start, : columns.stop - columns.start].clamp(0, 1)
-    for (down, across), painted, deciding in parted:
-        # of a window what lies in the common one
-        low, high = max(down.start, rows.start), min(down.stop, rows.stop)
-        first, last = max(across.start, columns.start), min(across.stop, columns.stop)
-        if low >= high or first >= last:
+    for inside in insides:
+        down, across = inside.window(tables.axes)
+        # of its window what lies in the common one
+        down = slice(max(down.start, rows.start), min(down.stop, rows.stop))
+        across = slice(max(across.start, columns.start), min(across.stop, columns.stop))
+        if down.start >= down.stop or across.start >= across.stop:
             continue
-        here = slice(low - rows.start, high - rows.start), slice(first - columns.start, last - columns.start)
-        own = slice(low - down.start, high - down.start), slice(first - across.start, last - across.start)
-        if deciding is None:
-            share[here] = torch.maximum(share[here], painted[own])
-        else:
-            share[here] = torch.lerp(share[here], painted[own], deciding[own])
-    grid = grid_of((x[columns], y[rows]), (slice(None), slice(None)))[None]
-    colours = F.grid_sample(
-        drawing.painted.float(), grid, mode="bicubic", padding_mode="border", align_corners=True
+        here = (
+            slice(down.start - rows.start, down.stop - rows.start),
+            slice(across.start - columns.start, across.stop - columns.start),
+        )
+        grid = grid_of(tables.axes, (down, across))
+        if inside.lips is not None:
+            share[here] *= 1 - inside.around(grid, SOFT_EDGE)[0, 0]
+        if inside.hidden > NO_PAINT:
+            share[here] = torch.maximum(share[here], inside.painted(grid, SOFT_EDGE)[0, 0])
+    return Paint((rows, columns), share, _colours(tables, drawing.painted.float(), (rows, columns)))
+
+
+def _colours(tables: _Tables, painted: Tensor, window: Window) -> Tensor:
+    """(h, w, 3) in 0 to 255: the network's (1, 3, S, S) picture enlarged in a window of the photo's part."""
+    down, across = tables.colours_down[window[0]], tables.colours_across[window[1]]
+    (top, bottom), (left, right) = (
+        (int(taken[0]), int(taken[-1]) + 1)
+        for taken in (table.any(0).nonzero()[:, 0] for table in (down, across))
     )
-    return (rows, columns), share, rearrange(colours[0].clamp(0, 1) * 255, "c h w -> h w c").contiguous()
-
-
-def _parted(
-    tables: _Tables, drawing: Drawing, parts: FaceParts | None
-) -> list[tuple[Window, Tensor, Tensor | None]]:
-    """The mouth and the eyes: a window, what in it is painted, and where that alone decides or None."""
-    if parts is None:
-        return []
-    source, driving, axes = drawing.source, drawing.driving, tables.axes
-    mouth = parts.mouth_window(driving, axes)
-    inside, lips = parts.mouth_painted(source, driving, grid_of(axes, mouth), SOFT_EDGE)
-    found: list[tuple[Window, Tensor, Tensor | None]] = [(mouth, inside[0, 0], lips[0, 0])]
-    for eye in parts.eyes_windows(driving, axes):
-        opened = parts.eyes_painted(source, driving, grid_of(axes, eye), SOFT_EDGE)
-        found.append((eye, opened[0, 0], None))
-    return found
+    colours = down[:, top:bottom] @ painted[0, :, top:bottom, left:right] @ across[:, left:right].T
+    return rearrange(colours.clamp(0, 1) * 255, "c h w -> h w c").contiguous()
 
 
 def _seen(blocks: Tensor, height: int, width: int) -> list[Window]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import einsum
+from einops import einsum, rearrange
 from torch import Tensor
 
 from mcnet_cli.model.geometry import coordinate_grid, full_precision, ramp, resized
@@ -37,19 +37,18 @@ class Opening:
     beyond: tuple[float, float] | None
     edge: float
 
-    def hidden(self, source: Tensor, driving: Tensor, grid: Tensor, soft: float) -> Tensor:
-        """(B, 1, H, W) in [0, 1]: 1 in an inside that opens and that the source doesn't show.
+    def hidden(self, source: Tensor, driving: Tensor) -> Tensor:
+        """(B,) in [0, 1]: 1 for an inside that opens and that the source doesn't show.
 
-        source, driving: (B, 4, 2) both corners, upper and lower lip or lid. grid: (H, W, 2) positions.
-        soft: width of the fall to 0 beyond the inside, in coordinates.
+        source, driving: (B, 4, 2) both corners, upper and lower lip or lid.
         """
         before, after = _opening(source), _opening(driving)
         wider = after / before.clamp_min(NO_WIDTH)
         shown = ramp(before, *self.shown)
         if self.beyond:
             shown = shown * (1 - ramp(wider, *self.beyond))
-        opens = ramp(after, *self.parted) * ramp(wider, *self.widened)
-        return ((1 - shown) * opens)[:, None, None, None] * _inside(driving, grid, self.edge, soft)
+        opens: Tensor = ramp(after, *self.parted) * ramp(wider, *self.widened)
+        return (1 - shown) * opens
 
 
 Axes = tuple[Tensor, Tensor]  # coordinates of a picture's columns (W) and rows (H)
@@ -69,20 +68,70 @@ NO_WIDTH = 1e-3
 # corners of the eyes, tried on six people. The larger, the more of what lies around lids and lips
 # goes along; the smaller, the more of the lids and lips themselves stays behind.
 LID_REACH, LIP_REACH, CORNER_REACH = (0.12, 0.07), (0.14, 0.06), (0.1, 0.1)
-# Of the four lids, four lips and two corners of the mouth, in the order of `FaceParts._corrected_keypoints`.
-REACHES = torch.tensor([*[LID_REACH] * 4, *[LIP_REACH] * 4, *[CORNER_REACH] * 2])
+# In the order of `FaceParts._corrected_keypoints`.
+REACHES = torch.tensor([*[LID_REACH] * 4, *[LIP_REACH] * 2, *[CORNER_REACH] * 2, *[LIP_REACH] * 2])
+# Those that overlap share what is due: both lids of an eye, all of the mouth. Of each group the first so many
+# count above the line where lids or lips meet, those from a second number on below it, so that the mouth's
+# corners are on both sides. The line runs between the first and the last.
+GROUPS = (slice(0, 2), 1, 1), (slice(2, 4), 1, 1), (slice(4, 10), 4, 2)
 # Standard deviations from where on a correction is exactly 0, so that only a window has to be computed.
 REACHED = 3
 LEAST_SHARE = math.exp(-(REACHED**2) / 2)
-# Upper lids and lips (-1) are corrected above the line where they meet the lower ones, those (1) below it;
-# corners on both sides. UPPER and LOWER are the places in `REACHES` between which each one's line runs.
-SIDES = torch.tensor([-1.0, 1, -1, 1, -1, 1, -1, 1])
-UPPER, LOWER = [0, 0, 2, 2, 4, 4, 4, 4], [1, 1, 3, 3, 5, 5, 5, 5]
-# Those that overlap and so share what is due: both lids of an eye, all of the mouth.
-GROUPS = (0, 1), (2, 3), (4, 5, 6, 7, 8, 9)
 # Width of that line, in distances of the outer corners: about half a pixel at 256². Wider, and what lies
 # between lips or lids is smeared; narrower, and the line has steps of pixels.
 SEAM = 0.006
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The inside of a mouth or an eye in a driving: where it is, and how much of it is painted.
+
+    hidden: (B,) in [0, 1], the share of paint. outline: (B, 4, 2) both corners, upper and lower lip or lid.
+    lips: the outline of the lips, which are never painted; None for eyes, around which the network decides.
+    """
+
+    hidden: Tensor
+    outline: Tensor
+    edge: float
+    lips: Tensor | None
+
+    def window(self, axes: Axes) -> Window:
+        """The part of a picture in which `painted` and `around` aren't 0."""
+        outer = self.outline if self.lips is None else torch.cat([self.outline, self.lips], 1)
+        # the ellipse lies in the box of corners and lips, made wider by half its height
+        half = (outer[:, -1] - outer[:, -2]).norm(dim=-1).max() / 2
+        return _window(outer, half + EDGE + SOFT_EDGE, axes)
+
+    def painted(self, grid: Tensor, soft: float) -> Tensor:
+        """What is painted, (B, 1, H, W) in [0, 1], at (H, W, 2) positions. soft: width of its edge."""
+        return self.hidden[:, None, None, None] * _inside(self.outline, grid, self.edge, soft)
+
+    def around(self, grid: Tensor, soft: float) -> Tensor:
+        """Where lips and mouth are, where geometry alone decides what is painted; as `painted`."""
+        if self.lips is None:
+            return torch.zeros(1)
+        return _inside(self.lips, grid, EDGE, soft)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What has to be added to a deformation around an eye or the mouth.
+
+    window: of the picture. above, below: (B, h, w, 2) what is due on either side of the line where lids or
+    lips meet, both smooth. middle, down, scale: (B, 1, 2), (B, 2) and (B, 1), the line.
+    """
+
+    window: Window
+    above: Tensor
+    below: Tensor
+    middle: Tensor
+    down: Tensor
+    scale: Tensor
+
+    def side(self, axes: Axes, window: Window) -> Tensor:
+        """(B, h, w): 0 above the line, 1 below it, in a window of a picture."""
+        share: Tensor = torch.sigmoid(_along(axes, window, self.down, self.middle, self.scale * SEAM)[:, 0])
+        return share
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +154,21 @@ class FaceParts:
         """
         with full_precision(driving):
             grid = coordinate_grid(decided.shape[2], decided.shape[3], driving)
-            painted, lips = self.mouth_painted(source, driving, grid, SOFT_EDGE)
-            decided = decided * (1 - lips) + (1 - painted) * lips
-            return torch.minimum(decided, 1 - self.eyes_painted(source, driving, grid, SOFT_EDGE))
+            mouth, *eyes = self.insides(source, driving)
+            lips = mouth.around(grid, SOFT_EDGE)
+            decided = decided * (1 - lips) + (1 - mouth.painted(grid, SOFT_EDGE)) * lips
+            return torch.minimum(decided, 1 - torch.maximum(*(eye.painted(grid, SOFT_EDGE) for eye in eyes)))
 
-    def mouth_painted(
-        self, source: Tensor, driving: Tensor, grid: Tensor, soft: float
-    ) -> tuple[Tensor, Tensor]:
-        """What of the mouth is painted, and where lips and mouth are, where this decides; (B, 1, H, W) each.
-
-        source, driving: (B, K, 2). grid: (H, W, 2) positions. soft: width of the edges, in coordinates.
-        """
+    def insides(self, source: Tensor, driving: Tensor) -> tuple[Inside, Inside, Inside]:
+        """The insides of the mouth and of both eyes. source, driving: (B, K, 2)."""
         places = [*self.mouth[:4]]
         before, after = _between_lips(source[:, places]), _between_lips(driving[:, places])
         outer = driving[:, [*self.mouth[:2], *self.mouth[4:]]]
-        return MOUTH.hidden(before, after, grid, soft), _inside(outer, grid, EDGE, soft)
-
-    def eyes_painted(self, source: Tensor, driving: Tensor, grid: Tensor, soft: float) -> Tensor:
-        """What of the eyes is painted, (B, 1, H, W) in [0, 1]; arguments as for `mouth_painted`."""
-        shares = []
-        for places in ([*self.eyes[:3]], [*self.eyes[3:]]):
-            before, after = _eye(source[:, places]), _eye(driving[:, places])
-            shares.append(EYE.hidden(before, after, grid, soft))
-        return torch.maximum(*shares)
+        found = [Inside(MOUTH.hidden(before, after), after, MOUTH.edge, outer)]
+        for eye in ([*self.eyes[:3]], [*self.eyes[3:]]):
+            before, after = _eye(source[:, eye]), _eye(driving[:, eye])
+            found.append(Inside(EYE.hidden(before, after), after, EYE.edge, None))
+        return found[0], found[1], found[2]
 
     def corrected(
         self, deformation: Tensor, source: Tensor, driving: Tensor, size: tuple[int, int]
@@ -138,45 +179,47 @@ class FaceParts:
         """
         with full_precision(driving):
             full = resized(deformation, size).clone()
-            for window, correction in self.corrections(deformation, source, driving, axes_of(size, driving)):
-                full[:, *window] += correction
+            axes = axes_of(size, driving)
+            for part in self.corrections(deformation, source, driving, axes):
+                below = part.side(axes, part.window)[..., None]
+                full[:, *part.window] += torch.lerp(part.above, part.below, below)
         return full
 
     def corrections(
         self, deformation: Tensor, source: Tensor, driving: Tensor, axes: Axes
-    ) -> list[tuple[Window, Tensor]]:
+    ) -> list[Correction]:
         """What has to be added to a (B, h, w, 2) deformation so that lids and lips are where they should be.
 
         The deformation's error at these keypoints is subtracted around each of them, and for lids and lips on
         their side of the line where they meet.
 
-        source, driving: (B, K, 2). axes: coordinates of the columns and rows of a picture. Returns for each
-        eye and the mouth its window of the picture, and (B, h, w, 2) there; elsewhere it is 0.
+        source, driving: (B, K, 2). axes: coordinates of the columns and rows of a picture. Returns what is
+        due for each eye and the mouth in a window of the picture; elsewhere it is 0.
         """
         places, wanted = driving[:, self._corrected_keypoints], source[:, self._corrected_keypoints]
         field = deformation.permute(0, 3, 1, 2)
         found = F.grid_sample(field, places[:, None], padding_mode="border", align_corners=True)
         missing = wanted - found[:, :, 0].transpose(1, 2)
-        found_shares = [(group, *self._shares(driving, places, group, axes)) for group in GROUPS]
-        return [
-            (window, einsum(share, missing[:, [*group]], "b k h w, b k c -> b h w c"))
-            for group, window, share in found_shares
-        ]
-
-    def mouth_window(self, driving: Tensor, axes: Axes) -> Window:
-        """The part of a picture in which `mouth_painted` isn't 0. driving: (B, K, 2)."""
-        mouth = driving[:, [*self.mouth]]
-        half = (mouth[:, 5] - mouth[:, 4]).norm(dim=-1).max() / 2
-        return _window(mouth, half + EDGE + SOFT_EDGE, axes)
-
-    def eyes_windows(self, driving: Tensor, axes: Axes) -> list[Window]:
-        """The parts of a picture in which `eyes_painted` isn't 0. driving: (B, K, 2)."""
-        windows = []
-        for places in ([*self.eyes[:3]], [*self.eyes[3:]]):
-            eye = _eye(driving[:, places])
-            half = (eye[:, 3] - eye[:, 2]).norm(dim=-1).max() / 2
-            windows.append(_window(eye, half + EDGE + SOFT_EDGE, axes))
-        return windows
+        across, down, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
+        units, corrections = REACHES.to(driving) * scale[..., None], []
+        for group, above, below in GROUPS:
+            at, due, unit = places[:, group], missing[:, group], units[:, group]
+            window = _window(at, REACHED * unit.max(), axes)
+            x = _along(axes, window, across, at, unit[..., 0])
+            y = _along(axes, window, down, at, unit[..., 1])
+            shares = torch.exp(-(x.square() + y.square()) / 2)
+            shares = (shares - LEAST_SHARE).clamp_min(0) / (1 - LEAST_SHARE)  # no step at the window's edge
+            corrections.append(
+                Correction(
+                    window,
+                    above=_shared(shares[:, :above], due[:, :above]),
+                    below=_shared(shares[:, below:], due[:, below:]),
+                    middle=(at[:, :1] + at[:, -1:]) / 2,
+                    down=down,
+                    scale=scale,
+                )
+            )
+        return corrections
 
     def between_lips(self, driving: Tensor, size: tuple[int, int]) -> tuple[Window, Tensor]:
         """The inside of the mouth, (B, 1, h, w) in [0, 1], in a window (rows, columns) of the (H, W) grid."""
@@ -200,35 +243,27 @@ class FaceParts:
     @property
     def _corrected_keypoints(self) -> list[int]:
         """The lids', lips' and mouth corners' numbers, in the order of `REACHES`."""
-        return [*self.eyes[:2], *self.eyes[3:5], *self.mouth[2:], *self.mouth[:2]]
+        left, right, upper, lower, upper_outer, lower_outer = self.mouth
+        lips = [upper, upper_outer, left, right, lower_outer, lower]
+        return [*self.eyes[:2], *self.eyes[3:5], *lips]
 
-    def _shares(
-        self, driving: Tensor, places: Tensor, group: Sequence[int], axes: Axes
-    ) -> tuple[Window, Tensor]:
-        """How much is due of the corrections of a group, (B, G, h, w), in a window of a picture."""
-        across, down, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
-        sided = [number for number in group if number < len(SIDES)]
-        # all of a group meet at one line
-        meeting = (places[:, [UPPER[sided[0]]]] + places[:, [LOWER[sided[0]]]]) / 2
-        places = places[:, [*group]]
-        reaches, sides = REACHES.to(driving)[[*group]], SIDES.to(driving)[sided]
-        window = _window(places, REACHED * reaches.max() * scale.max(), axes)
-        grid = grid_of(axes, window)
 
-        def along(direction: Tensor, origins: Tensor) -> Tensor:
-            """(B, K, h, w) distances from (B, K, 2) origins in a (B, 2) direction, in eye distances."""
-            start = einsum(origins, direction, "b k c, b c -> b k")[..., None, None]
-            distance: Tensor = einsum(grid, direction, "h w c, b c -> b h w")[:, None] - start
-            return distance / scale[..., None, None]
+def _shared(shares: Tensor, due: Tensor) -> Tensor:
+    """(B, h, w, 2): corrections due at K keypoints, (B, K, 2), by (B, K, h, w) shares, at most 1 in all."""
+    shares = shares / shares.sum(1, keepdim=True).clamp_min(1)
+    flat = rearrange(shares, "b k h w -> b (h w) k") @ due
+    return rearrange(flat, "b (h w) c -> b h w c", h=shares.shape[2])
 
-        x = along(across, places) / reaches[:, 0, None, None]
-        y = along(down, places) / reaches[:, 1, None, None]
-        share = torch.exp(-(x.square() + y.square()) / 2)
-        share = (share - LEAST_SHARE).clamp_min(0) / (1 - LEAST_SHARE)  # no step at the window's edge
-        below = torch.sigmoid(along(down, meeting) / SEAM)
-        side = torch.where(sides[:, None, None] > 0, below, 1 - below)
-        share = torch.cat([share[:, : len(sided)] * side, share[:, len(sided) :]], dim=1)
-        return window, share / share.sum(1, keepdim=True).clamp_min(1)
+
+def _along(axes: Axes, window: Window, direction: Tensor, origins: Tensor, units: Tensor) -> Tensor:
+    """(B, K, h, w) distances from (B, K, 2) origins in a (B, 2) direction, in (B, K) units."""
+    (rows, columns), (x, y) = window, axes
+    # what there is for each row or column only comes first
+    start = (origins * direction[:, None]).sum(-1, keepdim=True)
+    right = (direction[:, :1] * x[columns])[:, None] / units[..., None]
+    down = ((direction[:, 1:] * y[rows])[:, None] - start) / units[..., None]
+    distance: Tensor = down[..., None] + right[..., None, :]
+    return distance
 
 
 def _axes(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -53,7 +53,7 @@ def main() -> None:
     face = portrait.faces[0]
     retargeting = animator._retargeting(face, motion, Transfer())
     keypoints = retargeting.keypoints(np.array([40]))
-    matte = cpu_ms(lambda: portrait._person(face), 5)
+    matte = cpu_ms(lambda: portrait._person(face, portrait.shown_boxes[0]), 5)
     layers = photo_layers(portrait.photo, portrait.people, animator.size)
     taken_apart = cpu_ms(lambda: photo_layers(portrait.photo, portrait.people, animator.size), 5)
     compositor = animator.renderer.photo_compositor(layers)
