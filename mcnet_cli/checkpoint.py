@@ -32,7 +32,7 @@ class Weights:
 
     state: float32 on the CPU, finite, with exactly the names and shapes that `config` asks for.
     framing: how faces were cropped for training (see `face.crop.Framing`); None if the file doesn't say.
-    smooth: default sigma in frames for smoothing keypoints; None for none.
+    smooth: default sigma in frames for smoothing keypoints that aren't landmarks; None for none.
     card: what it was trained on, how and how well; empty if the file doesn't say.
     """
 

@@ -21,6 +21,8 @@ from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.face import OUTER
 from mcnet_cli.face.outer import average_face
 
+BLINK = 0.08  # how far lids go, in coordinates
+
 
 def motion(frames: int = 5, *, jacobians: bool = True, landmarks: bool = True, found: str = "") -> Motion:
     rng = np.random.default_rng(frames)
@@ -62,6 +64,44 @@ def test_smoothing_is_a_gaussian_of_so_many_frames() -> None:
 def test_no_smoothing_changes_nothing() -> None:
     before = motion()
     assert before.smoothed(0) is before
+
+
+def steady_with(values: np.ndarray) -> np.ndarray:
+    """(T, 4, 2) values after steadying, as a motion of 25 frames a second."""
+    return replace(motion(len(values), jacobians=False), values=values, rate=Fraction(25)).steadied().values
+
+
+def test_steadying_takes_the_noise_out_of_what_stands_still() -> None:
+    noise = np.random.default_rng(2).normal(0, 0.001, (100, 4, 2)).astype(np.float32)
+    steady = steady_with(noise)
+    assert np.diff(steady, axis=0).std() < 0.4 * np.diff(noise, axis=0).std()
+    assert np.abs(steady.mean(0) - noise.mean(0)).max() < 5e-4
+
+
+def test_steadying_keeps_blinks_where_they_are() -> None:
+    blink = np.zeros((60, 4, 2), np.float32)
+    blink[29:32, 0, 1] = 0.5 * BLINK, BLINK, 0.5 * BLINK  # shut within 80 ms
+    steady = steady_with(blink)[:, 0, 1]
+    assert steady.argmax() == 30 and steady.max() > 0.9 * BLINK
+    assert np.abs(steady[29] - steady[31]) < 1e-6  # nothing lags
+    assert not steady_with(blink)[:, 1:].any()
+
+
+def test_steadying_depends_on_time_and_not_on_the_number_of_frames() -> None:
+    wave = (
+        0.02 * np.sin(np.linspace(0, 12, 400, dtype=np.float32))[:, None, None] * np.ones((4, 2), np.float32)
+    )
+    slow = replace(motion(200, jacobians=False), values=wave[::2], rate=Fraction(25)).steadied().values
+    fast = replace(motion(400, jacobians=False), values=wave, rate=Fraction(50)).steadied().values
+    assert np.abs(slow - fast[::2]).max() < 5e-4
+
+
+def test_steadying_one_frame_and_jacobians() -> None:
+    assert np.array_equal(motion(1).steadied().values, motion(1).values)
+    still = replace(motion(30), values=np.zeros((30, 4, 2), np.float32))
+    assert still.jacobians is not None
+    steady = still.steadied().jacobians
+    assert steady is not None and steady.std(0).max() < 0.8 * still.jacobians.std(0).min()
 
 
 @pytest.mark.parametrize("jacobians", [True, False])

@@ -10,7 +10,7 @@ from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.model import PRESETS
 from mcnet_cli.training import RunConfig, configure
-from mcnet_cli.training.config import LANDMARKS, SMOOTH, ScheduleConfig, mirror_order
+from mcnet_cli.training.config import LANDMARKS, ScheduleConfig, mirror_order
 from mcnet_cli.training.loss_weights import LandmarkLossWeights, PaperLossWeights
 from mcnet_cli.training.settings import write_config
 
@@ -161,7 +161,6 @@ def test_the_shipped_weights_are_those_of_the_command_on_their_card(tmp_path: Pa
     assert command in (root / "weights" / "mcnet-lite.md").read_text(encoding="utf-8")
     config = configure(tmp_path, configs=[str(root / command.split()[-1])])
     assert config.model == weights.config
-    assert weights.smooth == SMOOTH
     assert config.steps == weights.card["steps"]
 
 

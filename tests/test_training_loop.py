@@ -19,7 +19,6 @@ from mcnet_cli.media.clips import find_clips
 from mcnet_cli.metrics import load_perceptual
 from mcnet_cli.training import initial_weights
 from mcnet_cli.training.augment import Batch, augment
-from mcnet_cli.training.config import SMOOTH
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.moment import Moment
@@ -59,7 +58,7 @@ def test_a_run_leaves_weights_that_explain_themselves(clips: Path, tmp_path: Pat
     report = run_training(clips, tmp_path, config("steps=3", base=base), command="mcnet train clips")
     weights = read_weights(report.weights)
     assert weights.framing is not None
-    assert weights.smooth == (SMOOTH if base is LANDMARKS else None)
+    assert weights.smooth is None
     assert weights.card["steps"] == 3
     assert weights.card["samples"] == 6
     assert weights.card["clips"] == 3

@@ -21,6 +21,10 @@ from mcnet_cli.model import Keypoints
 
 Floats = NDArray[np.float32]
 SMOOTHING_REACH = 4.0  # standard deviations
+# The one-euro filter: cutoff in Hz for keypoints at rest, how much it rises with their speed (in crops' half
+# sides a second), and the cutoff for the speed itself. Chosen on stills with noise and on seven videos: of
+# jitter it leaves 0.4 of what a Gaussian of 0.4 frames leaves, of blinks (0.99) and mouths (0.98) as much.
+STILL_CUTOFF, CUTOFF_PER_SPEED, SPEED_CUTOFF = 0.5, 300.0, 1.0
 MOTION_SUFFIX = ".motion"
 LANDMARKS = 468
 # What a file may hold. Beyond these it is taken for damaged or hostile.
@@ -97,6 +101,20 @@ class Motion:
             jacobians=None if self.jacobians is None else _smooth(self.jacobians, sigma),
         )
 
+    def steadied(self) -> "Motion":
+        """Keypoints without the noise of tracking, which is seen most where they hardly move.
+
+        The one-euro filter (Casiez et al., CHI 2012), forwards and backwards in time so that nothing lags.
+        The faster a keypoint moves, the less it is averaged, so that blinks stay.
+        """
+        return replace(
+            self,
+            values=_steady(self.values, self.values, float(self.rate)),
+            jacobians=None
+            if self.jacobians is None
+            else _steady(self.jacobians, self.values, float(self.rate)),
+        )
+
     def keypoints(self, rows: slice | int, device: torch.device | str = "cpu") -> Keypoints:
         """Keypoints of some frames; of one frame as a batch of one."""
         if isinstance(rows, int):
@@ -116,6 +134,35 @@ def _smooth(series: Floats, sigma: float) -> Floats:
     for offset, weight in zip(range(-radius, radius + 1), weights, strict=True):
         smooth += weight * series[np.clip(np.arange(len(series)) + offset, 0, last)]
     return smooth.astype(np.float32)
+
+
+def _steady(series: Floats, values: Floats, rate: float) -> Floats:
+    """(T, K, ...) series, filtered as strongly as the speeds of (T, K, 2) values allow."""
+    passes = []
+    for way in (slice(None), slice(None, None, -1)):
+        shares = _new_shares(values[way], rate)
+        filtered = series[way].astype(np.float64)
+        shares = shares.reshape(*shares.shape, *[1] * (series.ndim - 2))
+        for row in range(1, len(filtered)):
+            filtered[row] = filtered[row - 1] + shares[row] * (filtered[row] - filtered[row - 1])
+        passes.append(filtered[way])
+    return ((passes[0] + passes[1]) / 2).astype(np.float32)
+
+
+def _new_shares(values: Floats, rate: float) -> NDArray[np.float64]:
+    """(T, K): the share that each frame has in the filter's result, the rest is that of the one before."""
+    velocities = np.diff(values.astype(np.float64), axis=0, prepend=values[:1]) * rate
+    share = _share_of(SPEED_CUTOFF, rate)
+    for row in range(1, len(velocities)):
+        velocities[row] = velocities[row - 1] + share * (velocities[row] - velocities[row - 1])
+    speeds = np.linalg.norm(velocities, axis=-1)
+    shares: NDArray[np.float64] = _share_of(STILL_CUTOFF + CUTOFF_PER_SPEED * speeds, rate)
+    return shares
+
+
+def _share_of(cutoff: Any, rate: float) -> Any:
+    """What a first-order low-pass filter takes of a new sample; cutoff: in Hz."""
+    return 1 / (1 + rate / (2 * np.pi * cutoff))
 
 
 def write_motion(path: Path, motion: Motion, *, overwrite: bool = False) -> None:

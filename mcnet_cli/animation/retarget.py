@@ -49,7 +49,7 @@ class Transfer:
             the first with a face. A number: that frame, from 0.
         strength: factor on the displacement from the reference; 0 is a still.
         smooth: standard deviation in frames of the Gaussian that smooths the motion over time. 0: none.
-            None: what the weights ask for.
+            None: landmarks are steadied where they hardly move; other keypoints as the weights ask for.
         no_face: what is shown where the driving has no face. `hold`: the last pose. `skip`: nothing, these
             frames are left out. `source`: the source unmoved.
 
@@ -97,7 +97,7 @@ class Retargeting:
         source: the source's keypoints, one frame.
         source_landmarks: (468, 2) face mesh of the source in any unit, None where it is unknown.
         numbers: the landmarks that the keypoints are; empty for learned keypoints.
-        smooth: what `transfer.smooth` is where it is None.
+        smooth: what `transfer.smooth` is where it is None and keypoints are no landmarks.
     """
 
     def __init__(
@@ -113,8 +113,10 @@ class Retargeting:
         self._transfer, self._numbers = transfer, tuple(numbers)
         self._source = source.map(lambda t: t.float().cpu())
         self._shows_source = ~motion.found & (transfer.no_face == "source")
-        sigma = transfer.smooth if transfer.smooth is not None else smooth
-        self._motion = motion.held().smoothed(sigma)
+        if transfer.smooth is None and self._numbers:
+            self._motion = motion.held().steadied()
+        else:
+            self._motion = motion.held().smoothed(smooth if transfer.smooth is None else transfer.smooth)
         self._reference, self._scale = self._source, 1.0
         if transfer.motion == "relative":
             self._reference = self._motion.keypoints(self._reference_frame(motion, source_landmarks))

@@ -100,7 +100,8 @@ def animate(
         typer.Option(
             "--smooth",
             metavar="SIGMA",
-            help="Smooth the motion over time: sigma in frames, 0 for none. Default: what the weights say.",
+            help="Smooth the motion over time by a Gaussian: sigma in frames, 0 for none. Default: what "
+            "hardly moves is steadied, fast motion stays as it is.",
             rich_help_panel=MOTION,
             show_default=False,
         ),

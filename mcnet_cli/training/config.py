@@ -16,7 +16,6 @@ MIRRORED |= {468: 472, 469: 471, 473: 474, 476: 477}
 PARTS = {"mouth": (61, 291, 13, 14, 0, 17), "eyes": (159, 145, 33, 386, 374, 263)}
 # How clips are cropped that `mcnet preprocess` makes: `animate` crops the same way.
 FRAMING = {"face_height": 0.53, "center_x": 0.50, "center_y": 0.54}
-SMOOTH = 0.4  # frames: so landmarks that a tracker finds make a result as calm as the driving is
 SMALL = 128  # the side of pictures in the first part of a run
 
 

@@ -14,7 +14,7 @@ from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.training.checkpoints import remove_partial, saved_steps
-from mcnet_cli.training.config import FRAMING, SMOOTH
+from mcnet_cli.training.config import FRAMING
 from mcnet_cli.training.dataset import Dataset, load_dataset
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.loop import Training
@@ -70,15 +70,13 @@ def _train(
     training.train(on_progress)
     if world.is_main:
         card = _card(request, training, weights, "none" if perceptual is None else perceptual.name)
-        with_landmarks = config.keypoints.supervision == "landmarks"
         framing = FRAMING if weights is None or weights.framing is None else weights.framing
-        smooth = (SMOOTH if with_landmarks else None) if weights is None else weights.smooth
         write_weights(
             target,
             learner.ema.state_dict(),
             config.model,
             framing=framing,
-            smooth=smooth,
+            smooth=None if weights is None else weights.smooth,
             card=card,
         )
     state = training.state
