@@ -189,6 +189,19 @@ def test_what_was_behind_soft_edges_does_not_come_along() -> None:
     assert (frame <= (90, 70, 50)).all()  # no white, where the photo had some behind
 
 
+@pytest.mark.parametrize(("dark", "bright"), [(20, 200), (200, 90)])
+def test_what_the_matte_doubts_moves_whole_if_its_colour_is_not_the_backgrounds(
+    dark: int, bright: int
+) -> None:
+    matte, person = disk(), disk() > 0
+    matte[110:, 130:] *= 0.5  # a dark shoulder, say
+    photo = np.where(person[..., None], np.uint8(dark), np.full((SIDE, SIDE, 3), bright, np.uint8))
+    frame = made(photo, matte, moved_by(8)).astype(int)
+    assert np.abs(frame[disk((138, 110), 30) > 0] - dark).max() <= 4
+    uncovered = (disk((130, 110), 33) > 0) & (disk((138, 110), 36) == 0)
+    assert np.abs(frame[uncovered] - bright).max() <= 3
+
+
 @pytest.mark.parametrize("box", ODD_BOXES)
 @pytest.mark.parametrize("size", [(1, 1), (120, 160)])
 def test_squares_of_any_place_and_size_move(size: tuple[int, int], box: CropBox) -> None:

@@ -11,6 +11,8 @@ Floats = NDArray[Any]
 
 # Matte up to which a pixel shows the background alone.
 BACKGROUND = 0.02
+# Matte from which on it is raised to what explains the photo; less below, where it may well be background.
+SURELY = 0.25
 
 
 def without_people(photo: Picture, matte: Floats, where: NDArray[np.bool_], margin: int) -> Picture:
@@ -37,12 +39,22 @@ def besides(photo: Picture, plate: Picture, matte: Floats) -> Picture:
 
     Laid over the plate it is the photo, so nothing is seen of the parting while nothing moves.
     """
-    alpha = np.rint(255 * matte).astype(np.uint8)
+    alpha = np.rint(255 * _explaining(photo, plate, matte)).astype(np.uint8)
     rest = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGB)
     behind = cv2.multiply(plate, rest, scale=1 / 255)
     colours = cv2.min(cv2.subtract(photo, behind), cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB))
     front: Picture = cv2.merge([*cv2.split(colours), alpha])
     return front
+
+
+def _explaining(photo: Picture, plate: Picture, matte: Floats) -> Floats:
+    """The matte, raised where no colour of a person with so little of it before the plate makes the photo."""
+    part = (matte > 0) & (matte < 1)
+    seen, behind = photo[part].astype(np.float32), plate[part].astype(np.float32)
+    least = np.maximum((seen - behind) / np.maximum(255 - behind, 1), (behind - seen) / np.maximum(behind, 1))
+    raised: Floats = matte.copy()
+    raised[part] = np.maximum(matte[part], least.max(1).clip(0, 1) * np.minimum(matte[part] / SURELY, 1))
+    return raised
 
 
 def over(front: Picture, behind: Picture) -> Picture:

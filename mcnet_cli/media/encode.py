@@ -26,7 +26,9 @@ from mcnet_cli.media.timing import is_whole_still_webp, webp_durations_ms
 _FASTEST_GIF = 50  # frames a second: browsers slow down what asks for less than 2/100 s a frame
 _STDOUT = 1
 _BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
-_H264: dict[str, Any] = {"vcodec": "libx264", "crf": 18, "preset": "fast", "pix_fmt": "yuv420p", **_BT709}
+# Nearer to the frames than `fast` at 18 and in less than half its time, for files 13 to 34 % larger: SSIM of
+# the face 0.990 and 0.974 on two photos (0.990 and 0.970), 47 ms a frame of two megapixels (111 ms).
+_H264: dict[str, Any] = {"vcodec": "libx264", "crf": 16, "preset": "veryfast", "pix_fmt": "yuv420p", **_BT709}
 _VP9 = {"vcodec": "libvpx-vp9", "crf": 24, "video_bitrate": 0, "deadline": "good", "cpu-used": 4, "row-mt": 1}
 _VP8 = {"vcodec": "libvpx", "crf": 8, "video_bitrate": "6M", "deadline": "good", "cpu-used": 2}
 _PRORES: dict[str, Any] = {
