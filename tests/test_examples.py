@@ -11,7 +11,7 @@ import pytest
 from face_tools import detector, mesh, portrait
 
 from mcnet_cli.face import FaceTracker, faces_in
-from mcnet_cli.media import ffmpeg_binary, open_frames, probe
+from mcnet_cli.media import ffmpeg_binary, open_frames, probe, read_image
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 UPPER_LIP, LOWER_LIP, NOSE, LEFT, RIGHT = 13, 14, 1, 234, 454
@@ -49,6 +49,12 @@ def facing(points: np.ndarray) -> float:
 def test_the_portrait_shows_one_face() -> None:
     assert portrait().shape == (512, 512, 3)
     assert len(faces_in(portrait(), detector(), mesh())) == 1
+
+
+def test_the_drawn_portrait_is_large_and_shows_one_face() -> None:
+    drawn = read_image(EXAMPLES / "drawn.jpg")
+    assert drawn.shape == (1600, 1600, 3)
+    assert len(faces_in(drawn, detector(), mesh())) == 1
 
 
 def test_the_driving_clip_is_small_and_has_sound() -> None:
