@@ -224,9 +224,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_names_the_term(clips: Pat
         assert torch.equal(tensor, after[name]), name  # the running means of batch norms, too
 
 
-def test_three_bad_steps_in_a_row_end_the_run_and_the_log_names_the_clips(
-    clips: Path, started: Path
-) -> None:
+def test_three_bad_steps_in_a_row_end_the_run_and_the_log_names_the_clips(clips: Path, started: Path) -> None:
     with pytest.raises(InputError, match="3 steps in a row") as failure:
         run_training(clips, started, config("steps=9", "losses.pixel=1e39"))
     assert "pixel" in str(failure.value)
