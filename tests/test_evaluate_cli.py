@@ -16,11 +16,6 @@ from training_tools import environment
 Mcnet = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def process(*words: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "mcnet_cli", "evaluate", *map(str, words), "--device", "cpu"]
-    return subprocess.run(line, capture_output=True, text=True, timeout=120, env=environment(**more))
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tiny weights and two clips."""
@@ -32,11 +27,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_table_for_people_and_a_report_on_disk(place: Path, tmp_path: Path) -> None:
+def test_a_table_for_people_and_a_report_on_disk(
+    mcnet: Mcnet, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(place))
     (place / "clips" / "[bold]broken.mp4").write_bytes(b"no film" * 50)
-    done = process(
-        place / "clips", "-w", place / "tiny.safetensors", "-o", tmp_path / "report", TORCH_HOME=str(place)
-    )
+    words = [place / "clips", "-w", place / "tiny.safetensors", "-o", tmp_path / "report"]
+    done = mcnet("evaluate", *words, "--device", "cpu")
     (place / "clips" / "[bold]broken.mp4").unlink()
     assert (done.returncode, done.stdout) == (0, "")
     header = next(line for line in done.stderr.splitlines() if "frames" in line)
@@ -124,6 +121,7 @@ def test_exit_codes_tell_usage_clips_and_weights_apart(
     assert {path.name for path in place.iterdir()} == before, "no report is left behind"
 
 
+@pytest.mark.slow
 def test_a_signal_leaves_no_report(place: Path, tmp_path: Path) -> None:
     write_moving_clip(tmp_path / "long.mp4", 600)
     (tmp_path / "clips").mkdir()
