@@ -249,7 +249,7 @@ def test_train_begins_with_weights_that_were_agreed_to_beforehand(
     assert (agreed.returncode, hub.bodies) == (3, [None]), "the clips are missing, the weights came"
 
 
-@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 4)])
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), pytest.param("\n", 4, marks=pytest.mark.slow)])
 def test_animate_asks_on_a_terminal(hub: Hub, here: Path, answer: str, code: int) -> None:
     command = [sys.executable, "-m", "mcnet_cli", "animate", "photo.png", "clip.mp4", "-o", "film.mp4"]
     ours, theirs = pty.openpty()

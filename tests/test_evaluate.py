@@ -72,7 +72,7 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two synthetic people who talk."""
     folder = tmp_path_factory.mktemp("heads")
     for seed in (1, 2):
-        write_clip(folder / f"head{seed}.mp4", [*render_clip(seed, 18, 128).frames[::3]])
+        write_clip(folder / f"head{seed}.mp4", [*render_clip(seed, 6, 128).frames])
     return folder
 
 

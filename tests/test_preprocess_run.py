@@ -99,10 +99,10 @@ def test_a_changed_film_is_worked_on_again_and_its_old_clips_go(tmp_path: Path) 
 
 
 def test_other_settings_are_another_work(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "b.mp4", moving(11))
-    run(tmp_path / "clips", film)
-    assert run(tmp_path / "clips", film, settings={"min_frames": 12}).worked_on == 1
-    assert [row["reason"] for row in index(tmp_path / "clips")] == ["short"]
+    (picture,) = pictures(tmp_path, "b")
+    run(tmp_path / "clips", picture.path)
+    assert run(tmp_path / "clips", picture.path, settings={"min_face": 200}).worked_on == 1
+    assert [row["reason"] for row in index(tmp_path / "clips")] == ["small"]
     assert [*contents(tmp_path / "clips")] == ["clips.jsonl"]
 
 

@@ -166,7 +166,10 @@ def test_a_run_that_trains_in_another_way_is_refused(clips: Path, started: Path)
         run_training(clips, started, config("steps=3", "keypoints.freeze=true"))
 
 
-@pytest.mark.parametrize("condition", ["both", "keypoints", "features", "none"])
+@pytest.mark.parametrize(
+    "condition",
+    ["both", "none", *(pytest.param(c, marks=pytest.mark.slow) for c in ("keypoints", "features"))],
+)
 def test_all_four_conditions_of_the_memory_train(clips: Path, tmp_path: Path, condition: str) -> None:
     settings = config("steps=2", f"model.memory.condition={condition}", base=PAPER)
     weights = read_weights(run_training(clips, tmp_path, settings).weights)
@@ -238,8 +241,8 @@ def test_the_result_is_a_moving_average_and_without_decay_the_weights_themselves
     clips: Path, tmp_path: Path
 ) -> None:
     for decay, same in (("0.9", False), ("0", True)):
-        run_training(clips, tmp_path / decay, config("steps=3", f"optimizer.ema={decay}"))
-        tensors = checkpoint_of(tmp_path / decay, 3)
+        run_training(clips, tmp_path / decay, config("steps=2", f"optimizer.ema={decay}"))
+        tensors = checkpoint_of(tmp_path / decay, 2)
         name = "generator.first.conv.weight"
         assert torch.equal(tensors[f"ema.{name}"], tensors[f"model.{name}"]) is same
 
@@ -286,6 +289,7 @@ def test_held_out_clips_are_measured_and_the_best_checkpoint_is_kept(clips: Path
     assert len(kept) == 2 + (np.argmin(measured) < 3)
 
 
+@pytest.mark.slow
 def test_synthetic_heads_join_the_clips_and_are_drawn_once(clips: Path, tmp_path: Path) -> None:
     settings = config("steps=1", "data.synthetic_frames=3")
     report = run_training(clips, tmp_path, settings, synthetic=2)

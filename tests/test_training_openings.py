@@ -313,6 +313,7 @@ def test_more_mouths_than_in_a_step_are_asked_for() -> None:
         config("openings.count=5", "openings.batch_size=6")
 
 
+@pytest.mark.slow
 def test_a_finished_run_does_not_repeat_it_and_a_longer_one_does(clips: Path, tmp_path: Path) -> None:
     stages: list[str] = []
 
