@@ -16,7 +16,7 @@ from mcnet_cli.compositing.plate import Picture, over
 from mcnet_cli.model.face_parts import Window
 
 # Pixels that OpenCV draws at once: what is computed for them, 16 bytes each, stays in a processor's cache.
-STRIP_PX = 1 << 16
+STRIP_PX = 1 << 17
 
 Maps = NDArray[np.float32]
 
@@ -71,13 +71,13 @@ def draw_by_opencv(front: Front, movement: Movement, behind: Picture) -> None:
         places = _times(blocks[around], BLOCK)
         places = places[_within(rows, around[0]), _within(columns, around[1])]
         for window, due in dues:
-            here, own = _common((rows, columns), window)
+            here, own = common((rows, columns), window)
             places[here] += due[own]
         moved: Picture = cv2.remap(
             front.picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         if paint is not None:
-            here, own = _common((rows, columns), paint.window)
+            here, own = common((rows, columns), paint.window)
             _paint_over(moved[here], paint.share[own].numpy(), paint.colours[own].numpy())
         behind[rows, columns] = over(moved, behind[rows, columns])
 
@@ -126,10 +126,10 @@ def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
     picture: (1, 4, 2·(T + H), 2·W), the enlarged front.
     """
     height, width = behind.shape[:2]
-    places = _larger(movement.places, BLOCK)[:, BLOCK : BLOCK + height, BLOCK : BLOCK + width].clone()
+    places = larger(movement.places, BLOCK)[:, BLOCK : BLOCK + height, BLOCK : BLOCK + width].clone()
     for due in movement.dues:
         rows, columns = due.side.shape
-        above, below = (_larger(side, movement.step)[:, :rows, :columns] for side in (due.above, due.below))
+        above, below = (larger(side, movement.step)[:, :rows, :columns] for side in (due.above, due.below))
         places[:, *due.window] += torch.lerp(above, below, due.side)
     sides = torch.tensor(picture.shape[:1:-1], device=places.device)
     grid = (2 * rearrange(places, "c h w -> 1 h w c") + 1) / sides - 1
@@ -144,7 +144,7 @@ def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
     behind[:] = rearrange(result.round().clamp(0, 255).to(torch.uint8), "c h w -> h w c").cpu().numpy()
 
 
-def _larger(maps: Tensor, factor: int) -> Tensor:
+def larger(maps: Tensor, factor: int) -> Tensor:
     """(C, factor·h, factor·w) of (h, w, C) maps, by linear interpolation."""
     planes = rearrange(maps, "h w c -> 1 c h w")
     return F.interpolate(planes, scale_factor=float(factor), mode="bilinear", align_corners=False)[0]
@@ -172,7 +172,7 @@ def _within(line: slice, blocks: slice) -> slice:
     return slice(line.start - first, line.stop - first)
 
 
-def _common(strip: Window, window: Window) -> tuple[Window, Window]:
+def common(strip: Window, window: Window) -> tuple[Window, Window]:
     """What a strip and a window have in common, counted in the strip and in the window."""
     here, own = [], []
     for line, other in zip(strip, window, strict=True):

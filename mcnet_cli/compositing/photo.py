@@ -6,7 +6,7 @@ inside the face, where the source has nothing to show.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +16,10 @@ from einops import rearrange
 from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
-from mcnet_cli.compositing.draw import Due, Movement, Paint, draw_by_opencv, draw_by_torch
+from mcnet_cli.compositing.draw import Due, Movement, Paint, common, draw_by_opencv, draw_by_torch, larger
 from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, middles
 from mcnet_cli.compositing.plate import Picture
-from mcnet_cli.model.face_parts import Axes, FaceParts, Window, grid_of
+from mcnet_cli.model.face_parts import Axes, FaceParts, Window, grid_of, within
 from mcnet_cli.model.geometry import coordinate_grid, ramp
 
 # Width of the edge between what is warped and what is painted at lips and lids, in coordinates of the
@@ -32,7 +32,7 @@ DISTRUST = 0.15
 # Share of paint below which a frame is left as it is warped.
 NO_PAINT = 1 / 255
 # Corrections of lids and lips are interpolated between pixels so many of which are a square's side, or twice.
-STEP_PER = 140
+STEP_PER = 200
 
 
 class PhotoCompositor:
@@ -155,12 +155,9 @@ def _corrections(tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, 
     field = (drawing.whole if whole else drawing.person).float()
     found = []
     for part in parts.corrections(field, drawing.source, drawing.driving, tables.coarse):
-        rows, columns = (
-            slice(line.start * tables.step, min(line.stop * tables.step, len(axis)))
-            for line, axis in zip(part.window, reversed(tables.axes), strict=True)
-        )
-        side = part.side(tables.axes, (rows, columns))[0]
-        found.append(Due((rows, columns), part.above[0] * tables.scale, part.below[0] * tables.scale, side))
+        window = _in_pixels(part.window, tables)
+        side = part.side(tables.axes, window)[0]
+        found.append(Due(window, part.above[0] * tables.scale, part.below[0] * tables.scale, side))
     return found
 
 
@@ -170,39 +167,73 @@ def _paint(tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, whole:
     face = F.grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
     untrusted = ramp(1 - drawing.occlusion.float(), DISTRUST, 1) * face
     blocks = tables.down @ F.pad(untrusted, (BEYOND_CELLS,) * 4)[0, 0] @ tables.across.T
-    x, y = tables.axes
-    insides = [] if parts is None else [*parts.insides(drawing.source, drawing.driving)]
-    windows = [
-        *_seen(blocks, len(y), len(x)),
-        *(inside.window(tables.axes) for inside in insides if inside.hidden > NO_PAINT),
+    seen = _seen(blocks)
+    insides = [] if parts is None else parts.insides(drawing.source, drawing.driving)
+    opened = [
+        (inside, _in_pixels(inside.window(tables.coarse, SOFT_EDGE), tables))
+        for inside in insides
+        if inside.hidden > NO_PAINT
     ]
+    # windows in whole blocks, so that a window's part of the enlarged map is the same as the whole's
+    windows = [
+        tuple(slice(line.start // BLOCK, -(-line.stop // BLOCK)) for line in window) for _, window in opened
+    ]
+    windows += [seen] if seen else []
     if not windows:
         return None
-    # whole blocks, so that a window's part of the enlarged map is the same as the whole's
-    top, left = (min(window[k].start for window in windows) // BLOCK for k in (0, 1))
-    bottom, right = (-(-max(window[k].stop for window in windows) // BLOCK) for k in (0, 1))
-    rows = slice(top * BLOCK, min(bottom * BLOCK, len(y)))
-    columns = slice(left * BLOCK, min(right * BLOCK, len(x)))
-    part = blocks[None, None, top:bottom, left:right]
-    large = F.interpolate(part, scale_factor=float(BLOCK), mode="bilinear", align_corners=False)[0, 0]
-    share = large[: rows.stop - rows.start, : columns.stop - columns.start].clamp(0, 1)
+    top, left = (min(window[k].start for window in windows) for k in (0, 1))
+    bottom, right = (max(window[k].stop for window in windows) for k in (0, 1))
+    y, x = (len(axis) for axis in reversed(tables.axes))
+    rows, columns = slice(top * BLOCK, min(bottom * BLOCK, y)), slice(left * BLOCK, min(right * BLOCK, x))
+    share = _larger(blocks[top:bottom, left:right], BLOCK)
+    share = share[: rows.stop - rows.start, : columns.stop - columns.start].clamp(0, 1)
     for inside in insides:
-        down, across = inside.window(tables.axes)
-        # of its window what lies in the common one
-        down = slice(max(down.start, rows.start), min(down.stop, rows.stop))
-        across = slice(max(across.start, columns.start), min(across.stop, columns.stop))
-        if down.start >= down.stop or across.start >= across.stop:
-            continue
-        here = (
-            slice(down.start - rows.start, down.stop - rows.start),
-            slice(across.start - columns.start, across.stop - columns.start),
-        )
-        grid = grid_of(tables.axes, (down, across))
         if inside.lips is not None:
-            share[here] *= 1 - inside.around(grid, SOFT_EDGE)[0, 0]
-        if inside.hidden > NO_PAINT:
-            share[here] = torch.maximum(share[here], inside.painted(grid, SOFT_EDGE)[0, 0])
-    return Paint((rows, columns), share, _colours(tables, drawing.painted.float(), (rows, columns)))
+            share *= 1 - _within_edge(inside.beyond_lips, (rows, columns), tables)
+    for inside, window in opened:
+        here, _ = common((rows, columns), window)
+        painted = inside.hidden * _within_edge(inside.beyond, window, tables)
+        share[here] = torch.maximum(share[here], painted)
+    found = _seen(share)
+    if found is None:
+        return None
+    window = _moved(found, rows.start, columns.start)
+    return Paint(window, share[found], _colours(tables, drawing.painted.float(), window))
+
+
+def _moved(window: Window, down: int, right: int) -> Window:
+    """A window so many rows further down and columns further right."""
+    rows, columns = window
+    return slice(rows.start + down, rows.stop + down), slice(columns.start + right, columns.stop + right)
+
+
+def _within_edge(beyond: Callable[[Tensor], Tensor], window: Window, tables: _Tables) -> Tensor:
+    """(h, w): 1 in an edge, 0 out of it, in a window whose first row and column are `step`-th ones.
+
+    beyond: how far positions are out of the edge. It is smooth, and so is computed at every `step`-th pixel.
+    """
+    rows, columns = window
+    step = tables.step
+    coarse = (
+        slice(rows.start // step, -(-rows.stop // step)),
+        slice(columns.start // step, -(-columns.stop // step)),
+    )
+    distances = _larger(beyond(grid_of(tables.coarse, coarse))[0, 0], step)
+    return within(distances[: rows.stop - rows.start, : columns.stop - columns.start], SOFT_EDGE)
+
+
+def _in_pixels(window: Window, tables: _Tables) -> Window:
+    """The pixels of a window of every `step`-th row and column."""
+    rows, columns = (
+        slice(line.start * tables.step, min(line.stop * tables.step, len(axis)))
+        for line, axis in zip(window, reversed(tables.axes), strict=True)
+    )
+    return rows, columns
+
+
+def _larger(values: Tensor, factor: int) -> Tensor:
+    """(factor·h, factor·w) of an (h, w) map, by linear interpolation."""
+    return larger(values[..., None], factor)[0]
 
 
 def _colours(tables: _Tables, painted: Tensor, window: Window) -> Tensor:
@@ -216,13 +247,9 @@ def _colours(tables: _Tables, painted: Tensor, window: Window) -> Tensor:
     return rearrange(colours.clamp(0, 1) * 255, "c h w -> h w c").contiguous()
 
 
-def _seen(blocks: Tensor, height: int, width: int) -> list[Window]:
-    """The part of a picture that blocks of eight pixels with paint in them make up; none without any."""
-    rows, columns = ((blocks > NO_PAINT).any(dim).nonzero()[:, 0] for dim in (1, 0))
+def _seen(shares: Tensor) -> Window | None:
+    """The rows and columns of a map in which there is a share of paint; None without any."""
+    rows, columns = ((shares > NO_PAINT).any(dim).nonzero()[:, 0] for dim in (1, 0))
     if not len(rows):
-        return []
-    spans = []
-    for found, length in ((rows, height), (columns, width)):
-        first, last = int(found[0]), int(found[-1])
-        spans.append(slice(min(BLOCK * first, length - 1), min(BLOCK * (last + 1), length)))
-    return [(spans[0], spans[1])]
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -63,6 +63,7 @@ EYE = Opening(shown=(0.10, 0.17), parted=(0.10, 0.17), widened=(1.4, 2.0), beyon
 LIPS_AT_CORNER = 0.1
 # Least width of a mouth or an eye, in coordinates; narrower ones have no inside. Also the least divisor.
 NO_WIDTH = 1e-3
+FAR = 10.0  # from anything in a picture, in coordinates
 
 # Standard deviation of a keypoint's correction along and across its eye or mouth, in distances of the outer
 # corners of the eyes, tried on six people. The larger, the more of what lies around lids and lips
@@ -95,22 +96,29 @@ class Inside:
     edge: float
     lips: Tensor | None
 
-    def window(self, axes: Axes) -> Window:
-        """The part of a picture in which `painted` and `around` aren't 0."""
-        outer = self.outline if self.lips is None else torch.cat([self.outline, self.lips], 1)
+    def window(self, axes: Axes, soft: float) -> Window:
+        """The part of a picture in which `painted` isn't 0."""
         # the ellipse lies in the box of corners and lips, made wider by half its height
-        half = (outer[:, -1] - outer[:, -2]).norm(dim=-1).max() / 2
-        return _window(outer, half + EDGE + SOFT_EDGE, axes)
+        half = (self.outline[:, 3] - self.outline[:, 2]).norm(dim=-1).max() / 2
+        return _window(self.outline, half + self.edge + soft, axes)
 
     def painted(self, grid: Tensor, soft: float) -> Tensor:
         """What is painted, (B, 1, H, W) in [0, 1], at (H, W, 2) positions. soft: width of its edge."""
-        return self.hidden[:, None, None, None] * _inside(self.outline, grid, self.edge, soft)
+        return self.hidden[:, None, None, None] * within(self.beyond(grid), soft)
 
     def around(self, grid: Tensor, soft: float) -> Tensor:
         """Where lips and mouth are, where geometry alone decides what is painted; as `painted`."""
+        return within(self.beyond_lips(grid), soft)
+
+    def beyond(self, grid: Tensor) -> Tensor:
+        """(B, 1, H, W): how far out of the edge (H, W, 2) positions are, in coordinates; inside below 0."""
+        return _beyond(self.outline, grid, self.edge)
+
+    def beyond_lips(self, grid: Tensor) -> Tensor:
+        """The same for the edge of the lips; far away for eyes."""
         if self.lips is None:
-            return torch.zeros(1)
-        return _inside(self.lips, grid, EDGE, soft)
+            return torch.full((1, 1, 1, 1), FAR)
+        return _beyond(self.lips, grid, EDGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +237,7 @@ class FaceParts:
             half = (mouth[:, 3] - mouth[:, 2]).norm(dim=-1).max() / 2
             axes = axes_of(size, driving)
             window = _window(mouth, half + MOUTH.edge + SOFT_EDGE, axes)
-            return window, _inside(mouth, grid_of(axes, window), MOUTH.edge, SOFT_EDGE)
+            return window, within(_beyond(mouth, grid_of(axes, window), MOUTH.edge), SOFT_EDGE)
 
     def skin(self, keypoints: Tensor) -> Tensor:
         """(B, 2, 2) coordinates on both cheeks, of (B, K, 2) keypoints."""
@@ -324,11 +332,16 @@ def _opening(outline: Tensor) -> Tensor:
     return lengths[:, 1] / lengths[:, 0].clamp_min(NO_WIDTH)
 
 
-def _inside(mouth: Tensor, grid: Tensor, edge: float, soft: float) -> Tensor:
-    """(B, 1, H, W): 1 between lips or lids, falling to 0 around them; an ellipse, bent like the smile.
+def within(beyond: Tensor, soft: float) -> Tensor:
+    """1 up to an edge, falling to 0 over a width of `soft`."""
+    return 1 - ramp(beyond, 0, soft)
 
-    mouth: (B, 4, 2) both corners, upper and lower lip or lid. grid: (H, W, 2) positions. edge: how far it
-    reaches over lips or lids; soft: width of the fall beyond that.
+
+def _beyond(mouth: Tensor, grid: Tensor, edge: float) -> Tensor:
+    """(B, 1, H, W): how far it is to what lies between lips or lids, an ellipse, bent like the smile.
+
+    mouth: (B, 4, 2) both corners, upper and lower lip or lid. grid: (H, W, 2) positions. edge: how far the
+    ellipse reaches over lips or lids.
     """
     left, right, upper, lower = mouth.unbind(1)
     middle = (upper + lower) / 2
@@ -343,8 +356,7 @@ def _inside(mouth: Tensor, grid: Tensor, edge: float, soft: float) -> Tensor:
     # distance from the ellipse, first order; exact along the axes of one that isn't bent
     share = _length(x, y)
     distance = share * (share - 1) / _length(x / half, y / height)
-    found = (1 - ramp(distance, 0, soft)) * (width > NO_WIDTH)[:, None]
-    return found[:, None]
+    return torch.where((width > NO_WIDTH)[:, None], distance, FAR)[:, None]
 
 
 def _length(x: Tensor, y: Tensor) -> Tensor:
