@@ -189,6 +189,16 @@ def test_what_was_behind_soft_edges_does_not_come_along() -> None:
     assert (frame <= (90, 70, 50)).all()  # no white, where the photo had some behind
 
 
+def test_what_is_uncovered_of_a_texture_has_one() -> None:
+    rough = np.random.default_rng(1).normal(110, 18, (SIDE, SIDE, 1)).clip(0, 255).astype(np.uint8)
+    matte = disk()
+    photo = np.where(matte[..., None] > 0, np.uint8((230, 60, 40)), rough)
+    frame = made(photo, matte, moved_by(8)).astype(int)
+    uncovered = (disk((130, 110), 33) > 0) & (disk((138, 110), 36) == 0)
+    assert frame[uncovered].std(0).min() > 7  # a smooth fill has 1
+    assert np.abs(frame[uncovered].mean(0) - 110).max() < 5
+
+
 @pytest.mark.parametrize(("dark", "bright"), [(20, 200), (200, 90)])
 def test_what_the_matte_doubts_moves_whole_if_its_colour_is_not_the_backgrounds(
     dark: int, bright: int

@@ -11,6 +11,8 @@ Floats = NDArray[Any]
 
 # Matte up to which a pixel shows the background alone.
 BACKGROUND = 0.02
+# Levels at which half of a texture is left in what is filled in.
+TEXTURE = 30
 # Matte from which on it is raised to what explains the photo; less below, where it may well be background.
 SURELY = 0.25
 
@@ -28,10 +30,48 @@ def without_people(photo: Picture, matte: Floats, where: NDArray[np.bool_], marg
     part = slice(top, top + height), slice(left, left + width)
     kernel = np.ones((2 * margin + 1,) * 2, np.uint8)
     unknown = cv2.dilate((matte[part] > BACKGROUND).astype(np.uint8), kernel)
-    around = filled(photo[part], (1 - unknown).astype(np.float32))
+    around = _textured(
+        photo[part], filled(photo[part], (1 - unknown).astype(np.float32)), unknown, max(1.0, margin / 2)
+    )
     unknown &= where[part]
     plate[part] = np.where(unknown[..., None] > 0, around, plate[part])
     return plate
+
+
+def _textured(photo: Picture, around: Picture, unknown: Picture, sigma: float) -> Picture:
+    """A smooth fill with the texture that the photo has beyond the edge of what is unknown, as in a mirror.
+
+    around: the smooth fill. unknown: (H, W), 0 or 1. sigma: what is smoother, in pixels, isn't texture.
+    """
+    known = 1 - unknown
+    if not known[::2, ::2].any():
+        return around
+    mirrored = cv2.resize(
+        2 * _mirrored(unknown[::2, ::2]), unknown.shape[::-1], interpolation=cv2.INTER_LINEAR
+    )
+    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
+    smooth = cv2.GaussianBlur(cv2.copyTo(photo, known), (0, 0), sigma).astype(np.float32)
+    texture = cv2.subtract(photo.astype(np.float32), smooth / np.maximum(share, 1e-3)[..., None])
+    red, green, blue = cv2.split(np.abs(texture))
+    # fades where it is strong: that is no texture, but a branch or a window, which would be seen twice
+    texture *= (known / (1 + np.square(cv2.max(cv2.max(red, green), blue) / TEXTURE)))[..., None]
+    seen = cv2.remap(texture, mirrored, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    result: Picture = np.clip(np.rint(around + seen), 0, 255).astype(np.uint8)
+    return result
+
+
+def _mirrored(unknown: Picture) -> Floats:
+    """(H, W, 2) x and y of each pixel's mirror image in the nearest known pixel; known ones are their own.
+
+    unknown: (H, W), 0 or 1, with at least one 0.
+    """
+    _, labels = cv2.distanceTransformWithLabels(unknown, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    rows, columns = np.nonzero(unknown == 0)
+    nearest = np.zeros((len(rows) + 1, 2), np.float32)
+    nearest[labels[rows, columns]] = np.stack([columns, rows], 1)
+    here = np.dstack(np.meshgrid(*(np.arange(side, dtype=np.float32) for side in unknown.shape[::-1])))
+    found: Floats = 2 * nearest[labels] - here
+    return found
 
 
 def besides(photo: Picture, plate: Picture, matte: Floats) -> Picture:
