@@ -32,7 +32,7 @@ DISTRUST = 0.15
 # Share of paint below which a frame is left as it is warped.
 NO_PAINT = 1 / 255
 # Corrections of lids and lips are interpolated between pixels so many of which are a square's side, or twice.
-STEP_PER = 200
+STEP_PER = 140
 
 
 class PhotoCompositor:
