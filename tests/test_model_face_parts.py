@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from mcnet_cli.model import Keypoints, ModelConfig
+from mcnet_cli.model import Keypoints, MCNet, ModelConfig
 from mcnet_cli.model.config import KeypointConfig, MotionConfig
 from mcnet_cli.model.face_parts import FaceParts
 from mcnet_cli.model.geometry import coordinate_grid
@@ -39,6 +40,40 @@ def at(picture: Tensor, x: float, y: float) -> Tensor:
 def trust(decided: float, source: Tensor, driving: Tensor) -> Tensor:
     """(B, 1, H, W) occlusion where the network decides the same everywhere."""
     return PARTS.occlusion(torch.full((len(source), 1, *SIZE), float(decided)), source, driving)
+
+
+def sampled(field: Tensor, places: Tensor) -> Tensor:
+    """(B, N, 2) values of a (B, h, w, 2) field at (B, N, 2) places."""
+    found = F.grid_sample(field.permute(0, 3, 1, 2), places[:, None], align_corners=True)
+    return found[:, :, 0].transpose(1, 2)
+
+
+def test_brows_and_corners_go_where_the_driving_has_them_and_the_rest_stays() -> None:
+    parts = FaceParts(mouth=range(6), eyes=range(6, 12), brows=(12, 13))
+    source = torch.cat([face(), torch.tensor([[[-0.25, -0.2], [0.25, -0.2]]])], 1)
+    driving = source.clone()
+    driving[:, 12:, 1] -= 0.05  # brows go up
+    driving[:, 0, 0] -= 0.04  # and a corner of the mouth outwards
+    field = coordinate_grid(*SIZE, source)[None]
+    settled = parts.settled(field, source, driving)
+    for number in (0, 1, 12, 13):
+        missing = sampled(settled, driving[:, [number]]) - source[:, [number]]
+        assert missing.abs().max() < 0.006, number
+    assert (settled - field)[:, :8].abs().max() < 1e-3  # above the head
+    assert (settled - field)[:, -4:].abs().max() < 2e-3  # and below it
+    assert torch.allclose(parts.settled(field, source, source), field, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lite", "mcnet"])
+def test_the_brows_are_those_of_the_keypoints_that_are_landmarks(name: str) -> None:
+    config = ModelConfig.preset(name)
+    with torch.device("meta"):
+        parts = MCNet(config).parts
+    if name == "mcnet":
+        assert parts is None
+    else:
+        assert parts is not None
+        assert [config.keypoints.landmarks[place] for place in parts.brows] == [105, 334]
 
 
 @pytest.mark.parametrize(

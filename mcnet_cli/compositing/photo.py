@@ -67,11 +67,14 @@ class PhotoCompositor:
 
     def _movement(self, front: Front, tables: "_Tables", drawing: Drawing) -> Movement:
         """What a frame does with a front."""
+        field = (drawing.whole if front.whole else drawing.person).float()
+        if self._parts is not None:
+            field = self._parts.settled(field, drawing.source, drawing.driving)
         return Movement(
-            _places(tables, drawing, whole=front.whole),
-            _corrections(tables, drawing, self._parts, whole=front.whole),
+            _places(tables, field),
+            _corrections(tables, field, drawing, self._parts),
             tables.step,
-            _paint(tables, drawing, self._parts, whole=front.whole),
+            _paint(tables, field, drawing, self._parts),
         )
 
 
@@ -139,20 +142,18 @@ def _planes(picture: Picture, device: torch.device) -> Tensor:
     return rearrange(torch.from_numpy(picture).to(device), "h w c -> 1 c h w").float()
 
 
-def _places(tables: _Tables, drawing: Drawing, *, whole: bool) -> Tensor:
+def _places(tables: _Tables, field: Tensor) -> Tensor:
     """(⌈H/8⌉ + 2, ⌈W/8⌉ + 2, 2): where blocks' middles are in the enlarged front; one more around."""
-    field = (drawing.whole if whole else drawing.person).float()
     displacement = field - coordinate_grid(CELLS, CELLS, field)
     padded = F.pad(rearrange(displacement, "1 h w c -> 1 c h w"), (BEYOND_CELLS,) * 4, mode="replicate")[0]
     blocks = F.pad(tables.down @ (padded * tables.fades) @ tables.across.T, (1, 1, 1, 1), mode="replicate")
     return torch.addcmul(tables.resting, rearrange(blocks, "c h w -> h w c"), tables.scale).contiguous()
 
 
-def _corrections(tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, whole: bool) -> list[Due]:
+def _corrections(tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | None) -> list[Due]:
     """What brings lids and lips where the driving has them, in pixels of the enlarged front."""
     if parts is None:
         return []
-    field = (drawing.whole if whole else drawing.person).float()
     found = []
     for part in parts.corrections(field, drawing.source, drawing.driving, tables.coarse):
         window = _in_pixels(part.window, tables)
@@ -161,9 +162,8 @@ def _corrections(tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, 
     return found
 
 
-def _paint(tables: _Tables, drawing: Drawing, parts: FaceParts | None, *, whole: bool) -> Paint | None:
+def _paint(tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | None) -> Paint | None:
     """What the decoder paints; None where the warped source shows all."""
-    field = (drawing.whole if whole else drawing.person).float()
     face = F.grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
     untrusted = ramp(1 - drawing.occlusion.float(), DISTRUST, 1) * face
     blocks = tables.down @ F.pad(untrusted, (BEYOND_CELLS,) * 4)[0, 0] @ tables.across.T

@@ -51,6 +51,7 @@ class Opening:
         return (1 - shown) * opens
 
 
+BROWS = 105, 334  # points of the face mesh: the middles of both brows
 Axes = tuple[Tensor, Tensor]  # coordinates of a picture's columns (W) and rows (H)
 Window = tuple[slice, slice]  # rows and columns
 
@@ -75,6 +76,9 @@ REACHES = torch.tensor([*[LID_REACH] * 4, *[LIP_REACH] * 2, *[CORNER_REACH] * 2,
 # count above the line where lids or lips meet, those from a second number on below it, so that the mouth's
 # corners are on both sides. The line runs between the first and the last.
 GROUPS = (slice(0, 2), 1, 1), (slice(2, 4), 1, 1), (slice(4, 10), 4, 2)
+# Standard deviation, in distances of the outer corners, of corrections around brows and corners; and how
+# inexact they may be there (what is added to a diagonal of 1).
+SETTLED_REACH, RIDGE = 0.25, 0.05
 # Standard deviations from where on a correction is exactly 0, so that only a window has to be computed.
 REACHED = 3
 LEAST_SHARE = math.exp(-(REACHED**2) / 2)
@@ -149,10 +153,12 @@ class FaceParts:
     mouth: left and right corner, upper and lower inner lip, upper and lower outer lip.
     eyes: upper lid, lower lid and outer corner of the left eye, and of the right. Left is left in the
     picture.
+    brows: any number of points of them.
     """
 
     mouth: Sequence[int]
     eyes: Sequence[int]
+    brows: Sequence[int] = ()
 
     def occlusion(self, decided: Tensor, source: Tensor, driving: Tensor) -> Tensor:
         """The network's occlusion, (B, 1, H, W) in [0, 1], with mouth and eyes as geometry has them.
@@ -177,6 +183,30 @@ class FaceParts:
             before, after = _eye(source[:, eye]), _eye(driving[:, eye])
             found.append(Inside(EYE.hidden(before, after), after, EYE.edge, None))
         return found[0], found[1], found[2]
+
+    def settled(self, deformation: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+        """The (B, h, w, 2) deformation without its errors at brows and at the corners of mouth and eyes.
+
+        They move little, and the network flattens what moves little: a fifth to a third of it is lost. The
+        errors are interpolated by Gaussians around these keypoints. source, driving: (B, K, 2).
+        """
+        numbers = [*self.brows, self.eyes[2], self.eyes[5], *self.mouth[:2]]
+        places, missing = driving[:, numbers], self._missing(deformation, source, driving, numbers)
+        _, _, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
+        reach = (SETTLED_REACH * scale)[..., None]
+
+        def nearness(points: Tensor) -> Tensor:
+            """(B, N, K) of (B, N, 2) points to the keypoints: 1 at them, falling to 0."""
+            apart: Tensor = (points[:, :, None] - places[:, None]).square().sum(-1)
+            return torch.exp(-apart / (2 * reach.square()))
+
+        # a few numbers, for which not every device has a solver
+        kernel = nearness(places).cpu() + RIDGE * torch.eye(len(numbers))
+        weights = torch.linalg.solve(kernel, missing.cpu()).to(deformation)
+        height, width = deformation.shape[1:3]
+        grid = coordinate_grid(height, width, deformation).reshape(1, -1, 2)
+        settled: Tensor = deformation + rearrange(nearness(grid) @ weights, "b (h w) c -> b h w c", h=height)
+        return settled
 
     def corrected(
         self, deformation: Tensor, source: Tensor, driving: Tensor, size: tuple[int, int]
@@ -204,10 +234,8 @@ class FaceParts:
         source, driving: (B, K, 2). axes: coordinates of the columns and rows of a picture. Returns what is
         due for each eye and the mouth in a window of the picture; elsewhere it is 0.
         """
-        places, wanted = driving[:, self._corrected_keypoints], source[:, self._corrected_keypoints]
-        field = deformation.permute(0, 3, 1, 2)
-        found = F.grid_sample(field, places[:, None], padding_mode="border", align_corners=True)
-        missing = wanted - found[:, :, 0].transpose(1, 2)
+        places = driving[:, self._corrected_keypoints]
+        missing = self._missing(deformation, source, driving, self._corrected_keypoints)
         across, down, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
         units, corrections = REACHES.to(driving) * scale[..., None], []
         for group, above, below in GROUPS:
@@ -228,6 +256,15 @@ class FaceParts:
                 )
             )
         return corrections
+
+    def _missing(
+        self, deformation: Tensor, source: Tensor, driving: Tensor, numbers: Sequence[int]
+    ) -> Tensor:
+        """(B, N, 2): what a deformation lacks to take keypoints from where the source has them."""
+        field, places = deformation.permute(0, 3, 1, 2), driving[:, None, [*numbers]]
+        found = F.grid_sample(field, places, padding_mode="border", align_corners=True)
+        missing: Tensor = source[:, [*numbers]] - found[:, :, 0].transpose(1, 2)
+        return missing
 
     def between_lips(self, driving: Tensor, size: tuple[int, int]) -> tuple[Window, Tensor]:
         """The inside of the mouth, (B, 1, h, w) in [0, 1], in a window (rows, columns) of the (H, W) grid."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_cli.model.config import ModelConfig
-from mcnet_cli.model.face_parts import FaceParts
+from mcnet_cli.model.face_parts import BROWS, FaceParts
 from mcnet_cli.model.generator import Generator, Rendering, SourceState
 from mcnet_cli.model.geometry import Keypoints
 from mcnet_cli.model.hinted_generator import HintedGenerator
@@ -29,7 +29,8 @@ class MCNet(nn.Module):
         super().__init__()
         self.config = config
         motion, setting = config.motion, config.generator
-        self.parts = FaceParts(motion.mouth, motion.eyes) if motion.mouth else None
+        brows = [place for place, point in enumerate(config.keypoints.landmarks) if point in BROWS]
+        self.parts = FaceParts(motion.mouth, motion.eyes, brows) if motion.mouth else None
         landmarks_move = any((motion.spline, motion.locality, self.parts))
         dense_motion = (
             LandmarkMotionNetwork(config, self.parts) if landmarks_move else DenseMotionNetwork(config)
