@@ -92,6 +92,7 @@ class Inside:
     """The inside of a mouth or an eye in a driving: where it is, and how much of it is painted.
 
     hidden: (B,) in [0, 1], the share of paint. outline: (B, 4, 2) both corners, upper and lower lip or lid.
+    edge: how far the inside reaches over them, in coordinates.
     lips: the outline of the lips, which are never painted; None for eyes, around which the network decides.
     """
 
