@@ -22,8 +22,9 @@ from mcnet_cli.model import Keypoints
 Floats = NDArray[np.float32]
 SMOOTHING_REACH = 4.0  # standard deviations
 # The one-euro filter: cutoff in Hz for keypoints at rest, how much it rises with their speed (in crops' half
-# sides a second), and the cutoff for the speed itself. Chosen on stills with noise and on seven videos: of
-# jitter it leaves 0.4 of what a Gaussian of 0.4 frames leaves, of blinks (0.99) and mouths (0.98) as much.
+# sides a second), and the cutoff for the speed itself. Chosen on stills with noise and on seven videos: there
+# is 0.4 times the jitter that a Gaussian of 0.4 frames leaves, and blinks and open mouths keep 0.98 of their
+# depth, as with that Gaussian.
 STILL_CUTOFF, CUTOFF_PER_SPEED, SPEED_CUTOFF = 0.5, 300.0, 1.0
 MOTION_SUFFIX = ".motion"
 LANDMARKS = 468

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mcnet_cli.compositing.layers import BLOCK, Front
 from mcnet_cli.compositing.plate import Picture, over
-from mcnet_cli.model.face_parts import Window
+from mcnet_cli.model.windows import Window
 
 # Pixels that OpenCV draws at once: what is computed for them, 16 bytes each, stays in a processor's cache.
 STRIP_PX = 1 << 17

@@ -167,7 +167,7 @@ def photo_layers(
 
 def _margin(photo: Picture, square: Square) -> int:
     """Pixels around people in which the plate is filled in too."""
-    return max(1, round(PLATE_MARGIN * float(min(square.width, max(photo.shape)))))
+    return max(1, round(PLATE_MARGIN * min(square.width, float(max(photo.shape)))))
 
 
 def _alone(people: Sequence[Person], number: int) -> Floats:

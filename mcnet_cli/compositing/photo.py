@@ -5,8 +5,7 @@ the network's motion is applied to the photo itself; what the decoder paints is 
 inside the face, where the source has nothing to show.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,9 @@ from mcnet_cli.compositing.compose import Drawing
 from mcnet_cli.compositing.draw import Due, Movement, Paint, common, draw_by_opencv, draw_by_torch, larger
 from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, middles
 from mcnet_cli.compositing.plate import Picture
-from mcnet_cli.model.face_parts import Axes, FaceParts, Window, grid_of, within
+from mcnet_cli.model.face_parts import FaceParts, Outline, within
 from mcnet_cli.model.geometry import coordinate_grid, ramp
+from mcnet_cli.model.windows import Axes, Window, grid_of
 
 # Width of the edge between what is warped and what is painted at lips and lids, in coordinates of the
 # network's square, whose side is 2: a pixel or two at 256².
@@ -115,7 +115,8 @@ class _Tables:
         def tensor(values: object) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=device)
 
-        step = min(BLOCK, 1 << max(0, math.floor(math.log2(max(2 * max(front.scale) / STEP_PER, 1)))))
+        halvings = max(1, round(2 * max(front.scale)) // STEP_PER).bit_length() - 1
+        step = min(BLOCK, 1 << halvings)
         height, width = len(front.y), len(front.x)
         y, x = (
             ENLARGED * (BLOCK * np.arange(-1, -(-n // BLOCK) + 1) + (BLOCK - 1) / 2) for n in (height, width)
@@ -170,7 +171,7 @@ def _paint(tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | 
     seen = _seen(blocks)
     insides = [] if parts is None else parts.insides(drawing.source, drawing.driving)
     opened = [
-        (inside, _in_pixels(inside.window(tables.coarse, SOFT_EDGE), tables))
+        (inside, _in_pixels(inside.outline.window(tables.coarse, SOFT_EDGE), tables))
         for inside in insides
         if inside.hidden > NO_PAINT
     ]
@@ -187,12 +188,11 @@ def _paint(tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | 
     rows, columns = slice(top * BLOCK, min(bottom * BLOCK, y)), slice(left * BLOCK, min(right * BLOCK, x))
     share = _larger(blocks[top:bottom, left:right], BLOCK)
     share = share[: rows.stop - rows.start, : columns.stop - columns.start].clamp(0, 1)
-    for inside in insides:
-        if inside.lips is not None:
-            share *= 1 - _within_edge(inside.beyond_lips, (rows, columns), tables)
+    if parts is not None:
+        share *= 1 - _inside(parts.lips_outline(drawing.driving), (rows, columns), tables)
     for inside, window in opened:
         here, _ = common((rows, columns), window)
-        painted = inside.hidden * _within_edge(inside.beyond, window, tables)
+        painted = inside.hidden * _inside(inside.outline, window, tables)
         share[here] = torch.maximum(share[here], painted)
     found = _seen(share)
     if found is None:
@@ -207,10 +207,10 @@ def _moved(window: Window, down: int, right: int) -> Window:
     return slice(rows.start + down, rows.stop + down), slice(columns.start + right, columns.stop + right)
 
 
-def _within_edge(beyond: Callable[[Tensor], Tensor], window: Window, tables: _Tables) -> Tensor:
-    """(h, w): 1 in an edge, 0 out of it, in a window whose first row and column are `step`-th ones.
+def _inside(outline: Outline, window: Window, tables: _Tables) -> Tensor:
+    """(h, w): 1 inside of an outline, 0 outside, in a window whose first row and column are `step`-th ones.
 
-    beyond: how far positions are out of the edge. It is smooth, and so is computed at every `step`-th pixel.
+    The distance from an outline is smooth, and so is computed at every `step`-th pixel.
     """
     rows, columns = window
     step = tables.step
@@ -218,7 +218,7 @@ def _within_edge(beyond: Callable[[Tensor], Tensor], window: Window, tables: _Ta
         slice(rows.start // step, -(-rows.stop // step)),
         slice(columns.start // step, -(-columns.stop // step)),
     )
-    distances = _larger(beyond(grid_of(tables.coarse, coarse))[0, 0], step)
+    distances = _larger(outline.beyond(grid_of(tables.coarse, coarse))[0, 0], step)
     return within(distances[: rows.stop - rows.start, : columns.stop - columns.start], SOFT_EDGE)
 
 

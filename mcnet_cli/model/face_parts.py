@@ -14,6 +14,7 @@ from einops import einsum, rearrange
 from torch import Tensor
 
 from mcnet_cli.model.geometry import coordinate_grid, full_precision, ramp, resized
+from mcnet_cli.model.windows import Axes, Window, axes_of, grid_of, window_around
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,6 @@ class Opening:
 
 
 BROWS = 105, 334  # points of the face mesh: the middles of both brows
-Axes = tuple[Tensor, Tensor]  # coordinates of a picture's columns (W) and rows (H)
-Window = tuple[slice, slice]  # rows and columns
 
 # How far what belongs to a mouth or an eye reaches over lips and lids, and the width of the fall to nothing
 # beyond that, about a cell of dense motion; in coordinates.
@@ -88,42 +87,54 @@ SEAM = 0.006
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
-    """The inside of a mouth or an eye in a driving: where it is, and how much of it is painted.
+class Outline:
+    """The outline of a mouth or an eye: an ellipse, bent like the smile.
 
-    hidden: (B,) in [0, 1], the share of paint. outline: (B, 4, 2) both corners, upper and lower lip or lid.
-    edge: how far the inside reaches over them, in coordinates.
-    lips: the outline of the lips, which are never painted; None for eyes, around which the network decides.
+    points: (B, 4, 2) both corners, upper and lower lip or lid. reach: how far the ellipse reaches over them,
+    in coordinates.
     """
 
-    hidden: Tensor
-    outline: Tensor
-    edge: float
-    lips: Tensor | None
+    points: Tensor
+    reach: float
 
     def window(self, axes: Axes, soft: float) -> Window:
-        """The part of a picture in which `painted` isn't 0."""
+        """The part of a picture in which `inside` isn't 0."""
         # the ellipse lies in the box of corners and lips, made wider by half its height
-        half = (self.outline[:, 3] - self.outline[:, 2]).norm(dim=-1).max() / 2
-        return _window(self.outline, half + self.edge + soft, axes)
+        half = (self.points[:, 3] - self.points[:, 2]).norm(dim=-1).max() / 2
+        return window_around(self.points, half + self.reach + soft, axes)
+
+    def inside(self, grid: Tensor, soft: float) -> Tensor:
+        """(B, 1, H, W): 1 inside, falling to 0 over a width of `soft`, at (H, W, 2) positions."""
+        return within(self.beyond(grid), soft)
+
+    def beyond(self, grid: Tensor) -> Tensor:
+        """(B, 1, H, W): how far (H, W, 2) positions are out of the outline, in coordinates; inside < 0."""
+        left, right, upper, lower = self.points.unbind(1)
+        middle = (upper + lower) / 2
+        across, down, width = _axes(left, right)
+        offsets = grid - middle[:, None, None]
+        half = (width / 2 + self.reach)[:, None]
+        x = einsum(offsets, across, "b h w c, b c -> b h w") / half
+        bend = (((left + right) / 2 - middle) * down).sum(-1)[:, None, None]
+        height = (((lower - upper) * down).sum(-1).abs() / 2 + self.reach)[:, None, None]
+        y = einsum(offsets, down, "b h w c, b c -> b h w") - bend * x.square().clamp_max(1)
+        y = y / height
+        # distance from the ellipse, first order; exact along the axes of one that isn't bent
+        share = _length(x, y)
+        distance = share * (share - 1) / _length(x / half, y / height)
+        return torch.where((width > NO_WIDTH)[:, None], distance, FAR)[:, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The inside of a mouth or an eye. hidden: (B,) in [0, 1], how much of it is painted."""
+
+    outline: Outline
+    hidden: Tensor
 
     def painted(self, grid: Tensor, soft: float) -> Tensor:
         """What is painted, (B, 1, H, W) in [0, 1], at (H, W, 2) positions. soft: width of its edge."""
-        return self.hidden[:, None, None, None] * within(self.beyond(grid), soft)
-
-    def around(self, grid: Tensor, soft: float) -> Tensor:
-        """Where lips and mouth are, where geometry alone decides what is painted; as `painted`."""
-        return within(self.beyond_lips(grid), soft)
-
-    def beyond(self, grid: Tensor) -> Tensor:
-        """(B, 1, H, W): how far out of the edge (H, W, 2) positions are, in coordinates; inside below 0."""
-        return _beyond(self.outline, grid, self.edge)
-
-    def beyond_lips(self, grid: Tensor) -> Tensor:
-        """The same for the edge of the lips; far away for eyes."""
-        if self.lips is None:
-            return torch.full((1, 1, 1, 1), FAR)
-        return _beyond(self.lips, grid, EDGE)
+        return self.hidden[:, None, None, None] * self.outline.inside(grid, soft)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +181,7 @@ class FaceParts:
         with full_precision(driving):
             grid = coordinate_grid(decided.shape[2], decided.shape[3], driving)
             mouth, *eyes = self.insides(source, driving)
-            lips = mouth.around(grid, SOFT_EDGE)
+            lips = self.lips_outline(driving).inside(grid, SOFT_EDGE)
             decided = decided * (1 - lips) + (1 - mouth.painted(grid, SOFT_EDGE)) * lips
             return torch.minimum(decided, 1 - torch.maximum(*(eye.painted(grid, SOFT_EDGE) for eye in eyes)))
 
@@ -178,18 +189,23 @@ class FaceParts:
         """The insides of the mouth and of both eyes. source, driving: (B, K, 2)."""
         places = [*self.mouth[:4]]
         before, after = _between_lips(source[:, places]), _between_lips(driving[:, places])
-        outer = driving[:, [*self.mouth[:2], *self.mouth[4:]]]
-        found = [Inside(MOUTH.hidden(before, after), after, MOUTH.edge, outer)]
+        found = [Inside(Outline(after, MOUTH.edge), MOUTH.hidden(before, after))]
         for eye in ([*self.eyes[:3]], [*self.eyes[3:]]):
             before, after = _eye(source[:, eye]), _eye(driving[:, eye])
-            found.append(Inside(EYE.hidden(before, after), after, EYE.edge, None))
+            found.append(Inside(Outline(after, EYE.edge), EYE.hidden(before, after)))
         return found[0], found[1], found[2]
+
+    def lips_outline(self, driving: Tensor) -> Outline:
+        """Around lips and mouth, where geometry alone decides what is painted. driving: (B, K, 2)."""
+        return Outline(driving[:, [*self.mouth[:2], *self.mouth[4:]]], EDGE)
 
     def settled(self, deformation: Tensor, source: Tensor, driving: Tensor) -> Tensor:
         """The (B, h, w, 2) deformation without its errors at brows and at the corners of mouth and eyes.
 
-        They move little, and the network flattens what moves little: a fifth to a third of it is lost. The
-        errors are interpolated by Gaussians around these keypoints. source, driving: (B, K, 2).
+        They move little, and the network flattens what moves little: of brows a fifth to a third is lost, of
+        corners a tenth. The errors are interpolated by Gaussians around these keypoints.
+
+        source, driving: (B, K, 2).
         """
         numbers = [*self.brows, self.eyes[2], self.eyes[5], *self.mouth[:2]]
         places, missing = driving[:, numbers], self._missing(deformation, source, driving, numbers)
@@ -241,7 +257,7 @@ class FaceParts:
         units, corrections = REACHES.to(driving) * scale[..., None], []
         for group, above, below in GROUPS:
             at, due, unit = places[:, group], missing[:, group], units[:, group]
-            window = _window(at, REACHED * unit.max(), axes)
+            window = window_around(at, REACHED * unit.max(), axes)
             x = _along(axes, window, across, at, unit[..., 0])
             y = _along(axes, window, down, at, unit[..., 1])
             shares = torch.exp(-(x.square() + y.square()) / 2)
@@ -270,12 +286,12 @@ class FaceParts:
     def between_lips(self, driving: Tensor, size: tuple[int, int]) -> tuple[Window, Tensor]:
         """The inside of the mouth, (B, 1, h, w) in [0, 1], in a window (rows, columns) of the (H, W) grid."""
         with full_precision(driving):
-            mouth = _between_lips(driving[:, [*self.mouth[:4]]])
-            # the ellipse lies in the box of corners and lips, made wider by half its height
-            half = (mouth[:, 3] - mouth[:, 2]).norm(dim=-1).max() / 2
-            axes = axes_of(size, driving)
-            window = _window(mouth, half + MOUTH.edge + SOFT_EDGE, axes)
-            return window, within(_beyond(mouth, grid_of(axes, window), MOUTH.edge), SOFT_EDGE)
+            outline, axes = (
+                Outline(_between_lips(driving[:, [*self.mouth[:4]]]), MOUTH.edge),
+                axes_of(size, driving),
+            )
+            window = outline.window(axes, SOFT_EDGE)
+            return window, outline.inside(grid_of(axes, window), SOFT_EDGE)
 
     def skin(self, keypoints: Tensor) -> Tensor:
         """(B, 2, 2) coordinates on both cheeks, of (B, K, 2) keypoints."""
@@ -320,37 +336,6 @@ def _axes(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return across, torch.stack([-across[:, 1], across[:, 0]], dim=-1), length
 
 
-def axes_of(size: tuple[int, int], like: Tensor) -> Axes:
-    """The coordinates of the columns and of the rows of a (H, W) picture."""
-    height, width = size
-    x, y = (torch.linspace(-1, 1, side, dtype=like.dtype, device=like.device) for side in (width, height))
-    return x, y
-
-
-def grid_of(axes: Axes, window: Window) -> Tensor:
-    """(h, w, 2) positions of the pixels in a window of a picture."""
-    rows, columns = window
-    x, y = axes
-    return torch.stack(torch.meshgrid(x[columns], y[rows], indexing="xy"), dim=-1)
-
-
-def _window(places: Tensor, reach: Tensor, axes: Axes) -> Window:
-    """The rows and columns of a picture that lie within `reach` of the box around (B, K, 2) places."""
-    ends = torch.stack([places.amin((0, 1)) - reach, places.amax((0, 1)) + reach])
-    # keypoints that are not finite must not stop training here: it looks for them in the loss
-    (left, top), (right, bottom) = ends.nan_to_num().tolist()
-    x, y = axes
-    return _between(y, top, bottom), _between(x, left, right)
-
-
-def _between(line: Tensor, first: float, last: float) -> slice:
-    """The part of evenly rising coordinates from `first` to `last`, one at least."""
-    start, step, count = float(line[0]), float(line[-1] - line[0]) / max(len(line) - 1, 1), len(line)
-    low, high = ((end - start) / (step or 1.0) for end in (first, last))
-    begin = min(max(math.floor(low), 0), count - 1)
-    return slice(begin, max(min(math.ceil(high) + 1, count), begin + 1))
-
-
 def _between_lips(mouth: Tensor) -> Tensor:
     """(B, 4, 2) corners, upper and lower inner lip to the same with the inside's own corners."""
     corners, lips = mouth[:, :2], mouth[:, 2:]
@@ -373,28 +358,6 @@ def _opening(outline: Tensor) -> Tensor:
 def within(beyond: Tensor, soft: float) -> Tensor:
     """1 up to an edge, falling to 0 over a width of `soft`."""
     return 1 - ramp(beyond, 0, soft)
-
-
-def _beyond(mouth: Tensor, grid: Tensor, edge: float) -> Tensor:
-    """(B, 1, H, W): how far it is to what lies between lips or lids, an ellipse, bent like the smile.
-
-    mouth: (B, 4, 2) both corners, upper and lower lip or lid. grid: (H, W, 2) positions. edge: how far the
-    ellipse reaches over lips or lids.
-    """
-    left, right, upper, lower = mouth.unbind(1)
-    middle = (upper + lower) / 2
-    across, down, width = _axes(left, right)
-    offsets = grid - middle[:, None, None]
-    half = (width / 2 + edge)[:, None]
-    x = einsum(offsets, across, "b h w c, b c -> b h w") / half
-    bend = (((left + right) / 2 - middle) * down).sum(-1)[:, None, None]
-    height = (((lower - upper) * down).sum(-1).abs() / 2 + edge)[:, None, None]
-    y = einsum(offsets, down, "b h w c, b c -> b h w") - bend * x.square().clamp_max(1)
-    y = y / height
-    # distance from the ellipse, first order; exact along the axes of one that isn't bent
-    share = _length(x, y)
-    distance = share * (share - 1) / _length(x / half, y / height)
-    return torch.where((width > NO_WIDTH)[:, None], distance, FAR)[:, None]
 
 
 def _length(x: Tensor, y: Tensor) -> Tensor:
