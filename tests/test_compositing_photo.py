@@ -63,13 +63,13 @@ def made(photo: np.ndarray, matte: np.ndarray, drawing: Drawing, **options: obje
 
 
 def test_what_is_unknown_is_filled_from_around_and_the_rest_stays() -> None:
-    known = np.ones((50, 70), np.float32)
+    known = np.ones((50, 70), np.uint8)
     known[20:30, 20:50] = 0
     photo = np.full((50, 70, 3), 90, np.uint8)
     photo[20:30, 20:50] = 255
     result = filled(photo, known)
     assert np.abs(result.astype(int) - 90).max() <= 1
-    assert (filled(photo, np.zeros((50, 70), np.float32)) == 0).all()
+    assert (filled(photo, np.zeros((50, 70), np.uint8)) == 0).all()
 
 
 def test_nothing_moves_where_nothing_is_asked_to() -> None:

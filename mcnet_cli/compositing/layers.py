@@ -275,14 +275,15 @@ def _crown(edge: Floats, count: int) -> Floats:
 
 def _enlarged(front: Picture) -> Picture:
     """(2·H, 2·W, 4) of (H, W, 4) colours times matte, and the matte; pixel i comes to lie at 2i."""
-    large = np.empty((ENLARGED * front.shape[0], ENLARGED * front.shape[1], 4), np.uint8)
+    height, width = front.shape[:2]
+    large = np.empty((ENLARGED * height, ENLARGED * width), np.uint32)  # four channels in one
     kernels = _kernels()
     for y, down in enumerate(kernels):
         for x, across in enumerate(kernels):
             part = cv2.sepFilter2D(front, -1, across, down, borderType=cv2.BORDER_REPLICATE)
-            matte = cv2.extractChannel(part, 3)
-            large[y::ENLARGED, x::ENLARGED] = cv2.min(part, cv2.merge([matte] * 4))
-    return large
+            part = cv2.min(part, cv2.cvtColor(cv2.extractChannel(part, 3), cv2.COLOR_GRAY2RGBA))
+            large[y::ENLARGED, x::ENLARGED] = part.view(np.uint32)[..., 0]
+    return large.view(np.uint8).reshape(ENLARGED * height, ENLARGED * width, 4)
 
 
 def _extent(matte: Picture) -> NDArray[np.int32]:
@@ -298,13 +299,11 @@ def _extent(matte: Picture) -> NDArray[np.int32]:
 
 
 def _kernels() -> tuple[Floats, Floats]:
-    """Weights of nine pixels, the fifth the nearest to the left, at a pixel and half way to the next one."""
+    """Weights of pixels at a pixel and half way to the next one; the middle weight is the pixel's own."""
     sharpen = np.array([-SHARPENED, 1 + 2 * SHARPENED, -SHARPENED])
     places = np.arange(-4, 5) - 0.5
     half = np.where(np.abs(places) < 4, np.sinc(places) * np.sinc(places / 4), 0)  # Lanczos, four lobes
-    pixel = np.zeros(9)
-    pixel[4] = 1
-    return tuple(np.convolve(line / line.sum(), sharpen, "same") for line in (pixel, half))  # type: ignore[return-value]
+    return sharpen, np.convolve(half / half.sum(), sharpen, "same")
 
 
 def _fades(

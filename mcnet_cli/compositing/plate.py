@@ -13,6 +13,8 @@ Floats = NDArray[Any]
 BACKGROUND = 0.02
 # Levels at which half of a texture is left in what is filled in.
 TEXTURE = 30
+# Standard deviation in pixels at which pictures are blurred at least; they are made smaller for wider blurs.
+LEAST_SIGMA = 2.5
 # Matte from which on it is raised to what explains the photo; less below, where it may well be background.
 SURELY = 0.25
 
@@ -30,11 +32,8 @@ def without_people(photo: Picture, matte: Floats, where: NDArray[np.bool_], marg
     part = slice(top, top + height), slice(left, left + width)
     kernel = np.ones((2 * margin + 1,) * 2, np.uint8)
     unknown = cv2.dilate((matte[part] > BACKGROUND).astype(np.uint8), kernel)
-    around = _textured(
-        photo[part], filled(photo[part], (1 - unknown).astype(np.float32)), unknown, max(1.0, margin / 2)
-    )
-    unknown &= where[part]
-    plate[part] = np.where(unknown[..., None] > 0, around, plate[part])
+    around = _textured(photo[part], filled(photo[part], 1 - unknown), unknown, max(1.0, margin / 2))
+    cv2.copyTo(around, unknown & where[part], plate[part])
     return plate
 
 
@@ -49,15 +48,30 @@ def _textured(photo: Picture, around: Picture, unknown: Picture, sigma: float) -
     mirrored = cv2.resize(
         2 * _mirrored(unknown[::2, ::2]), unknown.shape[::-1], interpolation=cv2.INTER_LINEAR
     )
-    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)
-    smooth = cv2.GaussianBlur(cv2.copyTo(photo, known), (0, 0), sigma).astype(np.float32)
-    texture = cv2.subtract(photo.astype(np.float32), smooth / np.maximum(share, 1e-3)[..., None])
-    red, green, blue = cv2.split(np.abs(texture))
+    smooth = _smooth(photo, known, sigma)
+    red, green, blue = cv2.split(cv2.absdiff(photo, smooth))
     # fades where it is strong: that is no texture, but a branch or a window, which would be seen twice
-    texture *= (known / (1 + np.square(cv2.max(cv2.max(red, green), blue) / TEXTURE)))[..., None]
+    fading = 255 / (1 + np.square(np.arange(256) / TEXTURE))
+    share = known * cv2.LUT(cv2.max(cv2.max(red, green), blue), np.rint(fading).astype(np.uint8))
+    texture = cv2.multiply(
+        cv2.subtract(photo, smooth, dtype=cv2.CV_16S), cv2.merge([share] * 3), scale=1 / 255, dtype=cv2.CV_16S
+    )
     seen = cv2.remap(texture, mirrored, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
-    result: Picture = np.clip(np.rint(around + seen), 0, 255).astype(np.uint8)
+    result: Picture = cv2.add(around, seen, dtype=cv2.CV_8U)
     return result
+
+
+def _smooth(photo: Picture, known: Picture, sigma: float) -> Picture:
+    """A photo blurred by a Gaussian of `sigma` pixels, of what is known alone. known: (H, W), 0 or 1."""
+    # a strong blur needs few pixels
+    factor = 1 << max(0, int(np.log2(sigma / LEAST_SIGMA)))
+    size = tuple(-(-side // factor) for side in known.shape[::-1])
+    share = cv2.resize(255 * known, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    colours = cv2.resize(cv2.copyTo(photo, known), size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    share, colours = (cv2.GaussianBlur(part, (0, 0), sigma / factor) for part in (share, colours))
+    colours *= (255 / np.maximum(share, 0.5))[..., None]
+    smooth: Picture = cv2.resize(cv2.convertScaleAbs(colours), known.shape[::-1])
+    return smooth
 
 
 def _mirrored(unknown: Picture) -> Floats:
@@ -116,21 +130,20 @@ def times_alpha(picture: Picture) -> Picture:
     return product
 
 
-def filled(picture: Picture, known: Floats) -> Picture:
+def filled(picture: Picture, known: Picture) -> Picture:
     """An (H, W, 3) uint8 picture whose unknown pixels are taken from around, by ever smaller pictures.
 
-    known: (H, W) in [0, 1], 1 where a pixel is kept. Without any known pixel the result is black.
+    known: (H, W), 1 where a pixel is kept, elsewhere 0. Without any known pixel the result is black.
     """
-    share = known.astype(np.float32)
-    # what is filled in is smooth: half the size will do for it
-    size = (picture.shape[1] + 1) // 2, (picture.shape[0] + 1) // 2
-    small = cv2.resize(share, size, interpolation=cv2.INTER_AREA)
-    weighted = cv2.resize(picture * share[..., None], size, interpolation=cv2.INTER_AREA)
-    more = np.minimum(4 * small, 1)
-    around = _filled(weighted * (more / np.maximum(small, 1e-4))[..., None], more)
-    around = cv2.resize(around, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    result: Floats = picture * share[..., None] + around * (1 - share[..., None])
-    return np.clip(np.rint(result), 0, 255).astype(np.uint8)
+    # what is filled in is smooth: every second pixel will do for it
+    around = _filled(
+        cv2.copyTo(picture, known)[::2, ::2].astype(np.float32), known[::2, ::2].astype(np.float32)
+    )
+    result: Picture = cv2.resize(
+        cv2.convertScaleAbs(around), known.shape[::-1], interpolation=cv2.INTER_LINEAR
+    )
+    cv2.copyTo(picture, known, result)
+    return result
 
 
 def _filled(weighted: Floats, known: Floats) -> Floats:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from einops import einsum, rearrange
 from torch import Tensor
 
-from mcnet_cli.model.geometry import coordinate_grid, full_precision, ramp, resized
+from mcnet_cli.model.geometry import coordinate_grid, full_precision, gaussian_heatmaps, ramp, resized
 from mcnet_cli.model.windows import Axes, Window, axes_of, grid_of, window_around
 
 
@@ -154,8 +154,8 @@ class Correction:
 
     def side(self, axes: Axes, window: Window) -> Tensor:
         """(B, h, w): 0 above the line, 1 below it, in a window of a picture."""
-        share: Tensor = torch.sigmoid(_along(axes, window, self.down, self.middle, self.scale * SEAM)[:, 0])
-        return share
+        distances = _along(axes, self.down, self.middle, self.scale * SEAM)
+        return torch.sigmoid(_summed(distances, slice(1), window))[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,20 +210,15 @@ class FaceParts:
         numbers = [*self.brows, self.eyes[2], self.eyes[5], *self.mouth[:2]]
         places, missing = driving[:, numbers], self._missing(deformation, source, driving, numbers)
         _, _, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
-        reach = (SETTLED_REACH * scale)[..., None]
-
-        def nearness(points: Tensor) -> Tensor:
-            """(B, N, K) of (B, N, 2) points to the keypoints: 1 at them, falling to 0."""
-            apart: Tensor = (points[:, :, None] - places[:, None]).square().sum(-1)
-            return torch.exp(-apart / (2 * reach.square()))
-
+        variance = (SETTLED_REACH * scale).square()
+        apart = (places[:, :, None] - places[:, None]).square().sum(-1)
+        kernel = torch.exp(-0.5 * apart / variance[..., None])
         # a few numbers, for which not every device has a solver
-        kernel = nearness(places).cpu() + RIDGE * torch.eye(len(numbers))
-        weights = torch.linalg.solve(kernel, missing.cpu()).to(deformation)
+        weights = torch.linalg.solve(kernel.cpu() + RIDGE * torch.eye(len(numbers)), missing.cpu())
         height, width = deformation.shape[1:3]
-        grid = coordinate_grid(height, width, deformation).reshape(1, -1, 2)
-        settled: Tensor = deformation + rearrange(nearness(grid) @ weights, "b (h w) c -> b h w c", h=height)
-        return settled
+        nearness = gaussian_heatmaps(places, (height, width), variance)
+        added: Tensor = einsum(nearness, weights.to(deformation), "b k h w, b k c -> b h w c")
+        return deformation + added
 
     def corrected(
         self, deformation: Tensor, source: Tensor, driving: Tensor, size: tuple[int, int]
@@ -255,12 +250,12 @@ class FaceParts:
         missing = self._missing(deformation, source, driving, self._corrected_keypoints)
         across, down, scale = _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
         units, corrections = REACHES.to(driving) * scale[..., None], []
+        x, y = (_along(axes, way, places, units[..., n]) for n, way in enumerate((across, down)))
         for group, above, below in GROUPS:
-            at, due, unit = places[:, group], missing[:, group], units[:, group]
-            window = window_around(at, REACHED * unit.max(), axes)
-            x = _along(axes, window, across, at, unit[..., 0])
-            y = _along(axes, window, down, at, unit[..., 1])
-            shares = torch.exp(-(x.square() + y.square()) / 2)
+            at, due = places[:, group], missing[:, group]
+            window = window_around(at, REACHED * units[:, group].max(), axes)
+            squares = _summed(x, group, window).square() + _summed(y, group, window).square()
+            shares = torch.exp(-squares / 2)
             shares = (shares - LEAST_SHARE).clamp_min(0) / (1 - LEAST_SHARE)  # no step at the window's edge
             corrections.append(
                 Correction(
@@ -317,15 +312,22 @@ def _shared(shares: Tensor, due: Tensor) -> Tensor:
     return rearrange(flat, "b (h w) c -> b h w c", h=shares.shape[2])
 
 
-def _along(axes: Axes, window: Window, direction: Tensor, origins: Tensor, units: Tensor) -> Tensor:
-    """(B, K, h, w) distances from (B, K, 2) origins in a (B, 2) direction, in (B, K) units."""
-    (rows, columns), (x, y) = window, axes
-    # what there is for each row or column only comes first
+def _along(axes: Axes, direction: Tensor, origins: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances from (B, K, 2) origins in a (B, 2) direction, in (B, K) units.
+
+    Returns what a column contributes, (B, K, W), and what a row does, (B, K, H); `_summed` adds them.
+    """
+    x, y = axes
     start = (origins * direction[:, None]).sum(-1, keepdim=True)
-    right = (direction[:, :1] * x[columns])[:, None] / units[..., None]
-    down = ((direction[:, 1:] * y[rows])[:, None] - start) / units[..., None]
-    distance: Tensor = down[..., None] + right[..., None, :]
-    return distance
+    right = (direction[:, :1] * x)[:, None] / units[..., None]
+    down = ((direction[:, 1:] * y)[:, None] - start) / units[..., None]
+    return right, down
+
+
+def _summed(distances: tuple[Tensor, Tensor], group: slice, window: Window) -> Tensor:
+    """(B, K', h, w) distances of a group of keypoints in a window, of what columns and rows contribute."""
+    (right, down), (rows, columns) = distances, window
+    return down[:, group, rows, None] + right[:, group, None, columns]
 
 
 def _axes(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor]:
