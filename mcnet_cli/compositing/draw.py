@@ -79,7 +79,7 @@ def draw_by_opencv(front: Front, movement: Movement, behind: Picture) -> None:
         if paint is not None:
             here, own = common((rows, columns), paint.window)
             _paint_over(moved[here], paint.share[own].numpy(), paint.colours[own].numpy())
-        behind[rows, columns] = over(moved, behind[rows, columns])
+        over(moved, behind[rows, columns], behind[rows, columns])
 
 
 def _strips(
@@ -90,30 +90,31 @@ def _strips(
     slack: how much places may still be changed, in pixels of the enlarged front.
     """
     height, width = size
+    x, y = cv2.split(blocks)
     strip = max(1, STRIP_PX // (BLOCK * width)) * BLOCK
     for top in range(0, height, strip):
         bottom = min(top + strip, height)
         rows = slice(top // BLOCK, -(-bottom // BLOCK) + 2)
-        first, last = _seen(front.extent, blocks[rows], slack)
+        first, last = _seen(front.extent, x[rows], y[rows], slack)
         if first <= last:
             left, right = max(0, BLOCK * (first - 1)), min(width, BLOCK * last)
             columns = slice(left // BLOCK, -(-right // BLOCK) + 2)
             yield (slice(top, bottom), slice(left, right)), (rows, columns)
 
 
-def _seen(extent: NDArray[np.int32], blocks: Maps, slack: float) -> tuple[int, int]:
-    """The first and the last column of blocks between which places are where the front shows something.
+def _seen(extent: NDArray[np.int32], x: Maps, y: Maps, slack: float) -> tuple[int, int]:
+    """The first and the last column of blocks between which the front shows something at places (x, y).
 
     The last is before the first where there is none.
     """
-    low, high = blocks[..., 1].min() - slack, blocks[..., 1].max() + slack
+    low, high = y.min() - slack, y.max() + slack
     count = len(extent)
     reached = extent[min(max(int(low), 0), count - 1) : min(max(int(high) + 2, 1), count)]
     left, right = reached[:, 0].min(), reached[:, 1].max()
     if left > right:
         return 1, 0
     left, right = left - 1 - slack, right + 1 + slack
-    nearest, farthest = blocks[..., 0].min(0), blocks[..., 0].max(0)
+    nearest, farthest = x.min(0), x.max(0)
     between = np.minimum(nearest[:-1], nearest[1:]) <= right
     between &= np.maximum(farthest[:-1], farthest[1:]) >= left
     found = np.flatnonzero(between)

@@ -111,12 +111,18 @@ def _explaining(photo: Picture, plate: Picture, matte: Floats) -> Floats:
     return raised
 
 
-def over(front: Picture, behind: Picture) -> Picture:
-    """A front as of `besides` before (H, W, 3) colours, or (H, W, 4) colours times alpha and the alpha."""
-    rest = cv2.merge([cv2.bitwise_not(cv2.extractChannel(front, 3))] * behind.shape[2])
-    person = front if behind.shape[2] == 4 else cv2.cvtColor(front, cv2.COLOR_RGBA2RGB)
-    result: Picture = cv2.add(person, cv2.multiply(behind, rest, scale=1 / 255))
-    return result
+def over(front: Picture, behind: Picture, result: Picture | None = None) -> Picture:
+    """A front as of `besides` before (H, W, 3) colours, or (H, W, 4) colours times alpha and the alpha.
+
+    result: where to put it, `behind` itself for example.
+    """
+    rest = cv2.bitwise_not(cv2.extractChannel(front, 3))
+    if behind.shape[2] == 4:
+        person, rest = front, cv2.merge([rest] * 4)
+    else:
+        person, rest = cv2.cvtColor(front, cv2.COLOR_RGBA2RGB), cv2.cvtColor(rest, cv2.COLOR_GRAY2RGB)
+    made: Picture = cv2.add(person, cv2.multiply(behind, rest, scale=1 / 255), result)
+    return made
 
 
 def times_alpha(picture: Picture) -> Picture:

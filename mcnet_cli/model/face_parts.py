@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import einsum, rearrange
+from einops import einsum
 from torch import Tensor
 
 from mcnet_cli.model.geometry import coordinate_grid, full_precision, gaussian_heatmaps, ramp, resized
@@ -39,9 +39,9 @@ class Opening:
     edge: float
 
     def hidden(self, source: Tensor, driving: Tensor) -> Tensor:
-        """(B,) in [0, 1]: 1 for an inside that opens and that the source doesn't show.
+        """(...) in [0, 1]: 1 for an inside that opens and that the source doesn't show.
 
-        source, driving: (B, 4, 2) both corners, upper and lower lip or lid.
+        source, driving: (..., 4, 2) both corners, upper and lower lip or lid.
         """
         before, after = _opening(source), _opening(driving)
         wider = after / before.clamp_min(NO_WIDTH)
@@ -187,13 +187,12 @@ class FaceParts:
 
     def insides(self, source: Tensor, driving: Tensor) -> tuple[Inside, Inside, Inside]:
         """The insides of the mouth and of both eyes. source, driving: (B, K, 2)."""
-        places = [*self.mouth[:4]]
-        before, after = _between_lips(source[:, places]), _between_lips(driving[:, places])
-        found = [Inside(Outline(after, MOUTH.edge), MOUTH.hidden(before, after))]
-        for eye in ([*self.eyes[:3]], [*self.eyes[3:]]):
-            before, after = _eye(source[:, eye]), _eye(driving[:, eye])
-            found.append(Inside(Outline(after, EYE.edge), EYE.hidden(before, after)))
-        return found[0], found[1], found[2]
+        before, after = (_between_lips(points[:, [*self.mouth[:4]]]) for points in (source, driving))
+        mouth = Inside(Outline(after, MOUTH.edge), MOUTH.hidden(before, after))
+        before, after = (_eyes(points[:, [*self.eyes]]) for points in (source, driving))
+        hidden = EYE.hidden(before, after)
+        left, right = (Inside(Outline(after[:, eye], EYE.edge), hidden[:, eye]) for eye in (0, 1))
+        return mouth, left, right
 
     def lips_outline(self, driving: Tensor) -> Outline:
         """Around lips and mouth, where geometry alone decides what is painted. driving: (B, K, 2)."""
@@ -308,8 +307,8 @@ class FaceParts:
 def _shared(shares: Tensor, due: Tensor) -> Tensor:
     """(B, h, w, 2): corrections due at K keypoints, (B, K, 2), by (B, K, h, w) shares, at most 1 in all."""
     shares = shares / shares.sum(1, keepdim=True).clamp_min(1)
-    flat = rearrange(shares, "b k h w -> b (h w) k") @ due
-    return rearrange(flat, "b (h w) c -> b h w c", h=shares.shape[2])
+    flat: Tensor = shares.flatten(2).transpose(1, 2) @ due
+    return flat.view(len(flat), *shares.shape[2:], 2)
 
 
 def _along(axes: Axes, direction: Tensor, origins: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
@@ -344,17 +343,20 @@ def _between_lips(mouth: Tensor) -> Tensor:
     return torch.cat([corners.lerp(corners.flip(1), LIPS_AT_CORNER), lips], dim=1)
 
 
-def _eye(keypoints: Tensor) -> Tensor:
-    """(B, 3, 2) upper lid, lower lid and outer corner to (B, 4, 2) both corners and lids, like a mouth's."""
-    upper, lower, outer = keypoints.unbind(1)
+def _eyes(keypoints: Tensor) -> Tensor:
+    """Both corners and lids of both eyes, (B, 2, 4, 2), in the order of a mouth's.
+
+    keypoints: (B, 6, 2) upper lid, lower lid and outer corner of the left eye, and of the right.
+    """
+    upper, lower, outer = keypoints.view(len(keypoints), 2, 3, 2).unbind(2)
     inner = upper + lower - outer  # the outer corner, mirrored at the lids' middle
-    return torch.stack([outer, inner, upper, lower], dim=1)
+    return torch.stack([outer, inner, upper, lower], dim=2)
 
 
 def _opening(outline: Tensor) -> Tensor:
-    """(B,) distance of lips or lids over the width; outline: (B, 4, 2) both corners, upper and lower one."""
-    lengths: Tensor = (outline[:, 1::2] - outline[:, ::2]).norm(dim=-1)
-    return lengths[:, 1] / lengths[:, 0].clamp_min(NO_WIDTH)
+    """(...) distance of lips or lids over the width; outline: (..., 4, 2) corners, upper and lower one."""
+    lengths: Tensor = (outline[..., 1::2, :] - outline[..., ::2, :]).norm(dim=-1)
+    return lengths[..., 1] / lengths[..., 0].clamp_min(NO_WIDTH)
 
 
 def within(beyond: Tensor, soft: float) -> Tensor:

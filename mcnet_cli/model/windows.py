@@ -25,11 +25,14 @@ def grid_of(axes: Axes, window: Window) -> Tensor:
 
 def window_around(places: Tensor, reach: Tensor, axes: Axes) -> Window:
     """The rows and columns of a picture that lie within `reach` of the box around (B, K, 2) places."""
-    ends = torch.stack([places.amin((0, 1)) - reach, places.amax((0, 1)) + reach])
     # keypoints that are not finite must not stop training here: it looks for them in the loss
-    (left, top), (right, bottom) = ends.nan_to_num().tolist()
-    x, y = axes
-    return _between(y, top, bottom), _between(x, left, right)
+    x, y = zip(*places.nan_to_num().flatten(0, -2).tolist(), strict=True)
+    margin = float(reach.detach())
+    rows, columns = (
+        _between(line, min(values) - margin, max(values) + margin)
+        for line, values in ((axes[1], y), (axes[0], x))
+    )
+    return rows, columns
 
 
 def _between(line: Tensor, first: float, last: float) -> slice:
