@@ -1,6 +1,7 @@
 """Clips found and read, pairs drawn from them, and how they are changed at random."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from animation_tools import SIZE, picture, write_clip
+from face_tools import portrait
 from training_tools import LANDMARKS, PAPER, config, points_of, run_training, write_clips, write_face_clip
 
 from mcnet_cli.errors import InputError, SystemFailure
@@ -298,6 +300,20 @@ def test_without_chance_a_batch_is_the_pair_itself() -> None:
     )
     expected = torch.from_numpy(points_of(2)[1]) * (2 / (SIZE - 1)) - 1
     assert torch.allclose(batch.driving_points[0], expected, atol=1e-6)
+
+
+def test_mattes_show_the_person_of_each_frame_as_it_was_changed() -> None:
+    face = cv2.resize(portrait(), (128, 128), interpolation=cv2.INTER_AREA)
+    nobody = np.full_like(face, 120)
+    pair = replace(still_pair(size=128), source=face, driving=nobody)
+    assert augment([pair], 128, STILL, 0, CPU).source_people is None
+    mirrored = AugmentConfig(**(_zeros() | {"flip": 1.0}))
+    for change in (STILL, mirrored):
+        batch = augment([pair], 128, change, 0, CPU, people=True)
+        assert batch.source_people is not None and batch.driving_people is not None
+        assert batch.source_people[0, 0, 50:90, 50:78].mean() > 0.95
+        assert batch.source_people[0, 0, :10, [*range(10), *range(118, 128)]].mean() < 0.1
+        assert batch.driving_people.mean() < 0.05
 
 
 def test_mirroring_mirrors_pictures_and_points_exactly() -> None:

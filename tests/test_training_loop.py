@@ -213,6 +213,38 @@ def test_the_gradient_of_accumulated_batches_is_the_mean_of_theirs(clips: Path) 
     assert torch.allclose(gradient([0, 2]), apart, atol=1e-6)
 
 
+def test_a_pixel_that_shows_no_person_counts_as_much_as_it_is_said_to(clips: Path) -> None:
+    def terms(share: float | None, *changes: str) -> dict[str, float]:
+        learner = learner_of("losses.openings=0", *changes)
+        batch = batch_of(clips, learner)
+        if share is not None:
+            matte = torch.full_like(batch.driving[:, :1], share)
+            batch = replace(batch, source_people=matte, driving_people=matte)
+        return learner.update([batch], Moment(0, 0, 0.0)).terms
+
+    pictures = ("pixel", "decoded_pixel", "warped_pixel")
+    without, nobody, everybody = terms(None), terms(0.0), terms(1.0)
+    assert nobody["keypoints"] == everybody["keypoints"] == without["keypoints"]
+    less = [0.2 * without[name] for name in pictures]
+    assert [nobody[name] for name in pictures] == pytest.approx(less, rel=1e-4)
+    assert [everybody[name] for name in pictures] == pytest.approx([without[name] for name in pictures])
+    assert all(terms(0.0, "losses.background=0")[name] == 0 for name in pictures)
+
+
+def test_a_person_must_go_where_the_driving_shows_it(clips: Path) -> None:
+    learner = learner_of("learning_rate=0")
+    batch = batch_of(clips, learner)
+    here, there = torch.zeros_like(batch.driving[:, :1]), torch.zeros_like(batch.driving[:, :1])
+    here[..., 8:32], there[..., 12:36] = 1, 1
+    still = replace(batch, driving=batch.source, driving_points=batch.source_points, source_people=here)
+    terms = [
+        learner.update([replace(still, driving_people=people)], Moment(0, 0, 0.0)).terms
+        for people in (here, there)
+    ]
+    assert terms[0]["person_outline"] < 0.01 and terms[0]["person_pixel"] < 0.02
+    assert terms[1]["person_outline"] == pytest.approx(8 / 64, abs=0.02)
+
+
 def test_a_step_that_is_not_finite_changes_nothing_and_names_the_term(clips: Path) -> None:
     learner = learner_of("output.log_every=1")
     batch = batch_of(clips, learner)

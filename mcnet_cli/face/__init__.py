@@ -21,7 +21,7 @@ from mcnet_cli.face.detect import (
     overlap,
 )
 from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region
-from mcnet_cli.face.matte import person_matte
+from mcnet_cli.face.matte import glanced_matte, person_matte
 from mcnet_cli.face.openings import LIDS, MOUTH, opening
 from mcnet_cli.face.outer import OUTER, SIDES, numbered, posed_outer, with_outer
 from mcnet_cli.face.outer_track import OuterTracker
@@ -53,6 +53,7 @@ __all__ = [
     "extents_box",
     "faces_in",
     "follow",
+    "glanced_matte",
     "make_detector",
     "numbered",
     "opening",

@@ -45,6 +45,11 @@ def person_matte(photo: Picture, centre: tuple[float, float], side: float) -> Ma
     return refined(photo, matte, round(RADIUS * min(near, whole)))
 
 
+def glanced_matte(square: Picture) -> Matte:
+    """(S, S) in [0, 1]: the person's share of each pixel of a square picture, by one look; edges are soft."""
+    return _look(square, (0, 0), len(square))
+
+
 def _look(photo: Picture, corner: tuple[float, float], side: float) -> Matte:
     """What the network says of a square that may reach beyond the photo, at the photo's size; 0 outside."""
     transform = box_transform(*corner, side, side, (SIDE_PX, SIDE_PX))

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mcnet_cli.face import glanced_matte
 from mcnet_cli.training.colour import ColourChange, Jitter, jittered
 from mcnet_cli.training.config import AugmentConfig
 from mcnet_cli.training.sampling import Pair, chance
@@ -20,7 +21,9 @@ class Batch:
     mirrored: (B,) which pairs were flipped, so that left landmarks are now right ones.
     numbers: (B,) of the pairs in the run: what else is random of a pair follows from its number.
     clips: names of the pairs' clips.
-    Pictures are on the device that computes, all else on the CPU.
+    source_people, driving_people: (B, 1, S, S) in [0, 1], the person's share of each pixel; None where nobody
+        asked for it.
+    Pictures and people are on the device that computes, all else on the CPU.
     """
 
     source: Tensor
@@ -30,6 +33,8 @@ class Batch:
     mirrored: Tensor
     numbers: Tensor
     clips: tuple[str, ...]
+    source_people: Tensor | None = None
+    driving_people: Tensor | None = None
 
 
 def random_affines(rng: np.random.Generator, config: AugmentConfig, flips: np.ndarray) -> np.ndarray:
@@ -50,14 +55,23 @@ def random_affines(rng: np.random.Generator, config: AugmentConfig, flips: np.nd
 
 
 def augment(
-    pairs: Sequence[Pair], size: int, config: AugmentConfig, seed: int, device: torch.device
+    pairs: Sequence[Pair],
+    size: int,
+    config: AugmentConfig,
+    seed: int,
+    device: torch.device,
+    *,
+    people: bool = False,
 ) -> Batch:
-    """Pairs to a batch at `size`; geometry and colour depend on the seed and the pairs' numbers."""
+    """Pairs to a batch at `size`; geometry and colour depend on the seed and the pairs' numbers.
+
+    people: whether the batch has mattes.
+    """
     drawn = [_Drawn.draw(chance(seed, pair.number, 2), config) for pair in pairs]
     mirrored = np.array([one.mirrored for one in drawn])
     shape = ShapeWarp.joined([one.shape for one in drawn]) if config.shape else None
     colour = ColourChange.joined([one.colour for one in drawn]) if config.colour or config.faded else None
-    pictures, points = [], []
+    pictures, points, mattes = [], [], []
     for frames, places, affines in (
         ("source", "source_points", [one.source for one in drawn]),
         ("driving", "driving_points", [one.driving for one in drawn]),
@@ -71,13 +85,22 @@ def augment(
             device,
             exact=not config.is_geometric,
         )
+        mattes.append(_people_in(picture) if people else None)
         pictures.append(colour(picture) if colour else picture)
         points.append(found)
     if config.jitter:
         pictures = jittered(pictures, [one.jitter for one in drawn])
     numbers = torch.tensor([pair.number for pair in pairs])
     names = tuple(pair.clip for pair in pairs)
-    return Batch(pictures[0], pictures[1], points[0], points[1], torch.from_numpy(mirrored), numbers, names)
+    return Batch(
+        pictures[0], pictures[1], points[0], points[1], torch.from_numpy(mirrored), numbers, names, *mattes
+    )
+
+
+def _people_in(pictures: Tensor) -> Tensor:
+    """(B, 1, S, S) mattes of (B, 3, S, S) pictures."""
+    frames = (255 * pictures).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return torch.from_numpy(np.stack([glanced_matte(frame) for frame in frames]))[:, None].to(pictures)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,22 @@
 """Training with landmarks: keypoints are tied to points of the face mesh, regions of the face weigh more."""
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcnet_cli.metrics import PerceptualDistance
-from mcnet_cli.model import Keypoints, MCNet, Rendering
+from mcnet_cli.model import Keypoints, MCNet, Rendering, SourceState
+from mcnet_cli.model.geometry import warp
 from mcnet_cli.training import losses
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.config import SMALL, KeypointTraining, mirror_order
 from mcnet_cli.training.loss_weights import LandmarkLossWeights
 from mcnet_cli.training.moment import Moment, Terms
 from mcnet_cli.training.sampling import chance
+
+LEAST_WEIGHT = 1e-3  # of a pixel without a person, lest a picture without any divides by 0
 
 
 def landmark_keypoints(points: Tensor, mirrored: Tensor, landmarks: tuple[int, ...]) -> Tensor:
@@ -58,6 +63,15 @@ class LandmarkObjective(nn.Module):
             pair = found[:count].map(Tensor.detach), found[count:].map(Tensor.detach)
         state = self.model.encode_source(frames[:count], pair[0])
         rendering: Rendering = self.model(state, pair[1])
+        terms |= self._person_terms(state, rendering, pair[1], batch)
+        if batch.driving_people is not None:
+            share = weights.background + (1 - weights.background) * batch.driving_people
+            rendering = replace(
+                rendering,
+                prediction=torch.lerp(target, rendering.prediction, share),
+                decoded=torch.lerp(target, rendering.decoded, share),
+                deformed=torch.lerp(target, rendering.deformed, share),
+            )
         regions = losses.region_weights(batch.driving_points, size).to(target.device)
         terms["pixel"] = weights.pixel * losses.weighted_l1(rendering.prediction, target, regions)
         terms["decoded_pixel"] = weights.decoded_pixel * losses.weighted_l1(
@@ -73,6 +87,24 @@ class LandmarkObjective(nn.Module):
             with torch.autocast("cpu", enabled=False):
                 terms |= self._perceptual_terms(self.perceptual, rendering, batch, moment)
         return {name: term for name, term in terms.items() if getattr(weights, name)}
+
+    def _person_terms(
+        self, state: SourceState, rendering: Rendering, driving: Keypoints, batch: Batch
+    ) -> Terms:
+        """What is wrong with the source moved by the person's motion alone; nothing without mattes."""
+        if batch.source_people is None or batch.driving_people is None:
+            return {}
+        weights, target, size = self.weights, batch.driving, batch.driving.shape[-1]
+        deformation = self.model.generator.dense_motion_network.refined_deformation(
+            rendering.motion.without_background(), state.keypoints, driving, (size, size)
+        )
+        front = torch.cat([batch.source, batch.source_people], dim=1)
+        moved = warp(front, deformation, self.model.config.motion.border)
+        return {
+            "person_pixel": weights.person_pixel
+            * losses.weighted_l1(moved[:, :3], target, batch.driving_people + LEAST_WEIGHT),
+            "person_outline": weights.person_outline * (moved[:, 3:] - batch.driving_people).abs().mean(),
+        }
 
     def _perceptual_terms(
         self, perceptual: PerceptualDistance, rendering: Rendering, batch: Batch, moment: Moment

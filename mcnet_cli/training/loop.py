@@ -175,7 +175,12 @@ class Training:
                 raise draw.error or InputError("no clip can be read")
             pairs.append(draw.pair)
         return augment(
-            pairs, SMALL if small else full, config.augment, config.seed, self.learner.compute.device
+            pairs,
+            SMALL if small else full,
+            config.augment,
+            config.seed,
+            self.learner.compute.device,
+            people=config.losses.wants_people,
         )
 
     def _note_bad_clip(self, name: str, reason: str, journal: Journal) -> None:

@@ -26,6 +26,10 @@ class LandmarkLossWeights:
     consistency: memory values to projected features (ICCV 2023, sec. 3.4).
     openings: occlusion towards 0 inside mouth and eyes that were closed in the source, towards 1 inside those
         that stay open and on the rest of the face.
+    person_pixel, person_outline: mean absolute errors of the source moved by the person's motion alone, as
+        `compositing` shows it: of its colours where the target shows the person, and of its matte everywhere.
+    background: how much a pixel that shows no person counts in errors of pictures, beside one that does: what
+        a moving person uncovers is the plate's business.
     """
 
     perceptual: float = 1.0
@@ -38,15 +42,25 @@ class LandmarkLossWeights:
     keypoints: float = 10.0
     consistency: float = 0.05
     openings: float = 1.0
+    person_pixel: float = 2.0
+    person_outline: float = 1.0
+    background: float = 0.2
 
     def __post_init__(self) -> None:
         _require_factors(self)
+        if self.background > 1:
+            raise ValueError(f"background = {self.background!r}: must be 1 or less")
 
     @property
     def wants_perceptual(self) -> bool:
         """Whether a perceptual network is needed."""
         near = (self.perceptual, self.decoded_perceptual, self.crop_perceptual, self.warped_perceptual)
         return any(near)
+
+    @property
+    def wants_people(self) -> bool:
+        """Whether mattes are needed."""
+        return bool(self.person_pixel or self.person_outline or self.background < 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +92,8 @@ class PaperLossWeights:
     def wants_perceptual(self) -> bool:
         """Whether a perceptual network is needed."""
         return bool(self.perceptual)
+
+    @property
+    def wants_people(self) -> bool:
+        """Whether mattes are needed: the paper has none."""
+        return False
