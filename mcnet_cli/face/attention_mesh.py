@@ -20,8 +20,8 @@ Matrix = NDArray[np.float32]
 
 COUNT = 468
 INPUT_PX = 192
-# The face flag, a logit, at which the score is 0.5. Faces that BlazeFace is sure of have 12 and more, half hidden
-# ones 5 and more; regions without a face have up to 5.6, rarely 8.8.
+# The face flag's logit whose score is 0.5. Faces that BlazeFace is sure of have 12 and more, half hidden ones
+# 5 and more; regions without a face have up to 5.6, rarely 8.8.
 FACE_LOGIT = 6.0
 FEATURES = "p_re_lu_3"  # the trunk's output that the windows are cut from, 48 x 48
 INPUT_PER_FEATURE = 4  # pixels of the input that a pixel of the features covers
