@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def asset(name: str) -> Path:
-    """The shipped file `name` (such as "face/face_landmark.tflite").
+    """The shipped file `name` (such as "face/face_mesh.tflite").
 
     An installed wheel carries the folder as `mcnet_cli/assets`, a source checkout as `weights`.
     Raises WeightsError if neither has the file.

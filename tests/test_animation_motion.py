@@ -18,10 +18,14 @@ from mcnet_cli.animation import Motion, read_motion, write_motion
 from mcnet_cli.animation.driving import SAMPLE_LIMIT, LandmarkTrack
 from mcnet_cli.animation.retarget import telling
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.face import OUTER
+from mcnet_cli.face import OUTER, Landmarks
 from mcnet_cli.face.outer import average_face
 
 BLINK = 0.08  # how far lids go, in coordinates
+
+
+def face_at(points: np.ndarray) -> Landmarks:
+    return Landmarks(points.astype(np.float32), 1.0, points[:10].astype(np.float32))
 
 
 def motion(frames: int = 5, *, jacobians: bool = True, landmarks: bool = True, found: str = "") -> Motion:
@@ -35,6 +39,7 @@ def motion(frames: int = 5, *, jacobians: bool = True, landmarks: bool = True, f
         found=np.array([letter == "x" for letter in found or "x" * frames]),
         rate=Fraction(30000, 1001),
         digest="0123456789abcdef" * 4,
+        irises=rng.uniform(-1, 1, (frames, 10, 2)).astype(np.float16) if landmarks else None,
     )
 
 
@@ -111,7 +116,7 @@ def test_a_motion_survives_its_file(tmp_path: Path, jacobians: bool, landmarks: 
     write_motion(tmp_path / "a.motion", before)
     after = read_motion(tmp_path / "a.motion")
     assert (after.rate, after.digest) == (before.rate, before.digest)
-    for name in ("values", "jacobians", "landmarks", "found"):
+    for name in ("values", "jacobians", "landmarks", "irises", "found"):
         expected, actual = getattr(before, name), getattr(after, name)
         assert actual is None if expected is None else np.array_equal(actual, expected)
 
@@ -125,8 +130,17 @@ def test_equal_motions_give_equal_bytes(tmp_path: Path) -> None:
 def test_a_motion_file_is_plain_safetensors_with_the_exact_rate(tmp_path: Path) -> None:
     write_motion(tmp_path / "a.motion", motion())
     with safe_open(tmp_path / "a.motion", "pt") as file:
-        assert {*file.keys()} == {"values", "jacobians", "landmarks", "found"}
+        assert {*file.keys()} == {"values", "jacobians", "landmarks", "irises", "found"}
         assert file.metadata()["mcnet.rate"] == "30000/1001"
+
+
+def test_a_motion_file_of_before_irises_is_read(tmp_path: Path) -> None:
+    content = entries()
+    del content["irises"]
+    save_file(content, tmp_path / "old.motion", META)
+    old = read_motion(tmp_path / "old.motion")
+    assert old.irises is None
+    assert np.array_equal(old[1:3].landmarks, motion().landmarks[1:3])
 
 
 def test_an_existing_motion_file_stays_unless_asked(tmp_path: Path) -> None:
@@ -150,6 +164,7 @@ def entries() -> Entries:
         "values": torch.from_numpy(full.values),
         "jacobians": torch.from_numpy(full.jacobians),
         "landmarks": torch.from_numpy(full.landmarks),
+        "irises": torch.from_numpy(full.irises),
         "found": torch.from_numpy(full.found),
     }
 
@@ -181,6 +196,8 @@ def void(_: object) -> None:
         (change("values", lambda t: t.half()), "values is F16"),
         (change("values", lambda t: t.flatten()), "values has the shape"),
         (change("landmarks", lambda t: t[:, :68]), "landmarks is"),
+        (change("irises", lambda t: t * float("nan")), "irises holds"),
+        (change("irises", lambda t: t[:, :5]), "irises is"),
         (change("found", lambda t: t & False), "no face"),
         (lambda e: e.__setitem__("more", torch.zeros(2)), "unexpected more"),
     ],
@@ -240,18 +257,20 @@ def test_landmarks_of_a_clip_take_two_kilobytes_a_frame_and_keep_their_place() -
     track, rng = LandmarkTrack(whole=True), np.random.default_rng(0)
     points = rng.uniform(0, 300, (468, 2)).astype(np.float32)
     for shift in range(3):
-        track.add(points + shift if shift != 1 else None, FRAME)
+        track.add(face_at(points + shift) if shift != 1 else None, FRAME)
     assert track.found.tolist() == [True, False, True]
     assert track.landmarks.nbytes == 3 * 1872
-    pixels = (track.landmarks[2].astype(np.float32) * 640 + (640, 480)) / 2
-    assert np.abs(pixels - points - 2).max() < 0.2
+    for kept in (track.landmarks, track.irises):
+        pixels = (kept[2].astype(np.float32) * 640 + (640, 480)) / 2
+        assert np.abs(pixels - points[: len(pixels)] - 2).max() < 0.2
+        assert not kept[1].any()
 
 
 def test_the_telling_landmarks_are_the_same_whether_all_are_kept_or_not() -> None:
     points = np.random.default_rng(0).uniform(0, 300, (468, 2)).astype(np.float32)
     tracks = LandmarkTrack(whole=True), LandmarkTrack(whole=False)
     for track in tracks:
-        track.add(points, FRAME)
+        track.add(face_at(points), FRAME)
     assert np.array_equal(telling(tracks[0].landmarks), telling(tracks[1].landmarks))
     assert tracks[1].landmarks.nbytes < 400
 
@@ -259,7 +278,7 @@ def test_the_telling_landmarks_are_the_same_whether_all_are_kept_or_not() -> Non
 def test_exact_points_beyond_the_mesh_go_with_the_picture() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
     picture = cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC)
-    face = (average_face()[:, :2] * 200 + (320, 220)).astype(np.float32)
+    face = face_at(average_face()[:, :2] * 200 + (320, 220))
     track = LandmarkTrack(whole=False, exact=(1, OUTER[-1]))
     track.add(face, picture)
     track.add(None, picture)
@@ -272,7 +291,7 @@ def test_exact_points_beyond_the_mesh_go_with_the_picture() -> None:
 def test_samples_of_a_long_clip_are_bounded_and_spread_over_it() -> None:
     track = LandmarkTrack(whole=False)
     for frame in range(1000):
-        track.add(np.full((468, 2), frame, np.float32), FRAME)
+        track.add(face_at(np.full((468, 2), frame)), FRAME)
     seen = [int(points[0, 0]) for points in track.samples]
     assert SAMPLE_LIMIT // 2 <= len(seen) <= SAMPLE_LIMIT
     assert seen[0] == 0 and seen[-1] > 990

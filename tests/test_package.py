@@ -44,8 +44,10 @@ def test_the_wheel_carries_the_weights_and_the_face_models_and_no_tests(wheel: P
         "mcnet-lite.safetensors",
         "mcnet-lite.md",
         "face/NOTICE",
-        "face/face_landmark.tflite",
-        "face/iris_landmark.tflite",
+        "face/face_mesh.tflite",
+        "face/face_mesh_lips.tflite",
+        "face/face_mesh_left_eye.tflite",
+        "face/face_mesh_right_eye.tflite",
         "face/face_detection_full_range.tflite",
         "face/face_detection_back.tflite",
     ):

@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.motion import Floats, Motion, read_motion
+from mcnet_cli.animation.motion import IRISES, Floats, Motion, read_motion
 from mcnet_cli.animation.pictures import Picture, face_picture, on_square
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.retarget import TELLING_POINTS
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.face import OUTER, CropBox, FaceTracker, Framing, OuterTracker, clip_box, crop
+from mcnet_cli.face import OUTER, CropBox, FaceTracker, Framing, Landmarks, OuterTracker, clip_box, crop
 from mcnet_cli.media import FrameSource, Span
 from mcnet_cli.model import ModelConfig
 from mcnet_cli.progress import OnProgress, Progress
@@ -114,6 +114,7 @@ def read_driving(
         track.found if len(track) else np.ones(len(values), np.bool_),
         frames.frame_rate,
         renderer.digest,
+        track.irises if track.faces else None,
     )
     no_face = int((~motion.found).sum())
     if not motion.found.any():
@@ -262,7 +263,7 @@ def _follow(
     landmarks = tracker(frame)
     if landmarks is None and requires_face:
         raise _no_face_in(frames.path, len(track))
-    track.add(None if landmarks is None else landmarks.points, frame)
+    track.add(landmarks, frame)
 
 
 def _no_face_in(path: Path, number: int) -> InputError:
@@ -294,6 +295,7 @@ class LandmarkTrack:
         self._stride = 1
         self._faces = 0
         self._points = bytearray()
+        self._irises = bytearray()
         self._found = bytearray()
 
     def __len__(self) -> int:
@@ -304,16 +306,17 @@ class LandmarkTrack:
         """Frames with a face."""
         return self._faces
 
-    def add(self, points: Points | None, frame: Picture) -> None:
-        """The next frame and its points in pixels, None without a face."""
-        self._found.append(points is not None)
-        if points is None:
+    def add(self, face: Landmarks | None, frame: Picture) -> None:
+        """The next frame and its face, None without one."""
+        self._found.append(face is not None)
+        if face is None:
             self._points.extend(bytes(4 * len(self._kept)))
+            self._irises.extend(bytes(4 * IRISES))
             self._exact.extend(bytes(8 * len(self._exact_numbers)))
             return
-        height, width = frame.shape[:2]
-        centred = (2 * points[self._kept] - (width, height)) / max(width, height)
-        self._points.extend(centred.astype(np.float16).tobytes())
+        points, size = face.points, frame.shape[1::-1]
+        self._points.extend(_centred(points[self._kept], size).tobytes())
+        self._irises.extend(_centred(face.irises, size).tobytes())
         followed = points if self._outer is None else self._outer(frame, points)
         self._exact.extend(followed[self._exact_numbers].astype(np.float32).tobytes())
         if self._faces % self._stride == 0:
@@ -329,6 +332,11 @@ class LandmarkTrack:
         return np.frombuffer(self._points, np.float16).reshape(-1, len(self._kept), 2)
 
     @property
+    def irises(self) -> NDArray[np.float16]:
+        """(T, 10, 2), likewise."""
+        return np.frombuffer(self._irises, np.float16).reshape(-1, IRISES, 2)
+
+    @property
     def exact(self) -> Points:
         """(T, N, 2) the exact points in pixels, 0 where there was no face; not a copy."""
         return np.frombuffer(self._exact, np.float32).reshape(len(self), -1, 2)
@@ -337,3 +345,9 @@ class LandmarkTrack:
     def found(self) -> NDArray[np.bool_]:
         """(T,) whether there was a face."""
         return np.frombuffer(self._found, np.bool_)
+
+
+def _centred(points: Points, size: tuple[int, int]) -> NDArray[np.float16]:
+    """Pixels of a picture of (width, height) `size` to [-1, 1] along its longer side."""
+    centred: NDArray[np.float16] = ((2 * points - size) / max(size)).astype(np.float16)
+    return centred

@@ -27,7 +27,7 @@ SMOOTHING_REACH = 4.0  # standard deviations
 # depth, as with that Gaussian.
 STILL_CUTOFF, CUTOFF_PER_SPEED, SPEED_CUTOFF = 0.5, 300.0, 1.0
 MOTION_SUFFIX = ".motion"
-LANDMARKS = 468
+LANDMARKS, IRISES = 468, 10  # points
 # What a file may hold. Beyond these it is taken for damaged or hostile.
 FORMAT = "1"
 FRAME_LIMIT = 1_000_000  # eleven hours at 25 frames/s
@@ -48,6 +48,8 @@ class Motion:
         jacobians: (T, K, 2, 2) float32 local affine frames, or None for a network without them.
         landmarks: (T, L, 2) float16 face mesh, [-1, 1] along the longer side of the driving's picture: all
             468 points, or 90 of them; arbitrary where no face was found. None if no detector ran.
+        irises: (T, 10, 2) float16, likewise: centre, right, top, left and bottom of the iris in the picture's
+            left eye, then of the other one's. None if no detector ran, and in files of former versions.
         found: (T,) bool, whether there was a face; all True if no detector ran.
         rate: frames a second.
         digest: sha256 of the parameters of the keypoint detector that the values are for.
@@ -67,6 +69,7 @@ class Motion:
     found: NDArray[np.bool_]
     rate: Fraction
     digest: str
+    irises: NDArray[np.float16] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -78,6 +81,7 @@ class Motion:
             values=self.values[rows],
             jacobians=None if self.jacobians is None else self.jacobians[rows],
             landmarks=None if self.landmarks is None else self.landmarks[rows],
+            irises=None if self.irises is None else self.irises[rows],
             found=self.found[rows],
         )
 
@@ -193,6 +197,8 @@ def write_motion(path: Path, motion: Motion, *, overwrite: bool = False) -> None
         tensors["jacobians"] = torch.from_numpy(motion.jacobians)
     if motion.landmarks is not None:
         tensors["landmarks"] = torch.from_numpy(motion.landmarks)
+    if motion.irises is not None:
+        tensors["irises"] = torch.from_numpy(motion.irises)
     metadata = {
         "mcnet.motion": FORMAT,
         "mcnet.rate": str(motion.rate),
@@ -235,6 +241,7 @@ def read_motion(path: Path) -> Motion:
         entries["found"],
         rate,
         digest,
+        entries.get("irises"),
     )
     _check_jacobians(path, motion.jacobians)
     if not motion.found.any():
@@ -268,6 +275,7 @@ def _check_entries(path: Path, header: Header) -> None:
         "values": ("F32", (frames, count, 2)),
         "jacobians": ("F32", (frames, count, 2, 2)),
         "landmarks": ("F16", (frames, LANDMARKS, 2)),
+        "irises": ("F16", (frames, IRISES, 2)),
         "found": ("BOOL", (frames,)),
     }
     for name, shape in header.shapes.items():

@@ -63,11 +63,13 @@ class FaceFinder:
 class SourceFace:
     """A face that is to be moved.
 
-    box: what is cropped, None for the whole picture. landmarks: (468, 2) in pixels, None if unknown.
+    box: what is cropped, None for the whole picture. landmarks: (468, 2) in pixels, None if unknown; irises:
+    (10, 2) likewise, in the order of `Landmarks`.
     """
 
     box: CropBox | None
     landmarks: NDArray[np.float32] | None
+    irises: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,16 +155,16 @@ def find_faces(
     """
     found = finder.faces(photo) if finder is not None else []
     if crop_to == "none":
-        return (SourceFace(None, choose_face(found, "largest").points if found else None),)
+        return (_source_face(None, found),)
     if crop_to != "auto":
-        return tuple(SourceFace(box, _inside(box, found)) for box in crop_to)
+        return tuple(_source_face(box, _inside(box, found)) for box in crop_to)
     if not found:
         raise InputError(f"{name}: no face was found", hint="say where it is with --source-crop X,Y,W,H")
     if face != "all":
         if isinstance(face, int) and face >= len(found):
             raise InputError(f"{name}: there is no face {face}; {len(found)} found, counted from 0")
         found = [choose_face(found, face)]
-    return tuple(SourceFace(crop_box(each.points, framing), each.points) for each in found)
+    return tuple(_source_face(crop_box(each.points, framing), [each]) for each in found)
 
 
 def encode(
@@ -197,12 +199,19 @@ def _encoded(photo: Picture, face: SourceFace, renderer: Renderer) -> EncodedFac
     return EncodedFace(face, renderer.encode_source(picture, keypoints, surroundings, rows_above), picture)
 
 
-def _inside(box: CropBox, faces: list[Landmarks]) -> NDArray[np.float32] | None:
-    """Landmarks of the largest face whose middle is in the box."""
+def _source_face(box: CropBox | None, faces: list[Landmarks]) -> SourceFace:
+    """The largest of the faces, of which there may be none."""
+    if not faces:
+        return SourceFace(box, None)
+    face = choose_face(faces, "largest")
+    return SourceFace(box, face.points, face.irises)
+
+
+def _inside(box: CropBox, faces: list[Landmarks]) -> list[Landmarks]:
+    """Faces whose middle is in the box."""
     corner, extent = np.array([box.x, box.y]), np.array([box.width, box.height])
-    inside = [
+    return [
         face
         for face in faces
         if ((face.points.mean(0) >= corner) & (face.points.mean(0) <= corner + extent)).all()
     ]
-    return choose_face(inside, "largest").points if inside else None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.errors import UsageError
-from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
+from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Mesh, Points, Region
 from mcnet_cli.face.networks import as_planes, read_network, run_network, sigmoid
 from mcnet_cli.face.sampling import Picture, box_transform, resample
 
@@ -164,7 +164,7 @@ def checked(rgb: Picture, candidates: list[Face], mesh: FaceMesh) -> list[Face]:
     return sorted(distinct(sorted(faces, key=lambda face: -face.score)), key=lambda face: -_area(face.box))
 
 
-def _face(found: Landmarks) -> Face:
+def _face(found: Mesh) -> Face:
     return Face(found.region.box, found.score, found.region.eyes)
 
 

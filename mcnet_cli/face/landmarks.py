@@ -1,4 +1,4 @@
-"""Landmarks: the 468-point face mesh (Kartynnik et al. 2019, "Real-time facial surface geometry")."""
+"""Landmarks: the 468 points of the face mesh, and ten of the irises, by MediaPipe's attention mesh."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,16 +6,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.eyes import EyeContours
-from mcnet_cli.face.networks import as_planes, read_network, run_network, sigmoid
+from mcnet_cli.face.attention_mesh import INPUT_PX, AttentionMesh, TrunkOutput
 from mcnet_cli.face.sampling import Picture, resample
 
 Points = NDArray[np.float32]
-Look = tuple[NDArray[np.float64], float]  # (468, 3) points in pixels, and the score
 
-COUNT = 468
 EYES = (33, 263)  # the outer corners, the picture's left one first
-INPUT_PX = 192
 REGION_ENLARGEMENT = 1.5  # of a face's extent: the network wants to see what surrounds a face
 SMALLEST_REGION_PX = 1.0
 HASTE = 0.05  # of a region's side: a face that moves by more from frame to frame is looked at once more
@@ -58,7 +54,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Landmarks:
+class Mesh:
     """A face's mesh. points: (468, 2) float32 pixels; score: the chance in [0, 1] that it is a face."""
 
     points: Points
@@ -76,16 +72,47 @@ class Landmarks:
         return float(width * height)
 
 
+@dataclass(frozen=True)
+class Landmarks(Mesh):
+    """A face's mesh with its irises.
+
+    irises: (10, 2) float32 pixels: centre, right, top, left and bottom of the iris in the picture's left eye,
+    then of the other one's, as the picture shows them.
+    """
+
+    irises: Points
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the network's trunk says of one view of a face.
+
+    back: (2, 3) from pixels of its input to those of the picture.
+    """
+
+    trunk: TrunkOutput
+    back: NDArray[np.float64]
+
+    def placed(self, points: Points) -> NDArray[np.float64]:
+        """(N, 2) points of the input in pixels of the picture."""
+        placed: NDArray[np.float64] = points @ self.back[:, :2].T + self.back[:, 2]
+        return placed
+
+    @property
+    def mesh(self) -> Mesh:
+        """The trunk's mesh: exact enough for a region."""
+        return Mesh(self.placed(self.trunk.points[:, :2]).astype(np.float32), self.trunk.score)
+
+
 class FaceMesh:
-    """Finds the mesh of a face whose region is roughly known; its lids come from a closer look at the eyes.
+    """Finds the mesh of a face whose region is roughly known.
 
     looks: at a face, each at another size; their mean is steadier than one, and takes longer.
     """
 
     def __init__(self, looks: int = 1) -> None:
         self._zooms = np.exp(LOOKS_SPREAD * np.linspace(-1, 1, looks)) if looks > 1 else (1.0,)
-        self._network = read_network("face/face_landmark.tflite")
-        self._eyes = EyeContours()
+        self._network = AttentionMesh()
 
     def __call__(self, rgb: Picture, region: Region) -> Landmarks:
         """Landmarks of the face in `region` of an (H, W, 3) picture; a low score if there is none.
@@ -93,7 +120,7 @@ class FaceMesh:
         A second pass looks at the first one's extent: that mends tilted heads and loose regions.
         """
         near = self.glance(rgb, region).region
-        return self._joined(rgb, [self._look(rgb, near, zoom) for zoom in self._zooms])
+        return self._joined([self._look(rgb, near, zoom) for zoom in self._zooms])
 
     def again(self, rgb: Picture, region: Region) -> Landmarks:
         """Landmarks of the face whose region was `region` a frame ago.
@@ -101,39 +128,41 @@ class FaceMesh:
         Where several looks are taken and it has hardly moved, the first pass is one of them.
         """
         first = self._look(rgb, region)
-        near = _flat(first).region
+        near = first.mesh.region
         others = [zoom for zoom in self._zooms if zoom != 1]
         if others and near.distance(region) < HASTE * region.side:
-            return self._joined(rgb, [first, *(self._look(rgb, region, zoom) for zoom in others)])
-        return self._joined(rgb, [self._look(rgb, near, zoom) for zoom in self._zooms])
+            return self._joined([first, *(self._look(rgb, region, zoom) for zoom in others)])
+        return self._joined([self._look(rgb, near, zoom) for zoom in self._zooms])
 
-    def glance(self, rgb: Picture, region: Region) -> Landmarks:
-        """Landmarks by one pass: enough to tell whether there is a face."""
-        return _flat(self._look(rgb, region))
+    def glance(self, rgb: Picture, region: Region) -> Mesh:
+        """The mesh by one pass of the network's trunk: enough to tell whether and where there is a face."""
+        return self._look(rgb, region).mesh
 
     def solid(self, rgb: Picture, region: Region) -> Points:
         """(468, 3) points in pixels; the third coordinate is depth, growing away from the viewer."""
-        solid, _ = self._look(rgb, self.glance(rgb, region).region)
-        return solid.astype(np.float32)
+        look = self._look(rgb, self.glance(rgb, region).region)
+        points, _ = self._network.refined(look.trunk)
+        depth = points[:, 2:] * np.sqrt(abs(np.linalg.det(look.back[:, :2])))
+        return np.concatenate([look.placed(points[:, :2]), depth], axis=1).astype(np.float32)
 
-    def _joined(self, rgb: Picture, looks: list[Look]) -> Landmarks:
-        """The mean of several looks, with the eyes'."""
-        points = self._eyes(rgb, np.mean([solid[:, :2] for solid, _ in looks], axis=0))
-        return Landmarks(points.astype(np.float32), float(np.mean([score for _, score in looks])))
+    def _joined(self, looks: list[Look]) -> Landmarks:
+        """The mean of several looks."""
+        points, irises = [], []
+        for look in looks:
+            mesh, iris = self._network.refined(look.trunk)
+            points.append(look.placed(mesh[:, :2]))
+            irises.append(look.placed(iris))
+        score = float(np.mean([look.trunk.score for look in looks]))
+        return Landmarks(_mean(points), score, _mean(irises))
 
     def _look(self, rgb: Picture, region: Region, zoom: float = 1.0) -> Look:
-        """One pass: (468, 3) points in picture pixels, and the score."""
+        """One pass of the trunk."""
         transform = region.transform(zoom)
         face = resample(rgb, transform, (INPUT_PX, INPUT_PX), border="black")
-        planes = as_planes(face.astype(np.float32) / 255)
-        points, logit = sorted(run_network(self._network, planes), key=lambda output: -output.size)
-        solid = points.reshape(COUNT, 3).astype(np.float64)
-        back = np.linalg.inv(transform[:, :2])
-        solid[:, 2] *= np.sqrt(abs(np.linalg.det(back)))
-        solid[:, :2] = (solid[:, :2] - transform[:, 2]) @ back.T
-        return solid, float(sigmoid(logit).ravel()[0])
+        back = np.linalg.inv(np.vstack([transform, (0, 0, 1)]))[:2]
+        return Look(self._network(face), back)
 
 
-def _flat(look: Look) -> Landmarks:
-    solid, score = look
-    return Landmarks(solid[:, :2].astype(np.float32), score)
+def _mean(places: list[NDArray[np.float64]]) -> Points:
+    mean: Points = np.mean(places, axis=0).astype(np.float32)
+    return mean

@@ -1,5 +1,6 @@
 """Running the shipped TFLite networks in OpenCV."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -24,10 +25,12 @@ def as_planes(picture: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
 
 
-def run_network(network: cv2.dnn.Net, planes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """All outputs of a network for a (1, C, H, W) input."""
+def run_network(
+    network: cv2.dnn.Net, planes: NDArray[np.float32], outputs: Sequence[str] | None = None
+) -> list[NDArray[np.float32]]:
+    """The outputs of these names of a network for a (1, C, H, W) input; None: all."""
     network.setInput(planes)
-    return list(network.forward(network.getUnconnectedOutLayersNames()))
+    return list(network.forward(outputs or network.getUnconnectedOutLayersNames()))
 
 
 def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:

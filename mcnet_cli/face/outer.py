@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.landmarks import COUNT
+from mcnet_cli.face.attention_mesh import COUNT
 
 Points = NDArray[Any]
 

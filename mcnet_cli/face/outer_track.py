@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.landmarks import COUNT
+from mcnet_cli.face.attention_mesh import COUNT
 from mcnet_cli.face.outer import ARC_DEG, upper_face, with_outer
 from mcnet_cli.face.sampling import Picture, resample
 

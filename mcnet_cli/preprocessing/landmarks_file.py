@@ -14,13 +14,23 @@ FINE_ENOUGH_PX = 512  # up to here float16 is right to a quarter of a pixel
 
 
 def write_landmarks(
-    path: Path, points: NDArray[np.floating], scores: NDArray[np.floating], size: int
+    path: Path,
+    points: NDArray[np.floating],
+    irises: NDArray[np.floating],
+    scores: NDArray[np.floating],
+    size: int,
 ) -> None:
-    """Writes `points` (T, 468, 2), in pixels of a clip of side `size`, and `scores` (T,) in [0, 1].
+    """Writes `points` (T, 468, 2) and `irises` (T, 10, 2), and `scores` (T,) in [0, 1].
 
-    Frames in which the face was not found have NaN and the score 0. Up to 512 pixels, points are float16.
+    Points are in pixels of a clip of side `size`; irises are in the order of `Landmarks`. Frames in which the
+    face was not found have NaN and the score 0. Up to 512 pixels, points are float16.
     """
     kind = np.float16 if size <= FINE_ENOUGH_PX else np.float32
-    data = save({"points": points.astype(kind), "scores": scores.astype(np.float32)}, metadata=FORMAT)
+    entries = {
+        "points": points.astype(kind),
+        "irises": irises.astype(kind),
+        "scores": scores.astype(np.float32),
+    }
+    data = save(entries, metadata=FORMAT)
     with atomic_output(path, overwrite=True) as part:
         part.write_bytes(data)

@@ -20,12 +20,14 @@ MOST_OUTSIDE = 0.3  # of a square's area beyond the frame, where nothing but the
 class Shot:
     """A face over the frames of a clip, or in a picture.
 
-    points: (T, 468, 2) in the frames' pixels, NaN where it was not found; scores: (T,) in [0, 1]. placements:
-    (T, 2, 3), where the clip's square lies. frame_size: (width, height). height_px: the median of the face's;
-    longer_side_px: of the box that holds it in all frames. sharpness: the median.
+    points: (T, 468, 2) in the frames' pixels, NaN where it was not found; irises: (T, 10, 2) likewise.
+    scores: (T,) in [0, 1]. placements: (T, 2, 3), where the clip's square lies. frame_size: (width, height).
+    height_px: the median of the face's; longer_side_px: of the box that holds it in all frames. sharpness:
+    the median.
     """
 
     points: NDArray[np.float32]
+    irises: NDArray[np.float32]
     scores: NDArray[np.float32]
     placements: NDArray[np.float64]
     frame_size: tuple[int, int]
@@ -37,7 +39,8 @@ class Shot:
     def of_tube(cls, tube: Tube, frame_size: tuple[int, int]) -> "Shot":
         """A clip's."""
         sizes = tube.height_px, tube.longer_side_px
-        return cls(tube.points, tube.scores, tube.placements(), frame_size, *sizes, tube.sharpness)
+        seen = tube.points, tube.irises, tube.scores
+        return cls(*seen, tube.placements(), frame_size, *sizes, tube.sharpness)
 
     @classmethod
     def of_picture(cls, rgb: Picture, face: Landmarks, settings: Settings) -> "Shot":
@@ -46,6 +49,7 @@ class Shot:
         width, height = (float(side) for side in box[2:] - box[:2])
         return cls(
             points,
+            face.irises[None],
             np.array([face.score], np.float32),
             placements_of(points, settings),
             (rgb.shape[1], rgb.shape[0]),
@@ -69,10 +73,10 @@ class Shot:
         squares = np.concatenate([corners(square, size) for square in self.placements])
         return float(max(-squares.min(), (squares - self.frame_size).max()))
 
-    def landmarks(self) -> NDArray[np.float32]:
-        """(T, 468, 2) points in the clip's pixels."""
+    def in_clip(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(T, N, 2) points of the frames in the clip's pixels."""
         backs = np.stack([inverse(placement) for placement in self.placements])
-        moved = np.einsum("tij,tnj->tni", backs[:, :, :2], self.points) + backs[:, None, :, 2]
+        moved = np.einsum("tij,tnj->tni", backs[:, :, :2], points) + backs[:, None, :, 2]
         return np.asarray(moved, np.float32)
 
     def as_row(self, size: int) -> dict[str, Any]:

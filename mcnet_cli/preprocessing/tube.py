@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.face import Landmarks, Region, overlap
-from mcnet_cli.face.landmarks import COUNT, Points
+from mcnet_cli.face.attention_mesh import COUNT, IRIS_POINTS
+from mcnet_cli.face.landmarks import Points
 from mcnet_cli.face.sampling import Picture
 from mcnet_cli.preprocessing.placement import (
     SMOOTHING_REACH,
@@ -48,6 +49,7 @@ class Tube:
         self.number, self.first, self.spool = number, first, spool
         self._settings = settings
         self._points: list[Points] = []
+        self._irises: list[Points] = []
         self._scores: list[float] = []
         self._sharpness: list[float] = []
         self._extents: list[Points] = []
@@ -74,6 +76,11 @@ class Tube:
     def points(self) -> NDArray[np.float32]:
         """(T, 468, 2) pixels of the frames; NaN where the face was not found."""
         return np.stack(self._points[: self.frames])
+
+    @property
+    def irises(self) -> NDArray[np.float32]:
+        """(T, 10, 2), likewise."""
+        return np.stack(self._irises[: self.frames])
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -120,7 +127,7 @@ class Tube:
 
     def add(self, rgb: Picture, found: Landmarks) -> None:
         """The next frame, with the face in it."""
-        self._append(rgb, found.points, found.score)
+        self._append(rgb, found.points, found.irises, found.score)
         self._extents.append(found.region.box)
         self._last, self.missed = found, 0
         if (len(self._points) - 1) % SHARPNESS_EVERY == 0 or not self._sharpness:
@@ -128,7 +135,8 @@ class Tube:
 
     def add_gap(self, rgb: Picture) -> None:
         """The next frame, in which the face was not found."""
-        self._append(rgb, np.full((COUNT, 2), np.nan, np.float32), 0.0)
+        nowhere = np.full((COUNT, 2), np.nan, np.float32)
+        self._append(rgb, nowhere, nowhere[: 2 * IRIS_POINTS], 0.0)
         self.missed += 1
 
     def _makes_room_for(self, found: Landmarks) -> bool:
@@ -147,9 +155,10 @@ class Tube:
             self.spool.holds(before[number - len(self._points)], size, number) for number in changed
         )
 
-    def _append(self, rgb: Picture, points: Points, score: float) -> None:
+    def _append(self, rgb: Picture, points: Points, irises: Points, score: float) -> None:
         self.spool.add(rgb)
         self._points.append(points)
+        self._irises.append(irises)
         self._scores.append(score)
 
     def placements(self) -> NDArray[np.float64]:

@@ -138,7 +138,8 @@ class Writer:
             write_image(film, frame, overwrite=True)
         else:
             _encode(film, frames, (self.settings.size, self.settings.size), rate)
-        write_landmarks(landmarks, shot.landmarks(), shot.scores, self.settings.size)
+        points, irises = shot.in_clip(shot.points), shot.in_clip(shot.irises)
+        write_landmarks(landmarks, points, irises, shot.scores, self.settings.size)
         row["clip"] = film.relative_to(self.output).as_posix()
 
 
