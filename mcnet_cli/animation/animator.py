@@ -348,7 +348,7 @@ class Animator:
             motion,
             transfer,
             face.source.keypoints,
-            face.face.landmarks,
+            face.face,
             self.landmarks,
             smooth=self.weights.smooth or 0.0,
         )
@@ -356,11 +356,11 @@ class Animator:
     def _rendered(
         self, retargetings: Sequence[Retargeting], rows: NDArray[np.intp], made: MakeFrames
     ) -> Generator[Picture, None, None]:
-        """The frames of all `rows`; made: makes those of a batch, of the keypoints of each face."""
+        """The frames of all `rows`; made: makes those of a batch, of the pose of each face."""
         count = self.renderer.batch_size
         batches = (rows[start : start + count] for start in range(0, len(rows), count))
-        motions = ([each.keypoints(batch) for each in retargetings] for batch in batches)
-        with self._naming_weights(), contextlib.closing(self.renderer.in_order(made, motions)) as results:
+        poses = ([each.pose(batch) for each in retargetings] for batch in batches)
+        with self._naming_weights(), contextlib.closing(self.renderer.in_order(made, poses)) as results:
             yield from itertools.chain.from_iterable(results)
 
     @contextlib.contextmanager

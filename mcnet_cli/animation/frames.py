@@ -7,23 +7,23 @@ import numpy as np
 from mcnet_cli.animation.pictures import Picture, bounded, covering, face_picture, resized
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import AnimationRequest, Background
+from mcnet_cli.animation.retarget import Pose
 from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import CropBox
-from mcnet_cli.model import Keypoints
 
 LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # by the kind of output, where nothing else is asked for
 
-# Makes the frames of a batch, from the keypoints of each face in them.
-MakeFrames = Callable[[Sequence[Keypoints]], list[Picture]]
+# Makes the frames of a batch, from the pose of each face in them.
+MakeFrames = Callable[[Sequence[Pose]], list[Picture]]
 
 
 def network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFrames:
     """Makes the network's own squares, (side, side, 3)."""
 
-    def made(motions: Sequence[Keypoints]) -> list[Picture]:
-        frames = renderer.render(face.source, motions[0])
+    def made(poses: Sequence[Pose]) -> list[Picture]:
+        frames = renderer.render(face.source, poses[0].keypoints)
         return [resized(frame, side, side) for frame in frames]
 
     return made
@@ -50,13 +50,13 @@ def photos(portrait: Portrait, renderer: Renderer, background: Background) -> Ma
         )
     compositor = renderer.photo_compositor(layers)
 
-    def made(motions: Sequence[Keypoints]) -> list[Picture]:
+    def made(poses: Sequence[Pose]) -> list[Picture]:
         drawings = [
-            renderer.draw(face.source, motion) for face, motion in zip(portrait.faces, motions, strict=True)
+            renderer.draw(face.source, pose.keypoints, pose.gaze)
+            for face, pose in zip(portrait.faces, poses, strict=True)
         ]
-        return [
-            compositor.frame([drawing[number] for drawing in drawings]) for number in range(len(motions[0]))
-        ]
+        count = len(poses[0].keypoints)
+        return [compositor.frame([drawing[number] for drawing in drawings]) for number in range(count)]
 
     return made
 
@@ -68,8 +68,8 @@ def face_squares(
     whole, box = photos(portrait, renderer, background), portrait.shown_boxes[0]
     size = side or face_side(box, portrait.photo.shape[1::-1])
 
-    def made(motions: Sequence[Keypoints]) -> list[Picture]:
-        return [face_picture(frame, box, size) for frame in whole(motions)]
+    def made(poses: Sequence[Pose]) -> list[Picture]:
+        return [face_picture(frame, box, size) for frame in whole(poses)]
 
     return made
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcnet_cli.checkpoint import Weights, build_model, detector_digest
-from mcnet_cli.compositing import Compositor, Drawing, PhotoCompositor, PhotoLayers, SourceLayers
+from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
@@ -122,12 +122,17 @@ class Renderer:
             pixels: NDArray[np.uint8] = rearrange(frames, "b c h w -> b h w c").contiguous().cpu().numpy()
         return pixels
 
-    def draw(self, source: EncodedSource, motion: Keypoints) -> Drawing:
-        """What frames of any size are put together from, for B keypoints; on the device, in float32."""
+    def draw(self, source: EncodedSource, motion: Keypoints, gaze: Gaze | None = None) -> Drawing:
+        """What frames of any size are put together from, for B keypoints; on the device, in float32.
+
+        gaze: where irises go in these frames.
+        """
         with _computing(self.compute.device):
             person, whole, occlusion, painted = self._computed(source, motion, frames=False)
-            driving = motion.values.to(self.compute.device)
-            return Drawing(person, whole, occlusion, painted, source.keypoints.values, driving)
+            device = self.compute.device
+            where = None if gaze is None else gaze.to(device)
+            driving = motion.values.to(device)
+            return Drawing(person, whole, occlusion, painted, source.keypoints.values, driving, where)
 
     def photo_compositor(self, layers: PhotoLayers) -> PhotoCompositor:
         """What puts frames of a photo together from drawings."""

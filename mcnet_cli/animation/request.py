@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.motion import MOTION_SUFFIX, is_motion_file
-from mcnet_cli.animation.retarget import Mode, Reference, Transfer
+from mcnet_cli.animation.retarget import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import CropBox
 from mcnet_cli.files import require_regular_file
@@ -41,7 +41,7 @@ class AnimationRequest:
         fetch: whether weights that are missing may be downloaded; by default they may not.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
-        motion, adapt_scale, reference, strength, smooth: as in `Transfer`.
+        motion, adapt_scale, reference, strength, smooth, gaze: as in `Transfer`.
         save_motion: a file to keep the driving's motion in.
         detector: what finds faces.
         source_crop, driving_crop: what the network sees. `auto`: the face. `none`: the whole picture. Or a
@@ -86,6 +86,7 @@ class AnimationRequest:
     reference: Reference = "best"
     strength: float = 1.0
     smooth: float | None = None
+    gaze: GazeKind = "driving"
     save_motion: Path | None = None
     detector: DetectorName = "blazeface"
     source_crop: Crop = "auto"
@@ -146,6 +147,7 @@ class AnimationRequest:
             reference=self.reference,
             strength=self.strength,
             smooth=self.smooth,
+            gaze=self.gaze,
             no_face="hold" if self.on_no_face == "fail" else self.on_no_face,
         )
 

@@ -6,7 +6,7 @@ distance matters and not their place, and hair, which stays with the head.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import cv2
@@ -15,7 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mcnet_cli.animation.gaze import EyeLandmarks, GazeTransfer, gaze_shifts
+from mcnet_cli.animation.motion import LANDMARKS as MESH_POINTS
 from mcnet_cli.animation.motion import Motion
+from mcnet_cli.animation.source import SourceFace
+from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import OUTER, SIDES, posed_outer
 from mcnet_cli.face.openings import EYES, LIDS, MOUTH
@@ -24,6 +28,7 @@ from mcnet_cli.options import require_among, require_between
 
 Mode = Literal["relative", "absolute"]
 Reference = Literal["best", "first"] | int
+GazeKind = Literal["driving", "source"]
 NoFace = Literal["hold", "skip", "source"]
 Points = NDArray[Any]
 
@@ -50,6 +55,8 @@ class Transfer:
         strength: factor on the displacement from the reference; 0 is a still.
         smooth: standard deviation in frames of the Gaussian that smooths the motion over time. 0: none.
             None: landmarks are steadied where they hardly move; other keypoints as the weights ask for.
+        gaze: `driving` turns the eyes as the driving turns its own, `source` leaves them as they look in the
+            source. Networks whose keypoints are no landmarks leave them to the motion around.
         no_face: what is shown where the driving has no face. `hold`: the last pose. `skip`: nothing, these
             frames are left out. `source`: the source unmoved.
 
@@ -64,10 +71,12 @@ class Transfer:
     reference: Reference = "best"
     strength: float = 1.0
     smooth: float | None = None
+    gaze: GazeKind = "driving"
     no_face: NoFace = "hold"
 
     def __post_init__(self) -> None:
         require_among("--motion", self.motion, get_args(Mode))
+        require_among("--gaze", self.gaze, get_args(GazeKind))
         require_among("--on-no-face", self.no_face, get_args(NoFace))
         if isinstance(self.reference, int):
             require_between("--reference", self.reference, 0, None)
@@ -88,6 +97,14 @@ class Transfer:
             )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Pose:
+    """How a source is posed in B frames: its keypoints, and its irises where they are known."""
+
+    keypoints: Keypoints
+    gaze: Gaze | None = None
+
+
 class Retargeting:
     """One driving's motion, ready to be carried over to one source.
 
@@ -95,7 +112,7 @@ class Retargeting:
         motion: the driving's.
         transfer: how it is carried over.
         source: the source's keypoints, one frame.
-        source_landmarks: (468, 2) face mesh of the source in any unit, None where it is unknown.
+        face: the source's landmarks, where they are known.
         numbers: the landmarks that the keypoints are; empty for learned keypoints.
         smooth: what `transfer.smooth` is where it is None and keypoints are no landmarks.
     """
@@ -105,7 +122,7 @@ class Retargeting:
         motion: Motion,
         transfer: Transfer,
         source: Keypoints,
-        source_landmarks: Points | None,
+        face: SourceFace,
         numbers: Sequence[int],
         smooth: float,
     ) -> None:
@@ -113,18 +130,24 @@ class Retargeting:
         self._transfer, self._numbers = transfer, tuple(numbers)
         self._source = source.map(lambda t: t.float().cpu())
         self._shows_source = ~motion.found & (transfer.no_face == "source")
-        if transfer.smooth is None and self._numbers:
-            self._motion = motion.held().steadied()
-        else:
-            self._motion = motion.held().smoothed(smooth if transfer.smooth is None else transfer.smooth)
+        self._smooth = smooth
+        self._motion = self._calmed(motion)
         self._reference, self._scale = self._source, 1.0
+        number = None
         if transfer.motion == "relative":
-            self._reference = self._motion.keypoints(self._reference_frame(motion, source_landmarks))
+            number = self._reference_frame(motion, face.landmarks)
+            self._reference = self._motion.keypoints(number)
             if transfer.adapt_scale:
                 ours, theirs = (
                     on_face(k.values[0].numpy(), self._numbers) for k in (self._source, self._reference)
                 )
                 self._scale = hull_scale(ours, theirs)
+        self._gaze = self._gaze_transfer(motion, face, number)
+
+    def pose(self, rows: NDArray[np.intp]) -> Pose:
+        """The source in the driving's frames `rows`."""
+        keypoints = self.keypoints(rows)
+        return Pose(keypoints, None if self._gaze is None else self._gaze.gaze(rows, keypoints))
 
     def keypoints(self, rows: NDArray[np.intp]) -> Keypoints:
         """The source's keypoints in the driving's frames `rows`."""
@@ -137,6 +160,34 @@ class Retargeting:
             if moved.jacobians is not None and self._source.jacobians is not None:
                 moved.jacobians[row] = self._source.jacobians[0]
         return moved
+
+    def _calmed(self, motion: Motion) -> Motion:
+        """The motion with frames without a face held, smoothed as the transfer says."""
+        if self._transfer.smooth is None and self._numbers:
+            return motion.held().steadied()
+        return motion.held().smoothed(
+            self._smooth if self._transfer.smooth is None else self._transfer.smooth
+        )
+
+    def _gaze_transfer(self, motion: Motion, face: SourceFace, reference: int | None) -> GazeTransfer | None:
+        """What moves the irises; None if nothing is known of them. reference: None in absolute motion."""
+        if face.landmarks is None or face.irises is None or not {*EYES} <= {*self._numbers}:
+            return None
+        corners = [self._numbers.index(corner) for corner in EYES]
+        shifts = None
+        if self._transfer.gaze == "driving":
+            own = EyeLandmarks.of(face.landmarks, face.irises).places
+            whole = motion.landmarks is None or motion.landmarks.shape[1] == MESH_POINTS
+            numbers = None if whole else TELLING_POINTS.tolist()
+            shifts = gaze_shifts(motion, own if reference is None else reference, numbers)
+        if shifts is None:
+            shifts = np.zeros((len(motion), 2))
+        # in the keypoints' unit, so that it is calmed as they are
+        width = 0.25 * float(np.ptp(self._reference.values[0, corners, 0].numpy()) + 1e-6)
+        series = replace(motion, values=(width * shifts[:, None]).astype(np.float32), jacobians=None)
+        shifts = self._transfer.strength * self._calmed(series).values[:, 0] / width
+        shifts[self._shows_source] = 0
+        return GazeTransfer(shifts, face.landmarks, face.irises, self._source, corners)
 
     def _reference_frame(self, motion: Motion, source_landmarks: Points | None) -> int:
         reference = self._transfer.reference

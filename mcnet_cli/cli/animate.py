@@ -106,6 +106,15 @@ def animate(
             show_default=False,
         ),
     ] = None,
+    gaze: Annotated[
+        str,
+        typer.Option(
+            "--gaze",
+            metavar="driving|source",
+            help="driving: eyes turn as the driving's do. source: they go on looking where the source does.",
+            rich_help_panel=MOTION,
+        ),
+    ] = "driving",
     save_motion: Annotated[
         Path | None,
         typer.Option(
@@ -269,6 +278,7 @@ def animate(
 
     choices: dict[str, Any] = {
         "motion": motion,
+        "gaze": gaze,
         "detector": detector,
         "on_no_face": on_no_face,
         "picture": picture,

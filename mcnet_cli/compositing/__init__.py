@@ -1,6 +1,7 @@
 """How frames are put together from what the network says: squares of its own size, and photos of any."""
 
 from mcnet_cli.compositing.compose import Composition, Compositor, Drawing, SourceLayers
+from mcnet_cli.compositing.gaze import Gaze
 from mcnet_cli.compositing.layers import Person, PhotoLayers, Square, photo_layers
 from mcnet_cli.compositing.photo import PhotoCompositor
 
@@ -8,6 +9,7 @@ __all__ = [
     "Composition",
     "Compositor",
     "Drawing",
+    "Gaze",
     "Person",
     "PhotoCompositor",
     "PhotoLayers",

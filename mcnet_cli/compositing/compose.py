@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mcnet_cli.compositing.backdrop import Backdrop
 from mcnet_cli.compositing.colours import Palette, Tone
+from mcnet_cli.compositing.gaze import Gaze
 from mcnet_cli.compositing.surroundings import MARGIN, warp_beyond, with_crown
 from mcnet_cli.model import Keypoints, MCNet, SourceState
 from mcnet_cli.model.generator import occlusion_at_size_of
@@ -73,7 +74,7 @@ class Drawing:
     person: (B, 64, 64, 2), where in the source each cell of the person is taken from. whole: the same of
     everything, background included. occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
     painted: (B, 3, H, W) in [0, 1], the decoder's picture in the source's colours.
-    source, driving: (1, K, 2) and (B, K, 2) keypoints.
+    source, driving: (1, K, 2) and (B, K, 2) keypoints. gaze: where irises go; None leaves that to the motion.
     """
 
     person: Tensor
@@ -82,6 +83,7 @@ class Drawing:
     painted: Tensor
     source: Tensor
     driving: Tensor
+    gaze: Gaze | None = None
 
     def __getitem__(self, number: int) -> "Drawing":
         """One frame, as a batch of one."""
@@ -93,6 +95,7 @@ class Drawing:
             painted=self.painted[rows],
             source=self.source,
             driving=self.driving[rows],
+            gaze=None if self.gaze is None else self.gaze[number],
         )
 
 

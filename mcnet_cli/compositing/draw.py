@@ -36,6 +36,19 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Inlay:
+    """A part of the front that moves otherwise than what is around, such as an iris between its lids.
+
+    window: of the front's rows and columns. shift: (h, w, 2) at every `step`-th pixel, what is added to
+    places, in pixels of the enlarged front. share: (H, W) in [0, 1], how much of it is seen.
+    """
+
+    window: Window
+    shift: Tensor
+    share: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Paint:
     """What the decoder paints in a window: its share (H, W) in [0, 1], its colours (H, W, 3), 0 to 255."""
 
@@ -49,11 +62,13 @@ class Movement:
     """What a frame does with a front of (H, W) pixels.
 
     places: (⌈H/8⌉ + 2, ⌈W/8⌉ + 2, 2) where in the enlarged front the middles of blocks are taken from, with a
-    block more on each side. dues: what is added to that, at every `step`-th pixel of a window.
+    block more on each side. dues: what is added to that, at every `step`-th pixel of a window. inlays: what
+    is laid in then.
     """
 
     places: Tensor
     dues: list[Due]
+    inlays: list[Inlay]
     step: int
     paint: Paint | None
 
@@ -73,13 +88,23 @@ def draw_by_opencv(front: Front, movement: Movement, behind: Picture) -> None:
         for window, due in dues:
             here, own = common((rows, columns), window)
             places[here] += due[own]
-        moved: Picture = cv2.remap(
-            front.picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        moved = _taken(front, places)
+        for inlay in movement.inlays:
+            here, own = common((rows, columns), inlay.window)
+            share = inlay.share[own].numpy()
+            if share.size:
+                other = _taken(front, places[here] + _times(inlay.shift.numpy(), movement.step)[own])
+                moved[here] = cv2.blendLinear(other, moved[here], share, 1 - share)
         if paint is not None:
             here, own = common((rows, columns), paint.window)
             _paint_over(moved[here], paint.share[own].numpy(), paint.colours[own].numpy())
         over(moved, behind[rows, columns], behind[rows, columns])
+
+
+def _taken(front: Front, places: Maps) -> Picture:
+    """(h, w, 4): what a front shows at (h, w, 2) places."""
+    taken: Picture = cv2.remap(front.picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return taken
 
 
 def _strips(
@@ -132,9 +157,12 @@ def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
         rows, columns = due.side.shape
         above, below = (larger(side, movement.step)[:, :rows, :columns] for side in (due.above, due.below))
         places[:, *due.window] += torch.lerp(above, below, due.side)
-    sides = torch.tensor(picture.shape[:1:-1], device=places.device)
-    grid = (2 * rearrange(places, "c h w -> 1 h w c") + 1) / sides - 1
-    moved = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)[0]
+    moved = _sampled(picture, places)
+    for inlay in movement.inlays:
+        rows, columns = inlay.share.shape
+        shift = larger(inlay.shift, movement.step)[:, :rows, :columns]
+        other = _sampled(picture, places[:, *inlay.window] + shift)
+        moved[:, *inlay.window] = torch.lerp(moved[:, *inlay.window], other, inlay.share)
     person, matte = moved[:3], moved[3:] / 255
     if movement.paint is not None:
         window, paint = movement.paint.window, movement.paint
@@ -143,6 +171,13 @@ def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
     below = torch.from_numpy(behind).to(places.device).permute(2, 0, 1)
     result = moved[: len(below)] + below * (1 - matte)
     behind[:] = rearrange(result.round().clamp(0, 255).to(torch.uint8), "c h w -> h w c").cpu().numpy()
+
+
+def _sampled(picture: Tensor, places: Tensor) -> Tensor:
+    """(C, h, w): a (1, C, H, W) picture at (2, h, w) places in its pixels."""
+    sides = torch.tensor(picture.shape[:1:-1], device=places.device)
+    grid = (2 * rearrange(places, "c h w -> 1 h w c") + 1) / sides - 1
+    return F.grid_sample(picture, grid, padding_mode="border", align_corners=False)[0]
 
 
 def larger(maps: Tensor, factor: int) -> Tensor:

@@ -15,7 +15,17 @@ from einops import rearrange
 from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
-from mcnet_cli.compositing.draw import Due, Movement, Paint, common, draw_by_opencv, draw_by_torch, larger
+from mcnet_cli.compositing.draw import (
+    Due,
+    Inlay,
+    Movement,
+    Paint,
+    common,
+    draw_by_opencv,
+    draw_by_torch,
+    larger,
+)
+from mcnet_cli.compositing.gaze import moved_irises
 from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, middles
 from mcnet_cli.compositing.plate import Picture
 from mcnet_cli.model.face_parts import FaceParts, Outline, within
@@ -31,6 +41,8 @@ SOFT_EDGE = 0.012
 DISTRUST = 0.15
 # Share of paint below which a frame is left as it is warped.
 NO_PAINT = 1 / 255
+# Irises that would move by less than the first, in pixels, stay; the second is the width of the edge at lids.
+LEAST_SHIFT_PX, LID_EDGE_PX = 0.3, 1.5
 # Corrections of lids and lips are interpolated between pixels so many of which are a square's side, or twice.
 STEP_PER = 140
 
@@ -72,7 +84,7 @@ class PhotoCompositor:
             field = self._parts.settled(field, drawing.source, drawing.driving)
         return Movement(
             _places(tables, field),
-            _corrections(tables, field, drawing, self._parts),
+            *_corrections(tables, field, drawing, self._parts),
             tables.step,
             _paint(tables, field, drawing, self._parts),
         )
@@ -151,16 +163,28 @@ def _places(tables: _Tables, field: Tensor) -> Tensor:
     return torch.addcmul(tables.resting, rearrange(blocks, "c h w -> h w c"), tables.scale).contiguous()
 
 
-def _corrections(tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | None) -> list[Due]:
-    """What brings lids and lips where the driving has them, in pixels of the enlarged front."""
+def _corrections(
+    tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | None
+) -> tuple[list[Due], list[Inlay]]:
+    """What brings lids, lips and irises where the driving has them, in pixels of the enlarged front."""
     if parts is None:
-        return []
-    found = []
-    for part in parts.corrections(field, drawing.source, drawing.driving, tables.coarse):
+        return [], []
+    corrections, dues = parts.corrections(field, drawing.source, drawing.driving, tables.coarse), []
+    for part in corrections:
         window = _in_pixels(part.window, tables)
         side = part.side(tables.axes, window)[0]
-        found.append(Due(window, part.above[0] * tables.scale, part.below[0] * tables.scale, side))
-    return found
+        dues.append(Due(window, part.above[0] * tables.scale, part.below[0] * tables.scale, side))
+    if drawing.gaze is None:
+        return dues, []
+    pixel = 1 / float(tables.scale.max() / ENLARGED)
+    across, inlays = parts.across(drawing.driving)[0], []
+    for iris in moved_irises(
+        drawing.gaze, field, corrections[:2], across, tables.coarse, LEAST_SHIFT_PX * pixel
+    ):
+        window = _in_pixels(iris.window, tables)
+        inside = _within(iris.beyond_lids, window, tables.step, LID_EDGE_PX * pixel)
+        inlays.append(Inlay(window, iris.shift * tables.scale, inside))
+    return dues, inlays
 
 
 def _paint(tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | None) -> Paint | None:
@@ -208,18 +232,24 @@ def _moved(window: Window, down: int, right: int) -> Window:
 
 
 def _inside(outline: Outline, window: Window, tables: _Tables) -> Tensor:
-    """(h, w): 1 inside of an outline, 0 outside, in a window whose first row and column are `step`-th ones.
-
-    The distance from an outline is smooth, and so is computed at every `step`-th pixel.
-    """
+    """(h, w): 1 inside of an outline, 0 outside, in a window that begins at `step`-th rows and columns."""
     rows, columns = window
     step = tables.step
     coarse = (
         slice(rows.start // step, -(-rows.stop // step)),
         slice(columns.start // step, -(-columns.stop // step)),
     )
-    distances = _larger(outline.beyond(grid_of(tables.coarse, coarse))[0, 0], step)
-    return within(distances[: rows.stop - rows.start, : columns.stop - columns.start], SOFT_EDGE)
+    return _within(outline.beyond(grid_of(tables.coarse, coarse))[0, 0], window, step, SOFT_EDGE)
+
+
+def _within(beyond: Tensor, window: Window, step: int, soft: float) -> Tensor:
+    """(h, w): 1 where a distance is 0 or less, falling to 0 over a width of `soft`, in a window.
+
+    beyond: the distance at every `step`-th pixel; it is smooth.
+    """
+    rows, columns = window
+    distances = _larger(beyond, step)[: rows.stop - rows.start, : columns.stop - columns.start]
+    return within(distances, soft)
 
 
 def _in_pixels(window: Window, tables: _Tables) -> Window:

@@ -11,6 +11,11 @@ Pairs = tuple[tuple[int, int], ...]
 MOUTH: Pairs = ((13, 14),)  # inner lips
 LIDS: Pairs = ((159, 145), (386, 374))
 EYES = (33, 263)  # the outer corners
+# Along the lids of each eye, around it from its outer corner over the upper lid.
+EYE_CONTOURS = (
+    (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
+    (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249),
+)
 
 
 def opening(points: Points, pairs: Pairs) -> Points:

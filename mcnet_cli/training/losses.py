@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mcnet_cli.face.openings import EYE_CONTOURS
 from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import Keypoints
 from mcnet_cli.model.geometry import band_limited_downsample, full_precision
@@ -17,8 +18,7 @@ from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.equivariance import RandomTransform
 
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-LEFT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
-RIGHT_EYE = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)
+LEFT_EYE, RIGHT_EYE = EYE_CONTOURS
 FACE_OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
