@@ -10,8 +10,9 @@ import pytest
 from animation_tools import difference, frames_of, has_sound, motion_of, rendered, run, write_clip, write_tiny
 
 from mcnet_cli.animation import AnimationRequest, plan
+from mcnet_cli.animation.source import FaceFinder, find_faces
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.face import CropBox, crop
+from mcnet_cli.face import CropBox, Framing, crop
 from mcnet_cli.media import read_image, write_image
 
 PORTRAIT = Path(__file__).resolve().parents[1] / "examples" / "portrait.jpg"
@@ -253,6 +254,17 @@ def test_a_motion_carries_the_landmarks_and_who_was_found(place: Path) -> None:
     assert motion.found.tolist() == [False, True, False, True, True, True, False]
     nose = motion.landmarks[1, 1]
     assert np.abs(nose).max() < 0.6
+    assert motion.irises is not None
+    lids, irises = motion.landmarks[1, [159, 145, 386, 374]], motion.irises[1, [0, 5]]
+    np.testing.assert_allclose(irises, lids.reshape(2, 2, 2).mean(1), atol=0.02)
+
+
+def test_a_source_knows_where_its_irises_are(portrait: np.ndarray) -> None:
+    finder, options = FaceFinder("blazeface"), {"name": "portrait", "face": "largest", "crop_to": "auto"}
+    (face,) = find_faces(portrait, finder, Framing(), **options)
+    assert face.landmarks is not None and face.irises is not None
+    middles = face.landmarks[[159, 145, 386, 374]].reshape(2, 2, 2).mean(1)
+    np.testing.assert_allclose(face.irises[[0, 5]], middles, atol=3)
 
 
 @pytest.mark.slow

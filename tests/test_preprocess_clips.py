@@ -47,7 +47,11 @@ def test_the_landmarks_lie_on_the_face_in_the_clip(tmp_path: Path) -> None:
     clip = tmp_path / "out" / writer.rows[0]["clip"]
     saved = landmarks_of(clip)
     assert (saved["points"].shape, saved["points"].dtype) == ((12, 468, 2), np.float16)
+    assert (saved["irises"].shape, saved["irises"].dtype) == ((12, 10, 2), np.float16)
     assert (saved["scores"].shape, saved["scores"].dtype) == ((12,), np.float32)
+    eyes = saved["points"][:, [159, 145, 386, 374]].astype(np.float32).reshape(12, 2, 2, 2).mean(2)
+    centres = saved["irises"][:, [0, 5]].astype(np.float32)
+    assert np.abs(centres - eyes).max() < 4
     for picture, points in zip(frames_of(clip)[::5], saved["points"][::5], strict=True):
         assert np.abs(face_in(picture) - points).mean() < 2.5
 
