@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.evaluation.expressions import Expressions
 from mcnet_cli.evaluation.instruments import Instruments, Picture, Points
-from mcnet_cli.face import FACE_SCORE, LIDS, MOUTH, Landmarks, Region, opening, resample
+from mcnet_cli.face import FACE_SCORE, Landmarks, Region, resample
 from mcnet_cli.face.outer import upper_face
 from mcnet_cli.face.outer_track import after, similarity
 from mcnet_cli.face.sampling import box_transform
 from mcnet_cli.metrics import (
     FACE_PX,
     TEMPLATE,
-    correlation,
     embedding_cosine,
     embedding_distance,
     error_within,
@@ -39,7 +39,6 @@ REFERENCE_PX = 256  # AKD is given for pictures of this size
 LOOKED_AT_PX = 128  # side of the faces that the perceptual network compares
 FACES_AT_ONCE = 8
 PLACES_KEPT = 4096  # frames whose meshes are kept to know their mean place
-OPENINGS = {"mouth": MOUTH, "eyes": LIDS}
 PICTURES = {"l1", "psnr", "ssim", "lpips", "flow", "sharpness"}  # figures that need no mesh
 
 
@@ -142,7 +141,7 @@ class ClipMeter:
         self._instruments, self._names, self._source, self._truth = instruments, names, source, truth
         self._readers = FaceReader(instruments), FaceReader(instruments)
         self._means: dict[str, tuple[Mean, Mean]] = {name: (Mean(), Mean()) for name in names}
-        self._openings: dict[str, tuple[list[float], list[float]]] = {n: ([], []) for n in OPENINGS}
+        self._expressions = Expressions()
         self._traces = Trace(), Trace()
         self._faces: list[tuple[Picture, Picture]] = []
         needs_source = {"identity", *(() if truth else ("aed", "csim"))}
@@ -168,12 +167,11 @@ class ClipMeter:
                 found["l1"], found["error_over_copy"] = result.value, result.over(other)
         made, real = self._traces
         series = {
-            "mouth": lambda: correlation(*self._openings["mouth"]),
-            "eyes": lambda: correlation(*self._openings["eyes"]),
-            "motion": lambda: made.reach / real.reach if real.reach else math.nan,
-            "jitter": lambda: made.jitter / real.jitter if real.jitter else math.nan,
+            **self._expressions.figures(),
+            "motion": made.reach / real.reach if real.reach else math.nan,
+            "jitter": made.jitter / real.jitter if real.jitter else math.nan,
         }
-        return found | {name: series[name]() for name in self._names if name in series}
+        return found | {name: series[name] for name in self._names if name in series}
 
     def _note(self, name: str, made: float, other: float | None = None) -> None:
         """A frame's value; of ratios the other one, too, by which the mean is divided."""
@@ -208,8 +206,9 @@ class ClipMeter:
         ours, theirs = (None if face is None else face.points for face in (found, goal))
         if theirs is not None:
             self._compare_mouths(real, made, theirs)
-        if ours is not None and theirs is not None:
-            self._compare_meshes(real, made, ours, theirs)
+        if found is not None and goal is not None:
+            self._expressions.add(found, goal)
+            self._compare_meshes(real, made, found.points, goal.points)
         else:
             for trace in self._traces:
                 trace.gap()
@@ -230,9 +229,6 @@ class ClipMeter:
         """The figures that need (468, 2) meshes of the made and of the driving's face."""
         if "landmarks" in self._names:
             self._note("landmarks", relative_distance(ours, theirs))
-        for name, pairs in OPENINGS.items():
-            for series, points in zip(self._openings[name], (ours, theirs), strict=True):
-                series.append(float(opening(points, pairs)))
         for trace, points in zip(self._traces, (ours, theirs), strict=True):
             trace.add(points)
         if "identity" in self._names and self._own is not None:

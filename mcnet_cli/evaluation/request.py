@@ -39,6 +39,7 @@ class Figure:
 
 
 OVER_COPY = "L1 over that of showing the source unmoved"
+VARIES = "how much it varies over frames, result over driving"
 TRUTH, ACROSS = (RECONSTRUCTION,), (REENACTMENT, ANIMATION)
 FIGURES = {
     "l1": Figure("L1", "of the range of values", "less", True, TRUTH),
@@ -56,6 +57,16 @@ FIGURES = {
     "sharpness": Figure("sharpness", "mean absolute Laplacian, result over real", "one", True, TRUTH),
     "mouth": Figure("mouth", "correlation of its opening with the driving's", "more", False, ACROSS),
     "eyes": Figure("eyes", "correlation of the lids' opening with the driving's", "more", False, ACROSS),
+    "smile": Figure("smile", "correlation of the mouth's width with the driving's", "more", False, ACROSS),
+    "brows": Figure("brows", "correlation of their height with the driving's", "more", False, ACROSS),
+    "gaze": Figure(
+        "gaze", "correlation of the irises' sideways place with the driving's", "more", False, ACROSS
+    ),
+    "mouth_gain": Figure("mouth gain", VARIES, "one", False, ACROSS),
+    "eyes_gain": Figure("eyes gain", VARIES, "one", False, ACROSS),
+    "smile_gain": Figure("smile gain", VARIES, "one", False, ACROSS),
+    "brows_gain": Figure("brows gain", VARIES, "one", False, ACROSS),
+    "gaze_gain": Figure("gaze gain", VARIES, "one", False, ACROSS),
     "motion": Figure("motion", "how far the upper face moves, result over driving", "one", False, ACROSS),
     "identity": Figure(
         "identity", "0 is the source's face, 1 as unlike as the driving's", "less", False, ACROSS

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Points = NDArray[Any]
 
-SMALLEST_SPREAD = 1e-6  # of an opening over time: below, it doesn't move
+SMALLEST_SPREAD = 1e-6  # standard deviation of a series over time: below, it doesn't move
 EYES = (33, 263)  # the outer corners
 MOUTH_BOX = (61, 291, 13, 14)  # the corners of the mouth, and the middle of the inner lips
 MOUTH_MARGIN = 16 / 256  # of the picture's side, around these
@@ -39,6 +39,17 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
     if len(a) < 3 or min(a.std(), b.std()) < SMALLEST_SPREAD:
         return math.nan
     return float(np.corrcoef(a, b)[0, 1])
+
+
+def gain(made: Sequence[float], real: Sequence[float]) -> float:
+    """How much a series varies beside another one: the ratio of their standard deviations, wanted 1.
+
+    NaN where the other one doesn't move, or has less than 3 values.
+    """
+    a, b = np.asarray(made, np.float64), np.asarray(real, np.float64)
+    if len(b) < 3 or b.std() < SMALLEST_SPREAD:
+        return math.nan
+    return float(a.std() / b.std())
 
 
 def eye_distance(points: Points) -> NDArray[np.float64]:
