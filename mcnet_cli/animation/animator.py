@@ -75,11 +75,15 @@ class Animator:
         detector: str | None = "blazeface",
         batch_size: int | None = None,
         compiled: bool = False,
+        paints: bool = True,
     ) -> None:
-        """Args: as for `load`, with weights that have been read and a device that has been chosen."""
+        """Args: as for `load`, with weights that have been read and a device that has been chosen.
+
+        paints: False shows photos and faces warped alone, without what the network paints: a baseline.
+        """
         self.weights, self.compute = weights, compute
         self.finder = None if detector is None else FaceFinder(detector, str(compute.device))
-        self.renderer = Renderer(weights, compute, batch_size=batch_size, compiled=compiled)
+        self.renderer = Renderer(weights, compute, batch_size=batch_size, compiled=compiled, paints=paints)
 
     @classmethod
     def load(

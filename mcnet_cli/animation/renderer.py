@@ -52,10 +52,17 @@ class Renderer:
 
     batch_size: None chooses by the memory that a frame needs. compiled: by torch.compile, which costs a
     minute at the start; where it can't be done, a warning says so and the network runs as it is.
+    paints: whether frames of a photo show what the network paints, or the warped photo alone.
     """
 
     def __init__(
-        self, weights: Weights, compute: Compute, *, batch_size: int | None = None, compiled: bool = False
+        self,
+        weights: Weights,
+        compute: Compute,
+        *,
+        batch_size: int | None = None,
+        compiled: bool = False,
+        paints: bool = True,
     ) -> None:
         self.path: Path = weights.path
         self.config: ModelConfig = weights.config
@@ -68,6 +75,7 @@ class Renderer:
         spread = batch_size is None and self.batch_size == WORKERS_BATCH
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
         self.compositor = Compositor(self.model)
+        self._paints = paints
         self._compiled: dict[bool, Callable[..., tuple[Tensor, ...]]] = {}
         if compiled:
             self._compiled = {True: torch.compile(self._frames), False: torch.compile(self._drawings)}
@@ -137,7 +145,8 @@ class Renderer:
     def photo_compositor(self, layers: PhotoLayers) -> PhotoCompositor:
         """What puts frames of a photo together from drawings."""
         device = self.compute.device
-        return PhotoCompositor(layers, self.model.parts, device, by_opencv=device.type == "cpu")
+        by_opencv = device.type == "cpu"
+        return PhotoCompositor(layers, self.model.parts, device, by_opencv=by_opencv, paints=self._paints)
 
     def in_order(self, work: Callable[[Item], Done], items: Iterable[Item]) -> Generator[Done, None, None]:
         """`work` on each of the items, in their order; `workers` threads share the processor's cores."""

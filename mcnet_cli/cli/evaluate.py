@@ -92,9 +92,10 @@ def evaluate(
         typer.Option(
             "--set",
             metavar="NAME=VALUE,...",
-            help="How all portraits are moved: motion, reference, adapt_scale (on or off), strength, smooth "
-            "as in mcnet animate; keypoints (tracked or network); for animation face_height, center_x, "
-            "center_y.",
+            help="How all portraits are moved: motion, reference, adapt_scale (on or off), strength, smooth, "
+            "gaze as in mcnet animate; keypoints (tracked or network); picture (network, or face as mcnet "
+            "animate makes it), size of the pictures in pixels, paint (off leaves the warped face alone); "
+            "for animation face_height, center_x, center_y.",
             rich_help_panel=WHAT,
             show_default=False,
         ),
@@ -115,7 +116,8 @@ def evaluate(
             "--metrics",
             metavar="NAME,...",
             help="Of l1 (also over that of a still), mouth_over_copy, inner_mouth_over_copy, psnr, ssim, "
-            "lpips, akd, landmarks, flow, sharpness, mouth, eyes, motion, identity, jitter, aed, csim. "
+            "lpips, akd, landmarks, flow, sharpness, mouth, eyes, smile, brows, gaze (each also with _gain), "
+            "motion, identity, jitter, aed, csim. "
             "Default: what the protocol allows. What can't be measured is listed with the reason.",
             rich_help_panel=WHAT,
             show_default=False,

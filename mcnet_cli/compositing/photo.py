@@ -52,12 +52,19 @@ class PhotoCompositor:
 
     layers: the photo's. parts: where mouth and eyes are among the network's keypoints; None leaves lips and
     lids to the network. device: where drawings are. by_opencv: or by torch, which is slower on a CPU.
+    paints: False shows the warped photo alone, without what the network paints.
     """
 
     def __init__(
-        self, layers: PhotoLayers, parts: FaceParts | None, device: torch.device, *, by_opencv: bool
+        self,
+        layers: PhotoLayers,
+        parts: FaceParts | None,
+        device: torch.device,
+        *,
+        by_opencv: bool,
+        paints: bool = True,
     ) -> None:
-        self.layers, self._parts = layers, parts
+        self.layers, self._parts, self._paints = layers, parts, paints
         self._tables = [_Tables.of(front, device, by_opencv=by_opencv) for front in layers.fronts]
 
     @torch.inference_mode()
@@ -86,7 +93,7 @@ class PhotoCompositor:
             _places(tables, field),
             *_corrections(tables, field, drawing, self._parts),
             tables.step,
-            _paint(tables, field, drawing, self._parts),
+            _paint(tables, field, drawing, self._parts) if self._paints else None,
         )
 
 

@@ -141,7 +141,7 @@ class _RowInProgress:
     ) -> None:
         self._request, self._plan, self._instruments = request, plan, instruments
         self._mover = None if plan.weights is None else movers.of(plan.protocol, plan.weights, plan.settings)
-        self._size = copy_size if self._mover is None else self._mover.size
+        self._size = copy_size if self._mover is None else plan.settings.size or self._mover.size
         self._strips, self._number = strips, number
         self._results: list[ClipResult] = []
         self._failed: list[Failed] = []

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation import Animator, Portrait, Transfer
+from mcnet_cli.animation import Animator, Transfer
 from mcnet_cli.animation.driving import Driving, OpenFrames, pictures_of
-from mcnet_cli.animation.pictures import Picture, resized
+from mcnet_cli.animation.pictures import Picture, face_picture, resized
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError, UsageError, shown
@@ -51,7 +51,7 @@ class Moved:
 class Mover:
     """Moves sources with one network, and remembers the motion of drivings that further pairs need again.
 
-    keypoints: where the network's come from. size: side of the frames in pixels.
+    keypoints: where the network's come from. size: side of the network's frames in pixels.
     """
 
     def __init__(self, request: EvaluationRequest, animator: Animator) -> None:
@@ -79,10 +79,23 @@ class Mover:
         driving = self._driving(pair.driving.path, opened, tell)
         rows = chosen_rows(pair.driving, len(driving.motion), self._request.every, protocol)
         transfer = Transfer(**{**TRANSFERS.get(protocol, {}), **settings.transfer})
+        picture, size = settings.picture or "network", settings.size or self.size
+        if picture == "face":
+            source = face_picture(portrait.photo, portrait.shown_boxes[0], size)
+        else:
+            source = resized(portrait.faces[0].picture, size, size)
+
+        def frames() -> Generator[tuple[Picture, Picture], None, None]:
+            made = self._animator.render(
+                portrait, driving.motion, transfer, rows=rows, picture=picture, size=size
+            )
+            with closing(made), closing(pictures_of(driving, opened, rows, size)) as real:
+                yield from zip(real, made, strict=True)
+
         return Moved(
-            source=portrait.faces[0].picture,
+            source=source,
             count=len(rows),
-            frames=partial(self._frames, portrait, driving, opened, rows, transfer),
+            frames=frames,
             no_face=driving.no_face,
             damaged=driving.damaged,
         )
@@ -99,18 +112,6 @@ class Mover:
                 self._drivings.popitem(last=False)
         return self._drivings[path]
 
-    def _frames(
-        self,
-        portrait: Portrait,
-        driving: Driving,
-        opened: OpenFrames,
-        rows: NDArray[np.intp],
-        transfer: Transfer,
-    ) -> Generator[tuple[Picture, Picture], None, None]:
-        made = self._animator.render(portrait, driving.motion, transfer, rows=rows, picture="network")
-        with closing(made), closing(pictures_of(driving, opened, rows, self.size)) as real:
-            yield from zip(real, made, strict=True)
-
 
 class Movers:
     """Movers for the rows of a report; a network stays loaded while the next row needs the same one."""
@@ -121,16 +122,23 @@ class Movers:
         self._mover: tuple[object, Mover] | None = None
 
     def of(self, protocol: str, path: Path, settings: Settings) -> Mover:
-        """For a weights file, and settings, of which framing and keypoints matter here."""
+        """For a weights file, and settings, of which framing, keypoints and paint matter here."""
         if self._weights is None or self._weights.path != path:
             self._weights = self._mover = None  # two networks at once would need twice the memory
             self._weights = read_weights(path)
         tracks = self._weights.landmarks is not None or protocol != RECONSTRUCTION
         detector = self._request.detector if tracks and settings.keypoints != "network" else None
-        key = settings.framing, detector
+        paints = settings.paint is not False
+        key = settings.framing, detector, paints
         if self._mover is None or self._mover[0] != key:
             framed = _with_framing(self._weights, settings.framing)
-            animator = Animator(framed, self._compute, detector=detector, batch_size=self._request.batch_size)
+            animator = Animator(
+                framed,
+                self._compute,
+                detector=detector,
+                batch_size=self._request.batch_size,
+                paints=paints,
+            )
             self._mover = key, Mover(self._request, animator)
         return self._mover[1]
 

@@ -83,9 +83,13 @@ METRICS = tuple(name for name in FIGURES if name != "error_over_copy")  # that o
 class Settings:
     """How portraits are moved and cropped; None for what the protocol has, else the weights, else `animate`.
 
-    motion, reference, adapt_scale, strength, smooth: as the options of `mcnet animate`. keypoints: `tracked`
-    landmarks if the weights take them, or what the `network` detects. face_height, center_x, center_y: the
-    framing of portraits and drivings, as `face.Framing` has it.
+    motion, reference, adapt_scale, strength, smooth, gaze: as the options of `mcnet animate`. keypoints:
+    `tracked` landmarks if the weights take them, or what the `network` detects. picture: what is measured,
+    the square that the `network` makes, as the paper does, or the one around the `face` as `mcnet animate
+    --picture face` makes it, at the portrait's own size. size: side in pixels at which frames are compared
+    with the driving's; None for the network's. paint: False shows the warped portrait without what the
+    network paints, a baseline for the inside of mouths. face_height, center_x, center_y: the framing of
+    portraits and drivings, as `face.Framing` has it.
     """
 
     motion: Literal["relative", "absolute"] | None = None
@@ -93,7 +97,11 @@ class Settings:
     adapt_scale: bool | None = None
     strength: float | None = None
     smooth: float | None = None
+    gaze: Literal["driving", "source"] | None = None
     keypoints: Literal["tracked", "network"] | None = None
+    picture: Literal["network", "face"] | None = None
+    size: int | None = None
+    paint: bool | None = None
     face_height: float | None = None
     center_x: float | None = None
     center_y: float | None = None
@@ -127,7 +135,7 @@ class Settings:
     @property
     def transfer(self) -> dict[str, Any]:
         """Those of them that `animation.Transfer` takes."""
-        return {name: value for name, value in self.given.items() if name not in (*FRAMING, "keypoints")}
+        return {name: value for name, value in self.given.items() if name in TRANSFER}
 
     @property
     def framing(self) -> dict[str, float]:
@@ -161,6 +169,20 @@ def _word(*words: str) -> tuple[Callable[[str], Any], str]:
     return {word: word for word in words}.__getitem__, " or ".join(words)
 
 
+def _switch() -> tuple[Callable[[str], Any], str]:
+    return {"on": True, "off": False}.__getitem__, "on or off"
+
+
+def _pixels(low: int, high: int) -> tuple[Callable[[str], Any], str]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(text)
+        return value
+
+    return parse, f"a whole number from {low} to {high}"
+
+
 def _reference(text: str) -> str | int:
     if text in ("best", "first"):
         return text
@@ -169,14 +191,20 @@ def _reference(text: str) -> str | int:
     return int(text)
 
 
+TRANSFER = ("motion", "reference", "adapt_scale", "strength", "smooth", "gaze")
+SIZES_PX = (32, 2048)
 FRAMING = ("face_height", "center_x", "center_y")
 _PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "motion": _word("relative", "absolute"),
     "reference": (_reference, "best, first or the number of a frame"),
-    "adapt_scale": ({"on": True, "off": False}.__getitem__, "on or off"),
+    "adapt_scale": _switch(),
     "strength": _number(0, 10),
     "smooth": _number(0, 100),
+    "gaze": _word("driving", "source"),
     "keypoints": _word("tracked", "network"),
+    "picture": _word("network", "face"),
+    "size": _pixels(*SIZES_PX),
+    "paint": _switch(),
     "face_height": _number(0.05, 1),
     "center_x": _number(0, 1),
     "center_y": _number(0, 1),
@@ -227,6 +255,12 @@ class EvaluationRequest:
         if self.max_frames is not None and self.max_frames < 2:
             raise UsageError(f"--max-frames {self.max_frames}: must be at least 2")
         for change in (self.settings, *self.variations):
+            whole = self.settings.changed(change)
+            if whole.paint is False and whole.picture != "face":
+                raise UsageError(
+                    "paint=off: only frames at the portrait's size can leave out what is painted",
+                    hint="add picture=face",
+                )
             if ANIMATION not in self.protocols and change.framing:
                 raise UsageError(
                     f"{', '.join(change.framing)}: only portraits are cropped",
