@@ -22,9 +22,9 @@ SQUARE = Square(80, 60, 100, 100)
 
 
 def compositor(
-    layers: PhotoLayers, parts: FaceParts | None = None, *, by_opencv: bool = True
+    layers: PhotoLayers, parts: FaceParts | None = None, *, by_opencv: bool = True, paints: bool = True
 ) -> PhotoCompositor:
-    return PhotoCompositor(layers, parts, torch.device("cpu"), by_opencv=by_opencv)
+    return PhotoCompositor(layers, parts, torch.device("cpu"), by_opencv=by_opencv, paints=paints)
 
 
 def stripes(height: int = SIDE, width: int = SIDE) -> np.ndarray:
@@ -244,6 +244,16 @@ def drawings() -> list[Drawing]:
 
 
 @torch.inference_mode()
+def test_what_is_painted_can_be_left_out() -> None:
+    matte = disk()
+    photo = with_person(matte)
+    layers = photo_layers(photo, [Person(SQUARE, matte, None)], 256)
+    black = moved_by(5, trust=0)
+    warped = compositor(layers).frame([moved_by(5)])
+    assert (compositor(layers, paints=False).frame([black]) == warped).all()
+    assert (compositor(layers).frame([black]) != warped).any()
+
+
 def test_opencv_and_torch_draw_the_same_pictures() -> None:
     layers = photo_layers(example().photo, example().people, 256)
     parts = animator().renderer.model.parts

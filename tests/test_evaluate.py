@@ -21,6 +21,7 @@ from animation_tools import (
 )
 from onnx_tools import write_recognizer
 
+from mcnet_cli.animation.pictures import resized
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError, UsageError, WeightsError
 from mcnet_cli.evaluation import EvaluationReport, EvaluationRequest, Settings, evaluate
@@ -161,6 +162,36 @@ def test_an_animation_crops_portraits_and_drivings_as_animate_does(
     assert (read_image(tmp_path / "one" / "sheet.png")[18 : 18 + 64, 128:] == made[1]).all()
 
 
+def test_faces_are_measured_as_animate_shows_them_at_the_size_asked_for(
+    heads: Path, portraits: Path, weights: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pairs.csv").write_text("source,driving\nanna,head2\n")
+    options: dict[str, Any] = {"protocols": ("animation",), "portraits": portraits, "max_frames": 3}
+    options |= {"pairs": tmp_path / "pairs.csv", "metrics": ("motion",), "output": tmp_path / "report"}
+    (row,) = run(heads, weights, settings=Settings(picture="face", size=96), **options).rows
+    assert row.size == 96
+    like: dict[str, Any] = {"weights": str(weights), "max_frames": 3, "picture": "face", "size": 96}
+    made = rendered(tmp_path, portraits / "anna.png", heads / "head2.mp4", **like)
+    sheet = read_image(tmp_path / "report" / "sheet.png")
+    assert (sheet[18 : 18 + 96, 2 * 96 :] == made[1]).all()
+
+
+def test_clips_are_compared_at_the_size_asked_for(disks: Path, weights: Path) -> None:
+    """The clips have 64 pixels, which is the network's size, too."""
+    warped = Settings(picture="face", paint=False)
+    options: dict[str, Any] = {"settings": Settings(size=128), "metrics": ("l1", "sharpness")}
+    report = run(disks / "a", weights, variations=(Settings(picture="face"), warped), **options)
+    network, face, alone, copy = report.rows
+    assert [row.size for row in report.rows] == [128] * 4
+    first, *others = (resized(picture(number), 128, 128).astype(float) for number in range(3))
+    still = np.mean([np.abs(other - first).mean() / 255 for other in others])
+    assert copy.summaries["l1"].mean == pytest.approx(still)
+    errors = {row.summaries["l1"].mean for row in report.rows}
+    assert len(errors) == 4, "each shows other pictures"
+    sharp = [row.summaries["sharpness"].mean for row in (network, face, alone)]
+    assert sharp[2] > 0.9 and sharp[0] != sharp[1], "a warp keeps the picture's sharpness"
+
+
 def test_every_and_max_frames_bound_the_work(disks: Path, weights: Path) -> None:
     frames = {r.driving: r.frames for r in run(disks, weights, every=2, max_frames=4).first.results}
     assert frames == {"a": 1, "b.mp4": 1, "more/c.mp4": 1}
@@ -205,7 +236,10 @@ def test_landmarks_of_heads_are_compared_and_taken_as_keypoints(heads: Path, tmp
 
 def test_openings_and_movement_are_compared_across_people(heads: Path, weights: Path) -> None:
     report = run(heads, weights, protocols=("reenactment",), metrics=None, max_frames=3)
-    assert {*report.first.summaries, *report.skipped} == {"mouth", "eyes", "motion", "identity", "jitter"}
+    expressions = {"mouth", "eyes", "smile", "brows", "gaze"}
+    gains = {f"{name}_gain" for name in expressions}
+    others = {"motion", "identity", "jitter"}
+    assert {*report.first.summaries, *report.skipped} == expressions | gains | others
     for result in report.first.results:
         assert result.faceless + sum(not math.isnan(v) for v in result.figures.values()) > 0
 
@@ -542,12 +576,22 @@ def test_each_clip_drives_the_next_one_of_another_person(tmp_path: Path) -> None
 
 
 def test_settings_are_read_from_text_and_written_alike() -> None:
-    text = "motion=absolute, reference=12, adapt_scale=off, smooth=0.5, keypoints=network"
+    text = "motion=absolute, reference=12, adapt_scale=off, smooth=0.5, gaze=source, keypoints=network, "
+    text += "picture=face, size=512, paint=off"
     settings = Settings.parse(text)
     assert settings == Settings(
-        motion="absolute", reference=12, adapt_scale=False, smooth=0.5, keypoints="network"
+        motion="absolute",
+        reference=12,
+        adapt_scale=False,
+        smooth=0.5,
+        gaze="source",
+        keypoints="network",
+        picture="face",
+        size=512,
+        paint=False,
     )
     assert str(settings) == text
+    assert {*settings.transfer} == {"motion", "reference", "adapt_scale", "smooth", "gaze"}
     changed = settings.changed(Settings(reference="best", adapt_scale=True))
     assert changed.given == {**settings.given, "reference": "best", "adapt_scale": True}
     assert Settings.parse("face_height=0.4,strength=2").framing == {"face_height": 0.4}
@@ -567,6 +611,10 @@ def test_settings_are_read_from_text_and_written_alike() -> None:
         ("reference=-3", "reference must be"),
         ("adapt_scale=yes", "adapt_scale must be on or off"),
         ("smooth=1,smooth=2", "smooth is set twice"),
+        ("gaze=up", "gaze must be driving or source"),
+        ("picture=photo", "picture must be network or face"),
+        ("size=8", "size must be a whole number from 32 to 2048"),
+        ("size=99.5", "size must be a whole number"),
         ("face_height=2", "face_height must be a number from 0.05 to 1"),
     ],
 )
@@ -589,6 +637,14 @@ def test_settings_that_make_no_sense_are_refused(text: str, message: str) -> Non
         ({"pairs": Path("p.csv")}, "a reconstruction has none"),
         ({"settings": Settings(center_y=0.5)}, "center_y: only portraits are cropped"),
         ({"variations": (Settings(face_height=0.5),)}, "face_height: only portraits are cropped"),
+        ({"settings": Settings(paint=False)}, "paint=off: only frames at the portrait's size"),
+        (
+            {
+                "settings": Settings(picture="face", paint=False),
+                "variations": (Settings(picture="network"),),
+            },
+            "paint=off: only frames at the portrait's size",
+        ),
         ({"every": 0}, "--every 0"),
         ({"max_frames": 1}, "--max-frames 1"),
         ({"detector": "eyes"}, "--detector eyes"),

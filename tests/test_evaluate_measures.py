@@ -11,6 +11,7 @@ import torch
 from face_tools import detector, portrait, portrait_face
 from onnx_tools import write_recognizer
 
+from mcnet_cli.evaluation.expressions import DISTANCES, GAIN
 from mcnet_cli.evaluation.instruments import Instruments
 from mcnet_cli.evaluation.measures import ClipMeter, Trace, aligned, face_like
 from mcnet_cli.evaluation.request import FIGURES
@@ -74,8 +75,9 @@ def test_a_perfect_result_has_perfect_figures(frames: list[np.ndarray]) -> None:
     found = measured(instruments(), WITHOUT_NETWORKS, frames[0], frames[1:], frames[1:])
     for name in ("l1", "error_over_copy", "mouth_over_copy", "inner_mouth_over_copy", "akd", "landmarks"):
         assert found[name] == 0, name
-    for name in ("ssim", "flow", "sharpness", "mouth", "eyes", "motion", "jitter"):
+    for name in ("ssim", "flow", "sharpness", "motion", "jitter", *DISTANCES):
         assert found[name] == pytest.approx(1), name
+    assert [found[name + GAIN] for name in DISTANCES] == [1] * 4
     assert found["psnr"] == math.inf
 
 
@@ -86,6 +88,7 @@ def test_a_still_is_as_good_as_a_copy_and_moves_nothing(frames: list[np.ndarray]
         assert found[name] == 1, name
     assert found["flow"] == 0
     assert found["motion"] < 0.05 and found["jitter"] < 0.15
+    assert all(found[name + GAIN] < 0.25 for name in DISTANCES)
     assert found["landmarks"] > 3, "the real face turns away"
     assert math.isnan(found["mouth"]) or abs(found["mouth"]) < 0.95, "a mouth that doesn't move follows none"
 

@@ -24,6 +24,7 @@ from mcnet_cli.metrics import (
     error_within,
     five_points,
     flow_agreement,
+    gain,
     head_flow,
     inner_mouth_mask,
     jitter,
@@ -131,6 +132,13 @@ def test_correlation_is_unknown_where_nothing_moves() -> None:
     assert correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
     assert math.isnan(correlation([1, 1, 1], [1, 2, 3]))
     assert math.isnan(correlation([1, 2], [1, 2]))
+
+
+def test_the_gain_is_unknown_where_the_driving_does_not_move() -> None:
+    assert gain([0, 1, 0, 1], [5, 9, 5, 9]) == pytest.approx(0.25)
+    assert gain([1, 1, 1], [1, 2, 3]) == 0
+    assert math.isnan(gain([1, 2, 3], [1, 1, 1]))
+    assert math.isnan(gain([1, 2], [1, 2]))
 
 
 @pytest.fixture
