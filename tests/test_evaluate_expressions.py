@@ -7,7 +7,7 @@ import pytest
 from face_tools import portrait_face
 
 from mcnet_cli.animation.gaze import EyeLandmarks
-from mcnet_cli.evaluation.expressions import STILL, Expressions, sideways
+from mcnet_cli.evaluation.expressions import STILL, Expressions, gaze_of
 from mcnet_cli.face import Landmarks
 from mcnet_cli.metrics import eye_distance
 
@@ -79,10 +79,14 @@ def test_irises_behind_lids_that_are_shut_count_for_nothing(whose: str) -> None:
 def test_gaze_is_told_in_eye_widths_whatever_the_pose() -> None:
     there = face(gaze=0.1)
     turn = 3 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
-    straight, turned = (
-        sideways(EyeLandmarks.of(there.points @ map_, there.irises @ map_)) for map_ in (np.eye(2), turn)
-    )
-    assert turned == pytest.approx(straight)
-    rest = sideways(EyeLandmarks.of(face().points, face().irises))
-    assert 0.3 < rest < 0.7
+    turned = Landmarks(there.points @ turn, 1.0, there.irises @ turn)
+    straight, rest = gaze_of(there), gaze_of(face())
+    assert straight is not None and rest is not None and 0.3 < rest < 0.7
     assert straight - rest == pytest.approx(0.1, abs=0.01)
+    assert gaze_of(turned) == pytest.approx(straight)
+
+
+def test_the_iris_of_an_eye_that_is_turned_away_is_not_relied_on() -> None:
+    turned = face()
+    turned.points[133] = turned.points[33] + 0.2 * (turned.points[133] - turned.points[33])
+    assert gaze_of(turned) is None

@@ -84,12 +84,12 @@ class Settings:
     """How portraits are moved and cropped; None for what the protocol has, else the weights, else `animate`.
 
     motion, reference, adapt_scale, strength, smooth, gaze: as the options of `mcnet animate`. keypoints:
-    `tracked` landmarks if the weights take them, or what the `network` detects. picture: what is measured,
-    the square that the `network` makes, as the paper does, or the one around the `face` as `mcnet animate
-    --picture face` makes it, at the portrait's own size. size: side in pixels at which frames are compared
-    with the driving's; None for the network's. paint: False shows the warped portrait without what the
-    network paints, a baseline for the inside of mouths. face_height, center_x, center_y: the framing of
-    portraits and drivings, as `face.Framing` has it.
+    `tracked` landmarks if the weights take them, or what the `network` detects. picture: the square
+    that the `network` makes, as the paper measures it, or the one around the `face`, put together at the
+    portrait's own size as `mcnet animate --picture face` does. size: side in pixels to which frames and the
+    driving's are brought for comparison; None for the network's. paint: False shows the warped portrait
+    without what the network paints, a baseline for the inside of mouths. face_height, center_x, center_y: the
+    framing of portraits and drivings, as `face.Framing` has it.
     """
 
     motion: Literal["relative", "absolute"] | None = None
