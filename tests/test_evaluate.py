@@ -170,6 +170,7 @@ def test_faces_are_measured_as_animate_shows_them_at_the_size_asked_for(
     options |= {"pairs": tmp_path / "pairs.csv", "metrics": ("motion",), "output": tmp_path / "report"}
     (row,) = run(heads, weights, settings=Settings(picture="face", size=96), **options).rows
     assert row.size == 96
+    assert "picture=face, size=96" in (tmp_path / "report" / "report.html").read_text()
     like: dict[str, Any] = {"weights": str(weights), "max_frames": 3, "picture": "face", "size": 96}
     made = rendered(tmp_path, portraits / "anna.png", heads / "head2.mp4", **like)
     sheet = read_image(tmp_path / "report" / "sheet.png")
@@ -181,6 +182,7 @@ def test_clips_are_compared_at_the_size_asked_for(disks: Path, weights: Path) ->
     warped = Settings(picture="face", paint=False)
     options: dict[str, Any] = {"settings": Settings(size=128), "metrics": ("l1", "sharpness")}
     report = run(disks / "a", weights, variations=(Settings(picture="face"), warped), **options)
+    assert "\nset: size=128\n" in report.as_text() + "\n"
     network, face, alone, copy = report.rows
     assert [row.size for row in report.rows] == [128] * 4
     first, *others = (resized(picture(number), 128, 128).astype(float) for number in range(3))

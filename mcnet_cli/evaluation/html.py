@@ -87,6 +87,8 @@ def write_page(path: Path, report: EvaluationReport, strips: Strips) -> None:
     ]
     names = " · ".join(dict.fromkeys(row.name for row in report.rows if row.weights is not None))
     facts = f"{report.device} in {report.precision}, {report.seconds:.0f} s"
+    if report.request.settings.given:
+        facts = f"{report.request.settings}; {facts}"
     page = PAGE.format(
         title=_text(f"mcnet evaluate: {names}"),
         names=_text(names),

@@ -220,6 +220,8 @@ class EvaluationReport:
             f"keypoints: {self.first.keypoints}"
             + (f"; akd: {self.landmarks}" if "akd" in self.first.results[0].figures else ""),
         ]
+        if self.request.settings.given:
+            lines.append(f"set: {self.request.settings}")
         if self.request.output is not None:
             lines.append(shown(self.request.output))
         return "\n".join(lines)
