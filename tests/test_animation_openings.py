@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcnet_cli.animation.retarget import LidsAndLips
+from mcnet_cli.animation.retarget import BROWS_MORE, MOUTH_RATIO, SHUT_LIDS, LidsAndLips
 from mcnet_cli.model import Keypoints, transfer_motion
 
 # outer corners of the eyes, lids, lips (inner, outer), chin
@@ -51,10 +51,41 @@ def test_a_mouth_is_as_open_as_the_drivings_whatever_the_reference_shows(
 
 def test_lids_close_by_the_drivings_share_and_open_further_by_its_distance() -> None:
     reference, source = face(lids=0.08, mouth=0.0), face(lids=0.2, mouth=0.0)
-    for lids, expected in ((0.0, 0.0), (0.04, 0.1), (0.08, 0.2), (0.1, 0.22)):
+    shut = SHUT_LIDS * 0.6  # so near are lids that meet
+    for lids, expected in ((0.0, 0.0), (shut, 0.0), ((shut + 0.08) / 2, 0.1), (0.08, 0.2), (0.1, 0.22)):
         result = moved(face(lids=lids, mouth=0.0), reference, source)
         for above, below in ((159, 145), (386, 374)):
             assert between(result, above, below) == pytest.approx(expected, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"), [(0.2, 1.0), (0.24, 1.2), (0.6, MOUTH_RATIO), (0.01, 1 / MOUTH_RATIO)]
+)
+def test_a_wide_mouth_opens_further_than_a_narrow_one(width: float, expected: float) -> None:
+    points = (*POINTS, 61, 291)
+    openings = LidsAndLips.among(points)
+    assert openings is not None
+
+    def with_corners(keypoints: Keypoints, width: float) -> Keypoints:
+        corners = torch.tensor([[[-width / 2, 0.3], [width / 2, 0.3]]])
+        return Keypoints(torch.cat([keypoints.values, corners], dim=1))
+
+    driving, reference = (with_corners(face(lids=0.1, mouth=mouth), 0.2) for mouth in (0.1, 0.0))
+    source = with_corners(face(lids=0.1, mouth=0.0), width)
+    plain = transfer_motion(driving, reference, source, 1.0)
+    result = openings.carried(plain, driving, reference, source, 1.0)
+    assert between(result, 13, 14) == pytest.approx(0.1 * expected, abs=0.001)
+
+
+def test_brows_rise_further_than_the_mesh_says() -> None:
+    points = (33, 263, 105, 334)
+    openings = LidsAndLips.among(points)
+    assert openings is not None
+    low, high = (
+        Keypoints(torch.tensor([[[-0.3, 0.0], [0.3, 0.0], [-0.2, -y], [0.2, -y]]])) for y in (0.1, 0.14)
+    )
+    result = openings.carried(transfer_motion(high, low, low, 1.0), high, low, low, 1.0)
+    assert result.values[0, 2:, 1] == pytest.approx([-0.1 - BROWS_MORE * 0.04] * 2)
 
 
 def test_nothing_else_is_changed() -> None:

@@ -36,6 +36,17 @@ STRENGTH_LIMIT = 10.0
 SMOOTH_LIMIT = 100.0  # frames
 SMALLEST_AREA = 1e-12  # of a hull of keypoints, in squared units of [-1, 1]: below, there is no scale
 OUTER_LIPS = {13: (0,), 14: (17,)}  # mesh points of the outer lips, which go along with the inner ones
+# The distance at which lids meet as landmarks have them, over that of the eyes' outer corners: in blinks of
+# seven videos it goes down to 0.006 to 0.018.
+SHUT_LIDS = 0.015
+# Brows move by so much more than the face mesh says: in a video in which optical flow can follow them, it
+# has 0.8 of their movement.
+BROWS_MORE = 1.25
+BROWS = ((105, 33), (334, 263))  # the middles of the brows, and the corners of the eyes that they rise from
+CORNERS = (61, 291)  # of the mouth
+# By which factor the ratio of the mouths' widths may differ from that of the faces: a mouth that is pursed in
+# one of the two says little of its size.
+MOUTH_RATIO = 1.3
 JAW_SHARE = 0.7  # the lower lip's share of a change of the mouth's opening; the upper lip has the rest
 # How far hair may move away from where the head's pose takes it, in eye distances. Beside a face one person
 # has hair and another a wall: what moves there in the driving need not be what the source has there.
@@ -282,7 +293,7 @@ def _shape_of(points: Points) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class LidsAndLips:
-    """Lids and lips in relative motion: the mouth opens as far as the driving's, and the eyes close.
+    """Lids, lips and brows in relative motion: the mouth opens as far as the driving's, and the eyes close.
 
     Adding displacements isn't enough: lids of a wide eye wouldn't meet, and if the mouth is open in the
     reference, the result's would close only as far as the reference's lips part.
@@ -303,29 +314,50 @@ class LidsAndLips:
     ) -> Keypoints:
         """`moved`, the result of relative motion, with the openings that the driving asks for.
 
-        A mouth is as open as the driving's, times `scale`. Lids close by the share by which the driving's do,
-        and open further by the same distance. moved, driving: B frames; reference, source: one.
+        A mouth is as open as the driving's, times the ratio of their widths. Lids close by the share by which
+        the driving's do, and open further by the same distance. Brows rise further than the mesh says. moved,
+        driving: B frames; reference, source: one.
         """
         values = moved.values.clone()
         up = self._up(values)
-        for above, below in LIDS:
-            if above in self.places and below in self.places:
-                now, before, own = (
-                    self._height(k.values, above, below) for k in (driving, reference, source)
-                )
-                share = (now / before.clamp_min(1e-4)).clamp(0, 1)
-                wanted = torch.where(now < before, own * share, own + scale * (now - before))
-                more = wanted - self._height(values, above, below)
-                values[:, self.places[above]] += more[:, None] * up
-        for above, below in MOUTH:
-            if above in self.places and below in self.places:
-                wanted = scale * self._height(driving.values, above, below).clamp_min(0)
-                more = wanted - self._height(values, above, below)
-                for lip, part in ((above, 1 - JAW_SHARE), (below, -JAW_SHARE)):
-                    for point in (lip, *OUTER_LIPS[lip]):
-                        if point in self.places:
-                            values[:, self.places[point]] += part * more[:, None] * up
+        for above, below in self._known(LIDS):
+            now, before = (
+                self._height(k.values, above, below) - SHUT_LIDS * self._apart(k.values, EYES)
+                for k in (driving, reference)
+            )
+            own = self._height(source.values, above, below)
+            share = (now / before.clamp_min(1e-4)).clamp(0, 1)
+            wanted = torch.where(now < before, own * share, own + scale * (now - before))
+            more = wanted - self._height(values, above, below)
+            values[:, self.places[above]] += more[:, None] * up
+        for brow, corner in self._known(BROWS):
+            risen = self._height(driving.values, brow, corner) - self._height(reference.values, brow, corner)
+            values[:, self.places[brow]] += (BROWS_MORE - 1) * scale * risen[:, None] * up
+        for above, below in self._known(MOUTH):
+            ratio = self._mouths_ratio(reference, source, scale)
+            wanted = ratio * self._height(driving.values, above, below).clamp_min(0)
+            more = wanted - self._height(values, above, below)
+            for lip, part in ((above, 1 - JAW_SHARE), (below, -JAW_SHARE)):
+                for point in (lip, *OUTER_LIPS[lip]):
+                    if point in self.places:
+                        values[:, self.places[point]] += part * more[:, None] * up
         return Keypoints(values, moved.jacobians)
+
+    def _known(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The pairs of points that are both among the keypoints."""
+        return [pair for pair in pairs if {*pair} <= {*self.places}]
+
+    def _mouths_ratio(self, reference: Keypoints, source: Keypoints, scale: float) -> float:
+        """Width of the source's mouth over that of the driving's."""
+        if not self._known((CORNERS,)):
+            return scale
+        ours, theirs = (float(self._apart(k.values, CORNERS)[0]) for k in (source, reference))
+        return min(max(ours / max(theirs, 1e-4), scale / MOUTH_RATIO), scale * MOUTH_RATIO)
+
+    def _apart(self, values: Tensor, pair: tuple[int, int]) -> Tensor:
+        """(B,) the distance of two points."""
+        distance: Tensor = (values[:, self.places[pair[0]]] - values[:, self.places[pair[1]]]).norm(dim=-1)
+        return distance
 
     def _up(self, values: Tensor) -> Tensor:
         """(B, 2) the faces' upward directions."""

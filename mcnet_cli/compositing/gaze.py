@@ -16,9 +16,9 @@ from mcnet_cli.model.geometry import ramp
 from mcnet_cli.model.windows import Axes, Window, grid_of, window_around
 
 # In radii of the iris: up to where all moves with it, and from where on nothing does.
-RIGID, REACH = 1.0, 2.3
+RIGID, REACH = 1.0, 2.5
 # The farthest that an iris is moved, in its radii: beyond, what lies beside it would fold.
-FARTHEST = 0.75
+FARTHEST = 0.9
 # How deep inside the lids, in radii of the iris, all of an up or down movement is done: the source has no
 # eyeball to show from under its lids.
 DEPTH = 0.5
