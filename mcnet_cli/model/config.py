@@ -175,8 +175,20 @@ class PainterConfig:
         _require(self.size % 16 == 0, "painter.size", self.size, "must be a multiple of 16")
         _require(len(self.channels) == 3, "painter.channels", self.channels, "needs three numbers")
         _each_bounded("painter.channels", self.channels, 4, 512)
-        _require(all(c % 4 == 0 for c in self.channels), "painter.channels", self.channels, "must be fourfold")
+        _require(
+            all(c % 4 == 0 for c in self.channels), "painter.channels", self.channels, "must be fourfold"
+        )
         _bounded("painter.tokens", self.tokens, 0, 4096)
+
+    def to_json(self) -> str:
+        """The config as JSON."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "PainterConfig":
+        """Reads `to_json`'s text. ValueError names the first bad field; all numbers are bounded."""
+        built: PainterConfig = _build(cls, json.loads(text), "painter")
+        return built
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +236,7 @@ class ModelConfig:
             _require(len(part) in (0, 6), f"motion.{name}", part, "must be six keypoints, or none")
         _require(bool(mouth) == bool(eyes), "motion.eyes", eyes, "goes with motion.mouth")
         _require(
-            not self.painter.size or bool(mouth) and set(PLACING) <= set(landmarks),
+            not self.painter.size or (bool(mouth) and set(PLACING) <= set(landmarks)),
             "painter.size",
             self.painter.size,
             f"needs motion.mouth, and keypoints that are landmarks {PLACING}",
@@ -261,7 +273,7 @@ class ModelConfig:
         return f"custom (size {self.size}, {memory.experts} memory experts, condition {memory.condition})"
 
     def to_json(self) -> str:
-        """The config as JSON, without landmarks or a painter if there are none: format 1 has no such fields."""
+        """The config as JSON, without landmarks and painter if there are none: format 1 lacks these."""
         data = dataclasses.asdict(self)
         if not self.keypoints.landmarks:
             del data["keypoints"]["landmarks"]

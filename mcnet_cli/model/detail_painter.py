@@ -1,12 +1,12 @@
 """The detail painter: a small network that paints the inside of mouths at the portrait's own size.
 
-It is MCNet's memory compensation at a finer scale (ICCV 2023, sec. 3.2): a learned bank of tokens, conditioned
-by a style of the source, is read by attention to complete what warping the source can't show. The source's own
-tokens are read beside it, so that colours and teeth are the person's where the source has them. It sees a square
-around the mouth (`mouth_shape`) of the warped source, and the lips' outlines in it.
+It is MCNet's memory compensation at a finer scale (ICCV 2023, sec. 3.2): a learned bank of tokens,
+conditioned by a style of the source, is read by attention to complete what warping the source can't show. The
+source's own tokens are read beside it, so that colours and teeth are the person's where the source has them.
+It sees a square around the mouth (`mouth_shape`) of the warped source, and the lips' outlines in it.
 
-It doesn't paint colours but light and the shares of two chromas, the skin's and the lips', which it takes from
-the portrait: what it paints in a grey portrait is grey, and tinted in one that is tinted.
+It doesn't paint colours but light and the shares of two chromas, the skin's and the lips', which it takes
+from the portrait: what it paints in a grey portrait is grey, and tinted in one that is tinted.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ FAR, COARSE = 0.4, 4
 # Opening of the source's mouth over its width: below the first number it is shut, and all that is between the
 # driving's lips is painted; from the second on the network decides what of the warped source stays.
 SHUT = 0.05, 0.11
-# Paint has its whole share from so far inside of the lips on, and none from so far outside; in mouth's widths.
+# Paint has its whole share from so far inside of the lips on, and none from so far outside; in mouth's
+# widths.
 INSIDE, OUTSIDE = -0.035, 0.01
 # Distances from the outlines, in widths, between which skin and lips show their colours.
 SKIN, LIPS = (0.05, 0.3), (0.02, 0.0)
@@ -45,7 +46,8 @@ DESCRIBED = 6  # numbers of `MouthShape.described`
 class SourceMouth:
     """All that the painter needs of a source.
 
-    tokens: (B, N, C) of its own mouth. style: (B, C). shape: where its mouth is, in coordinates of its square.
+    tokens: (B, N, C) of its own mouth. style: (B, C). shape: where its mouth is, in coordinates of its
+    square.
     """
 
     tokens: Tensor
@@ -110,14 +112,19 @@ class DetailPainter(nn.Module):
     def encode(self, picture: Tensor, shape: MouthShape) -> SourceMouth:
         """All that depends on the source alone.
 
-        picture: (B, 3, S, S) in [0, 1], the square around its own mouth. shape: in coordinates of that square.
+        picture: (B, 3, S, S) in [0, 1], the square around its own mouth. shape: in coordinates of that
+        square.
         """
         inner, _ = distances(shape, self.config.size)
-        x = torch.cat([2 * picture - 1, inner / FAR], 1).contiguous(memory_format=torch.channels_last)
+        x = self._laid_out(torch.cat([2 * picture - 1, inner / FAR], 1))
         for layer in self.source:
             x = _active(layer(x))
         style = self.style(torch.cat([x.mean((2, 3)), shape.described().to(x.dtype)], 1))
         return SourceMouth(rearrange(x, "b c h w -> b (h w) c") + self.places, style, shape)
+
+    def _laid_out(self, pictures: Tensor) -> Tensor:
+        """Pictures in the weights' precision, as convolutions compute fastest."""
+        return pictures.to(self.out.weight.dtype).contiguous(memory_format=torch.channels_last)
 
     def forward(self, warped: Tensor, shape: MouthShape, source: SourceMouth) -> Painted:
         """What is painted into (B, 3, S, S) squares of the warped source, in [0, 1].
@@ -132,7 +139,7 @@ class DetailPainter(nn.Module):
             seen = torch.lerp(warped.float(), colour, inside)  # no stripes of stretched lips to be copied
             places = _places(shape, size)
             inputs = torch.cat([2 * seen - 1, inner / FAR, outer / FAR, places], 1)
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+            inputs = self._laid_out(inputs)
         described = torch.cat([source.shape.described(), shape.described()], 1)
         style = source.style + self.described(described.to(source.style.dtype))
         fine = _active(self.first(inputs))
@@ -178,11 +185,12 @@ class TokenMemory(nn.Module):
             for x in (query, *self.key_value(tokens).chunk(2, -1))
         ]
         found = rearrange(F.scaled_dot_product_attention(*heads), "b k n c -> b n (k c)")
-        return feature + rearrange(self.read(found), "b (h w) c -> b c h w", h=height)
+        compensated: Tensor = feature + rearrange(self.read(found), "b (h w) c -> b c h w", h=height)
+        return compensated
 
 
 class _Residual(nn.Module):
-    """x plus two 3×3 convolutions of it; `styled`, the first one's output is scaled and shifted by a style."""
+    """x plus two 3×3 convolutions of it; `styled`: a style scales and shifts what the first one gives."""
 
     def __init__(self, channels: int, *, styled: bool = False) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Where lips are in a frame, and the square around a mouth that the detail painter sees.
 
-Lips are four arcs of eleven points each, from the mouth's left corner to its right one. Of a driving frame six
-keypoints are known; the rest is the source's lips, carried along. Coordinates are those of `geometry`: the
-picture's side is 2.
+Lips are four arcs of eleven points each, from the mouth's left corner to its right one. Of a driving frame
+six keypoints are known; the rest is the source's lips, carried along. Coordinates are those of `geometry`:
+the picture's side is 2.
 """
 
 from dataclasses import dataclass
@@ -69,7 +69,18 @@ class MouthShape:
 
     def mirrored(self) -> "MouthShape":
         """The same in pictures that are mirrored."""
-        order = [RIGHT, LEFT, INNER_TOP, INNER_BOTTOM, OUTER_TOP, OUTER_BOTTOM, RIGHT_EYE, LEFT_EYE, NOSE, CHIN]
+        order = [
+            RIGHT,
+            LEFT,
+            INNER_TOP,
+            INNER_BOTTOM,
+            OUTER_TOP,
+            OUTER_BOTTOM,
+            RIGHT_EYE,
+            LEFT_EYE,
+            NOSE,
+            CHIN,
+        ]
         flip = torch.tensor([-1.0, 1.0], device=self.points.device)
         return MouthShape(self.points[:, order] * flip, self.lips.flip(2) * flip)
 

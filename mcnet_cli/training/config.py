@@ -172,7 +172,7 @@ class OpeningConfig:
 
 @dataclass(frozen=True, slots=True)
 class PainterTraining:
-    """The stage in which the detail painter learns, after all others; `model.painter.size` says if there is one.
+    """The stage in which the detail painter learns, after all others, if `model.painter.size` isn't 0.
 
     steps: of the painter; 0 leaves it as it is. alone: of those, the first ones, without a discriminator.
     only: the run is this stage alone; the rest of the network is that of the weights it begins with.

@@ -35,7 +35,8 @@ SHUT_SHARE, SHUT_SOURCES = 0.1, 0.6
 DRIVINGS, MOST_OPEN, HARDLY_OPEN = 7, 0.6, 0.02
 # Clips are left out whose mouth opens less in its most open frames, or is narrower than so many pixels.
 LEAST_OPEN, LEAST_WIDTH_PX = 0.15, 32.0
-# Clips whose mouths are so wide have all the pairs that are asked for; narrower ones, which are softer, fewer.
+# Clips whose mouths are so wide have all the pairs that are asked for; narrower ones, which are softer,
+# fewer.
 WIDE_PX = 60.0
 # Frames are enlarged or reduced to no more than this side.
 LONGEST_PX = 512
@@ -70,9 +71,7 @@ class Mouths:
     def joined(cls, parts: Sequence["Mouths"]) -> "Mouths":
         """Those of all parts."""
         first = np.cumsum([0, *(len(part.sources) for part in parts[:-1])]).tolist()
-        entries = {
-            each.name: torch.cat([getattr(part, each.name) for part in parts]) for each in fields(cls)
-        }
+        entries = {each.name: torch.cat([getattr(part, each.name) for part in parts]) for each in fields(cls)}
         entries["of"] = torch.cat([part.of + before for part, before in zip(parts, first, strict=True)])
         return cls(**entries)
 
@@ -110,7 +109,9 @@ def _pairs(clip: Clip, number: int, config: RunConfig) -> list[tuple[int, list[i
     assert clip.points is not None
     widths = np.linalg.norm(clip.points[:, 61] - clip.points[:, 291], axis=1).clip(1e-3)
     opening = np.linalg.norm(clip.points[:, 13] - clip.points[:, 14], axis=1) / widths
-    width_px = float(np.median(widths)) * min(clip.own_side or config.model.size, LONGEST_PX) / config.model.size
+    width_px = (
+        float(np.median(widths)) * min(clip.own_side or config.model.size, LONGEST_PX) / config.model.size
+    )
     if np.percentile(opening, 95) < LEAST_OPEN or width_px < LEAST_WIDTH_PX:
         return []
     rng, order = chance(config.seed, number, 8), np.argsort(opening, kind="stable")
@@ -156,8 +157,8 @@ def own_frames(clip: Clip, size: int) -> tuple[Sequence[Array], Array]:
 class MovedMouths:
     """A source moved to B driving frames, at their own size.
 
-    frames: (1 + B, 3, H, W) in [0, 1], the source first. maps: (B, H, W, 2), where in the source pixels of the
-    moved one come from. source: its mouth. shape: the drivings' mouths.
+    frames: (1 + B, 3, H, W) in [0, 1], the source first. maps: (B, H, W, 2), where in the source pixels of
+    the moved one come from. source: its mouth. shape: the drivings' mouths.
     """
 
     frames: Tensor
@@ -167,9 +168,7 @@ class MovedMouths:
 
     @classmethod
     @torch.inference_mode()
-    def of(
-        cls, model: MCNet, frames: Sequence[Array], points: Array, compute: Compute
-    ) -> "MovedMouths":
+    def of(cls, model: MCNet, frames: Sequence[Array], points: Array, compute: Compute) -> "MovedMouths":
         """frames: the source, then the drivings, (S, S, 3). points: (1 + B, 468, 2) landmarks in pixels."""
         side, size, device = frames[0].shape[0], model.config.size, compute.device
         small, tracker = [resized(frame, size) for frame in frames], OuterTracker()
@@ -225,9 +224,7 @@ def _shaken(square: MouthSquare, rng: np.random.Generator | None) -> MouthSquare
     scale = torch.from_numpy(np.exp(rng.normal(0, SCALE, count))).to(like)
     angle = torch.from_numpy(rng.normal(0, TURN, count)).to(like)
     turn = torch.stack([angle.cos(), angle.sin(), -angle.sin(), angle.cos()], -1).reshape(-1, 2, 2)
-    return MouthSquare(
-        square.centre + shift * square.half[:, None], turn @ square.axes, square.half * scale
-    )
+    return MouthSquare(square.centre + shift * square.half[:, None], turn @ square.axes, square.half * scale)
 
 
 def _sampled(pictures: Tensor, places: Tensor, fine: int) -> Tensor:

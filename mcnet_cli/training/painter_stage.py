@@ -1,7 +1,8 @@
 """The stage in which the detail painter learns to paint the inside of mouths.
 
-What a shut mouth hides can't be known, so a discriminator judges what is painted, in a real frame in which the
-painter's work replaces the inside of the mouth alone (`openings`). The rest of the network stays as it is.
+What a shut mouth hides can't be known, so a discriminator judges what is painted, in a real frame in which
+the painter's work replaces the inside of the mouth alone (`openings`). The rest of the network stays as it
+is.
 """
 
 import copy
@@ -244,9 +245,7 @@ class PainterStage:
     def _pixel(self, result: Tensor, paint: Painted, batch: Scene) -> Tensor:
         """Mean absolute error inside the lips: of the result and, for a part, of the paint alone."""
         area = 3 * batch.inside.sum().clamp_min(1)
-        errors = [
-            (picture - batch.real).abs() * batch.inside for picture in (result, paint.colours)
-        ]
+        errors = [(picture - batch.real).abs() * batch.inside for picture in (result, paint.colours)]
         loss: Tensor = (errors[0].sum() + PAINT_SHARE * errors[1].sum()) / area
         return loss
 
