@@ -191,18 +191,19 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> ModelConfig:
         config = ModelConfig.from_json(metadata.get("mcnet.config", ""))
     except ValueError as error:
         raise WeightsError(f"{shown(path)}: bad config in its metadata: {shown(str(error)[:200])}") from error
-    landmarks, painter = config.keypoints.landmarks, config.painter
     entry = ""
     try:
         if (entry := LANDMARKS_ENTRY) in metadata:
             landmarks = tuple(map(int, json.loads(metadata[entry])))
             if not landmarks:
                 raise ValueError
+            config = _with(config, landmarks, config.painter)
         if (entry := PAINTER_ENTRY) in metadata:
             painter = PainterConfig.from_json(metadata[entry])
-        return _with(config, landmarks, painter)
+            config = _with(config, config.keypoints.landmarks, painter)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise WeightsError(f"{shown(path)}: bad metadata: {entry} makes no sense") from error
+    return config
 
 
 def _config_metadata(config: ModelConfig) -> dict[str, str]:

@@ -64,6 +64,10 @@ class SourceMouth:
         )
         return SourceMouth(tokens, style, MouthShape(points, lips))
 
+    def __getitem__(self, rows: slice) -> "SourceMouth":
+        """Some of a batch."""
+        return SourceMouth(self.tokens[rows], self.style[rows], self.shape[rows])
+
     @property
     def shut(self) -> Tensor:
         """(B,) in [0, 1]: 1 for a source that doesn't show the inside of its mouth."""

@@ -212,7 +212,8 @@ class PainterStage:
                 self.save()
                 raise
         self.save()
-        return {name: sum(row[name] for row in rows) / len(rows) for name in rows[-1]} if rows else {}
+        whole = [row for row in rows if len(row) == len(rows[-1])]
+        return {name: sum(row[name] for row in whole) / len(whole) for name in whole[-1]} if whole else {}
 
     def update(self, batch: Scene) -> dict[str, float]:
         """One step of the painter and, after the first steps, of the discriminator; the losses."""
