@@ -44,8 +44,9 @@ See = Callable[[str, int, int, str], None]  # stage, done, total, unit and figur
 GATHERING, PAINTING = "looking for mouths that open", "painting details"
 # Longest gradient of the painter and of the discriminator.
 MAX_GRAD_NORM = 10.0
-# Every how many steps the R1 penalty is computed, so many times as heavy: it is slow.
-R1_EVERY = 4
+# Every how many steps the R1 penalty and the perceptual loss are computed, so many times as heavy: they are
+# slow.
+R1_EVERY, PERCEPTUAL_EVERY = 4, 2
 # Steps over which figures are averaged.
 FIGURES_OVER = 50
 # Share of paint alone in the loss of pixels, beside that of the result.
@@ -212,8 +213,7 @@ class PainterStage:
                 self.save()
                 raise
         self.save()
-        whole = [row for row in rows if len(row) == len(rows[-1])]
-        return {name: sum(row[name] for row in whole) / len(whole) for name in whole[-1]} if whole else {}
+        return _means(rows)
 
     def update(self, batch: Scene) -> dict[str, float]:
         """One step of the painter and, after the first steps, of the discriminator; the losses."""
@@ -224,9 +224,9 @@ class PainterStage:
         shown = torch.lerp(batch.real, result, batch.inside)
         losses = {"pixel": self._pixel(result, paint, batch)}
         total = setting.pixel * losses["pixel"]
-        if self.perceptual is not None and setting.perceptual:
+        if self.perceptual is not None and setting.perceptual and step % PERCEPTUAL_EVERY == 0:
             losses["perceptual"] = self.perceptual([shown], batch.real)[0]
-            total = total + setting.perceptual * losses["perceptual"]
+            total = total + PERCEPTUAL_EVERY * setting.perceptual * losses["perceptual"]
         real, made = Openings(batch.real, batch.inside), Openings(shown, batch.inside)
         judges = step >= setting.alone and bool(setting.gan or setting.feature_matching)
         if judges:
@@ -297,6 +297,13 @@ class PainterStage:
             restore_optimizer(name, optimizer, found.state)
         self.step = found.facts["step"]
         return True
+
+
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each entry over the rows that have it."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    found = {name: [row[name] for row in rows if name in row] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
