@@ -39,7 +39,7 @@ def pictures(count: int, size: int = SMALL.size) -> Tensor:
 
 
 def encoded(made: DetailPainter, seen: Tensor, opening: float = 0.0) -> SourceMouth:
-    return made.encode(seen[:1], shape(opening)).expand(len(seen))
+    return made.encode(seen, shape(*[opening] * len(seen)))
 
 
 def test_mouths_may_be_painted_between_the_lips_alone() -> None:
@@ -75,11 +75,11 @@ def test_tinted_portraits_get_tinted_paint() -> None:
 
 def test_a_batch_is_painted_as_each_alone() -> None:
     made, seen, mouths = painter(), pictures(3), shape(0.2, 0.5, 0.8)
-    source = made.encode(seen, shape(0.2, 0.0, 0.1))
-    together = made(seen, mouths, source)
+    own = shape(0.2, 0.0, 0.1)
+    together = made(seen, mouths, made.encode(seen, own))
     for number in range(3):
         rows = slice(number, number + 1)
-        alone = made(seen[rows], mouths[rows], source[rows])
+        alone = made(seen[rows], mouths[rows], made.encode(seen[rows], own[rows]))
         assert torch.allclose(alone.colours, together.colours[rows], atol=1e-5)
         assert torch.allclose(alone.share, together.share[rows], atol=1e-5)
 

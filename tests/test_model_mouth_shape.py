@@ -12,12 +12,8 @@ from mcnet_cli.model.mouth_shape import LIPS, MouthShape, beyond_lips, finer, pi
 def points(opening: float = 0.0) -> Tensor:
     """(1, 10, 2) the `PLACING` points of an upright face, its mouth open by a share of its width."""
     below = 0.4 * opening
-    return torch.tensor(
-        [
-            [(-0.2, 0.3), (0.2, 0.3), (0, 0.3), (0, 0.3 + below), (0, 0.22), (0, 0.38 + below)]
-            + [(-0.4, -0.2), (0.4, -0.2), (0, 0.1), (0, 0.7 + below)]
-        ]
-    )
+    mouth = [(-0.2, 0.3), (0.2, 0.3), (0, 0.3), (0, 0.3 + below), (0, 0.22), (0, 0.38 + below)]
+    return torch.tensor([[*mouth, (-0.4, -0.2), (0.4, -0.2), (0, 0.1), (0, 0.7 + below)]])
 
 
 def turned(places: Tensor, angle: float, scale: float, shift: tuple[float, float]) -> Tensor:

@@ -54,20 +54,6 @@ class SourceMouth:
     style: Tensor
     shape: MouthShape
 
-    def expand(self, batch: int) -> "SourceMouth":
-        """The same for `batch` frames; no copy is made."""
-        if len(self.style) == batch:
-            return self
-        tokens, style, points, lips = (
-            x.expand(batch, *x.shape[1:])
-            for x in (self.tokens, self.style, self.shape.points, self.shape.lips)
-        )
-        return SourceMouth(tokens, style, MouthShape(points, lips))
-
-    def __getitem__(self, rows: slice) -> "SourceMouth":
-        """Some of a batch."""
-        return SourceMouth(self.tokens[rows], self.style[rows], self.shape[rows])
-
     @property
     def shut(self) -> Tensor:
         """(B,) in [0, 1]: 1 for a source that doesn't show the inside of its mouth."""
