@@ -175,6 +175,7 @@ class PainterTraining:
     """The stage in which the detail painter learns, after all others, if `model.painter.size` isn't 0.
 
     steps: of the painter; 0 leaves it as it is. alone: of those, the first ones, without a discriminator.
+        Both are at most the run's own steps, so that a trial run stays short.
     only: the run is this stage alone; the rest of the network is that of the weights it begins with.
     per_clip: pairs of frames that are collected of a clip, whose mouths are wide enough; each takes 0.1 MB.
     batch_size: mouths in a step. learning_rate: of the painter, twice that in the steps alone.
@@ -185,11 +186,11 @@ class PainterTraining:
     faded, colour, blurred: as in augmentation; the share of pairs that are made softer.
     """
 
-    steps: int = 5000
-    alone: int = 600
+    steps: int = 4500
+    alone: int = 350
     only: bool = False
-    per_clip: int = 40
-    batch_size: int = 12
+    per_clip: int = 28
+    batch_size: int = 8
     learning_rate: float = 5e-4
     discriminator_rate: float = 6e-4
     decay_from: float = 0.6
@@ -209,6 +210,12 @@ class PainterTraining:
         _within(self, 1, 1e6, "per_clip", "batch_size")
         _within(self, 0, 1, "learning_rate", "discriminator_rate", "decay_from", "final_rate", "ema")
         _within(self, 0, 1, "faded", "colour", "blurred")
+
+    def after(self, steps: int) -> "PainterTraining":
+        """The stage after a run of so many steps."""
+        if self.only:
+            return self
+        return replace(self, steps=min(self.steps, steps), alone=min(self.alone, steps))
 
     def rate(self, step: int) -> float:
         """The factor of the learning rates at a step."""

@@ -185,8 +185,9 @@ class Training:
 
         if self.world.is_main:
             learner, folder = self.learner, self.run / "painter"
+            config = dataclasses.replace(self.config, painter=self.config.painter.after(self.state.step))
             found = learn_details(
-                learner.ema, self.data.clips, self.config, learner.compute, learner.perceptual, folder, see
+                learner.ema, self.data.clips, config, learner.compute, learner.perceptual, folder, see
             )
             journal.write({"step": self.state.step} | {f"painter_{k}": value for k, value in found.items()})
         self.world.barrier()
