@@ -28,6 +28,9 @@ PARTED, WIDENED = (0.04, 0.09), (1.3, 1.8)
 LEAST_OPENING = 0.02
 # How far painting reaches beyond the inner lips' points, in mouth's widths.
 REACH = 0.03
+# Samples along each side of a pixel of the painter's square, at most; of mouths larger than that pixels are
+# skipped, which the enlarged front has sampled finely enough.
+FINEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +125,13 @@ def _lips_distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window
 def _square_of(front: Front, canvas: Canvas, movement: Movement, square: MouthSquare, size: int) -> Tensor:
     """(1, 3, size, size) in [0, 1] of the moved front, without its matte."""
     pixel = float(canvas.axes[0][1] - canvas.axes[0][0])
-    fine = max(1, round(2 * float(square.half) / pixel / size))  # lest pixels are skipped
+    fine = min(max(1, round(2 * float(square.half) / pixel / size)), FINEST)
     places = square.beyond(pixel_places(size * fine, square.centre)[None])
     first = torch.stack([axis[0] for axis in canvas.axes])
     pixels = (places - first) / pixel
     taken = _at(movement.places, pixels, BLOCK, BLOCK)
     for due in movement.dues:
-        taken = taken + _due_at(due, pixels, movement.step)
+        _add_due(taken, due, pixels, movement.step)
     if canvas.picture is None:
         maps = np.ascontiguousarray(taken[0].permute(1, 2, 0).numpy())
         moved = cv2.remap(front.picture, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -141,15 +144,20 @@ def _square_of(front: Front, canvas: Canvas, movement: Movement, square: MouthSq
     return F.avg_pool2d(seen, fine) if fine > 1 else seen
 
 
-def _due_at(due: Due, pixels: Tensor, step: int) -> Tensor:
-    """(1, 2, h, w): what is added to the places of (1, h, w, 2) pixels."""
+def _add_due(taken: Tensor, due: Due, pixels: Tensor, step: int) -> None:
+    """Adds what is due to the places (1, 2, h, w) of (1, h, w, 2) pixels, in the rows that reach its window."""
     rows, columns = due.window
+    ends = torch.tensor([columns.stop - columns.start, rows.stop - rows.start], device=pixels.device)
     own = pixels - torch.tensor([columns.start, rows.start], device=pixels.device)
+    inside = ((own > -1) & (own < ends)).all(-1)
+    reached = inside[0].any(1).nonzero()[:, 0]
+    if not len(reached):
+        return
+    lines = slice(int(reached[0]), int(reached[-1]) + 1)
+    own = own[:, lines]
     side = _at(due.side[..., None], own, 1, 0)
     mixed = torch.lerp(_at(due.above, own, step, 0), _at(due.below, own, step, 0), side)
-    ends = torch.tensor([columns.stop - columns.start, rows.stop - rows.start], device=pixels.device)
-    inside = ((own > -1) & (own < ends)).all(-1)
-    return mixed * inside[:, None]
+    taken[:, :, lines] += mixed * inside[:, None, lines]
 
 
 def _at(maps: Tensor, pixels: Tensor, factor: int, before: int) -> Tensor:
