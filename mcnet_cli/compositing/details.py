@@ -145,7 +145,7 @@ def _square_of(front: Front, canvas: Canvas, movement: Movement, square: MouthSq
 
 
 def _add_due(taken: Tensor, due: Due, pixels: Tensor, step: int) -> None:
-    """Adds what is due to the places (1, 2, h, w) of (1, h, w, 2) pixels, in the rows that reach its window."""
+    """Adds what is due to the places (1, 2, h, w) of (1, h, w, 2) pixels, in rows that reach its window."""
     rows, columns = due.window
     ends = torch.tensor([columns.stop - columns.start, rows.stop - rows.start], device=pixels.device)
     own = pixels - torch.tensor([columns.start, rows.start], device=pixels.device)
