@@ -24,10 +24,10 @@ from mcnet_cli.model.mouth_shape import CHIN, NOSE, MouthShape, beyond_lips, pix
 # Distances from outlines, in mouth's widths, are cut here; they are computed at every `COARSE`-th pixel.
 FAR, COARSE = 0.4, 4
 # Opening of the source's mouth over its width: below the first number it is shut, and all that is between the
-# driving's lips is painted; from the second on the network decides what of the warped source stays.
-SHUT = 0.05, 0.11
-# Paint has its whole share from so far inside of the lips on, and none from so far outside; in mouth's
-# widths.
+# driving's lips is painted; from the second on the network decides what of the warped source stays. Ratio of
+# the driving's opening to that: between these, and from the second on, all is painted again.
+SHUT, STRETCHED = (0.05, 0.11), (2.0, 3.0)
+# Paint has its whole share from so far inside of the lips on, none from so far outside; in mouth's widths.
 INSIDE, OUTSIDE = -0.035, 0.01
 # Distances from the outlines, in widths, between which skin and lips show their colours.
 SKIN, LIPS = (0.05, 0.3), (0.02, 0.0)
@@ -54,10 +54,11 @@ class SourceMouth:
     style: Tensor
     shape: MouthShape
 
-    @property
-    def shut(self) -> Tensor:
-        """(B,) in [0, 1]: 1 for a source that doesn't show the inside of its mouth."""
-        return 1 - ramp(self.shape.opening, *SHUT)
+    def hides(self, driving: MouthShape) -> Tensor:
+        """(B,) in [0, 1]: 1 if the source shows nothing of what is inside the driving's mouth, or too little."""
+        shut = 1 - ramp(self.shape.opening, *SHUT)
+        wider = driving.opening / self.shape.opening.clamp_min(SHUT[0])
+        return torch.maximum(shut, ramp(wider, *STRETCHED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class DetailPainter(nn.Module):
         with full_precision(warped):
             inner, outer = distances(shape, size)
             skin, lips, colour = _tints(warped.float(), inner, outer)
-            inside = limit(inner) * source.shut[:, None, None, None]
+            inside = limit(inner) * source.hides(shape)[:, None, None, None]
             seen = torch.lerp(warped.float(), colour, inside)  # no stripes of stretched lips to be copied
             places = _places(shape, size)
             inputs = torch.cat([2 * seen - 1, inner / FAR, outer / FAR, places], 1)
