@@ -55,7 +55,7 @@ class SourceMouth:
     shape: MouthShape
 
     def hides(self, driving: MouthShape) -> Tensor:
-        """(B,) in [0, 1]: 1 if the source shows nothing of what is inside the driving's mouth, or too little."""
+        """(B,) in [0, 1]: 1 if the source shows nothing, or too little, of what the driving's mouth shows."""
         shut = 1 - ramp(self.shape.opening, *SHUT)
         wider = driving.opening / self.shape.opening.clamp_min(SHUT[0])
         return torch.maximum(shut, ramp(wider, *STRETCHED))
