@@ -9,6 +9,7 @@ It doesn't paint colours but light and the shares of two chromas, the skin's and
 from the portrait: what it paints in a grey portrait is grey, and tinted in one that is tinted.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -82,7 +83,8 @@ class DetailPainter(nn.Module):
         self.source = nn.ModuleList(
             _strided(inputs, outputs) for inputs, outputs in pairwise((4, 16, 32, 64, coarse))
         )
-        self.places = nn.Parameter(0.02 * torch.randn((config.size // 16) ** 2, coarse))
+        self.places = nn.Parameter(torch.empty((config.size // 16) ** 2, coarse))
+        nn.init.normal_(self.places, std=0.02)
         self.style = nn.Sequential(
             nn.Linear(coarse + DESCRIBED, coarse), nn.LeakyReLU(SLOPE), nn.Linear(coarse, coarse)
         )
@@ -267,9 +269,8 @@ def _strided(inputs: int, outputs: int) -> nn.Conv2d:
 
 def _scaled(layer: nn.Conv2d, gain: float) -> nn.Conv2d:
     """Initial weights that keep the size of features, which no norm does here; times `gain`."""
-    nn.init.kaiming_normal_(layer.weight, SLOPE)
-    with torch.no_grad():
-        layer.weight.mul_(gain)
-        if layer.bias is not None:
-            layer.bias.zero_()
+    size = nn.init.calculate_gain("leaky_relu", SLOPE) / math.sqrt(layer.weight[0].numel())
+    nn.init.normal_(layer.weight, std=gain * size)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
