@@ -16,7 +16,7 @@ from mcnet_cli.model.mouth_shape import INNER_LOWER, LIPS
 from mcnet_cli.training import RunConfig
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.mouths import Mouths, gather_mouths
-from mcnet_cli.training.painter_stage import GATHERING, PAINTING, scene, varied
+from mcnet_cli.training.painter_stage import GATHERING, PAINTING, PainterStage, scene, varied
 from mcnet_cli.training.run import initial_weights
 from mcnet_cli.training.sampling import chance
 
@@ -151,6 +151,19 @@ def test_a_stopped_run_goes_on_to_the_same_painter(clips: Path, tmp_path: Path) 
             run_training(clips, tmp_path / "parts", settings(), stop_at(count))
     parts = read_weights(run_training(clips, tmp_path / "parts", settings()).weights).state
     assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
+
+
+def test_a_painter_goes_on_as_what_it_was(clips: Path, tmp_path: Path) -> None:
+    run, folder = settings(), tmp_path / "painter"
+    stage, other = (
+        PainterStage(MCNet(each.model).painter, each, choose("cpu", "fp32"), None, folder)
+        for each in (run, settings("model.painter.tokens=8"))
+    )
+    assert not stage.resume()
+    stage.save()
+    assert stage.resume()
+    with pytest.raises(UsageError, match="holds a painter of another architecture"):
+        other.resume()
 
 
 def test_the_stage_follows_the_run_unless_it_is_the_run(clips: Path, tmp_path: Path) -> None:

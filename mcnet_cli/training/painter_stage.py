@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcnet_cli.devices import Compute
-from mcnet_cli.errors import InputError
+from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import MCNet
 from mcnet_cli.model.detail_painter import DetailPainter, Painted, distances, limit
@@ -286,10 +286,15 @@ class PainterStage:
         save_checkpoint(self.folder, Checkpoint(weights, state, facts), keep=self.config.output.keep)
 
     def resume(self) -> bool:
-        """Goes on from the newest complete checkpoint, if there is one of such a painter."""
+        """Goes on from the newest complete checkpoint, if there is one; UsageError if it is another painter's."""
         found = load_latest(self.folder)
-        if found is None or found.facts["model"] != self.config.model.to_json():
+        if found is None:
             return False
+        if found.facts["model"] != self.config.model.to_json():
+            raise UsageError(
+                f"{shown(self.folder)} holds a painter of another architecture",
+                hint="choose another -o, or the same settings",
+            )
         for kind, network in self.networks.items():
             network.load_state_dict(_below(kind, found.weights))
         self.average.load_state_dict(_below("average", found.state))
