@@ -19,11 +19,12 @@ from mcnet_cli._safetensors import read_tensors, write_tensors
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import MCNet, ModelConfig
+from mcnet_cli.model.config import PainterConfig
 
 FILE_LIMIT = 4 << 30  # bytes; an official checkpoint with its optimizers has 1.3 GB
 PARAMETER_LIMIT = 500_000_000  # the paper's network has 102 million
 FLOATS = ("F16", "BF16", "F32", "F64")
-LANDMARKS_ENTRY = "mcnet.landmarks"
+LANDMARKS_ENTRY, PAINTER_ENTRY = "mcnet.landmarks", "mcnet.painter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,32 +186,38 @@ def _checked(path: Path, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_config(path: Path, metadata: Mapping[str, str]) -> ModelConfig:
-    """The architecture. Format 1 has the keypoints' landmarks beside the config, in an entry of their own."""
+    """The architecture. Format 1 has the keypoints' landmarks and the painter in entries of their own."""
     try:
         config = ModelConfig.from_json(metadata.get("mcnet.config", ""))
     except ValueError as error:
         raise WeightsError(f"{shown(path)}: bad config in its metadata: {shown(str(error)[:200])}") from error
-    if LANDMARKS_ENTRY not in metadata:
-        return config
+    entry = ""
     try:
-        landmarks = tuple(map(int, json.loads(metadata[LANDMARKS_ENTRY])))
-        if not landmarks:
-            raise ValueError
-        return _with_landmarks(config, landmarks)
+        if (entry := LANDMARKS_ENTRY) in metadata:
+            landmarks = tuple(map(int, json.loads(metadata[entry])))
+            if not landmarks:
+                raise ValueError
+            config = _with(config, landmarks, config.painter)
+        if (entry := PAINTER_ENTRY) in metadata:
+            painter = PainterConfig.from_json(metadata[entry])
+            config = _with(config, config.keypoints.landmarks, painter)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise WeightsError(f"{shown(path)}: bad metadata: {LANDMARKS_ENTRY} makes no sense") from error
+        raise WeightsError(f"{shown(path)}: bad metadata: {entry} makes no sense") from error
+    return config
 
 
 def _config_metadata(config: ModelConfig) -> dict[str, str]:
     """The entries that `_read_config` reads, as every version that reads format 1 understands them."""
-    entries = {"mcnet.config": _with_landmarks(config, ()).to_json()}
+    entries = {"mcnet.config": _with(config, (), PainterConfig()).to_json()}
     if config.keypoints.landmarks:
         entries[LANDMARKS_ENTRY] = json.dumps(config.keypoints.landmarks)
+    if config.painter.size:
+        entries[PAINTER_ENTRY] = config.painter.to_json()
     return entries
 
 
-def _with_landmarks(config: ModelConfig, landmarks: tuple[int, ...]) -> ModelConfig:
-    return replace(config, keypoints=replace(config.keypoints, landmarks=landmarks))
+def _with(config: ModelConfig, landmarks: tuple[int, ...], painter: PainterConfig) -> ModelConfig:
+    return replace(config, keypoints=replace(config.keypoints, landmarks=landmarks), painter=painter)
 
 
 def _read_metadata(

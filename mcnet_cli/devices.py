@@ -22,6 +22,10 @@ class Compute:
         """`fp32`, `bf16` or `fp16`."""
         return next(name for name, dtype in DTYPES.items() if dtype == self.dtype)
 
+    def autocast(self) -> torch.autocast:
+        """A context that computes in these numbers, where they are narrower than float32."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
 
 def choose(device: str = "auto", precision: str = "auto", *, training: bool = False) -> Compute:
     """Device and precision by their names on the command line; UsageError for what doesn't exist here."""

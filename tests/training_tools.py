@@ -38,6 +38,7 @@ data.frames=memory
 output.log_every=1
 output.sheet_every=1000
 openings.steps=0
+model.painter.size=0
 """.strip().splitlines()
 LANDMARKS = [
     *TINY,

@@ -76,6 +76,8 @@ class Renderer:
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
         self.compositor = Compositor(self.model)
         self._paints = paints
+        if self.model.painter is not None:
+            self.model.painter.to(compute.dtype)  # it takes one mouth at a time: autocast would take as long
         self._compiled: dict[bool, Callable[..., tuple[Tensor, ...]]] = {}
         if compiled:
             self._compiled = {True: torch.compile(self._frames), False: torch.compile(self._drawings)}
@@ -144,9 +146,16 @@ class Renderer:
 
     def photo_compositor(self, layers: PhotoLayers) -> PhotoCompositor:
         """What puts frames of a photo together from drawings."""
-        device = self.compute.device
-        by_opencv = device.type == "cpu"
-        return PhotoCompositor(layers, self.model.parts, device, by_opencv=by_opencv, paints=self._paints)
+        device, model = self.compute.device, self.model
+        return PhotoCompositor(
+            layers,
+            model.parts,
+            device,
+            by_opencv=device.type == "cpu",
+            paints=self._paints,
+            painter=model.painter,
+            placing=() if model.painter is None else model.placing,
+        )
 
     def in_order(self, work: Callable[[Item], Done], items: Iterable[Item]) -> Generator[Done, None, None]:
         """`work` on each of the items, in their order; `workers` threads share the processor's cores."""

@@ -50,7 +50,7 @@ class Inlay:
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """What the decoder paints in a window: its share (H, W) in [0, 1], its colours (H, W, 3), 0 to 255."""
+    """What is painted in a window: its share (H, W) in [0, 1], its colours (H, W, 3), 0 to 255."""
 
     window: Window
     share: Tensor
@@ -63,14 +63,14 @@ class Movement:
 
     places: (⌈H/8⌉ + 2, ⌈W/8⌉ + 2, 2) where in the enlarged front the middles of blocks are taken from, with a
     block more on each side. dues: what is added to that, at every `step`-th pixel of a window. inlays: what
-    is laid in then.
+    is laid in then. paints: what is painted over it, in that order.
     """
 
     places: Tensor
     dues: list[Due]
     inlays: list[Inlay]
     step: int
-    paint: Paint | None
+    paints: list[Paint]
 
 
 def draw_by_opencv(front: Front, movement: Movement, behind: Picture) -> None:
@@ -81,7 +81,6 @@ def draw_by_opencv(front: Front, movement: Movement, behind: Picture) -> None:
     blocks = movement.places.numpy()
     dues = [(due.window, _enlarged(due, movement.step)) for due in movement.dues]
     slack = max((float(np.abs(due).max()) for _, due in dues), default=0.0)
-    paint = movement.paint
     for (rows, columns), around in _strips(front, blocks, slack, behind.shape[:2]):
         places = _times(blocks[around], BLOCK)
         places = places[_within(rows, around[0]), _within(columns, around[1])]
@@ -95,7 +94,7 @@ def draw_by_opencv(front: Front, movement: Movement, behind: Picture) -> None:
             if share.size:
                 other = _taken(front, places[here] + _times(inlay.shift.numpy(), movement.step)[own])
                 moved[here] = cv2.blendLinear(other, moved[here], share, 1 - share)
-        if paint is not None:
+        for paint in movement.paints:
             here, own = common((rows, columns), paint.window)
             _paint_over(moved[here], paint.share[own].numpy(), paint.colours[own].numpy())
         over(moved, behind[rows, columns], behind[rows, columns])
@@ -164,8 +163,8 @@ def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
         other = _sampled(picture, places[:, *inlay.window] + shift)
         moved[:, *inlay.window] = torch.lerp(moved[:, *inlay.window], other, inlay.share)
     person, matte = moved[:3], moved[3:] / 255
-    if movement.paint is not None:
-        window, paint = movement.paint.window, movement.paint
+    for paint in movement.paints:
+        window = paint.window
         colours = rearrange(paint.colours, "h w c -> c h w") * matte[:, *window]
         person[:, *window] = torch.lerp(person[:, *window], colours, paint.share)
     below = torch.from_numpy(behind).to(places.device).permute(2, 0, 1)

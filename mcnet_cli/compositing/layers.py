@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.compositing.plate import Floats, Picture, besides, over, times_alpha, without_people
+from mcnet_cli.model.mouth_shape import LIPS
 
 # How far a motion reaches beyond the network's square, in halves of its side: it goes on as at the square's
 # edge and fades to nothing up to here. Necks and collars stretch there, bodies stay where the photo has them.
@@ -75,6 +76,7 @@ class Front:
     y, x: coordinates of rows (H) and columns (W) in the network's square, where its edges are -1 and 1.
     scale: pixels a unit of coordinates, along x and y.
     face: (64, 64) in [0, 1], the cells of dense motion in which the source shows the face.
+    mouth: (4, 11, 2) coordinates of the lips, as in `mouth_shape`; None if they are unknown.
     whole: whether everything is front, since no person was found.
     colours_down, colours_across: (H, S) and (W, S), which interpolate the S² pixels that the network paints.
     """
@@ -90,6 +92,7 @@ class Front:
     x: Floats
     scale: tuple[float, float]
     face: Floats
+    mouth: Floats | None
     whole: bool
     colours_down: Floats
     colours_across: Floats
@@ -99,7 +102,8 @@ class Front:
 class Person:
     """Who is to move: where the network looks, and what the photo shows there.
 
-    matte: (H, W) in [0, 1], the people of the photo. outline: (N, 2) the face's, in pixels; None if unknown.
+    matte: (H, W) in [0, 1], the people of the photo. outline: (468, 2) points of the face mesh in pixels;
+    None if they are unknown.
     """
 
     square: Square
@@ -255,6 +259,7 @@ def _front(
         x=x.astype(np.float32),
         scale=(scale[0], scale[1]),
         face=_face_cells(person, scale),
+        mouth=_lips(person, scale),
         whole=whole,
         colours_down=interpolation(y, pixels),
         colours_across=interpolation(x, pixels),
@@ -353,6 +358,15 @@ def _face_cells(person: Person, scale: Sequence[float]) -> Floats:
     cv2.fillConvexPoly(mask, cv2.convexHull(points), 1.0)
     blurred: Floats = cv2.GaussianBlur(mask, (0, 0), 1.0)
     return blurred
+
+
+def _lips(person: Person, scale: Sequence[float]) -> Floats | None:
+    """(4, 11, 2): coordinates of a person's lips."""
+    if person.outline is None:
+        return None
+    corner = np.array([person.square.x, person.square.y])
+    lips: Floats = ((person.outline[np.array(LIPS)] - corner) / scale - 1).astype(np.float32)
+    return lips
 
 
 def middles(places: Floats, count: int) -> Floats:

@@ -15,6 +15,7 @@ from einops import rearrange
 from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
+from mcnet_cli.compositing.details import Canvas, MouthPainter
 from mcnet_cli.compositing.draw import (
     Due,
     Inlay,
@@ -28,6 +29,7 @@ from mcnet_cli.compositing.draw import (
 from mcnet_cli.compositing.gaze import moved_irises
 from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, middles
 from mcnet_cli.compositing.plate import Picture
+from mcnet_cli.model.detail_painter import DetailPainter
 from mcnet_cli.model.face_parts import FaceParts, Outline, within
 from mcnet_cli.model.geometry import coordinate_grid, ramp
 from mcnet_cli.model.windows import Axes, Window, grid_of
@@ -53,6 +55,8 @@ class PhotoCompositor:
     layers: the photo's. parts: where mouth and eyes are among the network's keypoints; None leaves lips and
     lids to the network. device: where drawings are. by_opencv: or by torch, which is slower on a CPU.
     paints: False shows the warped photo alone, without what the network paints.
+    painter: of the inside of mouths; None leaves that to the network's decoder. placing: numbers of the
+    keypoints by which the painter knows where a mouth is.
     """
 
     def __init__(
@@ -63,9 +67,15 @@ class PhotoCompositor:
         *,
         by_opencv: bool,
         paints: bool = True,
+        painter: DetailPainter | None = None,
+        placing: Sequence[int] = (),
     ) -> None:
         self.layers, self._parts, self._paints = layers, parts, paints
         self._tables = [_Tables.of(front, device, by_opencv=by_opencv) for front in layers.fronts]
+        self._mouths = [
+            None if painter is None else MouthPainter(painter, placing, front, tables.canvas)
+            for front, tables in zip(layers.fronts, self._tables, strict=True)
+        ]
 
     @torch.inference_mode()
     def frame(self, drawings: Sequence[Drawing]) -> Picture:
@@ -75,26 +85,34 @@ class PhotoCompositor:
         (H, W, 3) uint8, or (H, W, 4) with straight alpha if the layers have no plate.
         """
         frame: Picture = self.layers.plate.copy()
-        for front, tables, person in zip(self.layers.fronts, self._tables, self.layers.order, strict=True):
+        for front, tables, mouth, person in zip(
+            self.layers.fronts, self._tables, self._mouths, self.layers.order, strict=True
+        ):
             behind = frame[front.rows, front.columns]
-            movement = self._movement(front, tables, drawings[person])
+            movement = self._movement(front, tables, mouth, drawings[person])
             if tables.picture is None:
                 draw_by_opencv(front, movement, behind)
             else:
                 draw_by_torch(tables.picture, movement, behind)
         return _straight(frame) if self.layers.is_transparent else frame
 
-    def _movement(self, front: Front, tables: "_Tables", drawing: Drawing) -> Movement:
-        """What a frame does with a front."""
+    def _movement(
+        self, front: Front, tables: "_Tables", mouth: MouthPainter | None, drawing: Drawing
+    ) -> Movement:
+        """What a frame does with a front. mouth: what paints the inside of the mouth, else the decoder."""
         field = (drawing.whole if front.whole else drawing.person).float()
         if self._parts is not None:
             field = self._parts.settled(field, drawing.source, drawing.driving)
-        return Movement(
-            _places(tables, field),
-            *_corrections(tables, field, drawing, self._parts),
-            tables.step,
-            _paint(tables, field, drawing, self._parts) if self._paints else None,
+        movement = Movement(
+            _places(tables, field), *_corrections(tables, field, drawing, self._parts), tables.step, []
         )
+        if not self._paints:
+            return movement
+        paints = [_paint(tables, field, drawing, self._parts, mouth=mouth is None)]
+        if mouth is not None:
+            paints.append(mouth.paint(movement, tables.resting, drawing.source, drawing.driving))
+        movement.paints.extend(paint for paint in paints if paint is not None)
+        return movement
 
 
 def _straight(frame: Picture) -> Picture:
@@ -128,6 +146,11 @@ class _Tables:
     face: Tensor
     colours_down: Tensor
     colours_across: Tensor
+
+    @property
+    def canvas(self) -> Canvas:
+        """What of this the painter of mouths needs."""
+        return Canvas(self.axes, self.coarse, self.step, self.picture)
 
     @classmethod
     def of(cls, front: Front, device: torch.device, *, by_opencv: bool) -> "_Tables":
@@ -194,13 +217,15 @@ def _corrections(
     return dues, inlays
 
 
-def _paint(tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | None) -> Paint | None:
-    """What the decoder paints; None where the warped source shows all."""
+def _paint(
+    tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | None, *, mouth: bool
+) -> Paint | None:
+    """What the decoder paints; None where the warped source shows all. mouth: whether it paints mouths."""
     face = F.grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
     untrusted = ramp(1 - drawing.occlusion.float(), DISTRUST, 1) * face
     blocks = tables.down @ F.pad(untrusted, (BEYOND_CELLS,) * 4)[0, 0] @ tables.across.T
     seen = _seen(blocks)
-    insides = [] if parts is None else parts.insides(drawing.source, drawing.driving)
+    insides = () if parts is None else parts.insides(drawing.source, drawing.driving)[0 if mouth else 1 :]
     opened = [
         (inside, _in_pixels(inside.outline.window(tables.coarse, SOFT_EDGE), tables))
         for inside in insides

@@ -1,8 +1,9 @@
 """The network of MCNet and nothing else.
 
 The paper's network is in `config`, `geometry`, `blocks`, `keypoints`, `motion`, `modulation`, `memory` and
-`generator`. What `lite` adds to it is in `landmark_motion`, `face_parts` and `hinted_generator`, which those
-do not import. `mcnet` puts a network together as its config says.
+`generator`. What `lite` adds to it is in `landmark_motion`, `face_parts` and `hinted_generator`, and in
+`detail_painter` and `mouth_shape`, which those do not import. `mcnet` puts a network together as its config
+says.
 """
 
 from mcnet_cli.model.config import PRESETS, ModelConfig

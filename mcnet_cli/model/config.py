@@ -9,6 +9,9 @@ from typing import Any, Literal, get_args, get_type_hints
 Condition = Literal["both", "keypoints", "features", "none"]
 Border = Literal["zeros", "border"]
 LANDMARKS = 478  # points that keypoints can stand for: the face mesh's 468, then ten of skull, hair and body
+# Points of the face mesh that place a mouth in a face: its corners, the middles of the inner and of the outer
+# lips, the outer corners of the eyes, the tip of the nose and the chin.
+PLACING = (61, 291, 13, 14, 0, 17, 33, 263, 1, 152)
 
 
 def _require(holds: bool, name: str, value: object, rule: str) -> None:
@@ -156,6 +159,39 @@ class GeneratorConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PainterConfig:
+    """The detail painter, which paints the inside of mouths at the portrait's own size.
+
+    size: side in pixels of the squares around mouths that it sees; 0 for no painter.
+    channels: at a half, a quarter and an eighth of that size. tokens: of its memory bank; 0 for no bank.
+    """
+
+    size: int = 0
+    channels: tuple[int, ...] = (24, 48, 80)
+    tokens: int = 64
+
+    def __post_init__(self) -> None:
+        _bounded("painter.size", self.size, 0, 512)
+        _require(self.size % 16 == 0, "painter.size", self.size, "must be a multiple of 16")
+        _require(len(self.channels) == 3, "painter.channels", self.channels, "needs three numbers")
+        _each_bounded("painter.channels", self.channels, 4, 512)
+        _require(
+            all(c % 4 == 0 for c in self.channels), "painter.channels", self.channels, "must be fourfold"
+        )
+        _bounded("painter.tokens", self.tokens, 0, 4096)
+
+    def to_json(self) -> str:
+        """The config as JSON."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "PainterConfig":
+        """Reads `to_json`'s text. ValueError names the first bad field; all numbers are bounded."""
+        built: PainterConfig = _build(cls, json.loads(text), "painter")
+        return built
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """An MCNet architecture. Equal configs build networks with equal parameter names and shapes."""
 
@@ -164,6 +200,7 @@ class ModelConfig:
     motion: MotionConfig = field(default_factory=MotionConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    painter: PainterConfig = field(default_factory=PainterConfig)
 
     def __post_init__(self) -> None:
         _require(self.size in (64, 128, 256, 512), "size", self.size, "must be 64, 128, 256 or 512")
@@ -199,6 +236,12 @@ class ModelConfig:
             _require(len(part) in (0, 6), f"motion.{name}", part, "must be six keypoints, or none")
         _require(bool(mouth) == bool(eyes), "motion.eyes", eyes, "goes with motion.mouth")
         _require(
+            not self.painter.size or (bool(mouth) and set(PLACING) <= set(landmarks)),
+            "painter.size",
+            self.painter.size,
+            f"needs motion.mouth, and keypoints that are landmarks {PLACING}",
+        )
+        _require(
             all(size in self.feature_sizes[1:] for size in self.memory.sizes),
             "memory.sizes",
             self.memory.sizes,
@@ -230,10 +273,12 @@ class ModelConfig:
         return f"custom (size {self.size}, {memory.experts} memory experts, condition {memory.condition})"
 
     def to_json(self) -> str:
-        """The config as JSON, without `keypoints.landmarks` if there are none: format 1 has no such field."""
+        """The config as JSON, without landmarks and painter if there are none: format 1 lacks these."""
         data = dataclasses.asdict(self)
         if not self.keypoints.landmarks:
             del data["keypoints"]["landmarks"]
+        if not self.painter.size:
+            del data["painter"]
         return json.dumps(data, separators=(",", ":"))
 
     @classmethod

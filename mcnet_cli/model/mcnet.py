@@ -5,7 +5,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from mcnet_cli.model.config import ModelConfig
+from mcnet_cli.model.config import PLACING, ModelConfig
+from mcnet_cli.model.detail_painter import DetailPainter
 from mcnet_cli.model.face_parts import BROWS, FaceParts
 from mcnet_cli.model.generator import Generator, Rendering, SourceState
 from mcnet_cli.model.geometry import Keypoints
@@ -22,7 +23,7 @@ class MCNet(nn.Module):
     official ones, prefixed by `generator.` and `kp_detector.`.
 
     parts: where mouth and eyes are among the keypoints, if the config says that; None for the paper's
-    network.
+    network. painter: of the inside of mouths at the portrait's own size, if the config has one.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -38,6 +39,7 @@ class MCNet(nn.Module):
         hinted = any((setting.hint_channels, setting.detail_keypoints))
         self.generator = (HintedGenerator if hinted else Generator)(config, dense_motion)
         self.kp_detector = KeypointDetector(config.keypoints)
+        self.painter = DetailPainter(config.painter) if config.painter.size else None
 
     def channels_last(self) -> Self:
         """Lays the convolutions' weights out as CPUs and GPUs compute them fastest; results stay the same.
@@ -48,6 +50,11 @@ class MCNet(nn.Module):
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         return self
+
+    @property
+    def placing(self) -> list[int]:
+        """The numbers of the keypoints that place a mouth in a face, for the painter."""
+        return [self.config.keypoints.landmarks.index(point) for point in PLACING]
 
     def detect_keypoints(self, frames: Tensor) -> Keypoints:
         """The keypoints of (B, 3, H, W) frames."""

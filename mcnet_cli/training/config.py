@@ -171,6 +171,59 @@ class OpeningConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PainterTraining:
+    """The stage in which the detail painter learns, after all others, if `model.painter.size` isn't 0.
+
+    steps: of the painter; 0 leaves it as it is. alone: of those, the first ones, without a discriminator.
+        Both are at most the run's own steps, so that a trial run stays short.
+    only: the run is this stage alone; the rest of the network is that of the weights it begins with.
+    per_clip: pairs of frames that are collected of a clip, whose mouths are wide enough; each takes 0.1 MB.
+    batch_size: mouths in a step. learning_rate: of the painter, twice that in the steps alone.
+    discriminator_rate: of the discriminator. decay_from, final_rate: as in the schedule. ema: decay of the
+        weights' moving average, which is the result.
+    pixel, perceptual, gan, feature_matching, roughness: loss weights: L1 inside the lips, differences to the
+        perceptual network, adversarial, feature matching, R1 penalty.
+    faded, colour, blurred: as in augmentation; the share of pairs that are made softer.
+    """
+
+    steps: int = 4500
+    alone: int = 350
+    only: bool = False
+    per_clip: int = 28
+    batch_size: int = 8
+    learning_rate: float = 5e-4
+    discriminator_rate: float = 6e-4
+    decay_from: float = 0.6
+    final_rate: float = 0.05
+    ema: float = 0.998
+    pixel: float = 3.0
+    perceptual: float = 1.0
+    gan: float = 1.5
+    feature_matching: float = 1.5
+    roughness: float = 0.03
+    faded: float = 0.35
+    colour: float = 0.12
+    blurred: float = 0.35
+
+    def __post_init__(self) -> None:
+        _within(self, 0, 1e6, "steps", "alone", "pixel", "perceptual", "gan", "feature_matching", "roughness")
+        _within(self, 1, 1e6, "per_clip", "batch_size")
+        _within(self, 0, 1, "learning_rate", "discriminator_rate", "decay_from", "final_rate", "ema")
+        _within(self, 0, 1, "faded", "colour", "blurred")
+
+    def after(self, steps: int) -> "PainterTraining":
+        """The stage after a run of so many steps."""
+        if self.only:
+            return self
+        return replace(self, steps=min(self.steps, steps), alone=min(self.alone, steps))
+
+    def rate(self, step: int) -> float:
+        """The factor of the learning rates at a step."""
+        late = max(0.0, step / max(self.steps, 1) - self.decay_from) / max(1 - self.decay_from, 1e-6)
+        return 1 - late * (1 - self.final_rate)
+
+
+@dataclass(frozen=True, slots=True)
 class DataConfig:
     """Where frames come from.
 
@@ -270,6 +323,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     openings: OpeningConfig = field(default_factory=OpeningConfig)
+    painter: PainterTraining = field(default_factory=PainterTraining)
     output: OutputConfig = field(default_factory=OutputConfig)
     model: ModelConfig = PRESETS["lite"]
 
@@ -288,6 +342,10 @@ class RunConfig:
         _require(
             with_landmarks or not self.openings.steps,
             "openings.steps over 0 needs keypoints.supervision = landmarks",
+        )
+        _require(
+            not self.painter.only or bool(self.painter.steps and self.model.painter.size),
+            "painter.only needs painter.steps and model.painter.size over 0",
         )
         landmarks = self.model.keypoints.landmarks
         _require(

@@ -32,12 +32,20 @@ GOOD_SCORE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A usable clip. points: (T, 468, 2) float32 pixels of the frames, None where no landmarks are wanted."""
+    """A usable clip.
+
+    points: (T, 468, 2) float32 pixels of the frames, None where no landmarks are wanted.
+    path, numbers, own_side: the file, which of its frames these are, and their side there in pixels; None,
+    nothing and 0 for drawn clips.
+    """
 
     name: str
     identity: str
     frames: Frames
     points: Array | None
+    path: ClipPath | None = None
+    numbers: Sequence[int] = ()
+    own_side: int = 0
 
     @property
     def openings(self) -> Array | None:
@@ -185,7 +193,7 @@ class _Loader:
         else:
             stored = SoughtFrames(found, info.rate, numbers, self.size)
         points = None if landmarks is None else landmarks.points[numbers]
-        return Clip(found.name, found.identity, stored, points), kind
+        return Clip(found.name, found.identity, stored, points, found, numbers, info.side), kind
 
     def _count(self, found: ClipPath, info: ClipInfo) -> int:
         """The header's count, if the last frame is really there; else 0."""

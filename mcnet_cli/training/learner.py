@@ -59,10 +59,13 @@ class Learner:
         seed_random(config.seed)
         self.config, self.compute, self.world = config, compute, world
         self.model = MCNet(config.model).to(compute.device).channels_last()
-        if initial is not None:
-            self.model.load_state_dict(initial)
+        if initial is not None:  # weights without a detail painter leave it as it begins
+            self.model.load_state_dict(self.model.state_dict() | initial)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.model.kp_detector.requires_grad_(not config.keypoints.freeze)
+        if self.model.painter is not None:
+            self.model.painter.requires_grad_(False)  # it learns in a stage of its own
+        self.perceptual = perceptual
         if perceptual is not None:
             perceptual = perceptual.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator: Discriminator | None = None
@@ -165,8 +168,7 @@ class Learner:
 
     def autocast(self) -> torch.autocast:
         """The run's numbers, where they are narrower than float32."""
-        dtype = self.compute.dtype
-        return torch.autocast(self.compute.device.type, dtype, enabled=dtype != torch.float32)
+        return self.compute.autocast()
 
     @torch.no_grad()
     def _average(self, step: int) -> None:

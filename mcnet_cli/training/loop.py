@@ -19,6 +19,7 @@ from mcnet_cli.training.journal import Journal
 from mcnet_cli.training.learner import Learner, Step
 from mcnet_cli.training.moment import Moment
 from mcnet_cli.training.opening_stage import learn_openings
+from mcnet_cli.training.painter_stage import learn_details
 from mcnet_cli.training.sampling import Draw, PairSampler, stream, workers_watched
 from mcnet_cli.training.sheets import write_contact_sheet, write_sheet
 from mcnet_cli.training.stopping import stop, stop_asked
@@ -35,7 +36,8 @@ class State:
     """How far a run is; what checkpoints remember besides tensors.
 
     samples: pairs drawn, by all processes. skipped: steps that weren't finite; bad_in_a_row: the latest of
-    them. bad_clips: names of clips that failed while they were read. openings: whether their stage is over.
+    them. bad_clips: names of clips that failed while they were read. openings, painter: whether their stages
+    are over.
     """
 
     step: int = 0
@@ -45,6 +47,7 @@ class State:
     bad_in_a_row: int = 0
     bad_clips: list[str] = field(default_factory=list)
     openings: bool = False
+    painter: bool = False
 
 
 class Training:
@@ -79,7 +82,9 @@ class Training:
 
     @property
     def progress(self) -> float:
-        """The share of the run that is done."""
+        """The share of the run that is done, but for the last stages."""
+        if self.config.painter.only:
+            return 1.0
         if self.total_steps:
             return min(1.0, self.state.step / self.total_steps)
         return min(1.0, self.state.elapsed_s / (60 * self.config.schedule.minutes))
@@ -133,8 +138,10 @@ class Training:
                 if state.step % config.checkpoint_every == 0 and self.progress < 1:
                     self.validate(journal)
                     self.save()
-            if config.openings.steps and not state.openings:
+            if config.openings.steps and not state.openings and not config.painter.only:
                 self._learn_openings(asked, on_progress, journal)
+            if config.model.painter.size and config.painter.steps and not state.painter:
+                self._learn_details(asked, on_progress, journal)
             if state != began:
                 self.validate(journal)
                 self.save()
@@ -163,6 +170,28 @@ class Training:
                 journal.write({"step": self.state.step} | row)
         self.world.barrier()
         self.state.openings = True
+
+    def _learn_details(
+        self, asked: Callable[[], int], on_progress: Progress | None, journal: Journal
+    ) -> None:
+        """The detail painter's stage, by one process; it keeps checkpoints of its own, and its mouths."""
+
+        def see(stage: str, done: int, total: int, figures: str) -> None:
+            if stopped := asked():
+                self.save()
+                stop(stopped)
+            if on_progress:
+                on_progress(stage, done, total, figures)
+
+        if self.world.is_main:
+            learner, folder = self.learner, self.run / "painter"
+            config = dataclasses.replace(self.config, painter=self.config.painter.after(self.state.step))
+            found = learn_details(
+                learner.ema, self.data.clips, config, learner.compute, learner.perceptual, folder, see
+            )
+            journal.write({"step": self.state.step} | {f"painter_{k}": value for k, value in found.items()})
+        self.world.barrier()
+        self.state.painter = True
 
     def _next_batch(self, draws: Iterator[Draw], journal: Journal) -> Batch:
         config, full = self.config, self.config.model.size
@@ -196,7 +225,7 @@ class Training:
     def _count(self, step: Step, batches: Sequence[Batch], journal: Journal) -> None:
         """Adds a step to the state; InputError after three in a row that weren't finite."""
         state, clips = self.state, [name for batch in batches for name in batch.clips]
-        state.step, state.openings = state.step + 1, False
+        state.step, state.openings, state.painter = state.step + 1, False, False
         state.samples += len(clips) * self.world.size
         if step.bad is None:
             state.bad_in_a_row = 0

@@ -32,7 +32,7 @@ class TrainPlan:
     parameters: of the network. clips, identities, frames: as names and headers say. seconds_a_step: measured
     at full size. memory_mb: the process's peak (on a GPU: what torch took there) in those steps, without the
     frames. frames_mb: of all frames, as they would lie in memory. hours and steps: estimates from that.
-    opening_steps: those of the last stage, which steps and hours leave out.
+    opening_steps, painter_steps: those of the last stages, which steps and hours leave out.
     """
 
     device: str
@@ -47,6 +47,7 @@ class TrainPlan:
     memory_mb: int
     frames_mb: int
     opening_steps: int
+    painter_steps: int
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -62,6 +63,7 @@ class TrainPlan:
             f"speed       {self.seconds_a_step:.2f} s a step, measured on {TIMED} steps of noise",
             f"length      {self.steps} steps in {self.hours:.1f} hours, estimated from that",
             f"openings    {self.opening_steps} steps more in the end, on crops" if self.opening_steps else "",
+            f"painter     {self.painter_steps} steps after all, on mouths" if self.painter_steps else "",
         )
         return "\n".join(filter(None, lines))
 
@@ -99,12 +101,15 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         round(seconds / 3600, 2),
         _peak_mb(compute.device),
         frames * 3 * config.model.size**2 >> 20,
-        openings.alone + openings.steps if openings.steps else 0,
+        openings.alone + openings.steps if openings.steps and not config.painter.only else 0,
+        config.painter.after(steps).steps if config.model.painter.size else 0,
     )
 
 
 def _length(config: RunConfig, epoch: int, share: float, small: float, full: float) -> tuple[int, float]:
     """Steps and seconds of the run, if a step takes `small` seconds in its first `share`, then `full`."""
+    if config.painter.only:
+        return 0, 0.0
     if steps := config.total_steps(epoch):
         return steps, steps * (share * small + (1 - share) * full)
     seconds = 60 * config.schedule.minutes

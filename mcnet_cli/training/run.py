@@ -13,6 +13,7 @@ from mcnet_cli.checkpoint import Weights, read_weights, write_weights
 from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.media.clips import find_clips
+from mcnet_cli.model import ModelConfig
 from mcnet_cli.training.checkpoints import remove_partial, saved_steps
 from mcnet_cli.training.config import FRAMING
 from mcnet_cli.training.dataset import Dataset, load_dataset
@@ -49,7 +50,7 @@ def _train(
 ) -> TrainReport:
     config, run = request.config, request.run
     weights = request.init
-    if weights is not None and weights.config != config.model:
+    if weights is not None and not _fits(weights.config, config.model):
         raise UsageError(f"{shown(weights.path)} is of another architecture than the settings ask for")
     with world.main_first():
         data, held_out = _data(request, on_progress)
@@ -90,6 +91,15 @@ def _train(
         "none" if perceptual is None else perceptual.name,
         training.figures,
     )
+
+
+def _fits(initial: ModelConfig, wanted: ModelConfig) -> bool:
+    """Whether weights of the architecture `initial` can begin a run of `wanted`.
+
+    They may lack the detail painter.
+    """
+    unpainted = dataclasses.replace(wanted, painter=initial.painter)
+    return initial in ((wanted,) if initial.painter.size else (wanted, unpainted))
 
 
 def initial_weights(name: str, fetch: Fetch = NEVER) -> Weights:

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import ModelConfig
+from mcnet_cli.model.config import PainterConfig
 from mcnet_cli.training.config import RECIPES, OpeningConfig, RunConfig
 from mcnet_cli.training.loss_weights import PaperLossWeights
 
@@ -95,7 +96,7 @@ def resolve(layers: Iterable[Settings], files: Sequence[str] = ()) -> RunConfig:
             keypoints=supervision,
             losses=PaperLossWeights(),
             openings=OpeningConfig(steps=0),
-            model=dataclasses.replace(model, keypoints=detector, motion=motion),
+            model=dataclasses.replace(model, keypoints=detector, motion=motion, painter=PainterConfig()),
         )
     try:
         config: RunConfig = build(RunConfig, merged, defaults)

@@ -1,0 +1,171 @@
+"""The inside of a mouth at the photo's own size, by the network's detail painter.
+
+What the painter sees is cut out of the moved photo, however large that is; what it paints is laid over the
+photo's pixels within the exact outline of the lips, so that their edge is as sharp as the photo.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from mcnet_cli.compositing.draw import Due, Movement, Paint, larger
+from mcnet_cli.compositing.layers import BLOCK, Front
+from mcnet_cli.model.detail_painter import DetailPainter, Painted, SourceMouth, limit
+from mcnet_cli.model.geometry import ramp
+from mcnet_cli.model.mouth_shape import MouthShape, MouthSquare, beyond_lips, finer, pixel_places
+from mcnet_cli.model.windows import Axes, Window, grid_of, window_around
+
+# Opening over the width in the driving, and its ratio to that in the source, between which painting sets in:
+# landmarks of lips that stay shut tremble.
+PARTED, WIDENED = (0.04, 0.09), (1.3, 1.8)
+# Least opening that a source's is taken for: landmarks don't tell smaller ones from none.
+LEAST_OPENING = 0.02
+# How far painting reaches beyond the inner lips' points, in mouth's widths.
+REACH = 0.03
+# Samples along each side of a pixel of the painter's square, at most; of mouths larger than that pixels are
+# skipped, which the enlarged front has sampled finely enough.
+FINEST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """Where a person's mouth is painted.
+
+    axes: coordinates of the front's columns and rows. coarse, step: those of the middles of every `step`
+    pixels, at which outlines are computed. picture: (1, 4, 2·(T + H), 2·W) the enlarged front where torch
+    draws, else None.
+    """
+
+    axes: Axes
+    coarse: Axes
+    step: int
+    picture: Tensor | None
+
+
+class MouthPainter:
+    """Paints the mouth of one person.
+
+    placing: numbers of the keypoints that place a mouth in a face.
+    """
+
+    def __init__(self, painter: DetailPainter, placing: Sequence[int], front: Front, canvas: Canvas) -> None:
+        self._painter, self._placing = painter, [*placing]
+        self._front, self._canvas = front, canvas
+        self._source: tuple[MouthShape, SourceMouth] | None = None
+
+    def paint(self, movement: Movement, resting: Tensor, source: Tensor, driving: Tensor) -> Paint | None:
+        """What is painted; None while the mouth doesn't open.
+
+        resting: places in the enlarged front when nothing moves, as `Movement.places`. source, driving:
+        (1, K, 2) keypoints.
+        """
+        if self._source is None:
+            at_rest = Movement(resting, [], [], movement.step, [])
+            self._source = self._encoded(at_rest, source[:, self._placing])
+        before, encoded = self._source
+        shape = before.moved(driving[:, self._placing])
+        strength = _strength(before, shape)
+        if not strength:
+            return None
+        square = shape.square()
+        seen = _square_of(self._front, self._canvas, movement, square, self._painter.config.size)
+        paint = self._painter(seen, square.shape_within(shape), encoded)
+        return self._laid_in(paint, shape, square, strength)
+
+    def _encoded(self, at_rest: Movement, points: Tensor) -> tuple[MouthShape, SourceMouth]:
+        if self._front.mouth is None:
+            shape = MouthShape.of_points(points)
+        else:
+            known = torch.from_numpy(self._front.mouth).to(points)
+            shape = MouthShape(points, known[None])
+        square = shape.square()
+        seen = _square_of(self._front, self._canvas, at_rest, square, self._painter.config.size)
+        return shape, self._painter.encode(seen, square.shape_within(shape))
+
+    def _laid_in(self, paint: Painted, shape: MouthShape, square: MouthSquare, strength: float) -> Paint:
+        """The paint of a square at the front's own size, within the lips."""
+        canvas, inner = self._canvas, finer(shape.lips[:, :2])
+        window, distances = _lips_distances(inner, shape.width, canvas)
+        within = square.within(grid_of(canvas.axes, window)[None])
+        layers = torch.cat([paint.colours, paint.share], 1).float()
+        laid = F.grid_sample(layers, within, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
+        share = strength * limit(distances) * laid[3]
+        return Paint(window, share, 255 * rearrange(laid[:3], "c h w -> h w c").contiguous())
+
+
+def _strength(before: MouthShape, after: MouthShape) -> float:
+    """How much is painted of a mouth that opens."""
+    opening = after.opening
+    wider = opening / before.opening.clamp_min(LEAST_OPENING)
+    return float(ramp(opening, *PARTED) * ramp(wider, *WIDENED))
+
+
+def _lips_distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window, Tensor]:
+    """The window of a front around the inner lips, and (h, w) how far its pixels are out of them.
+
+    The distance is smooth, and so is computed at every `step`-th pixel. In mouth's widths.
+    """
+    step = canvas.step
+    coarse = window_around(arcs.flatten(1, 2), REACH * width.max(), canvas.coarse)
+    beyond = beyond_lips(arcs, grid_of(canvas.coarse, coarse)[None])[0] / width
+    rows, columns = (
+        slice(line.start * step, min(line.stop * step, len(axis)))
+        for line, axis in zip(coarse, reversed(canvas.axes), strict=True)
+    )
+    distances = larger(beyond[..., None], step)[0]
+    return (rows, columns), distances[: rows.stop - rows.start, : columns.stop - columns.start]
+
+
+def _square_of(front: Front, canvas: Canvas, movement: Movement, square: MouthSquare, size: int) -> Tensor:
+    """(1, 3, size, size) in [0, 1] of the moved front, without its matte."""
+    pixel = float(canvas.axes[0][1] - canvas.axes[0][0])
+    fine = min(max(1, round(2 * float(square.half) / pixel / size)), FINEST)
+    places = square.beyond(pixel_places(size * fine, square.centre)[None])
+    first = torch.stack([axis[0] for axis in canvas.axes])
+    pixels = (places - first) / pixel
+    taken = _at(movement.places, pixels, BLOCK, BLOCK)
+    for due in movement.dues:
+        _add_due(taken, due, pixels, movement.step)
+    if canvas.picture is None:
+        maps = np.ascontiguousarray(taken[0].permute(1, 2, 0).numpy())
+        moved = cv2.remap(front.picture, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        found = rearrange(torch.from_numpy(moved), "h w c -> 1 c h w").float()
+    else:
+        sides = torch.tensor(canvas.picture.shape[:1:-1], device=taken.device)
+        grid = (2 * rearrange(taken, "1 c h w -> 1 h w c") + 1) / sides - 1
+        found = F.grid_sample(canvas.picture, grid, padding_mode="border", align_corners=False)
+    seen = found[:, :3] / found[:, 3:].clamp_min(1)
+    return F.avg_pool2d(seen, fine) if fine > 1 else seen
+
+
+def _add_due(taken: Tensor, due: Due, pixels: Tensor, step: int) -> None:
+    """Adds what is due to the places (1, 2, h, w) of (1, h, w, 2) pixels, in rows that reach its window."""
+    rows, columns = due.window
+    ends = torch.tensor([columns.stop - columns.start, rows.stop - rows.start], device=pixels.device)
+    own = pixels - torch.tensor([columns.start, rows.start], device=pixels.device)
+    inside = ((own > -1) & (own < ends)).all(-1)
+    reached = inside[0].any(1).nonzero()[:, 0]
+    if not len(reached):
+        return
+    lines = slice(int(reached[0]), int(reached[-1]) + 1)
+    own = own[:, lines]
+    side = _at(due.side[..., None], own, 1, 0)
+    mixed = torch.lerp(_at(due.above, own, step, 0), _at(due.below, own, step, 0), side)
+    taken[:, :, lines] += mixed * inside[:, None, lines]
+
+
+def _at(maps: Tensor, pixels: Tensor, factor: int, before: int) -> Tensor:
+    """(1, C, h, w): (H, W, C) maps, enlarged `factor` times, at (1, h, w, 2) pixels.
+
+    before: how many of the enlarged pixels lie before the first one.
+    """
+    sides = factor * torch.tensor(maps.shape[1::-1], device=pixels.device)
+    grid = (2 * (pixels + before) + 1) / sides - 1
+    planes = rearrange(maps, "h w c -> 1 c h w")
+    return F.grid_sample(planes, grid, padding_mode="border", align_corners=False)

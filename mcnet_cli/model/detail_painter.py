@@ -1,0 +1,276 @@
+"""The detail painter: a small network that paints the inside of mouths at the portrait's own size.
+
+It is MCNet's memory compensation at a finer scale (ICCV 2023, sec. 3.2): a learned bank of tokens,
+conditioned by a style of the source, is read by attention to complete what warping the source can't show. The
+source's own tokens are read beside it, so that colours and teeth are the person's where the source has them.
+It sees a square around the mouth (`mouth_shape`) of the warped source, and the lips' outlines in it.
+
+It doesn't paint colours but light and the shares of two chromas, the skin's and the lips', which it takes
+from the portrait: what it paints in a grey portrait is grey, and tinted in one that is tinted.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from mcnet_cli.model.config import PainterConfig
+from mcnet_cli.model.geometry import full_precision, ramp
+from mcnet_cli.model.mouth_shape import CHIN, NOSE, MouthShape, beyond_lips, pixel_places
+
+# Distances from outlines, in mouth's widths, are cut here; they are computed at every `COARSE`-th pixel.
+FAR, COARSE = 0.4, 4
+# Opening of the source's mouth over its width: below the first number it is shut, and all that is between the
+# driving's lips is painted; from the second on the network decides what of the warped source stays. Ratio of
+# the driving's opening to that: between these, and from the second on, all is painted again.
+SHUT, STRETCHED = (0.05, 0.11), (2.0, 3.0)
+# Paint has its whole share from so far inside of the lips on, none from so far outside; in mouth's widths.
+INSIDE, OUTSIDE = -0.035, 0.01
+# Distances from the outlines, in widths, between which skin and lips show their colours.
+SKIN, LIPS = (0.05, 0.3), (0.02, 0.0)
+# Weights of red, green and blue in the brightness, and the least brightness that chroma is divided by.
+BRIGHTNESS, DARK = (0.299, 0.587, 0.114), 0.05
+# Longest chroma of lips that is believed; lipstick would make gums glow.
+REDDEST_LIPS = 0.7
+# Largest share of the lips' chroma in what is painted: tongues are redder than lips.
+REDDEST = 1.5
+SLOPE = 0.1  # of leaky ReLUs
+HEADS = 4  # of attention
+DESCRIBED = 6  # numbers of `MouthShape.described`
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMouth:
+    """All that the painter needs of a source.
+
+    tokens: (B, N, C) of its own mouth. style: (B, C). shape: where its mouth is, in coordinates of its
+    square.
+    """
+
+    tokens: Tensor
+    style: Tensor
+    shape: MouthShape
+
+    def hides(self, driving: MouthShape) -> Tensor:
+        """(B,) in [0, 1]: 1 if the source shows nothing, or too little, of what the driving's mouth shows."""
+        shut = 1 - ramp(self.shape.opening, *SHUT)
+        wider = driving.opening / self.shape.opening.clamp_min(SHUT[0])
+        return torch.maximum(shut, ramp(wider, *STRETCHED))
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """What is painted in squares: colours (B, 3, S, S) in [0, 1], and their share (B, 1, S, S)."""
+
+    colours: Tensor
+    share: Tensor
+
+
+class DetailPainter(nn.Module):
+    """Paints the inside of mouths in squares of `config.size` pixels a side, of the warped source.
+
+    bank: (T, C), the memory's tokens; None without a memory.
+    """
+
+    def __init__(self, config: PainterConfig) -> None:
+        super().__init__()
+        fine, middle, coarse = config.channels
+        self.config = config
+        self.source = nn.ModuleList(
+            _strided(inputs, outputs) for inputs, outputs in pairwise((4, 16, 32, 64, coarse))
+        )
+        self.places = nn.Parameter(torch.empty((config.size // 16) ** 2, coarse))
+        nn.init.normal_(self.places, std=0.02)
+        self.style = nn.Sequential(
+            nn.Linear(coarse + DESCRIBED, coarse), nn.LeakyReLU(SLOPE), nn.Linear(coarse, coarse)
+        )
+        self.described = nn.Linear(2 * DESCRIBED, coarse)
+        self.first = _scaled(nn.Conv2d(INPUTS, fine, 6, 2, padding=2), 1.0)
+        self.down_middle, self.middle = _strided(fine, middle), _Residual(middle)
+        self.down_coarse, self.coarse = _strided(middle, coarse), _Residual(coarse)
+        self.memory = TokenMemory(coarse, config.tokens)
+        self.styled = nn.ModuleList(_Residual(coarse, styled=True) for _ in range(2))
+        self.up_middle, self.joined_middle = _convolution(coarse + middle, middle), _Residual(middle)
+        self.up_fine, self.joined_fine = _convolution(middle + fine, fine), _Residual(fine)
+        narrow = fine // 3
+        self.up_full = nn.Conv2d(fine, 4 * narrow, 1)
+        self.beside = _convolution(INPUTS, narrow)
+        self.last = _convolution(2 * narrow, narrow)
+        self.out = nn.Conv2d(narrow, 4, 3, padding=1)
+
+    def encode(self, picture: Tensor, shape: MouthShape) -> SourceMouth:
+        """All that depends on the source alone.
+
+        picture: (B, 3, S, S) in [0, 1], the square around its own mouth. shape: in coordinates of that
+        square.
+        """
+        inner, _ = distances(shape, self.config.size)
+        x = self._laid_out(torch.cat([2 * picture - 1, inner / FAR], 1))
+        for layer in self.source:
+            x = _active(layer(x))
+        style = self.style(torch.cat([x.mean((2, 3)), shape.described().to(x.dtype)], 1))
+        return SourceMouth(rearrange(x, "b c h w -> b (h w) c") + self.places, style, shape)
+
+    def _laid_out(self, pictures: Tensor) -> Tensor:
+        """Pictures in the weights' precision, as convolutions compute fastest."""
+        return pictures.to(self.out.weight.dtype).contiguous(memory_format=torch.channels_last)
+
+    def forward(self, warped: Tensor, shape: MouthShape, source: SourceMouth) -> Painted:
+        """What is painted into (B, 3, S, S) squares of the warped source, in [0, 1].
+
+        shape: the driving's mouth, in coordinates of the square. source: of batch B.
+        """
+        size = self.config.size
+        with full_precision(warped):
+            inner, outer = distances(shape, size)
+            skin, lips, colour = _tints(warped.float(), inner, outer)
+            inside = limit(inner) * source.hides(shape)[:, None, None, None]
+            seen = torch.lerp(warped.float(), colour, inside)  # no stripes of stretched lips to be copied
+            places = _places(shape, size)
+            inputs = torch.cat([2 * seen - 1, inner / FAR, outer / FAR, places], 1)
+            inputs = self._laid_out(inputs)
+        described = torch.cat([source.shape.described(), shape.described()], 1)
+        style = source.style + self.described(described.to(source.style.dtype))
+        fine = _active(self.first(inputs))
+        middle = self.middle(_active(self.down_middle(fine)))
+        x = self.coarse(_active(self.down_coarse(middle)))
+        x = self.memory(x, source.tokens, style)
+        for block in self.styled:
+            x = block(x, style)
+        x = self.joined_middle(_active(self.up_middle(_beside(x, middle))))
+        x = self.joined_fine(_active(self.up_fine(_beside(x, fine))))
+        x = torch.cat([F.pixel_shuffle(self.up_full(x), 2), self.beside(inputs)], 1)
+        x = self.out(_active(self.last(_active(x))))
+        with full_precision(x):
+            light, pale, red, share = x.float().chunk(4, 1)
+            tint = torch.sigmoid(pale) * skin + REDDEST * torch.sigmoid(red) * lips
+            colours = (torch.sigmoid(light) * (1 + tint)).clamp(0, 1)
+            return Painted(colours, torch.lerp(torch.sigmoid(share), torch.ones_like(share), inside))
+
+
+class TokenMemory(nn.Module):
+    """Compensates features from tokens: a learned bank, styled by the source, and the source's own.
+
+    bank: (T, C); T = 0 leaves the source's tokens alone.
+    """
+
+    def __init__(self, channels: int, tokens: int) -> None:
+        super().__init__()
+        self.bank = nn.Parameter(torch.randn(tokens, channels)) if tokens else None
+        self.conditioned = nn.Linear(channels, 2 * channels) if tokens else None
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(channels, 2 * channels)
+        self.read = nn.Linear(channels, channels)
+
+    def forward(self, feature: Tensor, tokens: Tensor, style: Tensor) -> Tensor:
+        """(B, C, h, w) compensated; tokens: (B, N, C) the source's; style: (B, C)."""
+        height = feature.shape[2]
+        if self.bank is not None and self.conditioned is not None:
+            scale, shift = self.conditioned(style)[:, None].chunk(2, -1)
+            tokens = torch.cat([self.bank * (1 + scale) + shift, tokens], 1)
+        query = self.query(rearrange(feature, "b c h w -> b (h w) c"))
+        heads = [
+            rearrange(x, "b n (k c) -> b k n c", k=HEADS)
+            for x in (query, *self.key_value(tokens).chunk(2, -1))
+        ]
+        found = rearrange(F.scaled_dot_product_attention(*heads), "b k n c -> b n (k c)")
+        compensated: Tensor = feature + rearrange(self.read(found), "b (h w) c -> b c h w", h=height)
+        return compensated
+
+
+class _Residual(nn.Module):
+    """x plus two 3×3 convolutions of it; `styled`: a style scales and shifts what the first one gives."""
+
+    def __init__(self, channels: int, *, styled: bool = False) -> None:
+        super().__init__()
+        self.first, self.second = _convolution(channels, channels), _convolution(channels, channels, 0.3)
+        self.modulation = nn.Linear(channels, 2 * channels) if styled else None
+
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+        y = self.first(F.leaky_relu(x, SLOPE))
+        if self.modulation is not None and style is not None:
+            scale, shift = self.modulation(style)[..., None, None].chunk(2, 1)
+            y = y * (1 + scale) + shift
+        return x + self.second(_active(y))  # type: ignore[no-any-return]
+
+
+def limit(beyond: Tensor) -> Tensor:
+    """How much may be painted, in [0, 1], so that lips keep their edge.
+
+    beyond: distances from the inner lips' outline in mouth's widths, inside negative.
+    """
+    share = ramp(-beyond, -OUTSIDE, -INSIDE)
+    return share * share * (3 - 2 * share)
+
+
+INPUTS = 9  # channels of what the trunk sees: colours, two distances, places from nose and chin
+
+
+def _places(shape: MouthShape, size: int) -> Tensor:
+    """(B, 4, S, S): x and y of pixels from the tip of the nose and from the chin, in mouth's widths."""
+    grid = rearrange(pixel_places(size, shape.points), "h w c -> c h w")
+    offsets = [grid - shape.points[:, point, :, None, None] for point in (NOSE, CHIN)]
+    return torch.cat(offsets, 1) / shape.width[:, None, None, None]
+
+
+def distances(shape: MouthShape, size: int, step: int = COARSE) -> tuple[Tensor, Tensor]:
+    """(B, 1, S, S) distances from the inner and the outer lips, in mouth's widths, at most `FAR`.
+
+    step: they are computed at every `step`-th pixel.
+    """
+    grid = pixel_places(size // step, shape.lips).expand(len(shape.lips), -1, -1, -1)
+    beyond = torch.stack([beyond_lips(shape.lips[:, :2], grid), beyond_lips(shape.lips[:, 2:], grid)], 1)
+    beyond = (beyond / shape.width[:, None, None, None]).clamp(-FAR, FAR)
+    inner, outer = F.interpolate(beyond, (size, size), mode="bilinear", align_corners=False).chunk(2, 1)
+    return inner, outer
+
+
+def _tints(picture: Tensor, inner: Tensor, outer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, 3, 1, 1) each: chroma of the skin around the lips and of the lips, and the lips' colour."""
+    on_skin = ((outer > SKIN[0]) & (outer < SKIN[1])).float()
+    on_lips = ((inner > LIPS[0]) & (outer < LIPS[1])).float()
+    skin, lips = (
+        (picture * mask).sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp_min(1)
+        for mask in (on_skin, on_lips)
+    )
+    tint, red = _chroma(skin), _chroma(lips)
+    length = red.norm(dim=1, keepdim=True).clamp_min(1e-4)
+    return tint, red * (REDDEST_LIPS / length).clamp_max(1), lips
+
+
+def _chroma(colour: Tensor) -> Tensor:
+    """The colour beyond its brightness, over the brightness."""
+    weights = torch.tensor(BRIGHTNESS, device=colour.device)[:, None, None]
+    light = (colour * weights).sum(1, keepdim=True)
+    return (colour - light) / light.clamp_min(DARK)
+
+
+def _beside(x: Tensor, skip: Tensor) -> Tensor:
+    """x at twice its size beside what the trunk had there."""
+    return torch.cat([F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False), skip], 1)
+
+
+def _active(x: Tensor) -> Tensor:
+    """Leaky ReLU, in place: a tenth of the time, and memory in training."""
+    return F.leaky_relu_(x, SLOPE)
+
+
+def _convolution(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
+    return _scaled(nn.Conv2d(inputs, outputs, 3, padding=1), gain)
+
+
+def _strided(inputs: int, outputs: int) -> nn.Conv2d:
+    return _scaled(nn.Conv2d(inputs, outputs, 3, 2, padding=1), 1.0)
+
+
+def _scaled(layer: nn.Conv2d, gain: float) -> nn.Conv2d:
+    """Initial weights that keep the size of features, which no norm does here; times `gain`."""
+    size = nn.init.calculate_gain("leaky_relu", SLOPE) / math.sqrt(layer.weight[0].numel())
+    nn.init.normal_(layer.weight, std=gain * size)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

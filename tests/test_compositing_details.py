@@ -1,0 +1,141 @@
+"""Mouths painted at the photo's own size: where the paint goes, what the painter sees, both ways to draw."""
+
+from dataclasses import replace
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from face_tools import portrait
+
+from mcnet_cli import Animator, Portrait
+from mcnet_cli.compositing import Drawing, PhotoCompositor, PhotoLayers, photo_layers
+from mcnet_cli.model.config import PainterConfig
+from mcnet_cli.model.detail_painter import DetailPainter
+from mcnet_cli.model.geometry import Keypoints
+from mcnet_cli.model.mouth_shape import MouthShape, beyond_lips
+
+PLACES = {13: -0.06, 14: 0.08, 0: -0.06, 17: 0.08, 152: 0.08}  # what opens a mouth, in coordinates
+
+
+@cache
+def animator() -> Animator:
+    return Animator.load("lite", device="cpu", precision="fp32", batch_size=1)
+
+
+@cache
+def example() -> Portrait:
+    return animator().portrait(portrait())
+
+
+@cache
+def layers() -> PhotoLayers:
+    return photo_layers(example().photo, example().people, 256)
+
+
+@cache
+def painter(size: int = 64) -> DetailPainter:
+    torch.manual_seed(0)
+    return DetailPainter(PainterConfig(size=size, channels=(12, 16, 16), tokens=4)).eval()
+
+
+def placing() -> list[int]:
+    model = animator().renderer.model
+    config = replace(model.config, painter=PainterConfig(size=64))
+    return [config.keypoints.landmarks.index(point) for point in (61, 291, 13, 14, 0, 17, 33, 263, 1, 152)]
+
+
+@cache
+def drawing(share: float) -> Drawing:
+    """The example with its mouth open by a share of `PLACES`."""
+    face, landmarks = example().faces[0], animator().renderer.landmarks
+    values = face.source.keypoints.values.clone()
+    for point, shift in PLACES.items():
+        values[:, landmarks.index(point), 1] += share * shift
+    return animator().renderer.draw(face.source, Keypoints(values))
+
+
+def drawn(share: float, *, painted: bool = True, by_opencv: bool = True, outlines: bool = True) -> np.ndarray:
+    parts, device = animator().renderer.model.parts, torch.device("cpu")
+    known = layers()
+    if not outlines:
+        fronts = tuple(replace(front, mouth=None) for front in known.fronts)
+        known = replace(known, fronts=fronts)
+    made = painter() if painted else None
+    compositor = PhotoCompositor(
+        known, parts, device, by_opencv=by_opencv, painter=made, placing=placing() if painted else ()
+    )
+    return compositor.frame([drawing(share)])
+
+
+def lips_distances(share: float) -> np.ndarray:
+    """(H, W) how far pixels of the photo are out of the driving's inner lips, in mouth's widths."""
+    front = layers().fronts[0]
+    assert front.mouth is not None
+    numbers = placing()
+    source = MouthShape(drawing(share).source[:, numbers], torch.from_numpy(front.mouth)[None])
+    shape = source.moved(drawing(share).driving[:, numbers])
+    x, y = torch.from_numpy(front.x), torch.from_numpy(front.y)
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
+    distances = (beyond_lips(shape.lips[:, :2], grid) / shape.width)[0].numpy()
+    whole = np.full(example().photo.shape[:2], 1.0, np.float32)
+    whole[front.rows, front.columns] = distances
+    return whole
+
+
+def apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.abs(first.astype(int) - second).max(2)
+
+
+def test_paint_stays_between_the_lips() -> None:
+    difference, beyond = apart(drawn(1), drawn(1, painted=False)), lips_distances(1)
+    assert (difference[beyond < -0.06] > 8).mean() > 0.8
+    # around the lips the decoder is what the painter replaces; it reaches a pixel or two over them
+    assert (difference[beyond > 0.06] <= 1).mean() > 0.999
+
+
+def test_a_mouth_that_stays_shut_is_not_painted() -> None:
+    assert apart(drawn(0), drawn(0, painted=False)).max() <= 1
+
+
+def test_a_mouth_opens_by_and_by() -> None:
+    inside = lips_distances(1) < -0.06
+    darker = [apart(drawn(share), drawn(0))[inside].mean() for share in (0, 0.3, 1)]
+    assert darker[0] < darker[1] < darker[2]
+
+
+def test_opencv_and_torch_paint_the_same_mouths() -> None:
+    difference = apart(drawn(1), drawn(1, by_opencv=False))
+    assert difference[lips_distances(1) < 0.02].mean() < 2
+    assert np.quantile(difference, 0.999) <= 8
+
+
+def test_mouths_of_unknown_lips_are_painted_too() -> None:
+    inside = lips_distances(1) < -0.08
+    assert (apart(drawn(1, outlines=False), drawn(1, painted=False))[inside] > 8).mean() > 0.8
+
+
+def test_the_painter_sees_the_frame_as_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    paint = DetailPainter.forward
+
+    def noted(made: DetailPainter, warped: torch.Tensor, shape: MouthShape, source: object) -> object:
+        seen.append((warped, shape))
+        return paint(made, warped, shape, source)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DetailPainter, "forward", noted)
+    drawn(1)
+    (warped, shape) = seen[0]
+    frame, front = drawn(1, painted=False), layers().fronts[0]
+    corners = drawing(1).driving[0, placing()[:2]].numpy()
+    pixels = [
+        (np.interp(x, front.x, np.arange(len(front.x))), np.interp(y, front.y, np.arange(len(front.y))))
+        for x, y in corners
+    ]
+    (left, right), inside = pixels, (shape.points[0, :2].numpy() + 1) * 32 - 0.5
+    matrix = cv2.estimateAffinePartial2D(np.float32([left, right]), np.float32(inside))[0]
+    part = frame[front.rows, front.columns]
+    expected = cv2.warpAffine(part, matrix, (64, 64), flags=cv2.INTER_AREA).astype(float) / 255
+    away = np.abs(warped[0].permute(1, 2, 0).numpy() - expected)[40:].mean()  # the chin, which nobody paints
+    assert away < 0.03

@@ -1,0 +1,132 @@
+"""The detail painter: what it paints where, in which colours, and networks with and without one."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mcnet_cli.checkpoint import read_weights, write_weights
+from mcnet_cli.errors import WeightsError
+from mcnet_cli.model import PRESETS, MCNet, ModelConfig
+from mcnet_cli.model.config import PainterConfig
+from mcnet_cli.model.detail_painter import DetailPainter, SourceMouth, distances, limit
+from mcnet_cli.model.mouth_shape import MouthShape
+
+SMALL = PainterConfig(size=32, channels=(12, 8, 8), tokens=4)
+WITH_PAINTER = replace(PRESETS["lite"], painter=SMALL)
+
+
+def shape(*openings: float) -> MouthShape:
+    """Mouths that are open by these shares of their width, in the middle of squares."""
+    below = torch.tensor(openings)[:, None] * torch.tensor([0.0, 1.2])
+    level = torch.tensor([(-0.6, -0.1), (0.6, -0.1), (0, -0.1), (0, -0.1), (0, -0.3), (0, 0.1)])
+    more = torch.tensor([(-1.2, -1.6), (1.2, -1.6), (0, -0.7), (0, 0.9)])
+    points = torch.cat([level, more]).repeat(len(openings), 1, 1)
+    points[:, [3, 5, 9]] += below[:, None]
+    return MouthShape.of_points(points)
+
+
+def painter(config: PainterConfig = SMALL) -> DetailPainter:
+    torch.manual_seed(0)
+    return DetailPainter(config).eval().requires_grad_(False)
+
+
+def pictures(count: int, size: int = SMALL.size) -> Tensor:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def encoded(made: DetailPainter, seen: Tensor, opening: float = 0.0) -> SourceMouth:
+    return made.encode(seen, shape(*[opening] * len(seen)))
+
+
+def test_mouths_may_be_painted_between_the_lips_alone() -> None:
+    mouth = shape(0.5)
+    inner, outer = distances(mouth, 128)
+    share = limit(inner)
+    assert share[0, 0, 80, 64] == 1
+    assert (share[inner > 0.02] == 0).all() and (share[outer > 0] == 0).all()
+    assert limit(distances(shape(0.0), 128)[0]).max() < 0.3
+
+
+def test_mouths_that_the_source_has_shut_or_open_by_far_less_are_painted_whole() -> None:
+    made, seen = painter(), pictures(1)
+    mouth = shape(0.6)
+    inside = limit(distances(mouth, SMALL.size)[0]) == 1
+    assert inside.any()
+    assert (made(seen, mouth, encoded(made, seen)).share[inside] == 1).all()
+    assert (made(seen, mouth, encoded(made, seen, opening=0.4)).share[inside] < 1).all()
+    assert (made(seen, mouth, encoded(made, seen, opening=0.15)).share[inside] == 1).all()
+
+
+def test_grey_portraits_get_grey_paint() -> None:
+    made, grey = painter(), pictures(1).mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    colours = made(grey, shape(0.6), encoded(made, grey)).colours
+    assert (colours - colours.mean(1, keepdim=True)).abs().max() < 1e-4
+    assert colours.std() > 1e-3
+
+
+def test_tinted_portraits_get_tinted_paint() -> None:
+    made, tinted = painter(), pictures(1) * torch.tensor([0.4, 0.6, 1.0])[:, None, None]
+    red, green, blue = made(tinted, shape(0.6), encoded(made, tinted)).colours.mean((0, 2, 3))
+    assert blue > green > red
+
+
+def test_a_batch_is_painted_as_each_alone() -> None:
+    made, seen, mouths = painter(), pictures(3), shape(0.2, 0.5, 0.8)
+    own = shape(0.2, 0.0, 0.1)
+    together = made(seen, mouths, made.encode(seen, own))
+    for number in range(3):
+        rows = slice(number, number + 1)
+        alone = made(seen[rows], mouths[rows], made.encode(seen[rows], own[rows]))
+        assert torch.allclose(alone.colours, together.colours[rows], atol=1e-5)
+        assert torch.allclose(alone.share, together.share[rows], atol=1e-5)
+
+
+def test_stretched_lips_between_a_shut_mouths_lips_are_not_seen() -> None:
+    made, seen, mouth = painter(), pictures(1), shape(0.6)
+    source = encoded(made, seen)
+    inside = limit(distances(mouth, SMALL.size)[0]) == 1
+    other = torch.where(inside, 1 - seen, seen)
+    assert torch.allclose(made(other, mouth, source).colours, made(seen, mouth, source).colours, atol=1e-5)
+    opened = encoded(made, seen, opening=0.4)
+    apart = made(other, mouth, opened).colours - made(seen, mouth, opened).colours
+    assert apart.abs().max() > 1e-3
+
+
+def test_the_bank_is_read_and_can_be_left_out() -> None:
+    made, seen, mouth = painter(), pictures(1), shape(0.6)
+    before = made(seen, mouth, encoded(made, seen)).colours
+    assert made.memory.bank is not None
+    made.memory.bank.add_(3.0)
+    assert (made(seen, mouth, encoded(made, seen)).colours - before).abs().max() > 1e-4
+    without = painter(replace(SMALL, tokens=0))
+    assert without.memory.bank is None
+    assert without(seen, mouth, encoded(without, seen)).colours.shape == seen.shape
+
+
+def test_painters_need_keypoints_that_place_a_mouth() -> None:
+    with pytest.raises(ValueError, match=r"painter\.size = 32: needs motion\.mouth"):
+        replace(PRESETS["mcnet"], painter=SMALL)
+    with pytest.raises(ValueError, match=r"multiple of 16"):
+        PainterConfig(size=40)
+
+
+def test_networks_without_a_painter_are_described_as_ever() -> None:
+    assert MCNet(PRESETS["mcnet"]).painter is None
+    assert "painter" not in json.loads(PRESETS["mcnet"].to_json())
+    assert ModelConfig.from_json(WITH_PAINTER.to_json()) == WITH_PAINTER
+
+
+def test_weights_files_carry_the_painter(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    model = MCNet(WITH_PAINTER)
+    write_weights(path, model.state_dict(), WITH_PAINTER, framing=None, smooth=None, card={}, half=False)
+    weights = read_weights(path)
+    assert weights.config == WITH_PAINTER
+    assert torch.equal(weights.state["painter.memory.bank"], model.state_dict()["painter.memory.bank"])
+    lacking = {name: x for name, x in model.state_dict().items() if name != "painter.memory.bank"}
+    with pytest.raises(WeightsError, match=r"missing painter\.memory\.bank"):
+        write_weights(path, lacking, WITH_PAINTER, framing=None, smooth=None, card={})

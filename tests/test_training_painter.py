@@ -1,0 +1,177 @@
+"""The stage in which the detail painter learns: its mouths, what it changes, going on after a stop."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training_tools import TINY, config, points_of, run_training, write_clips
+
+from mcnet_cli.checkpoint import read_weights
+from mcnet_cli.devices import choose
+from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.media.clips import find_clips
+from mcnet_cli.model import PRESETS, MCNet
+from mcnet_cli.model.mouth_shape import INNER_LOWER, LIPS
+from mcnet_cli.training import RunConfig
+from mcnet_cli.training.dataset import load_dataset
+from mcnet_cli.training.mouths import Mouths, gather_mouths
+from mcnet_cli.training.painter_stage import GATHERING, PAINTING, PainterStage, scene, varied
+from mcnet_cli.training.run import initial_weights
+from mcnet_cli.training.sampling import chance
+
+LITE = PRESETS["lite"]
+BASE = [
+    *(line for line in TINY if not line.startswith(("model.motion.mouth", "model.motion.eyes"))),
+    f"model.keypoints.count={LITE.keypoints.count}",
+    "model.keypoints.jacobians=false",
+    f"model.keypoints.landmarks={[*LITE.keypoints.landmarks]}",
+    f"model.motion.mouth={[*LITE.motion.mouth]}",
+    f"model.motion.eyes={[*LITE.motion.eyes]}",
+    *(f"losses.{name}perceptual=0" for name in ("", "decoded_", "crop_", "warped_")),
+]
+PAINTER = [
+    "painter.only=true",
+    "painter.steps=4",
+    "painter.alone=1",
+    "painter.per_clip=7",
+    "painter.batch_size=2",
+    "painter.perceptual=0",
+    "checkpoint_every=2",
+    "model.painter={size=32, channels=[12, 8, 8], tokens=4}",
+]
+SIZE = 64
+
+
+def settings(*changes: str) -> RunConfig:
+    return config(*PAINTER, *changes, base=BASE)
+
+
+def write_mouths(folder: Path, opening: float = 12.0) -> Path:
+    """Clips in which a mouth is shut in every other frame, else open by so many pixels."""
+    for path in write_clips(folder, "ab").glob("*.npz"):
+        landmarks = dict(np.load(path))
+        points = landmarks["points"]
+        points[:] = points_of(len(points), SIZE)
+        places = {61: (14, 40), 291: (50, 40), 0: (32, 36), 17: (32, 46), 33: (16, 20), 263: (48, 20)}
+        places |= {1: (32, 30), 152: (32, 60)}
+        for arc in LIPS:
+            places |= {
+                point: (17 + 3 * number, 40) for number, point in enumerate(arc) if point not in places
+            }
+        for point, place in places.items():
+            points[:, point] = place
+        for number, point in enumerate(INNER_LOWER):
+            points[1::2, point, 1] += opening * (1 - abs(number / 5 - 1) ** 3)
+        np.savez(path, **landmarks)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_mouths(tmp_path_factory.mktemp("clips"))
+
+
+def gathered(clips: Path, run: RunConfig) -> Mouths:
+    torch.manual_seed(0)
+    data = load_dataset(find_clips(clips), run, clips)
+    return gather_mouths(MCNet(run.model).eval(), data.clips, run, choose("cpu", "fp32"), lambda *_: None)
+
+
+def test_mouths_are_pairs_of_a_source_and_the_frames_that_it_is_moved_to(clips: Path) -> None:
+    mouths = gathered(clips, settings())
+    assert len(mouths) >= 2 and mouths.real.shape == (len(mouths), 3, 32, 32)
+    assert int(mouths.of.max()) == len(mouths.sources) - 1
+    seen = scene(mouths, torch.arange(len(mouths)), torch.device("cpu"))
+    opened = seen.shape.opening > 0.1
+    assert opened.any()
+    assert seen.inside[opened].amax((1, 2, 3)).min() > 0.9
+    again = gathered(clips, settings())
+    assert torch.equal(mouths.warped, again.warped) and torch.equal(mouths.lips, again.lips)
+
+
+def test_mouths_are_kept_in_a_file(clips: Path, tmp_path: Path) -> None:
+    mouths = gathered(clips, settings())
+    mouths.save(tmp_path / "mouths")
+    kept = Mouths.load(tmp_path / "mouths")
+    assert torch.equal(kept.real, mouths.real) and torch.equal(kept.source_points, mouths.source_points)
+
+
+def test_clips_whose_mouths_stay_shut_are_of_no_use(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no clip shows a mouth that opens"):
+        gathered(write_mouths(tmp_path, opening=2.0), settings())
+
+
+def test_pairs_are_varied_together(clips: Path) -> None:
+    mouths = gathered(clips, settings())
+    widest = mouths.points[:, 3, 1].argmax()
+    seen = scene(mouths, widest.expand(8), torch.device("cpu"))
+    same = varied(
+        seen, settings("painter.colour=0", "painter.faded=0", "painter.blurred=0").painter, chance(0)
+    )
+    mirrored = (same.inside - seen.inside).abs().amax((1, 2, 3)) > 0.1
+    assert mirrored.any() and not mirrored.all()
+    for before, after in ((seen.warped, same.warped), (seen.real, same.real), (seen.sources, same.sources)):
+        expected = torch.where(mirrored[:, None, None, None], before.flip(3), before)
+        assert torch.allclose(after, expected, atol=2e-3)
+    soft = varied(seen, settings("painter.blurred=1").painter, chance(0))
+    assert soft.real.diff(dim=3).abs().mean() < seen.real.diff(dim=3).abs().mean()
+
+
+def test_only_the_painter_learns_and_the_file_has_it(clips: Path, tmp_path: Path) -> None:
+    first = settings("painter.only=false", "painter.steps=0", "steps=1", "model.painter.size=0")
+    base = run_training(clips, tmp_path / "base", first).weights
+    stages: list[str] = []
+    report = run_training(
+        clips,
+        tmp_path / "run",
+        settings(),
+        lambda stage, *_: stages.append(stage),
+        init=initial_weights(str(base)),
+    )
+    before, after = read_weights(base), read_weights(report.weights)
+    assert not before.config.painter.size and after.config.painter.size == 32
+    assert all(torch.equal(after.state[name], tensor) for name, tensor in before.state.items())
+    assert report.steps == 0
+    assert GATHERING in stages and stages.count(PAINTING) == 4
+    assert "painter_discriminator" in (tmp_path / "run" / "log.jsonl").read_text()
+
+
+def test_a_stopped_run_goes_on_to_the_same_painter(clips: Path, tmp_path: Path) -> None:
+    def stop_at(count: int) -> object:
+        def see(stage: str, done: int, *_: object) -> None:
+            if stage == PAINTING and done == count:
+                raise KeyboardInterrupt
+
+        return see
+
+    whole = read_weights(run_training(clips, tmp_path / "whole", settings()).weights).state
+    for count in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            run_training(clips, tmp_path / "parts", settings(), stop_at(count))
+    parts = read_weights(run_training(clips, tmp_path / "parts", settings()).weights).state
+    assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
+
+
+def test_a_painter_goes_on_as_what_it_was(clips: Path, tmp_path: Path) -> None:
+    run, folder = settings(), tmp_path / "painter"
+    stage, other = (
+        PainterStage(MCNet(each.model).painter, each, choose("cpu", "fp32"), None, folder)
+        for each in (run, settings("model.painter.tokens=8"))
+    )
+    assert not stage.resume()
+    stage.save()
+    assert stage.resume()
+    with pytest.raises(UsageError, match="holds a painter of another architecture"):
+        other.resume()
+
+
+def test_the_stage_follows_the_run_unless_it_is_the_run(clips: Path, tmp_path: Path) -> None:
+    report = run_training(clips, tmp_path, settings("painter.only=false", "steps=2"))
+    assert report.steps == 2
+    assert "painter_pixel" in (tmp_path / "log.jsonl").read_text()
+
+
+def test_the_stage_alone_needs_a_painter() -> None:
+    with pytest.raises(UsageError, match=r"painter\.only needs painter\.steps and model\.painter\.size"):
+        settings("model.painter.size=0")
