@@ -286,7 +286,7 @@ class PainterStage:
         save_checkpoint(self.folder, Checkpoint(weights, state, facts), keep=self.config.output.keep)
 
     def resume(self) -> bool:
-        """Goes on from the newest complete checkpoint, if there is one; UsageError if it is another painter's."""
+        """Goes on from the newest complete checkpoint, if there is one; UsageError for another painter's."""
         found = load_latest(self.folder)
         if found is None:
             return False
