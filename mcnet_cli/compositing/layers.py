@@ -31,7 +31,7 @@ CROWN_ROWS, CROWN_HEIGHT = 0.25, 0.35
 # Matte from which on a pixel hangs together with its neighbours as one person.
 BELONGS = 0.3
 # The plate is filled in by so many shares of the square's side around people, too.
-PLATE_MARGIN = 0.03
+PLATE_MARGIN = 0.02
 # Share of the face's place that the matte has to call a person, and how much of the moving part may be
 # neither person nor background, over what is wholly person. Otherwise nobody was found, in a drawing or an
 # animal, and everything is one front, which the network moves as a whole. Of fifty pictures that count as
