@@ -186,7 +186,7 @@ class PainterTraining:
     faded, colour, blurred: as in augmentation; the share of pairs that are made softer.
     """
 
-    steps: int = 4500
+    steps: int = 3500
     alone: int = 350
     only: bool = False
     per_clip: int = 28
@@ -196,10 +196,10 @@ class PainterTraining:
     decay_from: float = 0.6
     final_rate: float = 0.05
     ema: float = 0.998
-    pixel: float = 3.0
+    pixel: float = 8.0
     perceptual: float = 1.0
-    gan: float = 1.5
-    feature_matching: float = 1.5
+    gan: float = 0.5
+    feature_matching: float = 2.0
     roughness: float = 0.03
     faded: float = 0.35
     colour: float = 0.12
