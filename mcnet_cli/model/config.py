@@ -400,5 +400,6 @@ PRESETS: dict[str, ModelConfig] = {
             detail_keypoints=_numbers_of(159, 386, 145, 374, 61, 291, 13, 14, 0, 17),
             cubic=0.5,
         ),
+        painter=PainterConfig(size=128),
     ),
 }
