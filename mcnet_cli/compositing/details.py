@@ -31,9 +31,9 @@ REACH = 0.03
 # Samples along each side of a pixel of the painter's square, at most; of mouths larger than that pixels are
 # skipped, which the enlarged front has sampled finely enough.
 FINEST = 2
-# How far paint is taken from its mean over `SHARPENED_PX`² pixels, since sampling at the photo's size softens
-# it. On fourteen people mouths have 0.74 of real ones' sharpness inside without, 0.93 with it, at an error that
-# is a hundredth larger.
+# Sharpening: how far paint is taken from its mean over `SHARPENED_PX`² pixels, as sampling softens it. On
+# fourteen people mouths have 0.74 of real ones' sharpness inside without, 0.93 with it, at an error that is a
+# hundredth larger.
 SHARPENED, SHARPENED_PX = 0.5, 5
 
 
