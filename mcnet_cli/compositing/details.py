@@ -134,7 +134,7 @@ def _lips_distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window
 
 def _square_of(front: Front, canvas: Canvas, movement: Movement, square: MouthSquare, size: int) -> Tensor:
     """(1, 3, size, size) in [0, 1] of the moved front, without its matte."""
-    pixel = float(canvas.axes[0][1] - canvas.axes[0][0])
+    pixel = 1 / front.scale[0]  # in coordinates
     fine = min(max(1, round(2 * float(square.half) / pixel / size)), FINEST)
     places = square.beyond(pixel_places(size * fine, square.centre)[None])
     first = torch.stack([axis[0] for axis in canvas.axes])
