@@ -136,12 +136,14 @@ def _square_of(front: Front, canvas: Canvas, movement: Movement, square: MouthSq
     """(1, 3, size, size) in [0, 1] of the moved front, without its matte."""
     pixel = 1 / front.scale[0]  # in coordinates
     fine = min(max(1, round(2 * float(square.half) / pixel / size)), FINEST)
-    places = square.beyond(pixel_places(size * fine, square.centre)[None])
+    places = square.beyond(pixel_places(size, square.centre)[None])
     first = torch.stack([axis[0] for axis in canvas.axes])
     pixels = (places - first) / pixel
     taken = _at(movement.places, pixels, BLOCK, BLOCK)
     for due in movement.dues:
         _add_due(taken, due, pixels, movement.step)
+    if fine > 1:
+        taken = F.interpolate(taken, scale_factor=float(fine), mode="bilinear", align_corners=False)
     if canvas.picture is None:
         maps = np.ascontiguousarray(taken[0].permute(1, 2, 0).numpy())
         moved = cv2.remap(front.picture, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
