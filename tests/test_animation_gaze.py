@@ -64,6 +64,16 @@ def test_irises_behind_shut_lids_count_for_nothing() -> None:
     assert unseen is not None and (unseen == 0).all()
 
 
+def test_frames_without_a_face_say_nothing() -> None:
+    asked = np.array([(0.0, 0.0)] * 5 + [(0.1, 0.0), (0.2, 0.0)])
+    motion = motion_of(asked)
+    found = np.array([False] * 5 + [True, True])
+    landmarks, irises = motion.landmarks.copy(), motion.irises.copy()  # type: ignore[union-attr]
+    landmarks[~found], irises[~found] = 0, 0
+    shifts = gaze_shifts(replace(motion, found=found, landmarks=landmarks, irises=irises), 5)
+    assert shifts == pytest.approx(asked[[5, 5, 5, 5, 5, 5, 6]] - asked[5], abs=2e-3)
+
+
 @cache
 def animator() -> Animator:
     return Animator.load("lite", device="cpu", precision="fp32", batch_size=1)

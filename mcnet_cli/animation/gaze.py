@@ -101,19 +101,20 @@ def gaze_shifts(motion: Motion, rest: int | Points, numbers: list[int] | None = 
     """
     if motion.landmarks is None or motion.irises is None:
         return None
-    eyes = EyeLandmarks.of(motion.landmarks, motion.irises, numbers)
-    seen = motion.found & (eyes.openings.max(-1) > SHUT)
+    faces = np.flatnonzero(motion.found)
+    eyes = EyeLandmarks.of(motion.landmarks[faces], motion.irises[faces], numbers)
+    seen = eyes.openings.max(-1) > SHUT
     if not seen.any():
         return np.zeros((len(motion), 2))
-    frames = np.arange(len(motion))
+    places, frames = eyes.places, faces[seen]
     if isinstance(rest, int):
-        nearest = frames[seen][np.abs(frames[seen] - rest).argmin()]
-        rest = eyes.places[nearest]
+        rest = places[seen][np.abs(frames - rest).argmin()]
     # an eye that is turned away or half shut is seen less, and its iris less exactly
     trust = np.maximum(eyes.widths - LEAST_WIDTH, 1e-3)
     trust = trust * np.clip((eyes.openings - SHUT) / (OPEN - SHUT), 1e-3, 1)
-    shifts = ((eyes.places - rest) * trust[..., None]).sum(-2) / trust.sum(-1, keepdims=True)
-    return np.stack([np.interp(frames, frames[seen], line[seen]) for line in shifts.T], -1)
+    shifts = ((places - rest) * trust[..., None]).sum(-2) / trust.sum(-1, keepdims=True)
+    everywhere = np.arange(len(motion))
+    return np.stack([np.interp(everywhere, frames, line) for line in shifts[seen].T], -1)
 
 
 class GazeTransfer:
