@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mcnet_cli import Animator, Portrait
 from mcnet_cli.face import BlazeFaceDetector, CropBox, FaceMesh, Landmarks, faces_in
 from mcnet_cli.media import read_image
 
@@ -24,6 +25,18 @@ cv2.setNumThreads(1)
 def portrait() -> np.ndarray:
     """The example portrait, 512 x 512; its face is about 95 x 108 pixels."""
     return read_image(ROOT / "examples" / "portrait.jpg")
+
+
+@functools.cache
+def animator() -> Animator:
+    """The default network, frame by frame in float32."""
+    return Animator.load("lite", device="cpu", precision="fp32", batch_size=1)
+
+
+@functools.cache
+def example() -> Portrait:
+    """The example portrait, encoded by it."""
+    return animator().portrait(portrait())
 
 
 @functools.cache

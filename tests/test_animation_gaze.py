@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from face_tools import mesh, portrait, portrait_face
+from face_tools import animator, example, mesh, portrait, portrait_face
 
-from mcnet_cli import Animator, Motion, Portrait, Transfer
+from mcnet_cli import Motion, Transfer
 from mcnet_cli.animation.frames import photos
 from mcnet_cli.animation.gaze import EyeLandmarks, gaze_shifts
 from mcnet_cli.animation.retarget import Pose, Retargeting
@@ -72,16 +71,6 @@ def test_frames_without_a_face_say_nothing() -> None:
     landmarks[~found], irises[~found] = 0, 0
     shifts = gaze_shifts(replace(motion, found=found, landmarks=landmarks, irises=irises), 5)
     assert shifts == pytest.approx(asked[[5, 5, 5, 5, 5, 5, 6]] - asked[5], abs=2e-3)
-
-
-@cache
-def animator() -> Animator:
-    return Animator.load("lite", device="cpu", precision="fp32", batch_size=1)
-
-
-@cache
-def example() -> Portrait:
-    return animator().portrait(portrait())
 
 
 def still_motion(asked: np.ndarray) -> Motion:

@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from face_tools import portrait
+from face_tools import animator, example
 
-from mcnet_cli import Animator, Portrait
 from mcnet_cli.compositing import Drawing, PhotoCompositor, PhotoLayers, photo_layers
 from mcnet_cli.model.config import PainterConfig
 from mcnet_cli.model.detail_painter import DetailPainter
@@ -17,16 +16,6 @@ from mcnet_cli.model.geometry import Keypoints
 from mcnet_cli.model.mouth_shape import MouthShape, beyond_lips
 
 PLACES = {13: -0.06, 14: 0.08, 0: -0.06, 17: 0.08, 152: 0.08}  # what opens a mouth, in coordinates
-
-
-@cache
-def animator() -> Animator:
-    return Animator.load("lite", device="cpu", precision="fp32", batch_size=1)
-
-
-@cache
-def example() -> Portrait:
-    return animator().portrait(portrait())
 
 
 @cache

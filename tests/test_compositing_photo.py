@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from animation_tools import write_tiny
-from face_tools import ODD_BOXES, portrait
+from face_tools import ODD_BOXES, animator, example, portrait
 
-from mcnet_cli import Animator, CropBox, Portrait, Transfer
+from mcnet_cli import Animator, CropBox, Transfer
 from mcnet_cli.compositing import Drawing, Person, PhotoCompositor, PhotoLayers, Square, photo_layers
 from mcnet_cli.compositing.layers import REACH
 from mcnet_cli.compositing.plate import filled
@@ -220,16 +220,6 @@ def test_squares_of_any_place_and_size_move(size: tuple[int, int], box: CropBox)
     square = Square(box.x, box.y, box.width, box.height)
     layers = photo_layers(photo, [Person(square, matte, None)], 256)
     assert np.abs(compositor(layers).frame([moved_by(3)]).astype(int) - 99).max() <= 1
-
-
-@cache
-def animator() -> Animator:
-    return Animator.load("lite", device="cpu", precision="fp32", batch_size=1)
-
-
-@cache
-def example() -> Portrait:
-    return animator().portrait(portrait())
 
 
 @cache

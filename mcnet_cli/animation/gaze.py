@@ -13,14 +13,16 @@ from torch import Tensor
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.face.openings import EYE_CONTOURS, EYES, LIDS
+from mcnet_cli.face.outer_track import similarity
 from mcnet_cli.model import Keypoints
+from mcnet_cli.model.face_parts import EYE
 
 Points = NDArray[Any]
 
 INNER_CORNERS = (133, 362)  # the picture's left eye first, as in EYES
 CENTRES = (0, 5)  # of the irises, among their ten points
 # Openings of an eye over its width: below the first the iris is hidden, and where it is found is a guess.
-SHUT, OPEN = 0.10, 0.17
+SHUT, OPEN = EYE.shown
 LID_MAP_PX = 160  # the side of a map of the distance from lids
 # The least width of an eye, over the distance of the outer corners, at which its iris is seen well.
 LEAST_WIDTH = 0.1
@@ -138,10 +140,8 @@ class GazeTransfer:
         shown = np.clip((eyes.openings - SHUT) / (OPEN - SHUT), 0, 1)
         self._shown = torch.from_numpy(shown).float()[None]
         # from the landmarks' unit to the network's square, by the outer corners
-        ours, theirs = source.values[0, self._corners].numpy().astype(np.float64), eyes.outer
-        turn = np.array([_complex(ours[1] - ours[0]) / _complex(theirs[1] - theirs[0])])[0]
-        contours = landmarks[np.array(EYE_CONTOURS)].astype(np.float64) - theirs[0]
-        lids = ours[0] + _pairs(_complex(contours) * turn)
+        onto = similarity(eyes.outer, source.values[0, self._corners].numpy().astype(np.float64))
+        lids = landmarks[np.array(EYE_CONTOURS)].astype(np.float64) @ onto[:, :2].T + onto[:, 2]
         maps, frames = zip(*map(_distances, lids), strict=True)
         self._lids = torch.from_numpy(np.stack(maps))[:, None]
         self._frames = torch.from_numpy(np.stack(frames)).float()
@@ -157,15 +157,6 @@ class GazeTransfer:
         across = corners[:, 1] - corners[:, 0]
         axes = torch.stack([across, torch.stack([-across[:, 1], across[:, 0]], -1)], 1)
         return corners + (self._offsets + shifts[:, None]) @ axes, across.norm(dim=-1, keepdim=True)
-
-
-def _complex(points: Points) -> Any:
-    """(..., 2) points as complex numbers, which a similarity is a factor of."""
-    return points[..., 0] + 1j * points[..., 1]
-
-
-def _pairs(numbers: Any) -> Points:
-    return np.stack([numbers.real, numbers.imag], -1)
 
 
 def _distances(lids: Points) -> tuple[NDArray[np.float32], Points]:

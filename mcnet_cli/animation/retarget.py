@@ -39,8 +39,8 @@ OUTER_LIPS = {13: (0,), 14: (17,)}  # mesh points of the outer lips, which go al
 # The distance at which lids meet as landmarks have them, over that of the eyes' outer corners: in blinks of
 # seven videos it goes down to 0.006 to 0.018.
 SHUT_LIDS = 0.015
-# Brows move by so much more than the face mesh says: in a video in which optical flow can follow them, it
-# has 0.8 of their movement.
+# How much further brows move than the face mesh says. In a video in which optical flow follows them, the
+# mesh has 0.8 of their movement.
 BROWS_MORE = 1.25
 BROWS = ((105, 33), (334, 263))  # the middles of the brows, and the corners of the eyes that they rise from
 CORNERS = (61, 291)  # of the mouth

@@ -7,19 +7,18 @@ photo's pixels within the exact outline of the lips, so that their edge is as sh
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from mcnet_cli.compositing.draw import Due, Movement, Paint, larger
+from mcnet_cli.compositing.draw import Due, Movement, Paint, larger, sampled, taken
 from mcnet_cli.compositing.layers import BLOCK, Front
 from mcnet_cli.model.detail_painter import DetailPainter, Painted, SourceMouth, limit
 from mcnet_cli.model.geometry import ramp
 from mcnet_cli.model.mouth_shape import MouthShape, MouthSquare, beyond_lips, finer, pixel_places
-from mcnet_cli.model.windows import Axes, Window, grid_of, window_around
+from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
 
 # Opening over the width in the driving, and its ratio to that in the source, between which painting sets in:
 # landmarks of lips that stay shut tremble.
@@ -121,15 +120,11 @@ def _lips_distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window
 
     The distance is smooth, and so is computed at every `step`-th pixel. In mouth's widths.
     """
-    step = canvas.step
     coarse = window_around(arcs.flatten(1, 2), REACH * width.max(), canvas.coarse)
     beyond = beyond_lips(arcs, grid_of(canvas.coarse, coarse)[None])[0] / width
-    rows, columns = (
-        slice(line.start * step, min(line.stop * step, len(axis)))
-        for line, axis in zip(coarse, reversed(canvas.axes), strict=True)
-    )
-    distances = larger(beyond[..., None], step)[0]
-    return (rows, columns), distances[: rows.stop - rows.start, : columns.stop - columns.start]
+    rows, columns = window = enlarged(coarse, canvas.step, canvas.axes)
+    distances = larger(beyond[..., None], canvas.step)[0]
+    return window, distances[: rows.stop - rows.start, : columns.stop - columns.start]
 
 
 def _square_of(front: Front, canvas: Canvas, movement: Movement, square: MouthSquare, size: int) -> Tensor:
@@ -139,19 +134,16 @@ def _square_of(front: Front, canvas: Canvas, movement: Movement, square: MouthSq
     places = square.beyond(pixel_places(size, square.centre)[None])
     first = torch.stack([axis[0] for axis in canvas.axes])
     pixels = (places - first) / pixel
-    taken = _at(movement.places, pixels, BLOCK, BLOCK)
+    at = _at(movement.places, pixels, BLOCK, BLOCK)
     for due in movement.dues:
-        _add_due(taken, due, pixels, movement.step)
+        _add_due(at, due, pixels, movement.step)
     if fine > 1:
-        taken = F.interpolate(taken, scale_factor=float(fine), mode="bilinear", align_corners=False)
+        at = F.interpolate(at, scale_factor=float(fine), mode="bilinear", align_corners=False)
     if canvas.picture is None:
-        maps = np.ascontiguousarray(taken[0].permute(1, 2, 0).numpy())
-        moved = cv2.remap(front.picture, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        found = rearrange(torch.from_numpy(moved), "h w c -> 1 c h w").float()
+        maps = np.ascontiguousarray(at[0].permute(1, 2, 0).numpy())
+        found = rearrange(torch.from_numpy(taken(front, maps)), "h w c -> 1 c h w").float()
     else:
-        sides = torch.tensor(canvas.picture.shape[:1:-1], device=taken.device)
-        grid = (2 * rearrange(taken, "1 c h w -> 1 h w c") + 1) / sides - 1
-        found = F.grid_sample(canvas.picture, grid, padding_mode="border", align_corners=False)
+        found = sampled(canvas.picture, at[0])[None]
     seen = found[:, :3] / found[:, 3:].clamp_min(1)
     return F.avg_pool2d(seen, fine) if fine > 1 else seen
 

@@ -87,12 +87,12 @@ def draw_by_opencv(front: Front, movement: Movement, behind: Picture) -> None:
         for window, due in dues:
             here, own = common((rows, columns), window)
             places[here] += due[own]
-        moved = _taken(front, places)
+        moved = taken(front, places)
         for inlay in movement.inlays:
             here, own = common((rows, columns), inlay.window)
             share = inlay.share[own].numpy()
             if share.size:
-                other = _taken(front, places[here] + _times(inlay.shift.numpy(), movement.step)[own])
+                other = taken(front, places[here] + _times(inlay.shift.numpy(), movement.step)[own])
                 moved[here] = cv2.blendLinear(other, moved[here], share, 1 - share)
         for paint in movement.paints:
             here, own = common((rows, columns), paint.window)
@@ -100,7 +100,7 @@ def draw_by_opencv(front: Front, movement: Movement, behind: Picture) -> None:
         over(moved, behind[rows, columns], behind[rows, columns])
 
 
-def _taken(front: Front, places: Maps) -> Picture:
+def taken(front: Front, places: Maps) -> Picture:
     """(h, w, 4): what a front shows at (h, w, 2) places."""
     taken: Picture = cv2.remap(front.picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return taken
@@ -156,11 +156,11 @@ def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
         rows, columns = due.side.shape
         above, below = (larger(side, movement.step)[:, :rows, :columns] for side in (due.above, due.below))
         places[:, *due.window] += torch.lerp(above, below, due.side)
-    moved = _sampled(picture, places)
+    moved = sampled(picture, places)
     for inlay in movement.inlays:
         rows, columns = inlay.share.shape
         shift = larger(inlay.shift, movement.step)[:, :rows, :columns]
-        other = _sampled(picture, places[:, *inlay.window] + shift)
+        other = sampled(picture, places[:, *inlay.window] + shift)
         moved[:, *inlay.window] = torch.lerp(moved[:, *inlay.window], other, inlay.share)
     person, matte = moved[:3], moved[3:] / 255
     for paint in movement.paints:
@@ -172,7 +172,7 @@ def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
     behind[:] = rearrange(result.round().clamp(0, 255).to(torch.uint8), "c h w -> h w c").cpu().numpy()
 
 
-def _sampled(picture: Tensor, places: Tensor) -> Tensor:
+def sampled(picture: Tensor, places: Tensor) -> Tensor:
     """(C, h, w): a (1, C, H, W) picture at (2, h, w) places in its pixels."""
     sides = torch.tensor(picture.shape[:1:-1], device=places.device)
     grid = (2 * rearrange(places, "c h w -> 1 h w c") + 1) / sides - 1

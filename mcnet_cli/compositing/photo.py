@@ -32,7 +32,7 @@ from mcnet_cli.compositing.plate import Picture
 from mcnet_cli.model.detail_painter import DetailPainter
 from mcnet_cli.model.face_parts import FaceParts, Outline, within
 from mcnet_cli.model.geometry import coordinate_grid, ramp
-from mcnet_cli.model.windows import Axes, Window, grid_of
+from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of
 
 # Width of the edge between what is warped and what is painted at lips and lids, in coordinates of the
 # network's square, whose side is 2: a pixel or two at 256².
@@ -201,7 +201,7 @@ def _corrections(
         return [], []
     corrections, dues = parts.corrections(field, drawing.source, drawing.driving, tables.coarse), []
     for part in corrections:
-        window = _in_pixels(part.window, tables)
+        window = enlarged(part.window, tables.step, tables.axes)
         side = part.side(tables.axes, window)[0]
         dues.append(Due(window, part.above[0] * tables.scale, part.below[0] * tables.scale, side))
     if drawing.gaze is None:
@@ -211,7 +211,7 @@ def _corrections(
     for iris in moved_irises(
         drawing.gaze, field, corrections[:2], across, tables.coarse, LEAST_SHIFT_PX * pixel
     ):
-        window = _in_pixels(iris.window, tables)
+        window = enlarged(iris.window, tables.step, tables.axes)
         inside = _within(iris.beyond_lids, window, tables.step, LID_EDGE_PX * pixel)
         inlays.append(Inlay(window, iris.shift * tables.scale, inside))
     return dues, inlays
@@ -227,7 +227,7 @@ def _paint(
     seen = _seen(blocks)
     insides = () if parts is None else parts.insides(drawing.source, drawing.driving)[0 if mouth else 1 :]
     opened = [
-        (inside, _in_pixels(inside.outline.window(tables.coarse, SOFT_EDGE), tables))
+        (inside, enlarged(inside.outline.window(tables.coarse, SOFT_EDGE), tables.step, tables.axes))
         for inside in insides
         if inside.hidden > NO_PAINT
     ]
@@ -282,15 +282,6 @@ def _within(beyond: Tensor, window: Window, step: int, soft: float) -> Tensor:
     rows, columns = window
     distances = _larger(beyond, step)[: rows.stop - rows.start, : columns.stop - columns.start]
     return within(distances, soft)
-
-
-def _in_pixels(window: Window, tables: _Tables) -> Window:
-    """The pixels of a window of every `step`-th row and column."""
-    rows, columns = (
-        slice(line.start * tables.step, min(line.stop * tables.step, len(axis)))
-        for line, axis in zip(window, reversed(tables.axes), strict=True)
-    )
-    return rows, columns
 
 
 def _larger(values: Tensor, factor: int) -> Tensor:

@@ -35,6 +35,15 @@ def window_around(places: Tensor, reach: Tensor, axes: Axes) -> Window:
     return rows, columns
 
 
+def enlarged(window: Window, step: int, axes: Axes) -> Window:
+    """The rows and columns of a picture in a window of every `step`-th of them."""
+    rows, columns = (
+        slice(part.start * step, min(part.stop * step, len(line)))
+        for part, line in zip(window, reversed(axes), strict=True)
+    )
+    return rows, columns
+
+
 def _between(line: Tensor, first: float, last: float) -> slice:
     """The part of evenly rising coordinates from `first` to `last`, one at least."""
     start, step, count = float(line[0]), float(line[-1] - line[0]) / max(len(line) - 1, 1), len(line)

@@ -138,28 +138,26 @@ class Training:
                 if state.step % config.checkpoint_every == 0 and self.progress < 1:
                     self.validate(journal)
                     self.save()
+
+            def see(stage: str, done: int, total: int, figures: str) -> None:
+                if stopped := asked():
+                    self.save()
+                    stop(stopped)
+                if on_progress:
+                    on_progress(stage, done, total, figures)
+
             if config.openings.steps and not state.openings and not config.painter.only:
-                self._learn_openings(asked, on_progress, journal)
+                self._learn_openings(see, journal)
             if config.model.painter.size and config.painter.steps and not state.painter:
-                self._learn_details(asked, on_progress, journal)
+                self._learn_details(see, journal)
             if state != began:
                 self.validate(journal)
                 self.save()
                 self.write_sheet()
                 self.write_contact_sheet()
 
-    def _learn_openings(
-        self, asked: Callable[[], int], on_progress: Progress | None, journal: Journal
-    ) -> None:
-        """The last stage, by one process; one that is interrupted begins anew."""
-
-        def see(stage: str, done: int, total: int, figures: str) -> None:
-            if stopped := asked():
-                self.save()
-                stop(stopped)
-            if on_progress:
-                on_progress(stage, done, total, figures)
-
+    def _learn_openings(self, see: Progress, journal: Journal) -> None:
+        """The stage in which the decoder learns what opens, by one process; interrupted, it begins anew."""
         if self.world.is_main:
             learner, state = self.learner, self.state
             openings = self.config.openings.no_longer_than(state.step, state.samples)
@@ -171,18 +169,8 @@ class Training:
         self.world.barrier()
         self.state.openings = True
 
-    def _learn_details(
-        self, asked: Callable[[], int], on_progress: Progress | None, journal: Journal
-    ) -> None:
+    def _learn_details(self, see: Progress, journal: Journal) -> None:
         """The detail painter's stage, by one process; it keeps checkpoints of its own, and its mouths."""
-
-        def see(stage: str, done: int, total: int, figures: str) -> None:
-            if stopped := asked():
-                self.save()
-                stop(stopped)
-            if on_progress:
-                on_progress(stage, done, total, figures)
-
         if self.world.is_main:
             learner, folder = self.learner, self.run / "painter"
             config = dataclasses.replace(self.config, painter=self.config.painter.after(self.state.step))

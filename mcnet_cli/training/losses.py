@@ -11,13 +11,13 @@ from torch import Tensor
 
 from mcnet_cli.face.openings import EYE_CONTOURS
 from mcnet_cli.metrics import PerceptualDistance
+from mcnet_cli.metrics.landmarks import INNER_LIPS
 from mcnet_cli.model import Keypoints
 from mcnet_cli.model.geometry import band_limited_downsample, full_precision
 from mcnet_cli.model.memory import MemoryTrace
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.equivariance import RandomTransform
 
-INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 LEFT_EYE, RIGHT_EYE = EYE_CONTOURS
 FACE_OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),

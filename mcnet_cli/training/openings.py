@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mcnet_cli.metrics.landmarks import INNER_LIPS
 from mcnet_cli.training.discriminator import with_constants
-from mcnet_cli.training.losses import INNER_LIPS, LEFT_EYE, RIGHT_EYE
+from mcnet_cli.training.losses import LEFT_EYE, RIGHT_EYE
 
 EDGE = 0.012  # how far over lips or lids a mask falls to a half, in sides of the picture
 Outline = tuple[int, ...]  # landmarks around an opening
