@@ -23,7 +23,7 @@ ALLOWED = {
     "__main__": {"cli"},
     "cli": {"animation", "face", "preprocessing", "evaluation", "training", "weights", "synthetic", "doctor"},
     "animation": {"compositing", "model", "checkpoint", "weights", "media", "face"},
-    "compositing": {"model"},
+    "compositing": {"model", "face"},
     "preprocessing": {"weights", "media", "face"},
     "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
     "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},

@@ -1,12 +1,13 @@
 """The smooth motion between keypoints, and how dense motion of landmarks blends it in."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
 from torch import Tensor
 
-from mcnet_cli.model import Keypoints, ModelConfig
+from mcnet_cli.model import Keypoints, MCNet, ModelConfig
 from mcnet_cli.model.landmark_motion import LandmarkMotionNetwork, spline_motion
 
 SIZE = 33
@@ -87,3 +88,45 @@ def test_gradients_are_finite_where_keypoints_meet() -> None:
     spline_motion(source, Keypoints(values), (SIZE, SIZE)).square().sum().backward()
     assert values.grad is not None
     assert values.grad.isfinite().all()
+
+
+def slim() -> ModelConfig:
+    lite = ModelConfig.preset("lite")
+    return dataclasses.replace(
+        lite,
+        motion=dataclasses.replace(lite.motion, pictures="shared"),
+        generator=dataclasses.replace(lite.generator, hint_kernel=1, final_kernel=3),
+    )
+
+
+def test_it_can_do_without_a_picture_for_each_keypoint() -> None:
+    torch.manual_seed(0)
+    network = LandmarkMotionNetwork(slim(), parts=None).eval()
+    count = slim().keypoints.count
+    source, driving = (Keypoints(torch.rand(2, count, 2) - 0.5) for _ in range(2))
+    image = torch.rand(2, 3, 64, 64)
+    field = network(image, source, driving)
+    assert field.deformation.shape == (2, 64, 64, 2)
+    assert field.sparse_deformed.shape == (2, 2, 3, 64, 64)  # unmoved, and moved by the spline
+    other = network(image.flip(3), source, driving)
+    assert (other.logits - field.logits).abs().max() > 1e-4  # it does look at them
+
+
+def test_smaller_networks_have_smaller_layers_and_say_so() -> None:
+    assert ModelConfig.from_json(slim().to_json()) == slim()
+    weights = {name: tuple(x.shape) for name, x in MCNet(slim()).state_dict().items()}
+    assert weights["generator.final.weight"][2:] == (3, 3)
+    assert weights["generator.join.64.conv.weight"][2:] == (1, 1)
+    assert weights["generator.join.128.conv.weight"][2:] == (3, 3)
+
+
+def test_networks_of_old_are_described_as_ever() -> None:
+    described = json.loads(ModelConfig.preset("mcnet").to_json())
+    assert "pictures" not in described["motion"]
+    assert not {"hint_kernel", "final_kernel"} & described["generator"].keys()
+
+
+def test_kernels_are_odd() -> None:
+    generator = ModelConfig.preset("lite").generator
+    with pytest.raises(ValueError, match=r"generator\.final_kernel = 4: must be odd"):
+        dataclasses.replace(generator, final_kernel=4)

@@ -15,11 +15,13 @@ to paint.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mcnet_cli.compositing.backdrop import Backdrop
 from mcnet_cli.compositing.colours import Palette, Tone
 from mcnet_cli.compositing.gaze import Gaze
+from mcnet_cli.compositing.head import HeadSurface
 from mcnet_cli.compositing.surroundings import MARGIN, warp_beyond, with_crown
 from mcnet_cli.model import Keypoints, MCNet, SourceState
 from mcnet_cli.model.generator import occlusion_at_size_of
@@ -104,6 +106,8 @@ class Compositor:
 
     def __init__(self, model: MCNet) -> None:
         self.model = model
+        numbers, device = model.config.keypoints.landmarks, next(model.parameters()).device
+        self._head = HeadSurface(numbers, device) if model.parts is not None else None
 
     @property
     def margin(self) -> int:
@@ -157,7 +161,12 @@ class Compositor:
         made = self.model.generator.generate(state, driving)
         painted = self._coloured(made.decoded, layers, driving)
         motion = made.motion
-        return motion.without_background(), motion.deformation, motion.occlusion, painted
+        person, occlusion = motion.without_background(), motion.occlusion
+        if self._head is not None:
+            person, share = self._head.turned(person, state.keypoints.values, driving.values)
+            # what the decoder painted is where the network's own motion has opened something
+            occlusion = torch.lerp(occlusion, torch.ones_like(occlusion), share[:, None, None, None])
+        return person, motion.deformation, occlusion, painted
 
     def compose(self, state: SourceState, layers: SourceLayers, driving: Keypoints) -> Composition:
         """Like `frames`, with what they are put together from."""

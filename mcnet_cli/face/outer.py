@@ -23,12 +23,13 @@ Points = NDArray[Any]
 
 UNITS = 10_000
 ARC_DEG = (-72, -36, 0, 36, 72)  # of the skull's points from the crown, the picture's left first
-CENTRE = np.array([0.0, -0.25, 0.5])
+CENTRE = np.array([0.0, -0.25, 0.72])
 RADII = np.array([0.48, 0.55])
 # Hair beside the face, the neck, the shoulders, the picture's left first.
-BODY = np.array([(-0.54, 0.3, 0.45), (0.54, 0.3, 0.45), (0, 0.7, 0.3), (-0.5, 0.78, 0.3), (0.5, 0.78, 0.3)])
+BODY = np.array([(-0.54, 0.3, 0.72), (0.54, 0.3, 0.72), (0, 0.7, 0.3), (-0.5, 0.78, 0.3), (0.5, 0.78, 0.3)])
 OUTER = tuple(range(COUNT, COUNT + len(ARC_DEG) + len(BODY)))  # numbers: after those of the mesh
 SIDES = OUTER[5:7]  # beside the face
+BODY_POINTS = OUTER[7:]  # neck and shoulders, which don't turn with the head
 MESH = tuple(range(COUNT))
 LOWEST = 0.18  # the mesh's points below move with the jaw
 
@@ -83,11 +84,22 @@ def _model(
     numbers: tuple[int, ...],
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """The upper face's places among `numbers`, the pseudo-inverse of its points, and the outer points."""
-    face = average_face()
-    places = [n for n, point in enumerate(numbers) if point < COUNT and face[point, 1] <= LOWEST]
-    upper = face[[numbers[place] for place in places]]
+    places = upper_face_among(numbers)
+    upper = head_points(tuple(numbers[place] for place in places))
     middle = upper.mean(0)
+    return np.array(places), np.linalg.pinv(upper - middle), head_points(OUTER) - middle
+
+
+def upper_face_among(numbers: tuple[int, ...]) -> list[int]:
+    """Which of points with these numbers keep their places in the face while the mouth moves."""
+    face = average_face()
+    return [n for n, point in enumerate(numbers) if point < COUNT and face[point, 1] <= LOWEST]
+
+
+def head_points(numbers: tuple[int, ...]) -> NDArray[np.float64]:
+    """(N, 3) the points with these numbers of an average head, outer ones included, as `average_face`."""
     angle = np.radians(ARC_DEG)
     arc = np.stack([np.sin(angle), -np.cos(angle)], axis=-1) * RADII
     skull = CENTRE + np.concatenate([arc, np.zeros((len(angle), 1))], axis=-1)
-    return np.array(places), np.linalg.pinv(upper - middle), np.concatenate([skull, BODY]) - middle
+    points: NDArray[np.float64] = np.concatenate([average_face(), skull, BODY])[list(numbers)]
+    return points

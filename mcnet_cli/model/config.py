@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 Condition = Literal["both", "keypoints", "features", "none"]
 Border = Literal["zeros", "border"]
+Pictures = Literal["each", "shared"]
 LANDMARKS = 478  # points that keypoints can stand for: the face mesh's 468, then ten of skull, hair and body
 # Points of the face mesh that place a mouth in a face: its corners, the middles of the inner and of the outer
 # lips, the outer corners of the eyes, the tip of the nose and the chin.
@@ -77,6 +78,8 @@ class MotionConfig:
     mouth, eyes: numbers of the keypoints whose geometry decides about lips and lids, in the order of
         `face_parts.FaceParts`; empty leaves lips and lids to the network.
     border: what lies beyond the source's picture, black or its last pixels.
+    pictures: which motions' pictures of the source the network sees: of each motion, as in the paper, or only
+        of those that no single keypoint makes (the background's and the spline's).
     """
 
     hourglass: HourglassConfig = HourglassConfig(64, 1024, 5)
@@ -87,6 +90,7 @@ class MotionConfig:
     mouth: tuple[int, ...] = ()
     eyes: tuple[int, ...] = ()
     border: Border = "zeros"
+    pictures: Pictures = "each"
 
     def __post_init__(self) -> None:
         _bounded("motion.kernel", self.kernel, 1, 15)
@@ -131,6 +135,8 @@ class GeneratorConfig:
     detail_variance: of those heatmaps.
     cubic: share of bicubic interpolation, the rest bilinear, in the warped source that the result shows. The
         larger, the sharper.
+    hint_kernel, final_kernel: of the convolution that takes in the hints beside coarser features, and of the
+        last one.
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512)
@@ -140,6 +146,8 @@ class GeneratorConfig:
     detail_keypoints: tuple[int, ...] = ()
     detail_variance: float = 0.0008
     cubic: float = 0.0
+    hint_kernel: int = 3
+    final_kernel: int = 7
 
     def __post_init__(self) -> None:
         _bounded("generator.channels", len(self.channels), 2, 6)
@@ -156,6 +164,10 @@ class GeneratorConfig:
         _bounded("generator.hint_channels", self.hint_channels, 0, 256)
         _each_bounded("generator.detail_variance", (self.detail_variance,), 1e-5, 1)
         _each_bounded("generator.cubic", (self.cubic,), 0, 1)
+        for name in ("hint_kernel", "final_kernel"):
+            kernel = getattr(self, name)
+            _bounded(f"generator.{name}", kernel, 1, 15)
+            _require(kernel % 2 == 1, f"generator.{name}", kernel, "must be odd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,12 +285,17 @@ class ModelConfig:
         return f"custom (size {self.size}, {memory.experts} memory experts, condition {memory.condition})"
 
     def to_json(self) -> str:
-        """The config as JSON, without landmarks and painter if there are none: format 1 lacks these."""
+        """The config as JSON, without the fields that format 1 lacks where they say nothing."""
         data = dataclasses.asdict(self)
         if not self.keypoints.landmarks:
             del data["keypoints"]["landmarks"]
         if not self.painter.size:
             del data["painter"]
+        for part, names in NEWER_FIELDS.items():
+            default = getattr(DEFAULT, part)
+            for name in names:
+                if data[part][name] == getattr(default, name):
+                    del data[part][name]
         return json.dumps(data, separators=(",", ":"))
 
     @classmethod
@@ -347,6 +364,10 @@ def _build(kind: Any, data: Any, name: str) -> Any:
     _require(type(data) is kind, name, data, f"must be of type {kind.__name__}")
     return data
 
+
+DEFAULT = ModelConfig()
+# Fields that weights of format 1 lack, unless they differ from the default: older versions can't read them.
+NEWER_FIELDS = {"motion": ("pictures",), "generator": ("hint_kernel", "final_kernel")}
 
 # `lite`'s keypoints. Lids, corners of the eyes and lips move little and need sharper heatmaps and masks.
 _HEAD = (10, 152, 234, 454, 105, 334, 1)  # forehead, chin, both sides, brows, nose

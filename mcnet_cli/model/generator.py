@@ -110,7 +110,8 @@ class Generator(nn.Module):
             self.resblock.extend(Res(inputs) for _ in range(blocks))
             self.up_blocks.append(Up(inputs, widths[level]))
         self._join_at(0, widths[0])
-        self.final = nn.Conv2d(widths[0], 3 * setting.stem_stride**2, 7, padding=3)
+        kernel = setting.final_kernel
+        self.final = nn.Conv2d(widths[0], 3 * setting.stem_stride**2, kernel, padding=kernel // 2)
 
     def encode(self, image: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The source's picture for dense motion, and its features at all sizes, finest first."""

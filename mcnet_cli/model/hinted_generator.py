@@ -29,7 +29,8 @@ class HintedGenerator(Generator):
         width, detail = setting.channels[level], len(setting.detail_keypoints)
         if level and size == MOTION_SIZE and setting.hint_channels:
             self.hint = nn.Conv2d(self.dense_motion_network.hourglass.channels, setting.hint_channels, 1)
-            self.join[str(size)] = Same(channels + setting.hint_channels + detail, width)
+            inputs = channels + setting.hint_channels + detail
+            self.join[str(size)] = Same(inputs, width, setting.hint_kernel)
             return width
         if not level and detail:
             self.join[str(size)] = Same(channels + detail, width)

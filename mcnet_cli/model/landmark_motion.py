@@ -112,15 +112,24 @@ def spline_motion(source: Keypoints, driving: Keypoints, size: tuple[int, int]) 
     """
     places = driving.values
     with full_precision(places):
-        near = _kernel((places[:, :, None] - places[:, None]).square().sum(-1))
-        noise = SPLINE_NOISE * torch.eye(near.shape[-1], dtype=near.dtype, device=near.device)
-        # not by `solve`, which the oldest torch that we take lacks on Apple's GPUs
-        weights = torch.linalg.inv(near + noise) @ (source.values - places)
-        across, down = squared_offsets(places, size)
-        alike = _kernel(down[..., :, None] + across[..., None, :])
-        shifts = einsum(alike, weights, "b k h w, b k c -> b h w c")
+        noise = torch.full_like(places[..., 0], SPLINE_NOISE)
+        shifts = smooth_shifts(places, source.values - places, noise, size)
         motion: Tensor = coordinate_grid(*size, like=places) + shifts
     return motion
+
+
+def smooth_shifts(places: Tensor, shifts: Tensor, noise: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, H, W, 2) shifts of a picture, of those (B, K, 2) that are known at (B, K, 2) places.
+
+    noise: (B, K) the variance of what is known, in squared coordinates.
+    """
+    near = _kernel((places[:, :, None] - places[:, None]).square().sum(-1))
+    # not by `solve`, which the oldest torch that we take lacks on Apple's GPUs
+    weights = torch.linalg.inv(near + torch.diag_embed(noise)) @ shifts
+    across, down = squared_offsets(places, size)
+    alike = _kernel(down[..., :, None] + across[..., None, :])
+    everywhere: Tensor = einsum(alike, weights, "b k h w, b k c -> b h w c")
+    return everywhere
 
 
 def _kernel(squares: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ class MotionField:
     deformation: (B, 64, 64, 2) where in the source each position is taken from, the blend of all motions.
     occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
     mask: (B, N, 64, 64) the share of each sparse motion in the blend. logits: the same before the softmax.
-    sparse_motions: (B, N, 64, 64, 2). sparse_deformed: (B, N, 3, 64, 64) the source moved by each of them.
+    sparse_motions: (B, N, 64, 64, 2). sparse_deformed: (B, M, 3, 64, 64) the source moved by those of them
+    whose pictures the network sees.
     features: (B, C, 64, 64) the hourglass's output.
     """
 
@@ -52,7 +53,9 @@ class DenseMotionNetwork(nn.Module):
         self.border = motion.border
         self.more_motions = more_motions
         motions = 1 + count + more_motions
-        self.hourglass = Hourglass(4 * motions, motion.hourglass)
+        self.sees_each = motion.pictures == "each"
+        inputs = 4 * motions if self.sees_each else count + 3 * (1 + more_motions)
+        self.hourglass = Hourglass(inputs, motion.hourglass)
         channels, kernel = self.hourglass.channels, motion.kernel
         self.mask = nn.Conv2d(channels, motions, kernel, padding=kernel // 2)
         self.occlusion = nn.Conv2d(channels, 1, kernel, padding=kernel // 2)
@@ -64,13 +67,20 @@ class DenseMotionNetwork(nn.Module):
         """source_image: (B, 3, 64, 64); keypoints of batch B."""
         size = (source_image.shape[2], source_image.shape[3])
         motions = self.sparse_motions(source, driving, size)
-        deformed = self._deform(source_image, motions)
         heatmaps = gaussian_heatmaps(driving.values, size, self.variances)
         heatmaps = heatmaps - gaussian_heatmaps(source.values, size, self.variances)
-        heatmaps = F.pad(heatmaps, (0, 0, 0, 0, 1, self.more_motions))  # zeros for motions of no keypoint
-        inputs = torch.cat([heatmaps[:, :, None].to(deformed.dtype), deformed], dim=2)
-        inputs = rearrange(inputs, "b k c h w -> b (k c) h w").contiguous(memory_format=torch.channels_last)
-        features = self.hourglass(inputs)
+        if self.sees_each:
+            deformed = self._deform(source_image, motions)
+            # zeros for motions of no keypoint
+            heatmaps = F.pad(heatmaps, (0, 0, 0, 0, 1, self.more_motions)).to(deformed.dtype)
+            inputs = torch.cat([heatmaps[:, :, None], deformed], dim=2)
+            inputs = rearrange(inputs, "b k c h w -> b (k c) h w")
+        else:
+            of_no_keypoint = [0, *range(1 + heatmaps.shape[1], motions.shape[1])]
+            deformed = self._deform(source_image, motions[:, of_no_keypoint])
+            pictures = rearrange(deformed, "b k c h w -> b (k c) h w")
+            inputs = torch.cat([heatmaps.to(deformed.dtype), pictures], dim=1)
+        features = self.hourglass(inputs.contiguous(memory_format=torch.channels_last))
         decided = self._decided(features).float()
         logits = self.mask_logits(decided[:, :-1], driving, size)
         mask = logits.softmax(dim=1)
