@@ -71,10 +71,12 @@ class MouthPainter:
             at_rest = Movement(resting, None, [])
             self._source = self._encoded(at_rest, source[:, self._placing])
         before, encoded = self._source
-        shape = before.moved(driving[:, self._placing])
-        strength = _strength(before, shape)
+        points = driving[:, self._placing]
+        # points alone tell how far a mouth is open; most frames need no lips
+        strength = _strength(before, MouthShape(points, before.lips))
         if not strength:
             return None
+        shape = before.moved(points)
         square = shape.square()
         seen = _square_of(self._front, self._canvas, movement, square, self._painter.config.size)
         paint = self._painter(seen, square.shape_within(shape), encoded)
