@@ -135,14 +135,13 @@ class Renderer:
     def draw(self, source: EncodedSource, motion: Keypoints, gaze: Gaze | None = None) -> Drawing:
         """What frames of any size are put together from, for B keypoints; on the device, in float32.
 
-        gaze: where irises go in these frames.
+        gaze: where irises go in these frames; it stays where it is.
         """
         with _computing(self.compute.device):
             person, whole, occlusion, painted = self._computed(source, motion, frames=False)
             device = self.compute.device
-            where = None if gaze is None else gaze.to(device)
             driving = motion.values.to(device)
-            return Drawing(person, whole, occlusion, painted, source.keypoints.values, driving, where)
+            return Drawing(person, whole, occlusion, painted, source.keypoints.values, driving, gaze)
 
     def photo_compositor(self, layers: PhotoLayers) -> PhotoCompositor:
         """What puts frames of a photo together from drawings."""

@@ -7,13 +7,12 @@ photo's pixels within the exact outline of the lips, so that their edge is as sh
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from mcnet_cli.compositing.draw import Due, Movement, Paint, larger, sampled, taken
+from mcnet_cli.compositing.draw import Movement, Paint, larger, sampled, taken, tensor
 from mcnet_cli.compositing.layers import BLOCK, Front
 from mcnet_cli.model.detail_painter import DetailPainter, Painted, SourceMouth, limit
 from mcnet_cli.model.geometry import ramp
@@ -69,13 +68,15 @@ class MouthPainter:
         (1, K, 2) keypoints.
         """
         if self._source is None:
-            at_rest = Movement(resting, [], [], movement.step, [])
+            at_rest = Movement(resting, None, [])
             self._source = self._encoded(at_rest, source[:, self._placing])
         before, encoded = self._source
-        shape = before.moved(driving[:, self._placing])
-        strength = _strength(before, shape)
+        points = driving[:, self._placing]
+        # points alone tell how far a mouth is open; most frames need no lips
+        strength = _strength(before, MouthShape(points, before.lips))
         if not strength:
             return None
+        shape = before.moved(points)
         square = shape.square()
         seen = _square_of(self._front, self._canvas, movement, square, self._painter.config.size)
         paint = self._painter(seen, square.shape_within(shape), encoded)
@@ -123,7 +124,7 @@ def _lips_distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window
     coarse = window_around(arcs.flatten(1, 2), REACH * width.max(), canvas.coarse)
     beyond = beyond_lips(arcs, grid_of(canvas.coarse, coarse)[None])[0] / width
     rows, columns = window = enlarged(coarse, canvas.step, canvas.axes)
-    distances = larger(beyond[..., None], canvas.step)[0]
+    distances = larger(beyond[None], canvas.step)[0]
     return window, distances[: rows.stop - rows.start, : columns.stop - columns.start]
 
 
@@ -135,41 +136,39 @@ def _square_of(front: Front, canvas: Canvas, movement: Movement, square: MouthSq
     first = torch.stack([axis[0] for axis in canvas.axes])
     pixels = (places - first) / pixel
     at = _at(movement.places, pixels, BLOCK, BLOCK)
-    for due in movement.dues:
-        _add_due(at, due, pixels, movement.step)
+    finer = movement.finer
+    if finer is not None:
+        own, inside = _in_window(pixels, finer.window)
+        at = torch.where(inside[:, None], _at(tensor(finer.places, like=at), own, finer.step, finer.step), at)
+        for due in finer.dues:
+            own, inside = _in_window(pixels, due.window)
+            if inside.any():
+                due_here = _at(tensor(due.shift, like=at), own, finer.step, 0)
+                share = _at(tensor(due.share[None], like=at), own, 1, 0)
+                at += inside[:, None] * share * due_here
     if fine > 1:
         at = F.interpolate(at, scale_factor=float(fine), mode="bilinear", align_corners=False)
     if canvas.picture is None:
-        maps = np.ascontiguousarray(at[0].permute(1, 2, 0).numpy())
-        found = rearrange(torch.from_numpy(taken(front, maps)), "h w c -> 1 c h w").float()
+        found = rearrange(torch.from_numpy(taken(front, at[0].numpy())), "h w c -> 1 c h w").float()
     else:
         found = sampled(canvas.picture, at[0])[None]
     seen = found[:, :3] / found[:, 3:].clamp_min(1)
     return F.avg_pool2d(seen, fine) if fine > 1 else seen
 
 
-def _add_due(taken: Tensor, due: Due, pixels: Tensor, step: int) -> None:
-    """Adds what is due to the places (1, 2, h, w) of (1, h, w, 2) pixels, in rows that reach its window."""
-    rows, columns = due.window
+def _in_window(pixels: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """(1, h, w, 2) pixels counted from a window's first one, and (1, h, w) whether they are inside of it."""
+    rows, columns = window
     ends = torch.tensor([columns.stop - columns.start, rows.stop - rows.start], device=pixels.device)
     own = pixels - torch.tensor([columns.start, rows.start], device=pixels.device)
-    inside = ((own > -1) & (own < ends)).all(-1)
-    reached = inside[0].any(1).nonzero()[:, 0]
-    if not len(reached):
-        return
-    lines = slice(int(reached[0]), int(reached[-1]) + 1)
-    own = own[:, lines]
-    side = _at(due.side[..., None], own, 1, 0)
-    mixed = torch.lerp(_at(due.above, own, step, 0), _at(due.below, own, step, 0), side)
-    taken[:, :, lines] += mixed * inside[:, None, lines]
+    return own, ((own > -1) & (own < ends)).all(-1)
 
 
 def _at(maps: Tensor, pixels: Tensor, factor: int, before: int) -> Tensor:
-    """(1, C, h, w): (H, W, C) maps, enlarged `factor` times, at (1, h, w, 2) pixels.
+    """(1, C, h, w): (C, H, W) maps, enlarged `factor` times, at (1, h, w, 2) pixels.
 
     before: how many of the enlarged pixels lie before the first one.
     """
-    sides = factor * torch.tensor(maps.shape[1::-1], device=pixels.device)
+    sides = factor * torch.tensor(maps.shape[:0:-1], device=pixels.device)
     grid = (2 * (pixels + before) + 1) / sides - 1
-    planes = rearrange(maps, "h w c -> 1 c h w")
-    return F.grid_sample(planes, grid, padding_mode="border", align_corners=False)
+    return F.grid_sample(maps[None], grid, padding_mode="border", align_corners=False)

@@ -1,7 +1,8 @@
 """Fronts drawn over what is behind them: by OpenCV on a CPU, by torch on any device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,41 +12,61 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcnet_cli.compositing.layers import BLOCK, Front
+from mcnet_cli.compositing.layers import BLOCK, TILE, Front, ends
 from mcnet_cli.compositing.plate import Picture, over
 from mcnet_cli.model.windows import Window
 
-# Pixels that OpenCV draws at once: what is computed for them, 16 bytes each, stays in a processor's cache.
-STRIP_PX = 1 << 17
+# Blocks of rows that OpenCV draws at once: with more, what is computed for them leaves a processor's cache;
+# with fewer, more is computed twice where strips meet.
+STRIP_BLOCKS = 6
 
 Maps = NDArray[np.float32]
+Planes = Sequence[Maps] | Maps  # x and y
+Indices = NDArray[np.int_]
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is added to places around an eye or the mouth, in pixels of the enlarged front.
+    """What is added to places below the line where lids or lips meet.
 
-    window: of the front's rows and columns. above, below: (h, w, 2) at every `step`-th pixel, what is due
-    above and below the line where lids or lips meet. side: (H, W), 0 above the line and 1 below it.
+    window: of the front's rows and columns. shift: (2, h, w) at every `step`-th pixel, in pixels of the
+    enlarged front. share: (H, W), 0 above the line and 1 below it.
     """
 
     window: Window
-    above: Tensor
-    below: Tensor
-    side: Tensor
+    shift: Maps
+    share: Maps
 
 
 @dataclass(frozen=True, slots=True)
 class Inlay:
     """A part of the front that moves otherwise than what is around, such as an iris between its lids.
 
-    window: of the front's rows and columns. shift: (h, w, 2) at every `step`-th pixel, what is added to
+    window: of the front's rows and columns. shift: (2, h, w) at every `step`-th pixel, what is added to
     places, in pixels of the enlarged front. share: (H, W) in [0, 1], how much of it is seen.
     """
 
     window: Window
-    shift: Tensor
-    share: Tensor
+    shift: Maps
+    share: Maps
+
+
+@dataclass(frozen=True, slots=True)
+class Finer:
+    """Places around eyes and mouth, where lids, lips and irises are set right.
+
+    window: of the front's rows and columns; dues and inlays are within it. places: (2, h + 2, w + 2), x and
+    y, where in the enlarged front the middles of `step` by `step` pixels are taken from, with one more on
+    each side. dues: what is added then. inlays: what is laid in. slack: how far all this takes pixels from
+    where their blocks are taken from, in pixels of the enlarged front.
+    """
+
+    window: Window
+    step: int
+    places: Maps
+    dues: list[Due]
+    inlays: list[Inlay]
+    slack: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +82,13 @@ class Paint:
 class Movement:
     """What a frame does with a front of (H, W) pixels.
 
-    places: (⌈H/8⌉ + 2, ⌈W/8⌉ + 2, 2) where in the enlarged front the middles of blocks are taken from, with a
-    block more on each side. dues: what is added to that, at every `step`-th pixel of a window. inlays: what
-    is laid in then. paints: what is painted over it, in that order.
+    places: (2, ⌈H/8⌉ + 2, ⌈W/8⌉ + 2), x and y, where in the enlarged front the middles of blocks are taken
+    from, with a block more on each side. finer: what is known better around eyes and mouth. paints: what is
+    painted over it, in that order.
     """
 
     places: Tensor
-    dues: list[Due]
-    inlays: list[Inlay]
-    step: int
+    finer: Finer | None
     paints: list[Paint]
 
 
@@ -78,71 +97,118 @@ def draw_by_opencv(front: Front, movement: Movement, behind: Picture) -> None:
 
     Strip by strip, and of each only the columns in which the front can be seen.
     """
-    blocks = movement.places.numpy()
-    dues = [(due.window, _enlarged(due, movement.step)) for due in movement.dues]
-    slack = max((float(np.abs(due).max()) for _, due in dues), default=0.0)
-    for (rows, columns), around in _strips(front, blocks, slack, behind.shape[:2]):
-        places = _times(blocks[around], BLOCK)
-        places = places[_within(rows, around[0]), _within(columns, around[1])]
-        for window, due in dues:
-            here, own = common((rows, columns), window)
-            places[here] += due[own]
+    blocks, finer = movement.places.numpy(), movement.finer
+    near = [] if finer is None else _near(finer)
+    inlays = [] if finer is None else [_inlaid(front, inlay, finer, near) for inlay in finer.inlays]
+    paints = [(paint.window, paint.share.numpy(), paint.colours.numpy()) for paint in movement.paints]
+    for strip, solid in _strips(front, blocks, finer, behind.shape[:2]):
+        rows, columns = strip
+        places = times(blocks[:, _around(rows), _around(columns)], BLOCK, _within(rows), _within(columns))
+        if finer is not None:
+            here, own = common(strip, finer.window)
+            for line, better in zip(places, near, strict=True):
+                line[here] = better[own]
         moved = taken(front, places)
-        for inlay in movement.inlays:
-            here, own = common((rows, columns), inlay.window)
-            share = inlay.share[own].numpy()
-            if share.size:
-                other = taken(front, places[here] + _times(inlay.shift.numpy(), movement.step)[own])
-                moved[here] = cv2.blendLinear(other, moved[here], share, 1 - share)
-        for paint in movement.paints:
-            here, own = common((rows, columns), paint.window)
-            _paint_over(moved[here], paint.share[own].numpy(), paint.colours[own].numpy())
-        over(moved, behind[rows, columns], behind[rows, columns])
+        for window, other, share in inlays:
+            here, own = common(strip, window)
+            if share[own].size:
+                moved[here] = cv2.blendLinear(other[own], moved[here], share[own], 1 - share[own])
+        for window, share, colours in paints:
+            here, own = common(strip, window)
+            if share[own].size:
+                _paint_over(moved[here], share[own], colours[own])
+        _lay(moved, behind[strip], solid)
 
 
-def taken(front: Front, places: Maps) -> Picture:
-    """(h, w, 4): what a front shows at (h, w, 2) places."""
-    taken: Picture = cv2.remap(front.picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def _near(finer: Finer) -> Planes:
+    """x and y, (H, W) each: places of the pixels in the window around eyes and mouth."""
+    rows, columns = (slice(finer.step, finer.step + line.stop - line.start) for line in finer.window)
+    near = times(finer.places, finer.step, rows, columns)
+    for due in finer.dues:
+        here, _ = common(finer.window, due.window)
+        shift = times(due.shift, finer.step, *map(slice, due.share.shape))
+        for line, added in zip(near, shift, strict=True):
+            cv2.accumulateProduct(added, due.share, line[here])
+    return near
+
+
+def _inlaid(front: Front, inlay: Inlay, finer: Finer, near: Planes) -> tuple[Window, Picture, Maps]:
+    """The window of an inlay, (H, W, 4) what a front shows in it, and (H, W) how much of that is seen."""
+    here, _ = common(finer.window, inlay.window)
+    shift = times(inlay.shift, finer.step, *map(slice, inlay.share.shape))
+    moved = taken(front, [line[here] + added for line, added in zip(near, shift, strict=True)])
+    return inlay.window, moved, inlay.share
+
+
+def _lay(front: Picture, behind: Picture, solid: slice) -> None:
+    """Lays a strip of a front over what is behind it. solid: columns in which it hides all of that."""
+    for part in (slice(0, solid.start), slice(solid.stop, behind.shape[1])):
+        if part.start < part.stop:
+            over(front[:, part], behind[:, part], behind[:, part])
+    if solid.start < solid.stop:
+        if behind.shape[2] == 4:
+            behind[:, solid] = front[:, solid]
+        else:
+            cv2.cvtColor(front[:, solid], cv2.COLOR_RGBA2RGB, behind[:, solid])
+
+
+def taken(front: Front, places: Planes) -> Picture:
+    """(h, w, 4): what a front shows at places x and y, (h, w) each."""
+    x, y = places
+    taken: Picture = cv2.remap(front.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return taken
 
 
 def _strips(
-    front: Front, blocks: Maps, slack: float, size: tuple[int, ...]
-) -> Iterator[tuple[Window, Window]]:
-    """The strips of a front's rows and columns in which it is seen, and the blocks around each.
+    front: Front, blocks: Planes, finer: Finer | None, size: tuple[int, ...]
+) -> Iterator[tuple[Window, slice]]:
+    """The strips of a front of (H, W) pixels in which it is seen, of places x and y of its blocks.
 
-    slack: how much places may still be changed, in pixels of the enlarged front.
+    Of each its rows and columns; and the columns, counted from its first, in which it hides all behind it.
     """
-    height, width = size
-    x, y = cv2.split(blocks)
-    strip = max(1, STRIP_PX // (BLOCK * width)) * BLOCK
-    for top in range(0, height, strip):
-        bottom = min(top + strip, height)
-        rows = slice(top // BLOCK, -(-bottom // BLOCK) + 2)
-        first, last = _seen(front.extent, x[rows], y[rows], slack)
-        if first <= last:
-            left, right = max(0, BLOCK * (first - 1)), min(width, BLOCK * last)
-            columns = slice(left // BLOCK, -(-right // BLOCK) + 2)
-            yield (slice(top, bottom), slice(left, right)), (rows, columns)
+    (height, width), (x, y) = size, blocks
+    starts = np.arange(0, height, STRIP_BLOCKS * BLOCK)
+    stops = np.minimum(starts + STRIP_BLOCKS * BLOCK, height)
+    slack = np.zeros((len(starts), 1), np.float32)
+    if finer is not None:
+        slack[(starts < finer.window[0].stop) & (stops > finer.window[0].start)] = finer.slack
+
+    around = starts // BLOCK, np.minimum(starts // BLOCK + STRIP_BLOCKS, len(y) - 2) + 1
+    reached = (
+        _extreme(np.minimum, y.min(1), *around) - slack,
+        _extreme(np.maximum, y.max(1), *around) + slack + 1,
+    )
+    tiles = [np.clip(edge[:, 0].astype(int), 0, len(front.picture) - 1) // TILE for edge in reached]
+    # where columns between two blocks are taken from, at the farthest to the left and to the right
+    corners = np.ones((STRIP_BLOCKS + 2, 2), np.uint8)
+    low, high = (
+        find(x, corners, anchor=(0, 0))[::STRIP_BLOCKS, :-1][: len(starts)]
+        for find in (cv2.erode, cv2.dilate)
+    )
+    low, high = low - slack, high + slack
+    left, right = (
+        _extreme(find, front.seen[:, n], *tiles) for n, find in enumerate((np.minimum, np.maximum))
+    )
+    begin, end = ends((low < right) & (high > left - 1)).T
+    left, right = (
+        _extreme(find, front.solid[:, n], *tiles) for n, find in enumerate((np.maximum, np.minimum))
+    )
+    hides = (low >= left) & (high < right - 1)
+    inner, outer = ends(hides).T
+    outer = np.where(hides.sum(1) == outer - inner, outer, inner)  # if it is in one piece
+    columns = np.clip(BLOCK * (begin - 1), 0, width), np.clip(BLOCK * end, 0, width)
+    # between two blocks are the columns from the middle of the first of them to that of the other
+    solid = (np.clip(BLOCK * edge - BLOCK // 2, *columns) - columns[0] for edge in (inner, outer))
+    strips = np.stack([starts, stops, *columns, *solid])[:, begin < end]
+    for top, bottom, first, last, inside, outside in strips.T.tolist():
+        yield (slice(top, bottom), slice(first, last)), slice(inside, outside)
 
 
-def _seen(extent: NDArray[np.int32], x: Maps, y: Maps, slack: float) -> tuple[int, int]:
-    """The first and the last column of blocks between which the front shows something at places (x, y).
-
-    The last is before the first where there is none.
-    """
-    low, high = y.min() - slack, y.max() + slack
-    count = len(extent)
-    reached = extent[min(max(int(low), 0), count - 1) : min(max(int(high) + 2, 1), count)]
-    left, right = reached[:, 0].min(), reached[:, 1].max()
-    if left > right:
-        return 1, 0
-    left, right = left - 1 - slack, right + 1 + slack
-    nearest, farthest = x.min(0), x.max(0)
-    between = np.minimum(nearest[:-1], nearest[1:]) <= right
-    between &= np.maximum(farthest[:-1], farthest[1:]) >= left
-    found = np.flatnonzero(between)
-    return (int(found[0]), int(found[-1]) + 1) if len(found) else (1, 0)
+def _extreme(find: np.ufunc, values: NDArray[Any], first: Indices, last: Indices) -> NDArray[Any]:
+    """(N, 1): the least or greatest of values (M,) in N parts of them, by their first and last numbers."""
+    bounds = np.stack([first, last + 1], 1).ravel()
+    found: NDArray[Any] = find.reduceat(np.append(values, values[-1]), bounds)[::2, None]
+    return found
 
 
 def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
@@ -152,16 +218,22 @@ def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
     """
     height, width = behind.shape[:2]
     places = larger(movement.places, BLOCK)[:, BLOCK : BLOCK + height, BLOCK : BLOCK + width].clone()
-    for due in movement.dues:
-        rows, columns = due.side.shape
-        above, below = (larger(side, movement.step)[:, :rows, :columns] for side in (due.above, due.below))
-        places[:, *due.window] += torch.lerp(above, below, due.side)
+    finer, step = movement.finer, 1 if movement.finer is None else movement.finer.step
+
+    def enlarged(maps: Maps, rows: slice, columns: slice) -> Tensor:
+        return larger(tensor(maps, like=places), step)[:, rows, columns]
+
+    if finer is not None:
+        rows, columns = (slice(finer.step, finer.step + line.stop - line.start) for line in finer.window)
+        places[:, *finer.window] = enlarged(finer.places, rows, columns)
+        for due in finer.dues:
+            share = tensor(due.share, like=places)
+            places[:, *due.window] += share * enlarged(due.shift, *map(slice, share.shape))
     moved = sampled(picture, places)
-    for inlay in movement.inlays:
-        rows, columns = inlay.share.shape
-        shift = larger(inlay.shift, movement.step)[:, :rows, :columns]
-        other = sampled(picture, places[:, *inlay.window] + shift)
-        moved[:, *inlay.window] = torch.lerp(moved[:, *inlay.window], other, inlay.share)
+    for inlay in [] if finer is None else finer.inlays:
+        share = tensor(inlay.share, like=places)
+        there = places[:, *inlay.window] + enlarged(inlay.shift, *map(slice, share.shape))
+        moved[:, *inlay.window] = torch.lerp(moved[:, *inlay.window], sampled(picture, there), share)
     person, matte = moved[:3], moved[3:] / 255
     for paint in movement.paints:
         window = paint.window
@@ -172,6 +244,11 @@ def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
     behind[:] = rearrange(result.round().clamp(0, 255).to(torch.uint8), "c h w -> h w c").cpu().numpy()
 
 
+def tensor(values: Maps, *, like: Tensor) -> Tensor:
+    """The same numbers beside those of another tensor."""
+    return torch.as_tensor(values, dtype=torch.float32, device=like.device)
+
+
 def sampled(picture: Tensor, places: Tensor) -> Tensor:
     """(C, h, w): a (1, C, H, W) picture at (2, h, w) places in its pixels."""
     sides = torch.tensor(picture.shape[:1:-1], device=places.device)
@@ -180,30 +257,24 @@ def sampled(picture: Tensor, places: Tensor) -> Tensor:
 
 
 def larger(maps: Tensor, factor: int) -> Tensor:
-    """(C, factor·h, factor·w) of (h, w, C) maps, by linear interpolation."""
-    planes = rearrange(maps, "h w c -> 1 c h w")
-    return F.interpolate(planes, scale_factor=float(factor), mode="bilinear", align_corners=False)[0]
+    """(C, factor·h, factor·w) of (C, h, w) maps, by linear interpolation."""
+    return F.interpolate(maps[None], scale_factor=float(factor), mode="bilinear", align_corners=False)[0]
 
 
-def _times(maps: Maps, factor: int) -> Maps:
-    """(factor·h, factor·w, C) of (h, w, C) maps, by linear interpolation."""
-    size = factor * maps.shape[1], factor * maps.shape[0]
-    large: Maps = cv2.resize(maps, size, interpolation=cv2.INTER_LINEAR)
-    return large
+def times(maps: Maps, factor: int, rows: slice, columns: slice) -> Planes:
+    """C maps (h, w), enlarged so many times by linear interpolation; of that, rows and columns."""
+    size = factor * maps.shape[2], factor * maps.shape[1]
+    return [cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)[rows, columns] for plane in maps]
 
 
-def _enlarged(due: Due, step: int) -> Maps:
-    """(H, W, 2) what is due in each pixel of its window."""
-    side = due.side.numpy()
-    rows, columns = side.shape
-    above, below = (_times(part.numpy(), step)[:rows, :columns] for part in (due.above, due.below))
-    mixed: Maps = cv2.blendLinear(above, below, 1 - side, side)
-    return mixed
+def _around(line: slice) -> slice:
+    """Blocks around rows or columns, of which there is one before the first."""
+    return slice(line.start // BLOCK, -(-line.stop // BLOCK) + 2)
 
 
-def _within(line: slice, blocks: slice) -> slice:
-    """Where rows or columns are in enlarged blocks, the first of which is one before the others."""
-    first = BLOCK * (blocks.start - 1)
+def _within(line: slice) -> slice:
+    """Where rows or columns are in the enlarged blocks around them."""
+    first = BLOCK * (line.start // BLOCK - 1)
     return slice(line.start - first, line.stop - first)
 
 

@@ -5,15 +5,14 @@ to it, wholly on the iris, and fading to nothing towards the corners of the eye.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-import torch.nn.functional as F
-from einops import rearrange
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mcnet_cli.model.face_parts import Correction
-from mcnet_cli.model.geometry import ramp
-from mcnet_cli.model.windows import Axes, Window, grid_of, window_around
+from mcnet_cli.model.windows import Window
 
 # In radii of the iris: up to where all moves with it, and from where on nothing does.
 RIGID, REACH = 1.0, 2.5
@@ -22,6 +21,8 @@ FARTHEST = 0.9
 # How deep inside the lids, in radii of the iris, all of an up or down movement is done: the source has no
 # eyeball to show from under its lids.
 DEPTH = 0.5
+
+Floats = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,63 +47,139 @@ class Gaze:
         driving = self.driving[number : number + 1]
         return Gaze(self.source, driving, self.radii, self.shown, self.lids, self.frames)
 
-    def to(self, device: torch.device) -> "Gaze":
-        """The same on a device."""
-        return Gaze(*(getattr(self, name).to(device) for name in self.__slots__))
-
-    def beyond_lids(self, eye: int, places: Tensor) -> Tensor:
+    def beyond_lids(self, eye: int, places: Floats) -> Floats:
         """(h, w): how far (h, w, 2) places in the source are outside of the lids."""
-        low, high = self.frames[eye]
-        grid = (2 * (places - low) / (high - low) - 1)[None]
-        return F.grid_sample(self.lids[eye][None], grid, padding_mode="border", align_corners=True)[0, 0]
+        low, high = self.frames[eye].numpy()
+        lids = self.lids[eye, 0].numpy()
+        pixels = ((places - low) * ((len(lids) - 1) / (high - low))).astype(np.float32)
+        found: Floats = cv2.remap(lids, pixels, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LidsLine:
+    """Where lids or lips meet: a point (2,), the unit vector (2,) down from it, and the line's width."""
+
+    middle: Floats
+    down: Floats
+    width: float
+
+    def distances(self, x: Floats, y: Floats) -> Floats:
+        """(h, w): how far columns x (w,) and rows y (h,) are below the line, in its widths."""
+        (middle_x, middle_y), (right, down) = self.middle, self.down / self.width
+        found: Floats = ((y - middle_y) * down)[:, None] + (x - middle_x) * right
+        return found
+
+    def below(self, x: Floats, y: Floats) -> Floats:
+        """(h, w): 0 above the line, 1 below it."""
+        return _sigmoid(self.distances(x, y))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lids:
+    """What a frame does around both eyes, before irises are moved.
+
+    x, y: (w,) and (h,) coordinates of columns and rows. above, below: (h, w, 2) where in the source they are
+    taken from, if they are above and if they are below the lines where lids meet. lines: that of each eye.
+    """
+
+    x: Floats
+    y: Floats
+    above: Floats
+    below: Floats
+    lines: list[LidsLine]
+
+    def taken(self, eye: int, window: Window) -> Floats:
+        """(h, w, 2): where in the source the pixels of a window around an eye are taken from."""
+        rows, columns = window
+        share = self.lines[eye].below(self.x[columns], self.y[rows])[..., None]
+        mixed: Floats = self.above[window] + share * (self.below[window] - self.above[window])
+        return mixed
+
+    def taken_at(self, eye: int, place: Floats) -> Floats:
+        """(2,): where in the source a place (2,) at an eye is taken from."""
+        first, last = np.array([self.x[0], self.y[0]]), np.array([self.x[-1], self.y[-1]])
+        at = (place - first) / np.maximum(last - first, 1e-6)
+        above, below = (_at(maps, *at) for maps in (self.above, self.below))
+        mixed: Floats = above + self.lines[eye].below(place[:1], place[1:])[0] * (below - above)
+        return mixed
+
+    def window(self, place: Floats, reach: float) -> Window:
+        """The rows and columns, one at least, within `reach` of a place."""
+        columns, rows = (
+            slice(
+                low := min(int(np.searchsorted(line, at - reach)), len(line) - 1),
+                max(int(np.searchsorted(line, at + reach)), low + 1),
+            )
+            for line, at in zip((self.x, self.y), place, strict=True)
+        )
+        return rows, columns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MovedIris:
     """What is added to a motion between the lids of one eye.
 
-    window: of a picture. shift: (h, w, 2) in coordinates. beyond_lids: (h, w), how far pixels are outside of
-    the lids; there nothing is added.
+    window: of the `Lids`. shift: (h, w, 2) in coordinates. beyond_lids: (h, w), how far pixels are outside
+    of the lids; there nothing is added.
     """
 
     window: Window
-    shift: Tensor
-    beyond_lids: Tensor
+    shift: Floats
+    beyond_lids: Floats
 
 
-def moved_irises(
-    gaze: Gaze, field: Tensor, lids: list[Correction], across: Tensor, axes: Axes, least: float
-) -> list[MovedIris]:
+def moved_irises(gaze: Gaze, lids: Lids, across: Floats, *, least: float, edge: float) -> list[MovedIris]:
     """What one frame's motion lacks to bring both irises where they go.
 
-    field: (1, h, w, 2) the motion. lids: what is added to it around each eye. across: (2,) the unit vector
-    from eye to eye. axes: coordinates of the columns and rows of a picture. least: movements below, in
-    coordinates, aren't seen.
+    across: (2,) the unit vector from eye to eye. least: movements below, in coordinates, aren't seen. edge:
+    how far irises are seen beyond the lids.
     """
-    planes, moved = rearrange(field, "1 h w c -> 1 c h w"), []
-    turn = torch.stack([across, torch.stack([-across[1], across[0]])])
-
-    def taken(places: Tensor, correction: Correction) -> Tensor:
-        """(h, w, 2): where in the source (h, w, 2) places are taken from."""
-        found = F.grid_sample(planes, places[None], padding_mode="border", align_corners=True)[0]
-        return rearrange(found, "c h w -> h w c") + correction.at(axes, places)
-
-    for eye, correction in enumerate(lids):
-        place, radius = gaze.driving[0, eye], gaze.radii[0, eye]
-        missing = gaze.shown[0, eye] * (gaze.source[0, eye] - taken(place[None, None], correction)[0, 0])
-        length = missing.norm()
+    source, driving, shown = (values[0].numpy() for values in (gaze.source, gaze.driving, gaze.shown))
+    turn, moved = np.stack([across, (-across[1], across[0])]), []
+    for eye, radius in enumerate(gaze.radii[0].tolist()):
+        missing = shown[eye] * (source[eye] - lids.taken_at(eye, driving[eye]))
+        length = float(np.hypot(*missing))
         if length < least:
             continue
-        share = (FARTHEST * radius / length).clamp_max(1)
-        place, missing = place + (1 - share) * missing, share * missing
-        window = window_around(place[None, None], REACH * radius, axes)
-        grid = grid_of(axes, window)
-        away = (grid - place).norm(dim=-1) / radius
-        near = 1 - ramp(away, RIGID, REACH)
-        near = near.square() * (3 - 2 * near)
-        beyond = gaze.beyond_lids(eye, taken(grid, correction))
-        deep = (-beyond / (DEPTH * radius)).clamp(0, 1)
+        share = min(FARTHEST * radius / length, 1)
+        place, missing = driving[eye] + (1 - share) * missing, share * missing
+        rows, columns = lids.window(place, REACH * radius)
+        beyond = gaze.beyond_lids(eye, lids.taken(eye, (rows, columns)))
+        # most of the window is lids: of the rest, the rows, and one more on each side
+        seen = np.flatnonzero((beyond < edge).any(1))
+        if not len(seen):
+            continue
+        first, last = max(int(seen[0]) - 1, 0), int(seen[-1]) + 2
+        beyond, rows = beyond[first:last], slice(rows.start + first, min(rows.start + last, rows.stop))
+        away = np.hypot(lids.x[columns] - place[0], lids.y[rows, None] - place[1]) / radius
+        near = np.clip((REACH - away) / (REACH - RIGID), 0, 1)
+        near = near * near * (3 - 2 * near)
+        deep = np.clip(-beyond / (DEPTH * radius), 0, 1)
         sideways, upright = turn @ missing
-        shares = torch.stack([near * sideways, near * deep * upright], -1)
-        moved.append(MovedIris(window, shares @ turn, beyond))
+        shift = near[..., None] * (sideways * turn[0] + (deep * upright)[..., None] * turn[1])
+        moved.append(MovedIris((rows, columns), shift.astype(np.float32), beyond))
     return moved
+
+
+def _sigmoid(values: Floats) -> Floats:
+    """1 / (1 + exp(-values)), which doesn't overflow."""
+    found: Floats = 0.5 + 0.5 * np.tanh(0.5 * values)
+    return found
+
+
+def _at(maps: Floats, x: float, y: float) -> Floats:
+    """(C,): (h, w, C) maps at a place, 0 and 1 being the first and last columns and rows; linearly."""
+    (top, down), (left, right) = (_split(at, side) for at, side in zip((y, x), maps.shape, strict=False))
+    upper, lower = (
+        line[left] + right * (line[min(left + 1, len(line) - 1)] - line[left])
+        for line in (maps[top], maps[min(top + 1, len(maps) - 1)])
+    )
+    found: Floats = upper + down * (lower - upper)
+    return found
+
+
+def _split(at: float, side: int) -> tuple[int, float]:
+    """A share of a side as a number of pixels, and what is left of one."""
+    pixels = min(max(float(at), 0.0), 1.0) * (side - 1)
+    return int(pixels), pixels - int(pixels)

@@ -42,6 +42,9 @@ FOUND, HAZY = 0.5, 0.6
 # 0.9 of the photo's sharpness (mean absolute Laplacian), with it 0.8 to 1.05.
 ENLARGED = 2
 SHARPENED = 0.056
+TILE = 8  # pixels of the enlarged front, along each side, of which is known what is seen behind
+ENDLESS = 1 << 30
+ENLARGED_ROWS = 128  # of the photo, at once, so that what is computed for them stays in a cache
 BLOCK = 8  # pixels between which motion is interpolated linearly; its cells are larger by far
 CELLS = 64  # of dense motion, along each side
 BEYOND_CELLS = 19  # around them, as far as REACH
@@ -69,8 +72,10 @@ class Front:
     rows, columns: the part of the photo that can move.
     picture: (2·(T + H), 2·W, 4) uint8, colours times matte and the matte; H and W are the numbers of rows and
         columns, T that of rows that are made up above the photo.
-    extent: (N, 2), the first and last column of each row of `picture` in which the matte isn't 0, as far as
-        there is one; else a last one before the first.
+    seen: (⌈N/8⌉, 2), of every eight rows of `picture` the columns, from one up to another, outside of which
+        the matte is 0. They are endless where that begins or ends at an edge, since the last column goes on
+        there; where there are none, the first is beyond the last.
+    solid: (⌈N/8⌉, 2), the same of the longest run of columns in which it is 255.
     fades: (G, G) in [0, 1], what is left of the motion in cells in and around dense motion's.
     down, across: (⌈H/8⌉, G) and (⌈W/8⌉, G), which interpolate cells at every eighth row and column.
     y, x: coordinates of rows (H) and columns (W) in the network's square, where its edges are -1 and 1.
@@ -84,7 +89,8 @@ class Front:
     rows: slice
     columns: slice
     picture: Picture
-    extent: NDArray[np.int32]
+    seen: NDArray[np.int32]
+    solid: NDArray[np.int32]
     fades: Floats
     down: Floats
     across: Floats
@@ -239,6 +245,8 @@ def _front(
             above = np.rint(above * _crown(matte[0], rows_above)[..., None]).astype(np.uint8)
         front = np.concatenate([above, front])
     large = _enlarged(front)
+    shown = cv2.extractChannel(large, 3)
+    seen, solid = _tiles(cv2.compare(shown, 0, cv2.CMP_GT)), ~_tiles(cv2.compare(shown, 255, cv2.CMP_LT))
     # half a unit of network coordinates reaches from the first pixel's centre to the last one's
     scale = tuple(side / 2 * (size - 1) / size for side in (person.square.width, person.square.height))
     cells = (np.arange(CELLS + 2 * BEYOND_CELLS) - BEYOND_CELLS) * (2 / (CELLS - 1)) - 1
@@ -251,7 +259,8 @@ def _front(
         rows=rows,
         columns=columns,
         picture=large,
-        extent=_extent(large[..., 3]),
+        seen=_endless(ends(seen), seen.shape[1]),
+        solid=_endless(longest_runs(solid), solid.shape[1]),
         fades=_fades(photo, person, matte, rows, columns, cells, scale),
         down=interpolation(middles(y, BLOCK), cells),
         across=interpolation(middles(x, BLOCK), cells),
@@ -281,26 +290,59 @@ def _crown(edge: Floats, count: int) -> Floats:
 def _enlarged(front: Picture) -> Picture:
     """(2·H, 2·W, 4) of (H, W, 4) colours times matte, and the matte; pixel i comes to lie at 2i."""
     height, width = front.shape[:2]
-    large = np.empty((ENLARGED * height, ENLARGED * width), np.uint32)  # four channels in one
+    large = np.zeros((ENLARGED * height, ENLARGED * width), np.uint32)  # four channels in one
     kernels = _kernels()
-    for y, down in enumerate(kernels):
-        for x, across in enumerate(kernels):
-            part = cv2.sepFilter2D(front, -1, across, down, borderType=cv2.BORDER_REPLICATE)
-            part = cv2.min(part, cv2.cvtColor(cv2.extractChannel(part, 3), cv2.COLOR_GRAY2RGBA))
-            large[y::ENLARGED, x::ENLARGED] = part.view(np.uint32)[..., 0]
+    reach = len(kernels[1]) // 2
+    matte = cv2.extractChannel(front, 3)
+    for top in range(0, height, ENLARGED_ROWS):
+        # what isn't empty, and what the kernels reach from there
+        first, bottom = max(0, top - reach), min(top + ENLARGED_ROWS, height)
+        left, _, count, _ = cv2.boundingRect(matte[first : bottom + reach])
+        columns = slice(max(0, left - reach), left + count + reach)
+        part = np.ascontiguousarray(front[first : bottom + reach, columns])
+        rows = large[ENLARGED * top : ENLARGED * bottom, ENLARGED * columns.start : ENLARGED * columns.stop]
+        for y, down in enumerate(kernels if count else ()):
+            for x, across in enumerate(kernels):
+                found = cv2.sepFilter2D(part, -1, across, down, borderType=cv2.BORDER_REPLICATE)
+                found = found[top - first : bottom - first]
+                found = cv2.min(found, cv2.cvtColor(cv2.extractChannel(found, 3), cv2.COLOR_GRAY2RGBA))
+                rows[y::ENLARGED, x::ENLARGED] = found.view(np.uint32)[..., 0]
     return large.view(np.uint8).reshape(ENLARGED * height, ENLARGED * width, 4)
 
 
-def _extent(matte: Picture) -> NDArray[np.int32]:
-    """(H, 2): first and last column of each row in which an (H, W) matte isn't 0.
+def _tiles(flags: Picture) -> NDArray[np.bool_]:
+    """(⌈H/8⌉, ⌈W/8⌉): whether every eight by eight pixels have any of (H, W) flags, 0 or 255."""
+    height, width = (-(-side // TILE) for side in flags.shape)
+    down, right = height * TILE - flags.shape[0], width * TILE - flags.shape[1]
+    flags = cv2.copyMakeBorder(flags, 0, down, 0, right, cv2.BORDER_REPLICATE)
+    shares: Picture = cv2.resize(flags, (width, height), interpolation=cv2.INTER_AREA)
+    return np.greater(shares, 0)
 
-    A row without any has (W, -1); where the matte isn't 0 in the outermost columns, it goes on beyond them.
-    """
-    shown, width, endless = matte > 0, matte.shape[1], 1 << 30
-    some = shown.any(1)
-    first = np.where(shown[:, 0], -endless, np.where(some, shown.argmax(1), width))
-    last = np.where(shown[:, -1], endless, np.where(some, width - 1 - shown[:, ::-1].argmax(1), -1))
-    return np.stack([first, last], 1).astype(np.int32)
+
+def _endless(runs: NDArray[np.int_], width: int) -> NDArray[np.int32]:
+    """(N, 2) columns, as in `Front.seen`, of (N, 2) runs in rows of so many tiles."""
+    first, last = runs.T
+    left, right = np.where(first == 0, -ENDLESS, TILE * first), np.where(last == width, ENDLESS, TILE * last)
+    none = first == last
+    columns = np.stack([np.where(none, ENDLESS, left), np.where(none, -ENDLESS, right)], 1)
+    return columns.astype(np.int32)
+
+
+def ends(flags: NDArray[np.bool_]) -> NDArray[np.int_]:
+    """(N, 2): the first 1 in each row of (N, W) flags, and what follows the last one; both 0 without any."""
+    first, last = flags.argmax(1), flags.shape[1] - flags[:, ::-1].argmax(1)
+    found: NDArray[np.int_] = np.where(np.any(flags, 1, keepdims=True), np.stack([first, last], 1), 0)
+    return found
+
+
+def longest_runs(flags: NDArray[np.bool_]) -> NDArray[np.int_]:
+    """(N, 2): where the longest run of ones in each row of (N, W) flags begins, and where it has ended."""
+    steps = np.diff(flags.astype(np.int8), axis=1, prepend=0, append=0)
+    (rows, first), (_, last) = np.nonzero(steps > 0), np.nonzero(steps < 0)
+    order = np.argsort(last - first)
+    runs = np.zeros((len(flags), 2), int)
+    runs[rows[order]] = np.stack([first, last], 1)[order]  # of several for one row the last one stays
+    return runs
 
 
 def _kernels() -> tuple[Floats, Floats]:

@@ -17,8 +17,6 @@ from torch import Tensor
 from mcnet_cli.compositing.compose import Drawing
 from mcnet_cli.compositing.details import Canvas, MouthPainter
 from mcnet_cli.compositing.draw import (
-    Due,
-    Inlay,
     Movement,
     Paint,
     common,
@@ -26,11 +24,11 @@ from mcnet_cli.compositing.draw import (
     draw_by_torch,
     larger,
 )
-from mcnet_cli.compositing.gaze import moved_irises
+from mcnet_cli.compositing.finer import FineCells
 from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, middles
 from mcnet_cli.compositing.plate import Picture
 from mcnet_cli.model.detail_painter import DetailPainter
-from mcnet_cli.model.face_parts import FaceParts, Outline, within
+from mcnet_cli.model.face_parts import FaceParts, Inside, Outline, within
 from mcnet_cli.model.geometry import coordinate_grid, ramp
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of
 
@@ -43,8 +41,6 @@ SOFT_EDGE = 0.012
 DISTRUST = 0.15
 # Share of paint below which a frame is left as it is warped.
 NO_PAINT = 1 / 255
-# Irises that would move by less than the first, in pixels, stay; the second is the width of the edge at lids.
-LEAST_SHIFT_PX, LID_EDGE_PX = 0.3, 1.5
 # Corrections of lids and lips are interpolated between pixels so many of which are a square's side, or twice.
 STEP_PER = 140
 
@@ -103,9 +99,11 @@ class PhotoCompositor:
         field = (drawing.whole if front.whole else drawing.person).float()
         if self._parts is not None:
             field = self._parts.settled(field, drawing.source, drawing.driving)
-        movement = Movement(
-            _places(tables, field), *_corrections(tables, field, drawing, self._parts), tables.step, []
-        )
+        places = _places(tables, field)
+        finer = None
+        if self._parts is not None:
+            finer = tables.cells.finer(field, places, drawing, self._parts)
+        movement = Movement(places, finer, [])
         if not self._paints:
             return movement
         paints = [_paint(tables, field, drawing, self._parts, mouth=mouth is None)]
@@ -129,8 +127,9 @@ class _Tables:
     picture: (1, 4, 2·(T + H), 2·W) in float32; None where OpenCV draws.
     step: pixels between which corrections of lids and lips are interpolated.
     coarse: coordinates of columns and rows in the middles of `step` pixels.
-    resting: (⌈H/8⌉ + 2, ⌈W/8⌉ + 2, 2) where blocks' middles are in the enlarged picture when nothing moves.
+    resting: (2, ⌈H/8⌉ + 2, ⌈W/8⌉ + 2) where blocks' middles are in the enlarged picture when nothing moves.
     scale: (2,) pixels of the enlarged picture a unit of coordinates.
+    cells: of what is finer than blocks.
     colours_down, colours_across: (H, S) and (W, S), which interpolate the network's S² pixels.
     """
 
@@ -143,6 +142,7 @@ class _Tables:
     coarse: Axes
     resting: Tensor
     scale: Tensor
+    cells: FineCells
     face: Tensor
     colours_down: Tensor
     colours_across: Tensor
@@ -159,11 +159,16 @@ class _Tables:
 
         halvings = max(1, round(2 * max(front.scale)) // STEP_PER).bit_length() - 1
         step = min(BLOCK, 1 << halvings)
+        lines = middles(front.x, step), middles(front.y, step)
+        coarse = tensor(lines[0]), tensor(lines[1])
         height, width = len(front.y), len(front.x)
         y, x = (
             ENLARGED * (BLOCK * np.arange(-1, -(-n // BLOCK) + 1) + (BLOCK - 1) / 2) for n in (height, width)
         )
         rows_above = front.picture.shape[0] - ENLARGED * height
+        scale = ENLARGED * np.array(front.scale, np.float32)
+        # the first block, which isn't one of the front's, is before the one whose middle is known
+        origin = (x[1], y[1] + rows_above) - scale * [middles(line, BLOCK)[0] for line in (front.x, front.y)]
         return cls(
             picture=None if by_opencv else _planes(front.picture, device),
             fades=tensor(front.fades),
@@ -171,9 +176,10 @@ class _Tables:
             across=tensor(front.across),
             axes=(tensor(front.x), tensor(front.y)),
             step=step,
-            coarse=(tensor(middles(front.x, step)), tensor(middles(front.y, step))),
-            resting=tensor(np.dstack(np.meshgrid(x, y + rows_above))),
-            scale=ENLARGED * tensor(front.scale),
+            coarse=coarse,
+            resting=tensor(np.stack(np.meshgrid(x, y + rows_above))),
+            scale=tensor(scale),
+            cells=FineCells(front, step, coarse, *lines, origin.astype(np.float32), scale),
             face=tensor(front.face),
             colours_down=tensor(front.colours_down),
             colours_across=tensor(front.colours_across),
@@ -186,35 +192,11 @@ def _planes(picture: Picture, device: torch.device) -> Tensor:
 
 
 def _places(tables: _Tables, field: Tensor) -> Tensor:
-    """(⌈H/8⌉ + 2, ⌈W/8⌉ + 2, 2): where blocks' middles are in the enlarged front; one more around."""
+    """(2, ⌈H/8⌉ + 2, ⌈W/8⌉ + 2): where blocks' middles are in the enlarged front; one more around."""
     displacement = field - coordinate_grid(CELLS, CELLS, field)
     padded = F.pad(rearrange(displacement, "1 h w c -> 1 c h w"), (BEYOND_CELLS,) * 4, mode="replicate")[0]
     blocks = F.pad(tables.down @ (padded * tables.fades) @ tables.across.T, (1, 1, 1, 1), mode="replicate")
-    return torch.addcmul(tables.resting, rearrange(blocks, "c h w -> h w c"), tables.scale).contiguous()
-
-
-def _corrections(
-    tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | None
-) -> tuple[list[Due], list[Inlay]]:
-    """What brings lids, lips and irises where the driving has them, in pixels of the enlarged front."""
-    if parts is None:
-        return [], []
-    corrections, dues = parts.corrections(field, drawing.source, drawing.driving, tables.coarse), []
-    for part in corrections:
-        window = enlarged(part.window, tables.step, tables.axes)
-        side = part.side(tables.axes, window)[0]
-        dues.append(Due(window, part.above[0] * tables.scale, part.below[0] * tables.scale, side))
-    if drawing.gaze is None:
-        return dues, []
-    pixel = 1 / float(tables.scale.max() / ENLARGED)
-    across, inlays = parts.across(drawing.driving)[0], []
-    for iris in moved_irises(
-        drawing.gaze, field, corrections[:2], across, tables.coarse, LEAST_SHIFT_PX * pixel
-    ):
-        window = enlarged(iris.window, tables.step, tables.axes)
-        inside = _within(iris.beyond_lids, window, tables.step, LID_EDGE_PX * pixel)
-        inlays.append(Inlay(window, iris.shift * tables.scale, inside))
-    return dues, inlays
+    return torch.addcmul(tables.resting, blocks, tables.scale[:, None, None])
 
 
 def _paint(
@@ -225,7 +207,9 @@ def _paint(
     untrusted = ramp(1 - drawing.occlusion.float(), DISTRUST, 1) * face
     blocks = tables.down @ F.pad(untrusted, (BEYOND_CELLS,) * 4)[0, 0] @ tables.across.T
     seen = _seen(blocks)
-    insides = () if parts is None else parts.insides(drawing.source, drawing.driving)[0 if mouth else 1 :]
+    insides: tuple[Inside, ...] = ()
+    if parts is not None:
+        insides = (parts.insides if mouth else parts.insides_of_eyes)(drawing.source, drawing.driving)
     opened = [
         (inside, enlarged(inside.outline.window(tables.coarse, SOFT_EDGE), tables.step, tables.axes))
         for inside in insides
@@ -286,7 +270,7 @@ def _within(beyond: Tensor, window: Window, step: int, soft: float) -> Tensor:
 
 def _larger(values: Tensor, factor: int) -> Tensor:
     """(factor·h, factor·w) of an (h, w) map, by linear interpolation."""
-    return larger(values[..., None], factor)[0]
+    return larger(values[None], factor)[0]
 
 
 def _colours(tables: _Tables, painted: Tensor, window: Window) -> Tensor:

@@ -103,11 +103,12 @@ def besides(photo: Picture, plate: Picture, matte: Floats) -> Picture:
 
 def _explaining(photo: Picture, plate: Picture, matte: Floats) -> Floats:
     """The matte, raised where no colour of a person with so little of it before the plate makes the photo."""
-    part = (matte > 0) & (matte < 1)
-    seen, behind = photo[part].astype(np.float32), plate[part].astype(np.float32)
+    part = np.flatnonzero((matte > 0) & (matte < 1))
+    seen, behind = (picture.reshape(-1, 3)[part].astype(np.float32) for picture in (photo, plate))
     least = np.maximum((seen - behind) / np.maximum(255 - behind, 1), (behind - seen) / np.maximum(behind, 1))
     raised: Floats = matte.copy()
-    raised[part] = np.maximum(matte[part], least.max(1).clip(0, 1) * np.minimum(matte[part] / SURELY, 1))
+    some = matte.ravel()[part]
+    raised.ravel()[part] = np.maximum(some, least.max(1).clip(0, 1) * np.minimum(some / SURELY, 1))
     return raised
 
 

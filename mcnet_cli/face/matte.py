@@ -18,6 +18,8 @@ SEAM = 0.1
 # Guided filter that brings the network's 256² map to the photo's edges: radius over the side of the square
 # that was looked at, and the variance of brightness in [0, 1] below which there is no edge.
 RADIUS, NO_EDGE = 5 / 256, 1e-4
+# Its coefficients are computed of a picture so small that the radius is still so many pixels.
+LEAST_RADIUS = 10
 # Shares of the filtered map that are stretched to 0 and 1: the filter leaves haze.
 HAZE = 0.1, 0.9
 
@@ -74,17 +76,28 @@ def _inside(photo: Picture, corner: tuple[float, float], side: float) -> Matte:
 
 
 def refined(photo: Picture, matte: Matte, radius: int) -> Matte:
-    """The matte with the photo's own edges (guided filter: He et al., ECCV 2010), without haze."""
-    window = (2 * radius + 1, 2 * radius + 1)
+    """The matte with the photo's own edges, without haze.
+
+    A guided filter (He et al., ECCV 2010) whose coefficients, which are smooth, are computed of a smaller
+    picture (He and Sun, arXiv:1505.00996).
+    """
+    factor = max(1, radius // LEAST_RADIUS)
+    size = tuple(-(-side // factor) for side in matte.shape[::-1])
+    window = (2 * round(radius / factor) + 1,) * 2
 
     def mean(values: Matte) -> Matte:
         blurred: Matte = cv2.blur(values, window)
         return blurred
 
     guide = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-    middle, level = mean(guide), mean(matte)
-    spread = mean(guide * guide) - middle * middle + np.float32(NO_EDGE)
-    slope: Matte = (mean(guide * matte) - middle * level) / spread
-    edge = mean(slope) * guide + mean(level - slope * middle)
-    sharp: Matte = np.clip((edge - HAZE[0]) / (HAZE[1] - HAZE[0]), 0, 1)
+    seen, known = (cv2.resize(values, size, interpolation=cv2.INTER_AREA) for values in (guide, matte))
+    middle, level = mean(seen), mean(known)
+    spread = mean(seen * seen) - middle * middle + np.float32(NO_EDGE)
+    slope: Matte = (mean(seen * known) - middle * level) / spread
+    offset = mean(level - slope * middle)
+    slope, offset = (cv2.resize(values, matte.shape[::-1]) for values in (mean(slope), offset))
+    edge = slope * guide + offset
+    edge -= HAZE[0]
+    edge /= HAZE[1] - HAZE[0]
+    sharp: Matte = np.clip(edge, 0, 1, out=edge)
     return sharp

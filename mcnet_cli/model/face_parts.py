@@ -157,17 +157,6 @@ class Correction:
         distances = _along(axes, self.down, self.middle, self.scale * SEAM)
         return torch.sigmoid(_summed(distances, slice(1), window))[:, 0]
 
-    def at(self, axes: Axes, places: Tensor) -> Tensor:
-        """(h, w, 2) what is due of the first frame at (h, w, 2) places in the picture."""
-        (rows, columns), (x, y) = self.window, axes
-        low = torch.stack([x[columns.start], y[rows.start]])
-        high = torch.stack([x[columns.stop - 1], y[rows.stop - 1]])
-        grid = 2 * (places - low) / (high - low).clamp_min(NO_WIDTH) - 1
-        both = torch.cat([self.above[:1], self.below[:1]], dim=-1).permute(0, 3, 1, 2)
-        found = F.grid_sample(both, grid[None], align_corners=True)[0].permute(1, 2, 0)
-        side = ((places - self.middle[0, 0]) * self.down[0]).sum(-1, keepdim=True) / (self.scale[0] * SEAM)
-        return torch.lerp(found[..., :2], found[..., 2:], torch.sigmoid(side))
-
 
 @dataclass(frozen=True, slots=True)
 class FaceParts:
@@ -200,14 +189,14 @@ class FaceParts:
         """The insides of the mouth and of both eyes. source, driving: (B, K, 2)."""
         before, after = (_between_lips(points[:, [*self.mouth[:4]]]) for points in (source, driving))
         mouth = Inside(Outline(after, MOUTH.edge), MOUTH.hidden(before, after))
+        return mouth, *self.insides_of_eyes(source, driving)
+
+    def insides_of_eyes(self, source: Tensor, driving: Tensor) -> tuple[Inside, Inside]:
+        """The same of both eyes alone."""
         before, after = (_eyes(points[:, [*self.eyes]]) for points in (source, driving))
         hidden = EYE.hidden(before, after)
         left, right = (Inside(Outline(after[:, eye], EYE.edge), hidden[:, eye]) for eye in (0, 1))
-        return mouth, left, right
-
-    def across(self, driving: Tensor) -> Tensor:
-        """(B, 2) unit vectors from the picture's left eye to the other one. driving: (B, K, 2)."""
-        return _axes(driving[:, self.eyes[2]], driving[:, self.eyes[5]])[0]
+        return left, right
 
     def lips_outline(self, driving: Tensor) -> Outline:
         """Around lips and mouth, where geometry alone decides what is painted. driving: (B, K, 2)."""

@@ -52,13 +52,13 @@ def main() -> None:
     motion = animator.motion(EXAMPLES / "driving.mp4", max_frames=50)
     face = portrait.faces[0]
     retargeting = animator._retargeting(face, motion, Transfer())
-    keypoints = retargeting.keypoints(np.array([40]))
+    pose = retargeting.pose(np.array([40]))
     matte = cpu_ms(lambda: portrait._person(face, portrait.shown_boxes[0]), 5)
     layers = photo_layers(portrait.photo, portrait.people, animator.size)
     taken_apart = cpu_ms(lambda: photo_layers(portrait.photo, portrait.people, animator.size), 5)
     compositor = animator.renderer.photo_compositor(layers)
-    drawing = animator.renderer.draw(face.source, keypoints)
-    network = cpu_ms(lambda: animator.renderer.draw(face.source, keypoints))
+    drawing = animator.renderer.draw(face.source, pose.keypoints, pose.gaze)
+    network = cpu_ms(lambda: animator.renderer.draw(face.source, pose.keypoints, pose.gaze))
     frame = cpu_ms(lambda: compositor.frame([drawing]))
     front = layers.fronts[0]
     moving = len(front.y) * len(front.x) / 1e6

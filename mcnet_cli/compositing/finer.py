@@ -1,0 +1,137 @@
+"""Where lids, lips and irises are taken from, which are smaller than the cells of the network's motion.
+
+What a frame changes here are some thousand numbers around eyes and mouth. So numpy computes them, which takes
+the least time to call, wherever the network is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from mcnet_cli.compositing.compose import Drawing
+from mcnet_cli.compositing.draw import Due, Finer, Inlay, Maps, common, times
+from mcnet_cli.compositing.gaze import Lids, LidsLine, MovedIris, moved_irises
+from mcnet_cli.compositing.layers import BLOCK, Front
+from mcnet_cli.compositing.plate import Floats
+from mcnet_cli.model.face_parts import SEAM, FaceParts
+from mcnet_cli.model.windows import Axes, Window
+
+# Irises that would move by less than the first, in pixels, stay; the second is the width of the edge at lids.
+LEAST_SHIFT_PX, LID_EDGE_PX = 0.3, 1.5
+# Widths of the line where lids or lips meet, from where on next to nothing is on the other side of it.
+SURELY = 7
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FineCells:
+    """Every `step` by `step` pixels of a front.
+
+    axes: coordinates of the middles of their columns and rows, on the network's device; x, y: the same.
+    origin, scale: (2,) each, where coordinates are 0 in the enlarged front, and its pixels a unit of them.
+    """
+
+    front: Front
+    step: int
+    axes: Axes
+    x: Floats
+    y: Floats
+    origin: Maps
+    scale: Maps
+
+    def finer(self, field: Tensor, places: Tensor, drawing: Drawing, parts: FaceParts) -> Finer:
+        """What a frame does around eyes and mouth.
+
+        field: (1, 64, 64, 2), its motion. places: as in a `Movement`.
+        """
+        corrections = parts.corrections(field, drawing.source, drawing.driving, self.axes)
+        around, scale = _union([part.window for part in corrections]), self.scale[:, None, None]
+        finer = _between_blocks(places.cpu().numpy(), around, BLOCK // self.step)
+        # the way down a face is the same for eyes and mouth
+        down, width = corrections[0].down[0].cpu().numpy(), SEAM * float(corrections[0].scale[0, 0])
+        above, dues, lines, slack = finer[:, 1:-1, 1:-1], [], [], 0.0
+        eyes = np.zeros_like(above)  # what is below the lines between lids, besides `above`
+        for part in corrections:
+            due, due_below = (
+                maps[0].cpu().numpy().transpose(2, 0, 1) * scale for maps in (part.above, part.below)
+            )
+            here, _ = common(around, part.window)
+            above[:, *here] += due
+            slack += max(float(np.abs(maps).max()) for maps in (due, due_below))
+            due_below -= due
+            lines.append(LidsLine(part.middle[0, 0].cpu().numpy(), down, width))
+            dues += self._due(part.window, due_below, lines[-1])
+            if part is not corrections[-1]:  # which is the mouth
+                eyes[:, *here] += due_below
+        inlays = []
+        if drawing.gaze is not None:
+            lids = self._lids(around, above, above + eyes, lines[:2])
+            across = np.array([down[1], -down[0]])
+            pixel = 1 / max(self.front.scale)
+            least, edge = LEAST_SHIFT_PX * pixel, LID_EDGE_PX * pixel
+            irises = moved_irises(drawing.gaze, lids, across, least=least, edge=edge)
+            inlays = [self._inlay(iris, around, edge) for iris in irises]
+            slack += max((float(np.abs(inlay.shift).max()) for inlay in inlays), default=0.0)
+        return Finer(self._pixels(around), self.step, finer, dues, inlays, slack)
+
+    def _lids(self, window: Window, above: Maps, below: Maps, lines: list[LidsLine]) -> Lids:
+        """What moved irises depend on, in coordinates."""
+        origin, scale = self.origin[:, None, None], self.scale[:, None, None]
+        places, places_below = (((maps - origin) / scale).transpose(1, 2, 0) for maps in (above, below))
+        return Lids(self.x[window[1]], self.y[window[0]], places, places_below, lines)
+
+    def _due(self, window: Window, shift: Maps, line: LidsLine) -> list[Due]:
+        """What is due below a line in a window of cells; nothing where all of that is above it."""
+        rows, columns = window
+        lowest = line.distances(self.x[[columns.start, columns.stop - 1]], self.y[rows]).max(1)
+        found = np.flatnonzero(lowest > -SURELY)
+        if not len(found):
+            return []
+        part = slice(int(found[0]), int(found[-1]) + 1)
+        rows, columns = self._pixels((slice(rows.start + part.start, rows.start + part.stop), columns))
+        x, y = self.front.x[columns], self.front.y[rows]
+        share = np.ones((len(y), len(x)), np.float32)
+        near = line.distances(x[[0, -1]], y).min(1) < SURELY
+        share[near] = line.below(x, y[near])
+        return [Due((rows, columns), shift[:, part], share)]
+
+    def _inlay(self, iris: MovedIris, around: Window, edge: float) -> Inlay:
+        """An iris between its lids. around: the cells from the first of which its window counts."""
+        (down, right), (rows, columns) = (line.start for line in around), iris.window
+        window = self._pixels(
+            (slice(rows.start + down, rows.stop + down), slice(columns.start + right, columns.stop + right))
+        )
+        (beyond,) = times(
+            iris.beyond_lids[None], self.step, *(slice(line.stop - line.start) for line in window)
+        )
+        share = 1 - np.clip(beyond / np.float32(edge), 0, 1)
+        return Inlay(window, iris.shift.transpose(2, 0, 1) * self.scale[:, None, None], share)
+
+    def _pixels(self, window: Window) -> Window:
+        """The front's rows and columns in a window of cells."""
+        rows, columns = (
+            slice(part.start * self.step, min(part.stop * self.step, len(line)))
+            for part, line in zip(window, (self.front.y, self.front.x), strict=True)
+        )
+        return rows, columns
+
+
+def _union(windows: Sequence[Window]) -> Window:
+    """The window that holds all of these."""
+    rows, columns = (
+        slice(min(line.start for line in lines), max(line.stop for line in lines))
+        for lines in zip(*windows, strict=True)
+    )
+    return rows, columns
+
+
+def _between_blocks(places: Maps, window: Window, factor: int) -> Maps:
+    """(2, h + 2, w + 2): blocks' places enlarged, in a window of the enlarged ones and one more around."""
+    # from the block before the window to the one after it; the first of `places` is block -1
+    blocks = [slice(max(0, (line.start - 1) // factor), line.stop // factor + 3) for line in window]
+    part = (
+        slice(line.start - 1 - factor * (block.start - 1), line.stop + 1 - factor * (block.start - 1))
+        for line, block in zip(window, blocks, strict=True)
+    )
+    return np.array(times(places[:, *blocks], factor, *part))
