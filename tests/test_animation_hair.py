@@ -37,7 +37,7 @@ def test_a_wall_beside_the_face_holds_no_hair_back() -> None:
     hair, start, turned = Hair.among(LANDMARKS), head(0), head(20)
     assert hair is not None
     stays = turned.values.clone()
-    stays[:, BESIDE] = start.values[:, BESIDE] + torch.tensor([0.3, 0.0])
+    stays[:, BESIDE] = start.values[:, BESIDE] + torch.tensor([0.0, 0.3])
     found = hair.near_head(Keypoints(stays), start)
     limit = LARGEST_HAIR_OFFSET * float((start.values[0, EYES[0]] - start.values[0, EYES[1]]).norm())
     off = (found.values - turned.values)[0, BESIDE].norm(dim=-1)
