@@ -2,12 +2,13 @@
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from mcnet_cli.animation.retarget import LARGEST_HAIR_OFFSET, Hair, relative_motion
 from mcnet_cli.face import OUTER, SIDES
 from mcnet_cli.face.outer import BODY, average_face
-from mcnet_cli.model import Keypoints
+from mcnet_cli.model import Keypoints, transfer_motion
 from mcnet_cli.training.config import LANDMARKS
 
 BESIDE = [LANDMARKS.index(point) for point in SIDES]
@@ -57,3 +58,14 @@ def test_relative_motion_takes_shoulders_as_they_are_and_hair_near_the_head() ->
 def test_without_keypoints_beside_the_face_there_is_no_hair() -> None:
     assert Hair.among(()) is None
     assert Hair.among(LANDMARKS[:19]) is None
+
+
+@pytest.mark.parametrize("turn", [-25.0, -12.0, 20.0])
+def test_a_source_that_looks_aside_turns_in_space(turn: float) -> None:
+    aside, straight, away = head(turn), head(0), head(-turn)
+    face = [place for place, number in enumerate(LANDMARKS) if number < OUTER[0]]
+    moved = relative_motion(away, straight, aside, 1.0, LANDMARKS).values[0, face]
+    error = (moved - straight.values[0, face]).norm(dim=-1).max()
+    plain = transfer_motion(away, straight, aside).values[0, face]
+    assert error < 0.015
+    assert error < 0.5 * (plain - straight.values[0, face]).norm(dim=-1).max()

@@ -49,7 +49,7 @@ def test_a_head_that_hardly_turns_is_left_to_its_keypoints(
 
 @pytest.mark.parametrize("yaw", [-40.0, -20.0, 12.0, 30.0])
 def test_the_turn_is_measured_in_degrees(surface: HeadSurface, yaw: float) -> None:
-    turn = surface._pose(seen()).rotation @ surface._pose(seen(yaw)).rotation.mT
+    turn = surface._points.pose(seen()).rotation @ surface._points.pose(seen(yaw)).rotation.mT
     assert torch.rad2deg(torch.acos(turn[0, 2, 2])) == pytest.approx(abs(yaw), abs=1)
 
 

@@ -7,6 +7,7 @@ distance matters and not their place, and hair, which stays with the head.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import cv2
@@ -20,6 +21,7 @@ from mcnet_cli.animation.motion import LANDMARKS as MESH_POINTS
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.source import SourceFace
 from mcnet_cli.compositing import Gaze
+from mcnet_cli.compositing.head import HeadPoints
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import OUTER, SIDES, posed_outer
 from mcnet_cli.face.openings import EYES, LIDS, MOUTH
@@ -216,7 +218,8 @@ def relative_motion(
 ) -> Keypoints:
     """Keypoints of B frames: source + scale · (driving - reference), jacobians alike (FOMM, sec. 3.3).
 
-    Where keypoints are landmarks, mouth and lids are as `LidsAndLips` says, and hair as `Hair`.
+    Where keypoints are landmarks, the head turns in space, mouth and lids are as `LidsAndLips` says, and
+    hair as `Hair`.
 
     driving: B frames; reference, source: one. numbers: the landmarks that the keypoints are, or none.
     """
@@ -224,7 +227,31 @@ def relative_motion(
     if hair is not None:
         driving = hair.near_head(driving, reference)
     moved = transfer_motion(driving, reference, source, scale)
+    if hair is not None:
+        moved = Keypoints(
+            moved.values + scale * _turned_otherwise(driving, reference, source, tuple(numbers)),
+            moved.jacobians,
+        )
     return moved if openings is None else openings.carried(moved, driving, reference, source, scale)
+
+
+def _turned_otherwise(
+    driving: Keypoints, reference: Keypoints, source: Keypoints, numbers: tuple[int, ...]
+) -> Tensor:
+    """(B, K, 2): what a head's turn adds to the driving's displacements, before they are scaled.
+
+    Where the source looks elsewhere than the reference, or is shaped otherwise, that difference in space
+    turns along with the head.
+    """
+    points = _head_points(numbers)
+    before, after, own = (points.pose(k.values) for k in (reference, driving, source))
+    unlike = points.in_space(source.values, own) - points.in_space(reference.values, before)
+    turn = after.rotation @ before.rotation.mT
+    turned = after.scale[:, None, None] * (unlike @ turn.mT) - before.scale[:, None, None] * unlike
+    return torch.where(points.of_body[:, None], 0, turned[..., :2])
+
+
+_head_points = lru_cache(maxsize=8)(HeadPoints)
 
 
 def strengthened(driving: Keypoints, reference: Keypoints, factor: float) -> Keypoints:

@@ -42,7 +42,7 @@ Plane = tuple[Tensor, Tensor]  # x and y, (B, H, W) each, or what spreads to tha
 
 
 @dataclass(frozen=True, slots=True)
-class _Pose:
+class Pose:
     """Where B heads are: a point p in heights of the mesh is seen at centre + scale · (rotation · p)[:2].
 
     scale: (B,). rotation: (B, 3, 3). centre: (B, 2).
@@ -53,50 +53,22 @@ class _Pose:
     centre: Tensor
 
 
-class HeadSurface:
-    """The head of a network whose keypoints are these landmarks.
+class HeadPoints:
+    """Keypoints that are landmarks, as points of a head in space: an average one, in any pose.
 
     numbers: the landmarks that the keypoints are. device: where keypoints are.
     """
 
-    def __init__(self, numbers: Sequence[int], device: torch.device) -> None:
+    def __init__(self, numbers: Sequence[int], device: torch.device | str = "cpu") -> None:
         points = torch.from_numpy(head_points(tuple(numbers))).float()
         self._steady = upper_face_among(tuple(numbers))
         steady = points[self._steady]
         self._middle = (torch.tensor(MIDDLE) - steady.mean(0)).to(device)
         self._inverse = torch.linalg.pinv(steady - steady.mean(0)).to(device)
-        self._points = (points - torch.tensor(MIDDLE)).to(device)
-        self._of_body = torch.tensor([number in BODY_POINTS for number in numbers], device=device)
-        ahead = torch.eye(3, device=device)[None]  # from the front all are seen, eyes in their sockets too
-        self._below = self._depths(ahead)[0].clamp_min(0)
+        self.points = (points - torch.tensor(MIDDLE)).to(device)
+        self.of_body = torch.tensor([number in BODY_POINTS for number in numbers], device=device)
 
-    def turned(self, motion: Tensor, source: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H, W, 2) where the person comes from, of a `motion` by keypoints alone; and (B,) shares.
-
-        source: (B, K, 2) or (1, K, 2) keypoints. driving: (B, K, 2). The shares, in [0, 1], say how much the
-        surface decides: the more the further the head turns out of the picture's plane.
-        """
-        with full_precision(driving):
-            before, after = self._pose(source.expand_as(driving)), self._pose(driving)
-            turn = before.rotation @ after.rotation.mT  # from the turned head's view to the source's
-            angle = torch.rad2deg(torch.acos(turn[:, 2, 2].clamp(-1, 1)))
-            share = _smooth_ramp(angle, LEAST_TURN_DEG, FULL_TURN_DEG)
-            if not bool(share.any()):
-                return motion, share
-            grid = coordinate_grid(motion.shape[1], motion.shape[2], like=driving)
-            shifts = _shifts_by_turn(grid, turn, before, after)
-            # what keypoints do besides what the turn does with the points in space that they are
-            seen = self._seen(after)
-            rolled = _in_plane((seen[..., 0], seen[..., 1]), turn[..., None])
-            by_turn = before.scale[:, None, None] * (self._seen(before) - torch.stack(rolled, dim=-1))
-            by_turn = torch.where(self._of_body[:, None], 0, by_turn)
-            noise = SPLINE_NOISE + HIDDEN_NOISE * torch.maximum(self._hidden(before), self._hidden(after))
-            small = (SMOOTH_CELLS, SMOOTH_CELLS)
-            rest = smooth_shifts(driving, source - driving - by_turn, noise, small)
-            surface = grid + shifts + resized(rest, (motion.shape[1], motion.shape[2]))
-            return torch.lerp(motion, surface, share[:, None, None, None]), share
-
-    def _pose(self, values: Tensor) -> _Pose:
+    def pose(self, values: Tensor) -> Pose:
         """Of (B, K, 2) keypoints, by scaled orthographic projection, in the least-squares sense."""
         seen = values[:, self._steady]
         middle = seen.mean(1, keepdim=True)
@@ -109,26 +81,66 @@ class HeadSurface:
         first, second = (torch.linalg.inv(root) @ affine).unbind(1)
         rotation = torch.stack([first, second, torch.linalg.cross(first, second)], dim=1)
         scale = root.diagonal(dim1=1, dim2=2).mean(1)
-        return _Pose(
-            scale, rotation, middle[:, 0] + scale[:, None] * (rotation[:, :2] @ self._middle.to(seen))
-        )
+        middle = middle[:, 0] + scale[:, None] * (rotation[:, :2] @ self._middle.to(seen))
+        return Pose(scale, rotation, middle)
 
-    def _seen(self, pose: _Pose) -> Tensor:
-        """(B, K, 2) where keypoints' points in space are seen, in heights of the mesh from the middle."""
-        return self._points.to(pose.rotation) @ pose.rotation[:, :2].mT
+    def in_space(self, values: Tensor, pose: Pose) -> Tensor:
+        """(B, K, 3) in heights of the mesh from the middle: (B, K, 2) keypoints, with likely depths."""
+        seen = (values - pose.centre[:, None]) / pose.scale[:, None, None]
+        return torch.cat([seen, self.posed(pose.rotation)[..., 2:]], dim=-1)
 
-    def _hidden(self, pose: _Pose) -> Tensor:
+    def posed(self, rotation: Tensor) -> Tensor:
+        """(B, K, 3) the average head's points, turned by a (B, 3, 3) rotation."""
+        return self.points.to(rotation) @ rotation.mT
+
+
+class HeadSurface:
+    """The head of a network whose keypoints are these landmarks; arguments as for `HeadPoints`."""
+
+    def __init__(self, numbers: Sequence[int], device: torch.device | str = "cpu") -> None:
+        self._points = HeadPoints(numbers, device)
+        ahead = torch.eye(3, device=device)[None]  # from the front all are seen, eyes in their sockets too
+        self._below = self._depths(ahead)[0].clamp_min(0)
+
+    def turned(self, motion: Tensor, source: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, H, W, 2) where the person comes from, of a `motion` by keypoints alone; and (B,) shares.
+
+        source: (B, K, 2) or (1, K, 2) keypoints. driving: (B, K, 2). The shares, in [0, 1], say how much the
+        surface decides: the more the further the head turns out of the picture's plane.
+        """
+        with full_precision(driving):
+            before, after = (self._points.pose(points) for points in (source.expand_as(driving), driving))
+            turn = before.rotation @ after.rotation.mT  # from the turned head's view to the source's
+            angle = torch.rad2deg(torch.acos(turn[:, 2, 2].clamp(-1, 1)))
+            share = _smooth_ramp(angle, LEAST_TURN_DEG, FULL_TURN_DEG)
+            if not bool(share.any()):
+                return motion, share
+            grid = coordinate_grid(motion.shape[1], motion.shape[2], like=driving)
+            shifts = _shifts_by_turn(grid, turn, before, after)
+            # what keypoints do besides what the turn does with the points in space that they are
+            seen_before, seen = (self._points.posed(pose.rotation)[..., :2] for pose in (before, after))
+            rolled = _in_plane((seen[..., 0], seen[..., 1]), turn[..., None])
+            by_turn = before.scale[:, None, None] * (seen_before - torch.stack(rolled, dim=-1))
+            by_turn = torch.where(self._points.of_body[:, None], 0, by_turn)
+            noise = SPLINE_NOISE + HIDDEN_NOISE * torch.maximum(self._hidden(before), self._hidden(after))
+            small = (SMOOTH_CELLS, SMOOTH_CELLS)
+            rest = smooth_shifts(driving, source - driving - by_turn, noise, small)
+            surface = grid + shifts + resized(rest, (motion.shape[1], motion.shape[2]))
+            return torch.lerp(motion, surface, share[:, None, None, None]), share
+
+    def _hidden(self, pose: Pose) -> Tensor:
         """(B, K) in [0, 1]: how surely the surface hides each keypoint."""
-        return torch.where(self._of_body, 0, ramp(self._depths(pose.rotation) - self._below, *HIDDEN))
+        hidden = ramp(self._depths(pose.rotation) - self._below, *HIDDEN)
+        return torch.where(self._points.of_body, 0, hidden)
 
     def _depths(self, rotation: Tensor) -> Tensor:
         """(B, K) how far each keypoint's point in space is behind the surface; 0 beside it."""
-        x, y, depth = (self._points.to(rotation) @ rotation.mT)[:, None].unbind(-1)
+        x, y, depth = self._points.posed(rotation)[:, None].unbind(-1)
         front, within = _front((x, y), rotation)
         return (within * (depth - front))[:, 0]
 
 
-def _shifts_by_turn(grid: Tensor, turn: Tensor, before: _Pose, after: _Pose) -> Tensor:
+def _shifts_by_turn(grid: Tensor, turn: Tensor, before: Pose, after: Pose) -> Tensor:
     """(B, H, W, 2): what a turn adds at the places of a (H, W, 2) grid to a motion in the picture's plane.
 
     turn: (B, 3, 3) from the turned head's view to the source's.
