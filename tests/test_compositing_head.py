@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from mcnet_cli.compositing import Compositor
 from mcnet_cli.compositing.head import BODY_POINTS, FULL_TURN_DEG, LEAST_TURN_DEG, SIDE, HeadSurface
 from mcnet_cli.face.outer import OUTER, head_points
-from mcnet_cli.model import PRESETS
+from mcnet_cli.model import PRESETS, Keypoints, MCNet
 from mcnet_cli.model.geometry import coordinate_grid
 
 NUMBERS = PRESETS["lite"].keypoints.landmarks
@@ -120,3 +121,20 @@ def test_each_frame_of_a_batch_is_as_it_is_alone(surface: HeadSurface, still: Te
 
 def test_outer_points_follow_the_mesh() -> None:
     assert {*BODY_POINTS} == {*OUTER[7:]}
+
+
+def test_drawings_of_turned_heads_show_the_surface_and_no_paint_of_the_networks_own_motion() -> None:
+    torch.manual_seed(0)
+    model = MCNet(PRESETS["lite"]).eval()
+    compositor = Compositor(model)
+    with torch.inference_mode():
+        state = model.encode_source(torch.rand(1, 3, 256, 256), Keypoints(seen()))
+        layers = compositor.layers(state)
+        driving = Keypoints(torch.cat([seen(2), seen(30)]))
+        person, _, occlusion, _ = compositor.drawings(state, layers, driving)
+        motion = model.generator.generate(state.expand(2), driving).motion
+        expected, share = HeadSurface(NUMBERS).turned(motion.without_background(), seen(), driving.values)
+    assert share.tolist() == [0, 1]
+    torch.testing.assert_close(person, expected)
+    torch.testing.assert_close(occlusion[0], motion.occlusion[0])
+    assert occlusion[1].min() == 1
