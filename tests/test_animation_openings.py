@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcnet_cli.animation.retarget import BROWS_MORE, MOUTH_RATIO, SHUT_LIDS, LidsAndLips
+from mcnet_cli.animation.retarget import BROWS_MORE, MOUTH_RATIO, SHUT_LIDS, SMILES_MORE, LidsAndLips
 from mcnet_cli.model import Keypoints, transfer_motion
 
 # outer corners of the eyes, lids, lips (inner, outer), chin
@@ -86,6 +86,23 @@ def test_brows_rise_further_than_the_mesh_says() -> None:
     )
     result = openings.carried(transfer_motion(high, low, low, 1.0), high, low, low, 1.0)
     assert result.values[0, 2:, 1] == pytest.approx([-0.1 - BROWS_MORE * 0.04] * 2)
+
+
+def test_smiles_widen_further_than_the_mesh_says_in_the_faces_own_direction() -> None:
+    points = (33, 263, 61, 291)
+    openings = LidsAndLips.among(points)
+    assert openings is not None
+    angle = np.radians(30)
+    turn = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]).float()
+    plain, smile = (
+        Keypoints(torch.tensor([[[-0.3, 0.0], [0.3, 0.0], [-x, 0.3], [x, 0.3]]]) @ turn.T)
+        for x in (0.2, 0.24)
+    )
+    source = Keypoints(0.5 * plain.values)
+    result = openings.carried(transfer_motion(smile, plain, source, 0.5), smile, plain, source, 0.5)
+    upright = result.values[0] @ turn
+    assert upright[2:, 0] == pytest.approx([-0.1 - SMILES_MORE * 0.02, 0.1 + SMILES_MORE * 0.02])
+    assert upright[2:, 1] == pytest.approx([0.15, 0.15])
 
 
 def test_nothing_else_is_changed() -> None:
