@@ -397,7 +397,8 @@ class LidsAndLips:
     def _across(self, values: Tensor) -> Tensor:
         """(B, 2) the faces' directions from the picture's left eye to the other one."""
         across = values[:, self.places[EYES[1]]] - values[:, self.places[EYES[0]]]
-        return across / across.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        unit: Tensor = across / across.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        return unit
 
     def _up(self, values: Tensor) -> Tensor:
         """(B, 2) the faces' upward directions."""
