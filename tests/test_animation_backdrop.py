@@ -15,7 +15,7 @@ from mcnet_cli.devices import choose
 from mcnet_cli.face import Framing, crop_box
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "mcnet-lite.safetensors"
-BY_PX = 16
+BY_PX = 24
 
 
 def moved(engine: Renderer, source: EncodedSource) -> np.ndarray:
@@ -41,9 +41,8 @@ def test_the_example_moves_as_a_whole_and_leaves_nothing_behind() -> None:
     picture = backdrop.picture[0].permute(1, 2, 0).numpy()
     shifted = np.roll(face.picture, BY_PX, 1) / 255.0
     uncovered, whole = (foreground > 0.8) & (there < 0.05), there > 0.4
-    assert uncovered.sum() > 200 and whole.sum() > 20000
+    assert uncovered.sum() > 400 and whole.sum() > 20000
     assert np.abs(made - picture)[uncovered].max() < 0.02
     assert np.abs(without - picture)[uncovered].max() > 0.2  # hair once more
-    errors = [float(np.abs(result - shifted)[whole].mean()) for result in (made, without)]
-    assert errors[0] < min(0.02, 0.85 * errors[1]), errors
+    assert np.abs(made - shifted)[whole].mean() < 0.02 < np.abs(without - shifted)[whole].mean()
     assert np.abs(made - shifted)[230:, 90:180].mean() < 0.01  # the chest, of which the network is less sure

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mcnet_cli.animation.retarget import LARGEST_HAIR_OFFSET, Hair, relative_motion
+from mcnet_cli.animation.relative_motion import LARGEST_HAIR_OFFSET, Hair, relative_motion
 from mcnet_cli.face import OUTER, SIDES
 from mcnet_cli.face.outer import BODY, average_face
 from mcnet_cli.model import Keypoints, transfer_motion

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcnet_cli.animation.retarget import BROWS_MORE, MOUTH_RATIO, SHUT_LIDS, SMILES_MORE, LidsAndLips
+from mcnet_cli.animation.relative_motion import BROWS_MORE, MOUTH_RATIO, SHUT_LIDS, SMILES_MORE, LidsAndLips
 from mcnet_cli.model import Keypoints, transfer_motion
 
 # outer corners of the eyes, lids, lips (inner, outer), chin

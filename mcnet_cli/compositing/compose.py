@@ -157,13 +157,14 @@ class Compositor:
 
         Arguments as for `frames`.
         """
+        source = state.keypoints.values
         state, layers = state.expand(len(driving)), layers.expand(len(driving))
         made = self.model.generator.generate(state, driving)
         painted = self._coloured(made.decoded, layers, driving)
         motion = made.motion
         person, occlusion = motion.without_background(), motion.occlusion
         if self._head is not None:
-            person, share = self._head.turned(person, state.keypoints.values, driving.values)
+            person, share = self._head.turned(person, source, driving.values)
             # what the decoder painted is where the network's own motion has opened something
             occlusion = torch.lerp(occlusion, torch.ones_like(occlusion), share[:, None, None, None])
         return person, motion.deformation, occlusion, painted

@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from mcnet_cli.model.config import PainterConfig
-from mcnet_cli.model.geometry import full_precision, ramp
+from mcnet_cli.model.geometry import full_precision, ramp, smooth_ramp
 from mcnet_cli.model.mouth_shape import CHIN, NOSE, MouthShape, beyond_lips, pixel_places
 
 # Distances from outlines, in mouth's widths, are cut here; they are computed at every `COARSE`-th pixel.
@@ -203,8 +203,7 @@ def limit(beyond: Tensor) -> Tensor:
 
     beyond: distances from the inner lips' outline in mouth's widths, inside negative.
     """
-    share = ramp(-beyond, -OUTSIDE, -INSIDE)
-    return share * share * (3 - 2 * share)
+    return smooth_ramp(-beyond, -OUTSIDE, -INSIDE)
 
 
 INPUTS = 9  # channels of what the trunk sees: colours, two distances, places from nose and chin

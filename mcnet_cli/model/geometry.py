@@ -115,6 +115,12 @@ def ramp(value: Tensor, low: float, high: float) -> Tensor:
     return ((value - low) / (high - low)).clamp(0, 1)
 
 
+def smooth_ramp(value: Tensor, low: float, high: float) -> Tensor:
+    """0 up to `low`, 1 from `high` on, 3t² - 2t³ in between."""
+    share = ramp(value, low, high)
+    return share.square() * (3 - 2 * share)
+
+
 def warp(image: Tensor, deformation: Tensor, border: Border, cubic: float = 0.0) -> Tensor:
     """(B, C, H, W) sampled at a (B, h, w, 2) deformation that is first resized to (H, W)."""
     return sample_picture(image, resized(deformation, (image.shape[2], image.shape[3])), border, cubic)
