@@ -1,16 +1,15 @@
 """The example portrait, models loaded once, and scenes for the tests of faces."""
 
 import functools
-from pathlib import Path
 
 import cv2
 import numpy as np
+from places import EXAMPLES
 
 from mcnet_cli import Animator, Portrait
 from mcnet_cli.face import BlazeFaceDetector, CropBox, FaceMesh, Landmarks, faces_in
 from mcnet_cli.media import read_image
 
-ROOT = Path(__file__).resolve().parents[1]
 ODD_BOXES = [
     CropBox(-1e6, -1e6, 1e6, 1e6),
     CropBox(1e5, 1e5, 5, 5),
@@ -24,7 +23,7 @@ cv2.setNumThreads(1)
 @functools.cache
 def portrait() -> np.ndarray:
     """The example portrait, 512 x 512; its face is about 95 x 108 pixels."""
-    return read_image(ROOT / "examples" / "portrait.jpg")
+    return read_image(EXAMPLES / "portrait.jpg")
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from places import DATA
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -21,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from mcnet_cli.media import read_image, write_image
 from mcnet_cli.model import MCNet, ModelConfig
 
-PARITY = Path(__file__).parent / "data" / "parity"
+PARITY = DATA / "parity"
 PICTURES = ("source", "driving")
 LARGE = 4096
 STEP = 37  # has no factor in common with widths, heights and channels, so that all of each are seen

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import EXAMPLES, ROOT
 
 import mcnet_cli
 
-ROOT = Path(__file__).resolve().parents[1]
 METHODS = ("load", "faces", "portrait", "motion", "render")  # of Animator
 NAMES = sorted({*mcnet_cli.__all__} - {"__version__"})
 
@@ -27,7 +27,7 @@ def documented(name: str) -> list[object]:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that examples name, where they run."""
     for file in ("portrait.jpg", "driving.mp4"):
-        shutil.copy(ROOT / "examples" / file, tmp_path)
+        shutil.copy(EXAMPLES / file, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

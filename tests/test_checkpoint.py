@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from parity_tools import rebuilt_weights, recipe
+from places import SHIPPED
 from torch import Tensor
 
 from mcnet_cli._header import read_header
@@ -160,7 +161,7 @@ def test_landmarks_are_kept_where_keypoints_stand_for_some(tmp_path: Path) -> No
 
 
 def test_files_say_landmarks_beside_the_config_as_they_always_did(tmp_path: Path) -> None:
-    shipped = Path(__file__).parents[1] / "weights" / "mcnet-lite.safetensors"
+    shipped = SHIPPED / "mcnet-lite.safetensors"
     weights = read_weights(shipped)
     assert weights.config == ModelConfig.preset("lite")
     assert weights.config.described == "lite"
@@ -495,7 +496,7 @@ def test_a_damaged_official_checkpoint_names_the_parameter(
 
 def test_reading_weights_does_not_import_the_compiler(tmp_path: Path) -> None:
     """Shapes are read off a network on the meta device; drawing numbers there cost 1.5 s of imports."""
-    shipped = Path(__file__).parents[1] / "weights" / "mcnet-lite.safetensors"
+    shipped = SHIPPED / "mcnet-lite.safetensors"
     paper, keypoints = tmp_path / "w.safetensors", replace(TINY.keypoints, jacobians=True)
     config = replace(TINY, keypoints=keypoints, memory=replace(TINY.memory, experts=4))  # all its layers
     write_weights(paper, MCNet(config).state_dict(), config, framing=None, smooth=None, card={})

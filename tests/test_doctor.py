@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from places import SHIPPED
 
 import mcnet_cli.assets
 from mcnet_cli import doctor
@@ -15,8 +16,6 @@ from mcnet_cli.cli import main
 from mcnet_cli.doctor import Diagnosis, Finding, examine
 from mcnet_cli.weights import Cache
 from mcnet_cli.weights.cache import Record
-
-SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 
 
 @pytest.fixture

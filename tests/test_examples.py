@@ -3,17 +3,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from face_tools import detector, mesh, portrait
+from places import EXAMPLES
 
 from mcnet_cli.face import FaceTracker, faces_in
 from mcnet_cli.media import ffmpeg_binary, open_frames, probe, read_image
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 UPPER_LIP, LOWER_LIP, NOSE, LEFT, RIGHT = 13, 14, 1, 234, 454
 EYES = (159, 145), (386, 374)
 

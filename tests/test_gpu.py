@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from animation_tools import difference, write_tiny
+from places import EXAMPLES
 
 from mcnet_cli import Animator, Motion
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FRAMES = 12
 
 pytestmark = [

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-PACKAGE = Path(__file__).resolve().parents[1] / "mcnet_cli"
+PACKAGE = ROOT / "mcnet_cli"
 EVERYWHERE = {
     "errors",
     "devices",

@@ -5,10 +5,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from mcnet_cli.assets import asset
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from animation_tools import SIZE, picture, write_clip
+from places import ROOT
 
 from mcnet_cli.training import RunConfig, TrainReport, TrainRequest, train
 from mcnet_cli.training.losses import INNER_LIPS, LEFT_EYE, RIGHT_EYE
@@ -124,7 +125,7 @@ def run_training(
 
 def environment(**more: str) -> dict[str, str]:
     """For child processes: one thread each, this tree's package."""
-    root = str(Path(__file__).parents[1])
+    root = str(ROOT)
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root, **more}
 
 

@@ -2,13 +2,14 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from places import SHIPPED
 
 import mcnet_cli.assets
 from mcnet_cli.assets import asset
 from mcnet_cli.errors import WeightsError
 from mcnet_cli.face.networks import read_network
 
-FOLDER = Path(__file__).resolve().parents[1] / "weights" / "face"
+FOLDER = SHIPPED / "face"
 
 
 def test_every_face_model_is_listed_in_the_notice_with_its_digest() -> None:

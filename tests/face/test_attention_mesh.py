@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from face_tools import portrait
+from places import DATA
 from safetensors.numpy import load_file, save_file
 
 from mcnet_cli.face.attention_mesh import COUNT, INPUT_PX, LEFT_EYE, LIPS, RIGHT_EYE, AttentionMesh
 from mcnet_cli.synthetic import render_clip
 
-GOLDEN = Path(__file__).parent / "data" / "attention_mesh.safetensors"
+GOLDEN = DATA / "attention_mesh.safetensors"
 PERSON = 8  # of the drawn ones
 NAMES = ("photo", "tilted", "drawn")
 

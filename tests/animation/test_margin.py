@@ -8,6 +8,7 @@ import pytest
 import torch
 from animation_tools import write_tiny
 from face_tools import portrait_face
+from places import SHIPPED
 
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.source import EncodedFace, SourceFace, encode
@@ -15,14 +16,14 @@ from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.face import CropBox, Framing, crop_box
 
-SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "mcnet-lite.safetensors"
+LITE = SHIPPED / "mcnet-lite.safetensors"
 BOX = CropBox(100, 150, 256, 256)
 SINKS = torch.tensor([0.0, 0.2])  # by a tenth of the picture, 26 pixels
 
 
 @pytest.fixture(scope="module")
 def engine() -> Renderer:
-    return Renderer(read_weights(SHIPPED), choose("cpu", "fp32"))
+    return Renderer(read_weights(LITE), choose("cpu", "fp32"))
 
 
 def encoded(engine: Renderer, photo: np.ndarray, box: CropBox | None) -> EncodedFace:

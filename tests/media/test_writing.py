@@ -22,6 +22,7 @@ from media_tools import (
     write,
     write_clip,
 )
+from places import ROOT, TESTS
 
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media import ffmpeg_binary, open_output, output_kind, probe, read_image
@@ -185,7 +186,7 @@ def test_a_pattern_replaces_files_only_when_told_to(tmp_path: Path) -> None:
 
 def in_process(code: str, *words: str, **options: object) -> subprocess.CompletedProcess[bytes]:
     """Runs `code` in an interpreter of its own, which finds the tests' tools."""
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    paths = [str(TESTS), str(ROOT)]
     prelude = f"import sys; sys.path[:0] = {paths!r}\nfrom media_tools import *\n"
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
         [sys.executable, "-c", prelude + code, *words], capture_output=True, timeout=60, **options

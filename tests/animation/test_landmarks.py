@@ -10,13 +10,13 @@ import pytest
 import torch
 from animation_tools import NO_CROP, frames_of, motion_of, run, write_tiny
 from face_tools import detector, mesh
+from places import EXAMPLES
 
 from mcnet_cli.animation import Motion, read_motion
 from mcnet_cli.checkpoint import build_model, read_weights
 from mcnet_cli.face import choose_face, crop, faces_in, parse_crop
 from mcnet_cli.media import open_frames
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DRIVING, PORTRAIT = EXAMPLES / "driving.mp4", EXAMPLES / "portrait.jpg"
 POINTS = (10, 152, 234, 454, 61, 291)
 MOUTH_LEFT, MOUTH_RIGHT = 4, 5

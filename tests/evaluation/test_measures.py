@@ -10,6 +10,7 @@ import pytest
 import torch
 from face_tools import detector, portrait, portrait_face
 from onnx_tools import write_recognizer
+from places import EXAMPLES
 
 from mcnet_cli.evaluation.expressions import DISTANCES, GAIN
 from mcnet_cli.evaluation.instruments import Instruments
@@ -30,7 +31,7 @@ from mcnet_cli.metrics import (
     unlikeness,
 )
 
-DRIVING = Path(__file__).resolve().parents[1] / "examples" / "driving.mp4"
+DRIVING = EXAMPLES / "driving.mp4"
 NUMBERS = (2, 28, 36, 44, 52, 60)  # frames of the example's driving, mouth open in some
 WITHOUT_NETWORKS = tuple(
     name for name in FIGURES if name not in ("error_over_copy", "lpips", "identity", "aed", "csim")

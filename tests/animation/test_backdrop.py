@@ -1,12 +1,12 @@
 """A head that moves is whole, and leaves its background behind."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from face_tools import portrait, portrait_face
+from places import SHIPPED
 
 from mcnet_cli.animation.renderer import EncodedSource, Renderer
 from mcnet_cli.animation.source import SourceFace, encode
@@ -14,7 +14,7 @@ from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.face import Framing, crop_box
 
-SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "mcnet-lite.safetensors"
+LITE = SHIPPED / "mcnet-lite.safetensors"
 BY_PX = 24
 
 
@@ -25,7 +25,7 @@ def moved(engine: Renderer, source: EncodedSource) -> np.ndarray:
 
 
 def test_the_example_moves_as_a_whole_and_leaves_nothing_behind() -> None:
-    engine, points = Renderer(read_weights(SHIPPED), choose("cpu", "fp32")), portrait_face().points
+    engine, points = Renderer(read_weights(LITE), choose("cpu", "fp32")), portrait_face().points
     (face,) = encode(portrait(), [SourceFace(crop_box(points, Framing()), points)], engine).faces
     layers = face.source.layers
     backdrop = layers.backdrop

@@ -1,6 +1,6 @@
 """The network against what it computed when the golden was made.
 
-After a wanted change: PYTHONPATH=. python tests/test_model_drift.py
+After a wanted change: PYTHONPATH=.:tests python tests/model/test_drift.py
 
 The comparison is made in double precision. In single precision the order of summation, which depends on the
 processor's instructions, the number of threads and torch's version, moves these values by up to 1.5e-3: the
@@ -10,20 +10,20 @@ networks are random and steep. In double precision it moves them by 3e-12.
 import dataclasses
 import functools
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from animation_tools import tiny_config
 from parity_tools import KeepDouble
+from places import DATA
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mcnet_cli.compositing import Compositor
 from mcnet_cli.model import MCNet, ModelConfig, geometry, transfer_motion
 
-GOLDEN = Path(__file__).parent / "data" / "drift.safetensors"
+GOLDEN = DATA / "drift.safetensors"
 CONDITIONS = ("both", "keypoints", "features", "none")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from media_tools import read, tone, write_clip
+from places import ROOT, TESTS
 
 from mcnet_cli.errors import InputError, SystemFailure
 from mcnet_cli.media import ffmpeg_binary, open_frames, read_image
@@ -213,7 +214,7 @@ with open_output(target, size=(128, 128), frame_rate=Fraction(25)) as sink:
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, None), (signal.SIGKILL, -signal.SIGKILL)]
 )
 def test_signals_leave_no_child_and_no_film(tmp_path: Path, number: signal.Signals, code: int | None) -> None:
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    paths = [str(TESTS), str(ROOT)]
     mark = f"MEDIA_TEST={tmp_path}"
     writer = subprocess.Popen(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{WRITER}", str(tmp_path / "film.mp4")],

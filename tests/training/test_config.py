@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from places import EXAMPLES, ROOT
 from training_tools import LANDMARKS as TINY
 from training_tools import config
 
@@ -155,7 +156,7 @@ def test_landmark_losses_belong_to_landmarks() -> None:
 
 
 def test_the_shipped_weights_are_those_of_the_command_on_their_card(tmp_path: Path) -> None:
-    root = Path(__file__).parents[1]
+    root = ROOT
     weights = read_weights(root / "weights" / "mcnet-lite.safetensors")
     command = str(weights.card["command"])
     assert command in (root / "weights" / "mcnet-lite.md").read_text(encoding="utf-8")
@@ -165,7 +166,7 @@ def test_the_shipped_weights_are_those_of_the_command_on_their_card(tmp_path: Pa
 
 
 def test_the_recipe_for_a_handful_of_clips_begins_from_lite(tmp_path: Path) -> None:
-    recipe = Path(__file__).parents[1] / "examples" / "fine_tune.toml"
+    recipe = EXAMPLES / "fine_tune.toml"
     config = configure(tmp_path, configs=[str(recipe)], model=PRESETS["lite"])
     assert config.model == PRESETS["lite"]
     assert config.keypoints.freeze

@@ -10,11 +10,10 @@ import pytest
 from animation_tools import NO_CROP, SIZE, frames_of, picture, rendered, write_clip, write_photo, write_tiny
 from face_tools import ODD_BOXES, portrait
 from PIL import Image
+from places import EXAMPLES
 
 from mcnet_cli import Animator, CropBox, InputError, Transfer, UsageError, write_motion
 from mcnet_cli.media import write_image
-
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from animation_tools import difference, frames_of, has_sound, motion_of, rendered, run, write_clip, write_tiny
+from places import EXAMPLES
 
 from mcnet_cli.animation import AnimationRequest, plan
 from mcnet_cli.animation.source import FaceFinder, find_faces
@@ -15,7 +16,7 @@ from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.face import CropBox, Framing, crop
 from mcnet_cli.media import read_image, write_image
 
-PORTRAIT = Path(__file__).resolve().parents[1] / "examples" / "portrait.jpg"
+PORTRAIT = EXAMPLES / "portrait.jpg"
 SIDE = 320
 BLANK = np.full((SIDE, SIDE, 3), 90, np.uint8)
 

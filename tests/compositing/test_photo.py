@@ -9,6 +9,7 @@ import pytest
 import torch
 from animation_tools import write_tiny
 from face_tools import ODD_BOXES, animator, example, portrait
+from places import EXAMPLES
 
 from mcnet_cli import Animator, CropBox, Transfer
 from mcnet_cli.compositing import Drawing, Person, PhotoCompositor, PhotoLayers, Square, photo_layers
@@ -16,7 +17,6 @@ from mcnet_cli.compositing.layers import REACH
 from mcnet_cli.compositing.plate import filled
 from mcnet_cli.model.face_parts import FaceParts
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SIDE = 240
 SQUARE = Square(80, 60, 100, 100)
 
