@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import random
 import shutil
 from collections.abc import Mapping
@@ -18,7 +17,8 @@ from torch import Tensor
 
 from mcnet_cli._safetensors import write_tensors
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.files import sync_folder, system_failure
+from mcnet_cli.files import system_failure
+from mcnet_cli.system import sync_file, sync_folder
 
 logger = logging.getLogger(__name__)
 WEIGHTS, STATE, FACTS = "weights.safetensors", "state.safetensors", "facts.json"
@@ -56,8 +56,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         write_tensors(part / STATE, checkpoint.state, {})
         (part / FACTS).write_text(json.dumps(checkpoint.facts))
         for name in (WEIGHTS, STATE, FACTS):
-            with open(part / name, "rb") as file:
-                os.fsync(file.fileno())
+            sync_file(part / name)
         sync_folder(part)
         aside = folder / f".{final.name}.old.part"
         if final.exists():  # torn, or of the same step before the last stage

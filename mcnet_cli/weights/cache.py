@@ -16,7 +16,6 @@ import logging
 import os
 import re
 import shlex
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from mcnet_cli.errors import SystemFailure, WeightsError, shown
 from mcnet_cli.files import atomic_output, require_regular_file, system_failure
+from mcnet_cli.system import user_cache_folder
 from mcnet_cli.weights.registry import CACHE_NAME, HUB_PREFIX
 
 if TYPE_CHECKING:
@@ -43,13 +43,7 @@ def default_root() -> Path:
     try:
         if chosen := os.environ.get("MCNET_CACHE"):
             return Path(chosen).expanduser()
-        if sys.platform == "win32":
-            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-        elif sys.platform == "darwin":
-            base = Path.home() / "Library" / "Caches"
-        else:
-            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return Path(base) / "mcnet"
+        return user_cache_folder() / "mcnet"
     except RuntimeError as error:  # nobody's process: no HOME, and no line in the list of users
         raise SystemFailure("there is no home folder to keep weights in", hint="set MCNET_CACHE") from error
 
