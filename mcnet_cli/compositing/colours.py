@@ -9,11 +9,10 @@ brightness: (B, 3, H, W), 0 for grey.
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from mcnet_cli.model.geometry import full_precision, ramp
+from mcnet_cli.model.geometry import full_precision, grid_sample, ramp
 
 # Weights of red, green and blue in the brightness: ITU-R BT.601.
 BRIGHTNESS = 0.299, 0.587, 0.114
@@ -144,4 +143,4 @@ def _samples(image: Tensor, places: Tensor, reach: float) -> Tensor:
     steps = torch.tensor([-reach, 0.0, reach], device=places.device)
     offsets = torch.cartesian_prod(steps, steps)
     spots = rearrange(places, "b n c -> b n 1 c") + offsets
-    return F.grid_sample(image, spots, padding_mode="border", align_corners=True)
+    return grid_sample(image, spots, padding_mode="border", align_corners=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from mcnet_cli.compositing.draw import Movement, Paint, larger, sampled, taken, tensor
 from mcnet_cli.compositing.layers import BLOCK, Front
 from mcnet_cli.model.detail_painter import DetailPainter, Painted, SourceMouth, limit
-from mcnet_cli.model.geometry import ramp
+from mcnet_cli.model.geometry import grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape, MouthSquare, beyond_lips, finer, pixel_places
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
 
@@ -98,7 +98,7 @@ class MouthPainter:
         window, distances = _lips_distances(inner, shape.width, canvas)
         within = square.within(grid_of(canvas.axes, window)[None])
         layers = torch.cat([_sharpened(paint.colours), paint.share], 1)
-        laid = F.grid_sample(layers, within, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
+        laid = grid_sample(layers, within, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
         share = strength * limit(distances) * laid[3]
         return Paint(window, share, 255 * rearrange(laid[:3], "c h w -> h w c").contiguous())
 
@@ -171,4 +171,4 @@ def _at(maps: Tensor, pixels: Tensor, factor: int, before: int) -> Tensor:
     """
     sides = factor * torch.tensor(maps.shape[:0:-1], device=pixels.device)
     grid = (2 * (pixels + before) + 1) / sides - 1
-    return F.grid_sample(maps[None], grid, padding_mode="border", align_corners=False)
+    return grid_sample(maps[None], grid, padding_mode="border", align_corners=False)
