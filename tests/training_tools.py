@@ -12,8 +12,9 @@ import torch
 from animation_tools import SIZE, picture, write_clip
 from places import ROOT
 
+from mcnet_cli.metrics.landmarks import INNER_LIPS
 from mcnet_cli.training import RunConfig, TrainReport, TrainRequest, train
-from mcnet_cli.training.losses import INNER_LIPS, LEFT_EYE, RIGHT_EYE
+from mcnet_cli.training.losses import LEFT_EYE, RIGHT_EYE
 from mcnet_cli.training.settings import assignment, resolve
 
 torch.set_num_threads(1)  # so little work is done sooner without help

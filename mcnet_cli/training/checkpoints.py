@@ -54,7 +54,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         part.mkdir(parents=True)
         write_tensors(part / WEIGHTS, checkpoint.weights, {})
         write_tensors(part / STATE, checkpoint.state, {})
-        (part / FACTS).write_text(json.dumps(checkpoint.facts))
+        (part / FACTS).write_text(json.dumps(checkpoint.facts), encoding="ascii")
         for name in (WEIGHTS, STATE, FACTS):
             sync_file(part / name)
         sync_folder(part)
@@ -93,7 +93,7 @@ def _dispensable(folder: Path, keep: int) -> list[Path]:
 
 def _score(path: Path) -> float | None:
     try:
-        score = json.loads((path / FACTS).read_text()).get("score")
+        score = json.loads((path / FACTS).read_text(encoding="ascii")).get("score")
     except (OSError, ValueError):
         return None
     return None if score is None else float(score)
@@ -104,7 +104,7 @@ def load_latest(folder: Path) -> Checkpoint | None:
     saved = saved_steps(folder)
     for path in saved:
         try:
-            facts: dict[str, Any] = json.loads((path / FACTS).read_text())
+            facts: dict[str, Any] = json.loads((path / FACTS).read_text(encoding="ascii"))
             facts["step"] += 0  # a number
             return Checkpoint(load_file(path / WEIGHTS), load_file(path / STATE), facts)
         except (FileNotFoundError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -149,7 +149,7 @@ class Cache:
     def keep(self, name: str, record: Record) -> None:
         """Makes a complete file of the cache the one of `name`. Call it with the lock held."""
         with atomic_output(self.inside(self.folder(name) / RECORD), overwrite=True) as part:
-            part.write_text(json.dumps(dataclasses.asdict(record), indent=1) + "\n")
+            part.write_text(json.dumps(dataclasses.asdict(record), indent=1) + "\n", encoding="ascii")
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[Path]:
