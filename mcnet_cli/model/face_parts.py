@@ -185,18 +185,19 @@ class FaceParts:
             decided = decided * (1 - lips) + (1 - mouth.painted(grid, SOFT_EDGE)) * lips
             return torch.minimum(decided, 1 - torch.maximum(*(eye.painted(grid, SOFT_EDGE) for eye in eyes)))
 
-    def insides(self, source: Tensor, driving: Tensor) -> tuple[Inside, Inside, Inside]:
-        """The insides of the mouth and of both eyes. source, driving: (B, K, 2)."""
-        before, after = (_between_lips(points[:, [*self.mouth[:4]]]) for points in (source, driving))
-        mouth = Inside(Outline(after, MOUTH.edge), MOUTH.hidden(before, after))
-        return mouth, *self.insides_of_eyes(source, driving)
-
-    def insides_of_eyes(self, source: Tensor, driving: Tensor) -> tuple[Inside, Inside]:
-        """The same of both eyes alone."""
-        before, after = (_eyes(points[:, [*self.eyes]]) for points in (source, driving))
-        hidden = EYE.hidden(before, after)
-        left, right = (Inside(Outline(after[:, eye], EYE.edge), hidden[:, eye]) for eye in (0, 1))
-        return left, right
+    def insides(
+        self, source: Tensor, driving: Tensor, *, mouth: bool = True, eyes: bool = True
+    ) -> tuple[Inside, ...]:
+        """The insides of the mouth and of both eyes, or of one of these alone. source, driving: (B, K, 2)."""
+        found: list[Inside] = []
+        if mouth:
+            before, after = (_between_lips(points[:, [*self.mouth[:4]]]) for points in (source, driving))
+            found.append(Inside(Outline(after, MOUTH.edge), MOUTH.hidden(before, after)))
+        if eyes:
+            before, after = (_eyes(points[:, [*self.eyes]]) for points in (source, driving))
+            hidden = EYE.hidden(before, after)
+            found += [Inside(Outline(after[:, eye], EYE.edge), hidden[:, eye]) for eye in (0, 1)]
+        return tuple(found)
 
     def lips_outline(self, driving: Tensor) -> Outline:
         """Around lips and mouth, where geometry alone decides what is painted. driving: (B, K, 2)."""
@@ -290,6 +291,14 @@ class FaceParts:
             )
             window = outline.window(axes, SOFT_EDGE)
             return window, outline.inside(grid_of(axes, window), SOFT_EDGE)
+
+    def lids(self, keypoints: Tensor, eye: int) -> Tensor:
+        """(B, 2, 2) the middles of the upper and the lower lid of an eye: 0 is the picture's left one."""
+        return keypoints[:, [*self.eyes[3 * eye : 3 * eye + 2]]]
+
+    def eye_corners(self, keypoints: Tensor) -> Tensor:
+        """(B, 2, 2) the outer corners of both eyes, the picture's left one first."""
+        return keypoints[:, [self.eyes[2], self.eyes[5]]]
 
     def skin(self, keypoints: Tensor) -> Tensor:
         """(B, 2, 2) coordinates on both cheeks, of (B, K, 2) keypoints."""

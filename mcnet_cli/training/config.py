@@ -172,20 +172,23 @@ class OpeningConfig:
 
 @dataclass(frozen=True, slots=True)
 class PainterTraining:
-    """The stage in which the detail painter learns, after all others, if `model.painter.size` isn't 0.
+    """The stages in which the detail painters learn, after all others: those that the model has.
 
-    steps: of the painter; 0 leaves it as it is. alone: of those, the first ones, without a discriminator.
+    part: which of them learn: "mouths", "eyes" or "all".
+    steps: of each painter; 0 leaves it as it is. alone: of those, the first ones, without a discriminator.
         Both are at most the run's own steps, so that a trial run stays short.
     only: the run is this stage alone; the rest of the network is that of the weights it begins with.
-    per_clip: pairs of frames that are collected of a clip, whose mouths are wide enough; each takes 0.1 MB.
-    batch_size: mouths in a step. learning_rate: of the painter, twice that in the steps alone.
+    per_clip: pairs of frames that are collected of a clip, whose mouths or eyes are wide enough; each takes
+        0.1 MB. batch_size: mouths or eyes in a step. learning_rate: of the painter, twice that in the steps
+        alone.
     discriminator_rate: of the discriminator. decay_from, final_rate: as in the schedule. ema: decay of the
         weights' moving average, which is the result.
-    pixel, perceptual, gan, feature_matching, roughness: loss weights: L1 inside the lips, differences to the
+    pixel, perceptual, gan, feature_matching, roughness: loss weights: L1 inside, differences to the
         perceptual network, adversarial, feature matching, R1 penalty.
     faded, colour, blurred: as in augmentation; the share of pairs that are made softer.
     """
 
+    part: Literal["all", "mouths", "eyes"] = "all"
     steps: int = 3500
     alone: int = 350
     only: bool = False
@@ -344,8 +347,8 @@ class RunConfig:
             "openings.steps over 0 needs keypoints.supervision = landmarks",
         )
         _require(
-            not self.painter.only or bool(self.painter.steps and self.model.painter.size),
-            "painter.only needs painter.steps and model.painter.size over 0",
+            not self.painter.only or bool(self.painter.steps and self.model.painters),
+            "painter.only needs painter.steps, and model.painter.size or model.eye_painter.size over 0",
         )
         landmarks = self.model.keypoints.landmarks
         _require(

@@ -148,7 +148,7 @@ class Training:
 
             if config.openings.steps and not state.openings and not config.painter.only:
                 self._learn_openings(see, journal)
-            if config.model.painter.size and config.painter.steps and not state.painter:
+            if config.model.painters and config.painter.steps and not state.painter:
                 self._learn_details(see, journal)
             if state != began:
                 self.validate(journal)
@@ -170,7 +170,7 @@ class Training:
         self.state.openings = True
 
     def _learn_details(self, see: Progress, journal: Journal) -> None:
-        """The detail painter's stage, by one process; it keeps checkpoints of its own, and its mouths."""
+        """The detail painters' stages, by one process; they keep checkpoints and squares of their own."""
         if self.world.is_main:
             learner, folder = self.learner, self.run / "painter"
             config = dataclasses.replace(self.config, painter=self.config.painter.after(self.state.step))

@@ -63,7 +63,7 @@ class TrainPlan:
             f"speed       {self.seconds_a_step:.2f} s a step, measured on {TIMED} steps of noise",
             f"length      {self.steps} steps in {self.hours:.1f} hours, estimated from that",
             f"openings    {self.opening_steps} steps more in the end, on crops" if self.opening_steps else "",
-            f"painter     {self.painter_steps} steps after all, on mouths" if self.painter_steps else "",
+            f"painter     {self.painter_steps} steps after all, on details" if self.painter_steps else "",
         )
         return "\n".join(filter(None, lines))
 
@@ -102,7 +102,7 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         _peak_mb(compute.device),
         frames * 3 * config.model.size**2 >> 20,
         openings.alone + openings.steps if openings.steps and not config.painter.only else 0,
-        config.painter.after(steps).steps if config.model.painter.size else 0,
+        config.painter.after(steps).steps * len(config.model.painters),
     )
 
 

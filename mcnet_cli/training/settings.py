@@ -96,7 +96,9 @@ def resolve(layers: Iterable[Settings], files: Sequence[str] = ()) -> RunConfig:
             keypoints=supervision,
             losses=PaperLossWeights(),
             openings=OpeningConfig(steps=0),
-            model=dataclasses.replace(model, keypoints=detector, motion=motion, painter=PainterConfig()),
+            model=dataclasses.replace(
+                model, keypoints=detector, motion=motion, painter=PainterConfig(), eye_painter=PainterConfig()
+            ),
         )
     try:
         config: RunConfig = build(RunConfig, merged, defaults)
