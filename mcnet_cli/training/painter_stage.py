@@ -1,7 +1,7 @@
 """The stages in which the detail painters learn to paint the inside of mouths, and eyes that open.
 
 What a shut mouth hides can't be known, so a discriminator judges what is painted, in a real frame in which
-the painter's work replaces that inside alone (`openings`). The rest of the network stays as it is.
+the painter's work replaces that inside alone. The rest of the network stays as it is.
 """
 
 import copy
@@ -34,7 +34,7 @@ from mcnet_cli.training.colour import ColourChange
 from mcnet_cli.training.config import PainterTraining, RunConfig
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.details import PARTS, Details, Part, gather
-from mcnet_cli.training.openings import OpeningDiscriminator, Openings
+from mcnet_cli.training.discriminator import InsideDiscriminator, Insides
 from mcnet_cli.training.sampling import chance
 
 logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class PainterStage:
         self.perceptual, self.step = perceptual, 0
         self.average = copy.deepcopy(painter).to(device).eval().requires_grad_(False)
         self.painter = copy.deepcopy(painter).to(device).train().requires_grad_(True)
-        self.judge = OpeningDiscriminator().to(device)
+        self.judge = InsideDiscriminator().to(device)
         self.networks: dict[str, nn.Module] = {"painter": self.painter, "discriminator": self.judge}
         for network in (*self.networks.values(), self.average):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -227,10 +227,10 @@ class PainterStage:
         if self.perceptual is not None and setting.perceptual and step % PERCEPTUAL_EVERY == 0:
             losses["perceptual"] = self.perceptual([shown], batch.real)[0]
             total = total + PERCEPTUAL_EVERY * setting.perceptual * losses["perceptual"]
-        real, made = Openings(batch.real, batch.inside), Openings(shown, batch.inside)
+        real, made = Insides(batch.real, batch.inside), Insides(shown, batch.inside)
         judges = step >= setting.alone and bool(setting.gan or setting.feature_matching)
         if judges:
-            constant = Openings(made.pictures.detach(), made.masks)
+            constant = Insides(made.pictures.detach(), made.masks)
             losses["discriminator"] = self._judge_learns(real, constant)
             with self.compute.autocast():
                 gan, features = self.judge.generator_losses(real, made)
@@ -250,7 +250,7 @@ class PainterStage:
         loss: Tensor = (errors[0].sum() + PAINT_SHARE * errors[1].sum()) / area
         return loss
 
-    def _judge_learns(self, real: Openings, made: Openings) -> Tensor:
+    def _judge_learns(self, real: Insides, made: Insides) -> Tensor:
         with self.compute.autocast():
             loss = self.judge.loss(real, made)
         total = loss

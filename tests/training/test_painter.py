@@ -5,15 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_tools import TINY, config, points_of, run_training, write_clips
+from training_tools import PAINTER, WITH_MOUTHS, config, run_training, write_mouths
 
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media.clips import find_clips
-from mcnet_cli.model import PRESETS, MCNet
+from mcnet_cli.model import MCNet
 from mcnet_cli.model.eye_shape import EYE_ARCS
-from mcnet_cli.model.mouth_shape import INNER_LOWER, LIPS
 from mcnet_cli.training import RunConfig
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.details import EYES, MOUTHS, Details, Part, gather
@@ -21,52 +20,11 @@ from mcnet_cli.training.painter_stage import PainterStage, scene, varied
 from mcnet_cli.training.run import initial_weights
 from mcnet_cli.training.sampling import chance
 
-LITE = PRESETS["lite"]
-BASE = [
-    *(line for line in TINY if not line.startswith(("model.motion.mouth", "model.motion.eyes"))),
-    f"model.keypoints.count={LITE.keypoints.count}",
-    "model.keypoints.jacobians=false",
-    f"model.keypoints.landmarks={[*LITE.keypoints.landmarks]}",
-    f"model.motion.mouth={[*LITE.motion.mouth]}",
-    f"model.motion.eyes={[*LITE.motion.eyes]}",
-    *(f"losses.{name}perceptual=0" for name in ("", "decoded_", "crop_", "warped_")),
-]
-PAINTER = [
-    "painter.only=true",
-    "painter.steps=4",
-    "painter.alone=1",
-    "painter.per_clip=7",
-    "painter.batch_size=2",
-    "painter.perceptual=0",
-    "checkpoint_every=2",
-    "model.painter={size=32, channels=[12, 8, 8], tokens=4}",
-]
 EYE_PAINTER = "model.eye_painter={size=32, channels=[12, 8, 8], tokens=0}"
-SIZE = 64
 
 
 def settings(*changes: str) -> RunConfig:
-    return config(*PAINTER, *changes, base=BASE)
-
-
-def write_mouths(folder: Path, opening: float = 12.0) -> Path:
-    """Clips in which a mouth is shut in every other frame, else open by so many pixels."""
-    for path in write_clips(folder, "ab").glob("*.npz"):
-        landmarks = dict(np.load(path))
-        points = landmarks["points"]
-        points[:] = points_of(len(points), SIZE)
-        places = {61: (14, 40), 291: (50, 40), 0: (32, 36), 17: (32, 46), 33: (16, 20), 263: (48, 20)}
-        places |= {1: (32, 30), 152: (32, 60)}
-        for arc in LIPS:
-            places |= {
-                point: (17 + 3 * number, 40) for number, point in enumerate(arc) if point not in places
-            }
-        for point, place in places.items():
-            points[:, point] = place
-        for number, point in enumerate(INNER_LOWER):
-            points[1::2, point, 1] += opening * (1 - abs(number / 5 - 1) ** 3)
-        np.savez(path, **landmarks)
-    return folder
+    return config(*PAINTER, *changes, base=WITH_MOUTHS)
 
 
 @pytest.fixture(scope="module")
