@@ -62,6 +62,7 @@ def test_nothing_but_system_py_asks_for_the_platform() -> None:
             assert not found, f"{path.relative_to(ROOT)} has {found and found[0]}: ask system.py"
 
 
+@pytest.mark.filterwarnings("ignore:only soft file lock is available")
 @BOTH_WAYS
 def test_a_lock_keeps_others_out_until_its_holder_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unix: bool
