@@ -16,8 +16,6 @@ EVERYWHERE = {
     "options",
     "progress",
     "assets",
-    "_header",
-    "_safetensors",
 }  # the ground of all
 ALLOWED = {
     "": {"animation", "face"},  # mcnet_cli/__init__.py
@@ -28,12 +26,9 @@ ALLOWED = {
     "preprocessing": {"weights", "media", "face"},
     "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
     "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
-    "metrics": set(),
+    "metrics": {"checkpoint"},
     "doctor": {"weights", "media", "face", "animation"},
-    "checkpoint": {"model", "_legacy"},
-    "_header": set(),
-    "_legacy": set(),
-    "_safetensors": set(),
+    "checkpoint": {"model"},
     "weights": {"checkpoint"},
     "face": {"media"},
     "media": set(),

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcnet_cli.checkpoint import Weights, read_epoch, read_weights, write_weights
+from mcnet_cli.checkpoint import Weights, read_weights, write_weights
+from mcnet_cli.checkpoint.official import read_epoch
 from mcnet_cli.errors import UsageError, WeightsError, shown
 from mcnet_cli.weights.cache import RECORD, Cache, Record, sha256_of
 from mcnet_cli.weights.registry import HUB_PREFIX, Manual, registry

@@ -114,7 +114,7 @@ def _check_content(entry: Entry, path: Path) -> None:
 
         read_weights(path)
     elif path.suffix == ".safetensors":
-        from mcnet_cli._header import read_header
+        from mcnet_cli.checkpoint.safetensors_file import read_header
 
         read_header(path)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from animation_tools import FRAMING, tiny_config, write_tiny
 
-from mcnet_cli._legacy import read_epoch
 from mcnet_cli.checkpoint import read_weights, write_weights
+from mcnet_cli.checkpoint.official import read_epoch
 from mcnet_cli.errors import McnetError, UsageError, WeightsError
 from mcnet_cli.model import MCNet, ModelConfig
 from mcnet_cli.weights import Cache, convert_file, fetch, resolve_weights

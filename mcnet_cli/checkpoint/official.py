@@ -101,9 +101,10 @@ def _is_unused(name: str) -> bool:
 
 
 def _load(path: Path, device: str) -> object:
-    """torch's text never reaches the user: it is long, and advises to load unsafely."""
+    """The file's content. torch's own messages never reach the user: they advise to load unsafely."""
+    mapped = device == "cpu" and zipfile.is_zipfile(path)  # leaves the optimizers, two thirds, unread
     try:
-        return torch.load(path, map_location=device, weights_only=True, mmap=_can_map(path, device))
+        return torch.load(path, map_location=device, weights_only=True, mmap=mapped)
     except MemoryError:
         raise
     except pickle.UnpicklingError as error:
@@ -115,8 +116,3 @@ def _load(path: Path, device: str) -> object:
         raise WeightsError(f"{shown(path)} is damaged or not a weights file") from error
     except Exception as error:  # whatever a hostile file makes torch raise: the file is at fault
         raise WeightsError(f"{shown(path)} is incomplete or damaged", hint="download it again") from error
-
-
-def _can_map(path: Path, device: str) -> bool:
-    """Mapped, the optimizers' two thirds of an official file are never read."""
-    return device == "cpu" and zipfile.is_zipfile(path)

@@ -21,8 +21,8 @@ from parity_tools import rebuilt_weights, recipe
 from places import SHIPPED
 from torch import Tensor
 
-from mcnet_cli._header import read_header
 from mcnet_cli.checkpoint import build_model, detector_digest, read_weights, write_weights
+from mcnet_cli.checkpoint.safetensors_file import read_header
 from mcnet_cli.errors import UsageError, WeightsError
 from mcnet_cli.face import OUTER
 from mcnet_cli.model import MCNet, ModelConfig

@@ -1,9 +1,9 @@
-"""Weights files: safetensors with metadata that explain themselves, and official checkpoints as they are."""
+"""Reads and writes a network's weights, whole and checked, and builds the network from them."""
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from mcnet_cli._header import FORMAT, FRAMING_FIELDS, framing_in, read_header
-from mcnet_cli._legacy import LEGACY_MAGIC, check_container, official_entries, read_checkpoint
-from mcnet_cli._legacy import read_epoch as read_epoch  # for those who convert checkpoints
-from mcnet_cli._safetensors import read_tensors, write_tensors
+from mcnet_cli.checkpoint.official import LEGACY_MAGIC, check_container, official_entries, read_checkpoint
+from mcnet_cli.checkpoint.safetensors_file import (
+    FLOATS,
+    FORMAT,
+    Description,
+    read_header,
+    read_tensors,
+    write_tensors,
+)
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import MCNet, ModelConfig
@@ -23,7 +28,6 @@ from mcnet_cli.model.config import PainterConfig
 
 FILE_LIMIT = 4 << 30  # bytes; an official checkpoint with its optimizers has 1.3 GB
 PARAMETER_LIMIT = 500_000_000  # the paper's network has 102 million
-FLOATS = ("F16", "BF16", "F32", "F64")
 LANDMARKS_ENTRY, PAINTER_ENTRY = "mcnet.landmarks", "mcnet.painter"
 
 
@@ -108,9 +112,9 @@ def _read_safetensors(path: Path) -> Weights:
     _check_shapes(path, config, header.shapes)
     if wrong := [name for name, dtype in header.dtypes.items() if dtype not in FLOATS]:
         raise WeightsError(f"{shown(path)}: {wrong[0]} has the type {header.dtypes[wrong[0]]}, not a float")
-    described = _read_metadata(path, metadata)
+    said = Description.parse(path, metadata)
     state = _checked(path, read_tensors(path, header.shapes))
-    return Weights(path, config, state, *described)
+    return Weights(path, config, state, said.framing, said.smooth, said.card)
 
 
 def _read_torch(path: Path) -> Weights:
@@ -220,27 +224,6 @@ def _with(config: ModelConfig, landmarks: tuple[int, ...], painter: PainterConfi
     return replace(config, keypoints=replace(config.keypoints, landmarks=landmarks), painter=painter)
 
 
-def _read_metadata(
-    path: Path, metadata: Mapping[str, str]
-) -> tuple[dict[str, float] | None, float | None, dict[str, Any]]:
-    """Framing, smoothing and card; WeightsError names the entry that makes no sense."""
-    key = ""
-    try:
-        key = "mcnet.framing"
-        framing = framing_in(metadata)
-        key = "mcnet.smooth"
-        smooth = float(metadata[key]) if key in metadata else None
-        if smooth is not None and not 0 <= smooth <= 100:
-            raise ValueError
-        key = "mcnet.card"
-        card = json.loads(metadata.get(key, "{}"))
-        if not isinstance(card, dict):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise WeightsError(f"{shown(path)}: bad metadata: {key} makes no sense") from error
-    return framing, smooth, card
-
-
 def build_model(weights: Weights, device: str | torch.device = "cpu") -> MCNet:
     """The network with these weights: evaluation mode, channels-last, no gradients."""
     model = MCNet(weights.config)
@@ -270,12 +253,9 @@ def write_weights(
     """
     entries = {name: tensor.detach() for name, tensor in state.items() if not _is_counter(name)}
     _check_shapes(path, config, {name: tuple(tensor.shape) for name, tensor in entries.items()})
-    metadata = {"mcnet.format": FORMAT, **_config_metadata(config), "mcnet.card": json.dumps(card)}
-    if framing is not None:
-        metadata["mcnet.framing"] = json.dumps({field: float(framing[field]) for field in FRAMING_FIELDS})
-    if smooth is not None:
-        metadata["mcnet.smooth"] = repr(float(smooth))
-    _read_metadata(path, metadata)
+    description = Description(None if framing is None else dict(framing), smooth, dict(card))
+    metadata = {"mcnet.format": FORMAT, **_config_metadata(config), **description.metadata()}
+    Description.parse(path, metadata)  # refuses what could not be read again
     stored = {name: _narrowed(tensor, half) for name, tensor in _checked(path, entries).items()}
     with atomic_output(path, overwrite=overwrite) as part:
         write_tensors(part, stored, metadata)
@@ -292,12 +272,8 @@ def detector_digest(weights: Weights | Mapping[str, Tensor]) -> str:
     """sha256 of the keypoint detector's parameters, by which a motion file knows its network."""
     state = weights.state if isinstance(weights, Weights) else weights
     digest = hashlib.sha256()
-    for name in _detector_names(state):
+    for name in sorted(name for name in state if name.startswith("kp_detector.") and not _is_counter(name)):
         tensor = state[name].detach().to("cpu", torch.float32).contiguous()
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _detector_names(state: Iterable[str]) -> list[str]:
-    return sorted(name for name in state if name.startswith("kp_detector.") and not _is_counter(name))
