@@ -1,4 +1,7 @@
-"""Checkpoints as torch saves them (`.pth`, `.pth.tar`), official ones too. No code in a file ever runs."""
+"""Checkpoints that torch saved (`.pth`, `.pth.tar`), as the paper's authors publish theirs.
+
+They are pickles, so only tensors and plain values are loaded; no code in a file ever runs.
+"""
 
 import pickle
 import zipfile
@@ -12,6 +15,7 @@ from torch import Tensor
 from mcnet_cli.errors import WeightsError, shown
 
 PARTS = ("generator", "kp_detector")
+BLUR_KERNELS = ("generator.dense_motion_network.down.weight", "kp_detector.down.weight")  # we compute them
 PICKLE_LIMIT = 64 << 20  # bytes; the official file's structure takes 0.1 MB
 MEMBER_LIMIT = 20_000
 # A pickled 0x1950A86A20F9469CFC6C: what torch before 1.6 starts its files with.
@@ -28,9 +32,9 @@ def read_checkpoint(path: Path, *, device: str) -> dict[str, Tensor]:
 
 
 def read_epoch(path: Path) -> int | None:
-    """The epoch that a checkpoint which `read_checkpoint` takes says it ends; None if it says none."""
+    """The epoch stored in a file that `read_weights` accepts; None if there is none, as in safetensors."""
     with open(path, "rb") as file:
-        if file.read(9)[8:] == b"{":  # safetensors
+        if file.read(9)[8:] == b"{":
             return None
     content = _load(path, "meta")
     epoch = content.get("epoch") if isinstance(content, Mapping) else None
@@ -67,7 +71,7 @@ def official_entries(path: Path, content: object) -> dict[str, Tensor]:
     for name, value in _flat(content):
         if not isinstance(value, Tensor):
             raise WeightsError(f"{shown(path)}: {shown(name)} is not a tensor")
-        if not _is_unused(name):
+        if name not in BLUR_KERNELS:
             entries[name] = value
     if not entries:
         raise WeightsError(
@@ -78,6 +82,7 @@ def official_entries(path: Path, content: object) -> dict[str, Tensor]:
 
 
 def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, object]]:
+    """Each entry of the parts that rendering needs, with its full name and without `module.`."""
     for key, value in content.items():
         if not isinstance(key, str):
             continue
@@ -90,14 +95,6 @@ def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, object]]:
         elif isinstance(value, Mapping):
             for inner, entry in value.items():
                 yield f"{part}.{str(inner).removeprefix('module.')}", entry
-
-
-def _is_unused(name: str) -> bool:
-    """Counters that inference never reads, and the fixed blur kernels that our network computes."""
-    return name.endswith(".num_batches_tracked") or name in (
-        "generator.dense_motion_network.down.weight",
-        "kp_detector.down.weight",
-    )
 
 
 def _load(path: Path, device: str) -> object:
