@@ -15,7 +15,6 @@ EVERYWHERE = {
     "files",
     "options",
     "progress",
-    "assets",
 }  # the ground of all
 ALLOWED = {
     "": {"animation", "face"},  # mcnet_cli/__init__.py
@@ -39,7 +38,6 @@ ALLOWED = {
     "files": set(),
     "options": set(),
     "progress": set(),
-    "assets": set(),
 }
 PAPERS_NETWORK = {"config", "geometry", "blocks", "keypoints", "motion", "modulation", "memory", "generator"}
 MODEL_MAY_USE = {"torch", "einops"} | set(sys.stdlib_module_names)

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import mcnet_cli.assets
-from mcnet_cli.assets import asset
+import mcnet_cli.files
 from mcnet_cli.errors import SystemFailure, WeightsError
+from mcnet_cli.files import asset
 from mcnet_cli.weights import Cache, cached_path, registry, resolve_file, resolve_weights, survey
-from mcnet_cli.weights.cache import Record, default_root
+from mcnet_cli.weights.manage import as_table
 from mcnet_cli.weights.registry import CACHE_NAME, Embedded, Entry, HubFile, TorchHubFile, entry_of
 from mcnet_cli.weights.resolve import torch_hub_folder
-from mcnet_cli.weights.survey import as_table
+from mcnet_cli.weights.store import Record, default_root
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_the_default_ships_with_the_package(
     table = registry()  # read it before its folder goes
     assert table
     shipped = asset("mcnet-lite.safetensors")
-    monkeypatch.setattr(mcnet_cli.assets, "PACKAGE", tmp_path / "mcnet_cli")
+    monkeypatch.setattr(mcnet_cli.files, "PACKAGE", tmp_path / "mcnet_cli")
     with pytest.raises(WeightsError, match=r"mcnet-lite\.safetensors is missing"):
         resolve_weights(cache=cache)
     (tmp_path / "weights").mkdir()
