@@ -54,10 +54,6 @@ class Finding:
     code: int = 0
     details: dict[str, Any] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return dataclasses.asdict(self)
-
     def as_text(self) -> str:
         """A line, and one more with the fix."""
         mark = {"ok": "ok  ", "note": "note", "problem": "FAIL"}[self.state]
@@ -82,7 +78,7 @@ class Diagnosis:
         return {
             "version": __version__,
             "code": self.exit_code,
-            "findings": [finding.as_json() for finding in self.findings],
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
         }
 
     def as_text(self) -> str:

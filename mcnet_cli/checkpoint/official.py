@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mcnet_cli.checkpoint.safetensors_file import is_safetensors
 from mcnet_cli.errors import WeightsError, shown
 
 PARTS = ("generator", "kp_detector")
@@ -33,9 +34,8 @@ def read_checkpoint(path: Path, *, device: str) -> dict[str, Tensor]:
 
 def read_epoch(path: Path) -> int | None:
     """The epoch stored in a file that `read_weights` accepts; None if there is none, as in safetensors."""
-    with open(path, "rb") as file:
-        if file.read(9)[8:] == b"{":
-            return None
+    if is_safetensors(path):
+        return None
     content = _load(path, "meta")
     epoch = content.get("epoch") if isinstance(content, Mapping) else None
     return epoch if type(epoch) is int and 0 <= epoch < 10**9 else None

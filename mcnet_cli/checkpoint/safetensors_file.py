@@ -40,6 +40,15 @@ class Header:
     metadata: dict[str, str]
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do: eight bytes with the header's length, then its JSON."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(LENGTH_BYTES + 1)[LENGTH_BYTES:] == b"{"
+    except OSError as error:
+        raise WeightsError(f"can't read {shown(path)}: {error.strerror}") from error
+
+
 def read_header(path: Path, *, error: type[McnetError] = WeightsError) -> Header:
     """The checked header of `path`; raises `error` if it is too large, damaged, or the file is cut off."""
     import safetensors
@@ -168,12 +177,7 @@ def weights_framing(path: Path) -> dict[str, float] | None:
     Of mcnet's own weights the header alone is read, without torch. WeightsError if these are no weights.
     """
     require_regular_file(path, error=WeightsError)
-    try:
-        with path.open("rb") as file:
-            is_safetensors = file.read(LENGTH_BYTES + 1)[LENGTH_BYTES:] == b"{"
-    except OSError as error:
-        raise WeightsError(f"can't read {shown(path)}: {error.strerror}") from error
-    if is_safetensors and (metadata := read_header(path).metadata).get("mcnet.format") == FORMAT:
+    if is_safetensors(path) and (metadata := read_header(path).metadata).get("mcnet.format") == FORMAT:
         return Description.parse(path, metadata).framing
     from mcnet_cli.checkpoint.weights_file import read_weights  # whatever else it is, and whatever is wrong
 

@@ -115,7 +115,7 @@ def status_of(entry: Entry, cache: Cache, *, verify: bool = False) -> Status:
         if found := find(entry, cache):
             if verify:
                 found.verified()
-            state = "verified" if verify and found.sha256 else "present"
+            state = "verified" if verify else "present"
     except McnetError as error:
         state = "absent" if isinstance(entry.source, Embedded) and not found else "damaged"
         problem, fix = str(error), error.hint
@@ -138,10 +138,8 @@ def status_of(entry: Entry, cache: Cache, *, verify: bool = False) -> Status:
 
 def _checksum(entry: Entry, record: Record | None) -> str:
     match entry.source:
-        case Embedded(sha256=str()) | HubFile(sha256=str()):
+        case Embedded() | HubFile(sha256=str()):
             return "pinned"
-        case Embedded():
-            return "none"
         case TorchHubFile():
             return f"{entry.source.sha256_prefix}..."
         case _ if record:

@@ -23,7 +23,7 @@ class Embedded:
     """A file that ships with mcnet, by its name among the assets."""
 
     file: str
-    sha256: str | None = None
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

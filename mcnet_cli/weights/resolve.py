@@ -107,7 +107,7 @@ def find_entry(name: str, cache: Cache) -> Entry:
 class Found:
     """A file on this machine, of the right size where that is known.
 
-    sha256: the digest or its first digits, empty if unknown. record: the cache's, None outside the cache.
+    sha256: the digest or its first digits. record: the cache's, None for files outside the cache.
     """
 
     path: Path
@@ -116,7 +116,7 @@ class Found:
 
     def verified(self) -> Path:
         """The path, after hashing the file; WeightsError if it is damaged."""
-        if self.sha256 and not (digest := sha256_of(self.path)).startswith(self.sha256):
+        if not (digest := sha256_of(self.path)).startswith(self.sha256):
             raise WeightsError(
                 f"{shown(self.path)} is damaged: its sha256 begins with {digest[:10]}, "
                 f"not with {self.sha256[:10]}",
@@ -129,7 +129,7 @@ def find(entry: Entry, cache: Cache) -> Found | None:
     """The file of an entry; None if it isn't on this machine, WeightsError if what is there can't be it."""
     match entry.source:
         case Embedded(file, sha256):
-            return Found(asset(file), sha256 or "")
+            return Found(asset(file), sha256)
         case TorchHubFile():
             path = torch_hub_folder() / entry.source.file
             return Found(path, entry.source.sha256_prefix) if path.exists() else None

@@ -200,6 +200,18 @@ def test_a_damaged_record_is_said_to_be_one(cache: Cache, text: str) -> None:
     assert cache.names() == []
 
 
+def test_a_file_stays_while_its_record_is_damaged(cache: Cache) -> None:
+    path = cache.root / "mine" / "mine-01234567.safetensors"
+    kept(cache, "mine", file=path.relative_to(cache.root).as_posix())
+    path.write_bytes(b"content")
+    (path.parent / "record.json").write_text("{")
+    with cache.locked("mine"):
+        pass
+    assert path.exists()
+    cache.remove("mine")
+    assert not path.exists()
+
+
 def test_each_use_hashes_the_file_again(cache: Cache) -> None:
     path = kept(cache, "mine", b"content")
     assert resolve_weights("mine", cache=cache) == path
