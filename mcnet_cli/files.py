@@ -1,4 +1,4 @@
-"""Reading and writing files safely: regular files only, atomic outputs."""
+"""Reads and writes files safely: regular files only, atomic outputs. Finds the files that ship with mcnet."""
 
 import contextlib
 import errno
@@ -9,7 +9,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from mcnet_cli.errors import InputError, McnetError, SystemFailure, UsageError, shown
+from mcnet_cli.errors import InputError, McnetError, SystemFailure, UsageError, WeightsError, shown
+
+PACKAGE = Path(__file__).resolve().parent
 
 SYSTEM_ERRNOS = frozenset(
     {
@@ -136,3 +138,16 @@ def atomic_output(target: Path, *, overwrite: bool) -> Iterator[Path]:
         raise system_failure(error, target) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def asset(name: str) -> Path:
+    """The file `name` (such as "face/face_mesh.tflite") that ships with mcnet.
+
+    An installed wheel has the folder as `mcnet_cli/assets`, a source checkout as `weights`. WeightsError if
+    neither has the file.
+    """
+    for folder in (PACKAGE / "assets", PACKAGE.parent / "weights"):
+        path = folder / name
+        if path.is_file():
+            return path
+    raise WeightsError(f"{name} is missing: it ships with mcnet-cli", hint="install mcnet-cli again")

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli._header import Header, read_header
-from mcnet_cli._safetensors import read_tensors, write_tensors
+from mcnet_cli.checkpoint.safetensors_file import Header, read_header, read_tensors, write_tensors
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import Keypoints

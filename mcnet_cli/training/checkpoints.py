@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mcnet_cli._safetensors import write_tensors
+from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import sync_folder, system_failure
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mcnet_cli._safetensors import write_tensors
+from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import FaceMesh, OuterTracker
