@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, UsageError, WeightsError, shown
+from mcnet_cli.system import sync_file, sync_folder
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -93,20 +94,9 @@ def sweep_partials(target: Path) -> None:
                     shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in `folder` durable where the file system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def publish(part: Path, target: Path, *, overwrite: bool) -> None:
     """Gives the complete file `part` its final name; without `overwrite` a taken name is not replaced."""
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
+    sync_file(part)
     if overwrite:
         os.replace(part, target)
     else:

@@ -15,6 +15,7 @@ EVERYWHERE = {
     "files",
     "options",
     "progress",
+    "system",
 }  # the ground of all
 ALLOWED = {
     "": {"animation", "face"},  # mcnet_cli/__init__.py
@@ -38,6 +39,7 @@ ALLOWED = {
     "files": set(),
     "options": set(),
     "progress": set(),
+    "system": set(),
 }
 PAPERS_NETWORK = {"config", "geometry", "blocks", "keypoints", "motion", "modulation", "memory", "generator"}
 MODEL_MAY_USE = {"torch", "einops"} | set(sys.stdlib_module_names)

@@ -1,6 +1,5 @@
 """What was done, for people and for programs."""
 
-import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -114,13 +113,3 @@ class AnimationReport:
         faces = f"faces by {self.detector}" if self.detector else "no face detection"
         how = f"on {self.device} in {self.precision} ({self.why}), {faces}"
         return "\n".join([*(result.as_text() for result in self.results), how])
-
-
-def peak_memory_mb() -> float | None:
-    """Most memory that this process has held, plus that of its largest finished child; None where unknown."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from mcnet_cli.cli import _signals
 from mcnet_cli.cli._console import console
 from mcnet_cli.errors import McnetError, shown
 from mcnet_cli.files import SYSTEM_ERRNOS
+from mcnet_cli.system import lacks_system_library, reader_has_left
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def explain(error: BaseException) -> Failure:
         return Failure(5, "out of memory", "take a smaller --batch-size, or close other programs")
     if isinstance(error, OSError) and (failure := _explain_os_error(error)):
         return failure
-    if isinstance(error, ImportError) and ".so" in str(error):
+    if isinstance(error, ImportError) and lacks_system_library(error):
         return Failure(
             5, f"a system library is missing: {_lines(str(error), 1)}", "install it, then try again"
         )
@@ -111,10 +111,8 @@ def _lines(text: str, most: int) -> str:
 def _reader_of_stdout_left() -> bool:
     """Whether stdout is a pipe that nobody reads any more (`mcnet ... | head`)."""
     try:
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
-        return any(state & select.POLLERR for _, state in poll.poll(0))
-    except (AttributeError, OSError, ValueError):  # no poll on this system, or stdout is no file
+        return reader_has_left(sys.stdout.fileno())
+    except (OSError, ValueError):  # stdout is no file
         return True
 
 

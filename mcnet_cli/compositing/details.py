@@ -27,7 +27,7 @@ from mcnet_cli.model.detail_shape import (
 )
 from mcnet_cli.model.eye_shape import IRIS, EyeShape
 from mcnet_cli.model.face_parts import EYE, FaceParts
-from mcnet_cli.model.geometry import ramp
+from mcnet_cli.model.geometry import grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
 
@@ -83,7 +83,7 @@ class _Detail:
         window, distances = _distances(finer(after.arcs[:, :2]), after.width, canvas)
         within = square.within(grid_of(canvas.axes, window)[None])
         layers = torch.cat([_sharpened(paint), paint.share], 1)
-        laid = F.grid_sample(layers, within, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
+        laid = grid_sample(layers, within, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
         share = strength * limit(distances) * laid[3]
         return Paint(window, share, 255 * rearrange(laid[:3], "c h w -> h w c").contiguous())
 
@@ -262,4 +262,4 @@ def _at(maps: Tensor, pixels: Tensor, factor: int, before: int) -> Tensor:
     """
     sides = factor * torch.tensor(maps.shape[:0:-1], device=pixels.device)
     grid = (2 * (pixels + before) + 1) / sides - 1
-    return F.grid_sample(maps[None], grid, padding_mode="border", align_corners=False)
+    return grid_sample(maps[None], grid, padding_mode="border", align_corners=False)

@@ -29,7 +29,7 @@ from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, F
 from mcnet_cli.compositing.plate import Picture
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
 from mcnet_cli.model.face_parts import FaceParts, Inside, Outline, within
-from mcnet_cli.model.geometry import coordinate_grid, ramp
+from mcnet_cli.model.geometry import coordinate_grid, grid_sample, ramp
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of
 
 # Width of the edge between what is warped and what is painted at lips and lids, in coordinates of the
@@ -221,7 +221,7 @@ def _paint(
 
     mouth, eyes: whether it paints the insides of mouths and eyes.
     """
-    face = F.grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
+    face = grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
     untrusted = ramp(1 - drawing.occlusion.float(), DISTRUST, 1) * face
     blocks = tables.down @ F.pad(untrusted, (BEYOND_CELLS,) * 4)[0, 0] @ tables.across.T
     seen = _seen(blocks)

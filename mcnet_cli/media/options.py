@@ -11,6 +11,7 @@ import ffmpeg
 from mcnet_cli.errors import InputError, SystemFailure, shown
 from mcnet_cli.files import require_regular_file, system_failure
 from mcnet_cli.media.process import ffmpeg_binary
+from mcnet_cli.system import exceeded_size_limit
 
 # Demuxers that read one file and nothing else. Protocols alone are not enough: a playlist of local files
 # would pass. `mov` and `matroska` stand for mp4 and webm.
@@ -31,7 +32,6 @@ _DISK = {
     "Read-only file system": errno.EROFS,
     "Cannot allocate memory": errno.ENOMEM,
 }
-SIGXFSZ = 25
 
 
 def file_name(path: Path) -> str:
@@ -81,6 +81,6 @@ def disk_failure(text: str, status: int, target: Path) -> SystemFailure | None:
     for words, number in _DISK.items():
         if words.lower() in text.lower():
             return system_failure(OSError(number, os.strerror(number)), target)
-    if status == -SIGXFSZ:
+    if exceeded_size_limit(status):
         return system_failure(OSError(errno.EFBIG, os.strerror(errno.EFBIG)), target)
     return None

@@ -8,10 +8,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from mcnet_cli.errors import InputError, UsageError, shown
-from mcnet_cli.files import partial_name, publish, sweep_partials, sync_folder, system_failure
+from mcnet_cli.files import partial_name, publish, sweep_partials, system_failure
 from mcnet_cli.media.frames import Frame
 from mcnet_cli.media.image import encode_png
 from mcnet_cli.media.sink import FrameSink
+from mcnet_cli.system import sync_folder
 
 NUMBER = re.compile(r"%0?(\d*)d")
 _FIRST = 1  # as ffmpeg counts

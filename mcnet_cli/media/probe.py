@@ -1,7 +1,6 @@
 """What a video file says about itself, found with ffmpeg alone (there need be no ffprobe)."""
 
 import re
-import signal
 import subprocess
 import threading
 from dataclasses import dataclass
@@ -57,12 +56,19 @@ def probe(path: Path) -> VideoInfo:
         compiled(first.output("pipe:", format="framecrc", vframes=1)), stdout=subprocess.PIPE
     ) as child:
         head = bytearray(4096)
-        impatience = threading.Timer(_TIME_LIMIT_S, child.process.kill)
+        took_too_long = threading.Event()
+
+        def give_up() -> None:
+            took_too_long.set()
+            child.process.kill()
+
+        impatience = threading.Timer(_TIME_LIMIT_S, give_up)
         impatience.daemon = True
         impatience.start()
         try:
             got = child.read_exactly(memoryview(head))
-            if child.finish() == -signal.SIGKILL:
+            child.finish()
+            if took_too_long.is_set():
                 raise InputError(f"{shown(path)} takes too long to open", hint="it may be damaged")
         finally:
             impatience.cancel()

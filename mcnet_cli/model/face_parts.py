@@ -9,11 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from einops import einsum
 from torch import Tensor
 
-from mcnet_cli.model.geometry import coordinate_grid, full_precision, gaussian_heatmaps, ramp, resized
+from mcnet_cli.model.geometry import (
+    coordinate_grid,
+    full_precision,
+    gaussian_heatmaps,
+    grid_sample,
+    ramp,
+    resized,
+)
 from mcnet_cli.model.windows import Axes, Window, axes_of, window_around
 
 
@@ -283,7 +289,7 @@ class FaceParts:
     ) -> Tensor:
         """(B, N, 2): what a deformation lacks to take keypoints from where the source has them."""
         field, places = deformation.permute(0, 3, 1, 2), driving[:, None, [*numbers]]
-        found = F.grid_sample(field, places, padding_mode="border", align_corners=True)
+        found = grid_sample(field, places, padding_mode="border", align_corners=True)
         missing: Tensor = source[:, [*numbers]] - found[:, :, 0].transpose(1, 2)
         return missing
 

@@ -20,6 +20,7 @@ from mcnet_cli.preprocessing.engine import ATTEMPTS, CRASHED, Event, Events
 from mcnet_cli.preprocessing.inputs import Source
 from mcnet_cli.preprocessing.task import Work
 from mcnet_cli.preprocessing.video import Tools
+from mcnet_cli.system import release_signals, signals_held
 
 TICK_S = 0.5
 GRACE_S = 1.2  # for processes to undo what they were doing
@@ -52,7 +53,7 @@ class _Pool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self.work), daemon=True)
-        with _signals_held():
+        with signals_held(SIGNALS):
             process.start()
             self.workers.append(_Worker(process, ours))
         theirs.close()
@@ -130,8 +131,7 @@ def _serve(pipe: Connection, work: Work) -> None:
     """The life of a worker: asks for tasks until there are none, or nobody who could give one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # our parent tells us
     signal.signal(signal.SIGTERM, _leave)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    release_signals(SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tools = Tools(work.settings, work.device)
     told = 0.0
@@ -167,15 +167,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

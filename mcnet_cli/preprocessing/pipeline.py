@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,6 +15,7 @@ from mcnet_cli.preprocessing.records import INDEX, Record, Records, prepare
 from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport
 from mcnet_cli.preprocessing.request import PreprocessRequest
 from mcnet_cli.preprocessing.task import Work
+from mcnet_cli.system import processor_count
 
 MOST_WARNINGS = 10
 
@@ -110,8 +110,7 @@ def _device(request: PreprocessRequest) -> str:
 
 def usual_workers() -> int:
     """A process for every second processor: decoders and encoders want some too."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, count // 2)
+    return max(1, processor_count() // 2)
 
 
 @contextlib.contextmanager

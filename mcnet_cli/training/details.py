@@ -25,6 +25,7 @@ from mcnet_cli.files import atomic_output
 from mcnet_cli.model import Keypoints, MCNet, PainterConfig
 from mcnet_cli.model.detail_shape import Shape, Square
 from mcnet_cli.model.eye_shape import EyeShape
+from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
@@ -270,7 +271,7 @@ class MovedSource:
         square, own = _shaken(shape.square(), rng), _shaken(source.square(), rng)
         fine = self._finer(square, size)
         places = square.grid(size * fine)
-        maps = F.grid_sample(self.maps.permute(0, 3, 1, 2), places, align_corners=True).permute(0, 2, 3, 1)
+        maps = grid_sample(self.maps.permute(0, 3, 1, 2), places, align_corners=True).permute(0, 2, 3, 1)
         picture, real = self.frames[:1], self.frames[1:]
         warped = _sampled(picture.expand(count, -1, -1, -1), maps, fine)
         fine = self._finer(own, size)
@@ -315,7 +316,7 @@ def _shaken(square: Square, rng: np.random.Generator | None) -> Square:
 
 def _sampled(pictures: Tensor, places: Tensor, fine: int) -> Tensor:
     """(B, 3, S, S) uint8 of pictures in [0, 1] at (B, S·fine, S·fine, 2) places, on the CPU."""
-    sampled = F.grid_sample(pictures, places, "bicubic", "border", align_corners=True)
+    sampled = grid_sample(pictures, places, "bicubic", "border", align_corners=True)
     if fine > 1:
         sampled = F.avg_pool2d(sampled, fine)
     return (sampled.clamp(0, 1) * 255).round().byte().cpu()

@@ -10,6 +10,7 @@ import torch
 from mcnet_cli import __version__
 from mcnet_cli.errors import McnetError
 from mcnet_cli.media.clips import find_clips
+from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.training.augment import augment
 from mcnet_cli.training.config import SMALL, RunConfig
 from mcnet_cli.training.frames import clip_info
@@ -31,8 +32,8 @@ class TrainPlan:
 
     parameters: of the network. clips, identities, frames: as names and headers say. seconds_a_step: measured
     at full size. memory_mb: the process's peak (on a GPU: what torch took there) in those steps, without the
-    frames. frames_mb: of all frames, as they would lie in memory. hours and steps: estimates from that.
-    painter_steps: those of the last stages, which steps and hours leave out.
+    frames; None where nobody knows. frames_mb: of all frames, as they would lie in memory. hours and steps:
+    estimates from that. painter_steps: those of the last stages, which steps and hours leave out.
     """
 
     device: str
@@ -44,7 +45,7 @@ class TrainPlan:
     seconds_a_step: float
     steps: int
     hours: float
-    memory_mb: int
+    memory_mb: int | None
     frames_mb: int
     painter_steps: int
 
@@ -55,10 +56,11 @@ class TrainPlan:
     def as_text(self) -> str:
         """Lines for people."""
         millions = self.parameters / 1e6
+        memory = "not" if self.memory_mb is None else f"{self.memory_mb} MB"
         lines = (
             f"network     {millions:.1f} million parameters, on {self.device} in {self.precision}",
             f"clips       {self.clips} of {self.identities} identities, about {self.frames} frames",
-            f"memory      {self.memory_mb} MB measured, and {self.frames_mb} MB for frames that are kept",
+            f"memory      {memory} measured, and {self.frames_mb} MB for frames that are kept",
             f"speed       {self.seconds_a_step:.2f} s a step, measured on {TIMED} steps of noise",
             f"length      {self.steps} steps in {self.hours:.1f} hours, estimated from that",
             f"painter     {self.painter_steps} steps after all, on details" if self.painter_steps else "",
@@ -134,11 +136,8 @@ def _seconds_a_step(learner: Learner, size: int, batch: int) -> float:
     return (time.monotonic() - began) / TIMED
 
 
-def _peak_mb(device: torch.device) -> int:
+def _peak_mb(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) >> 20
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak >> (20 if sys.platform == "darwin" else 10)
+    peak = peak_memory_mb(with_children=False)
+    return None if peak is None else int(peak)

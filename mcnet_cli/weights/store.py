@@ -17,7 +17,6 @@ import logging
 import os
 import re
 import shlex
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING
 from mcnet_cli.checkpoint.safetensors_file import read_header
 from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, shown
 from mcnet_cli.files import atomic_output, require_regular_file, system_failure
+from mcnet_cli.system import user_cache_folder
 from mcnet_cli.weights.hub import OnProgress, download
 from mcnet_cli.weights.registry import CACHE_NAME, HUB_PREFIX, Entry, HubFile
 
@@ -45,13 +45,7 @@ def default_root() -> Path:
     try:
         if chosen := os.environ.get("MCNET_CACHE"):
             return Path(chosen).expanduser()
-        if sys.platform == "win32":
-            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-        elif sys.platform == "darwin":
-            base = Path.home() / "Library" / "Caches"
-        else:
-            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return Path(base) / "mcnet"
+        return user_cache_folder() / "mcnet"
     except RuntimeError as error:  # a user without HOME and without an entry in the list of users
         raise SystemFailure("there is no home folder to keep weights in", hint="set MCNET_CACHE") from error
 
@@ -162,7 +156,7 @@ class Cache:
     def keep(self, name: str, record: Record) -> None:
         """Makes a complete file of the cache the one of `name`. Call it with the lock held."""
         with atomic_output(self.inside(self.folder(name) / RECORD), overwrite=True) as part:
-            part.write_text(json.dumps(dataclasses.asdict(record), indent=1) + "\n")
+            part.write_text(json.dumps(dataclasses.asdict(record), indent=1) + "\n", encoding="ascii")
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[Path]:
