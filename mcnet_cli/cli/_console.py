@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mcnet_cli.cli import _signals
+from mcnet_cli.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as ProgressBar
+    from rich.progress import TaskID
 
 PLAIN_INTERVAL_S = 5.0
 
@@ -27,7 +29,7 @@ class Console:
         self.quiet = False
         self.verbose = False
         self.json = False
-        self._live: Progress | None = None
+        self._live: ProgressBar | None = None
         self._task: TaskID | None = None
         self._stage: str | None = None
         self._began = self._shown = 0.0
@@ -73,8 +75,8 @@ class Console:
                 sys.stderr.write(text + "\n")
                 sys.stderr.flush()
 
-    def progress(self, stage: str, done: int, total: int | None, unit: str = "frames") -> None:
-        """Shows that `done` of `total` units (None: nobody knows) of `stage` are done.
+    def progress(self, progress: Progress) -> None:
+        """Shows how far a stage has come: every command hands this to the work that it calls.
 
         On a terminal a bar with rate and time left, elsewhere a plain line every few seconds. It also stops a
         run whose Ctrl-C a library has swallowed, so long work calls it for each batch.
@@ -83,18 +85,22 @@ class Console:
         if self.quiet:
             return
         now = time.monotonic()
-        if stage != self._stage:
-            self._stage, self._began, self._shown = stage, now, now
+        if progress.stage != self._stage:
+            self._stage, self._began, self._shown = progress.stage, now, now
             self._task = None
+        seconds = now - self._began
         if sys.stderr.isatty():
-            self._show_bar(stage, done, total, unit)
+            self._show_bar(progress, seconds)
         elif now - self._shown >= PLAIN_INTERVAL_S:
             self._shown = now
-            self.line(progress_line(stage, done, total, unit, seconds=now - self._began))
+            done, total = progress.done, progress.total
+            left = f", {(total - done) * seconds / done:.0f} s left" if total and 0 < done < total else ""
+            self.line(f"{progress.stage}: {_counts(progress, seconds)}{left}")
 
-    def _show_bar(self, stage: str, done: int, total: int | None, unit: str) -> None:
+    def _show_bar(self, progress: Progress, seconds: float) -> None:
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as ProgressBar
 
         if self._live is None:
             columns = (
@@ -103,12 +109,13 @@ class Console:
                 TextColumn("{task.fields[counts]}", markup=False),
                 TimeRemainingColumn(),
             )
-            self._live = Progress(*columns, console=RichConsole(stderr=True))
+            self._live = ProgressBar(*columns, console=RichConsole(stderr=True))
             self._live.start()
         if self._task is None:
-            self._task = self._live.add_task(stage, total=total, counts="")
-        seconds = time.monotonic() - self._began
-        self._live.update(self._task, completed=done, total=total, counts=_counts(done, total, unit, seconds))
+            self._task = self._live.add_task(progress.stage, total=progress.total, counts="")
+        self._live.update(
+            self._task, completed=progress.done, total=progress.total, counts=_counts(progress, seconds)
+        )
 
     def report(self, data: Mapping[str, Any], text: str) -> None:
         """The result of a command: `data` on stdout with --json, else `text` on stderr unless --quiet."""
@@ -130,15 +137,11 @@ class Console:
             live.stop()
 
 
-def _counts(done: int, total: int | None, unit: str, seconds: float) -> str:
-    rate = f", {done / seconds:.1f}/s" if seconds > 0 else ""
-    return f"{done}{f'/{total}' if total else ''} {unit}{rate}"
-
-
-def progress_line(stage: str, done: int, total: int | None, unit: str, *, seconds: float) -> str:
-    """The plain form of progress, e.g. `rendering: 40/200 frames, 8.0/s, 20 s left`."""
-    left = f", {(total - done) * seconds / done:.0f} s left" if total and 0 < done < total else ""
-    return f"{stage}: {_counts(done, total, unit, seconds)}{left}"
+def _counts(progress: Progress, seconds: float) -> str:
+    """For example `40/200 frames, 8.0/s`."""
+    total = f"/{progress.total}" if progress.total else ""
+    rate = f", {progress.done / seconds:.1f}/s" if seconds > 0 else ""
+    return f"{progress.done}{total} {progress.unit}{rate}"
 
 
 class _LogHandler(logging.Handler):

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mcnet_cli.cli._console import console
+from mcnet_cli.progress import Progress
 from mcnet_cli.weights import Entry, Fetch
 
 Agreed = Annotated[
@@ -25,7 +26,7 @@ def fetch_policy(agreed: bool) -> Fetch:
 
 def show_download(name: str, done: int, total: int | None) -> None:
     """Progress of a download, in millions of bytes."""
-    console.progress(f"fetching {name}", done // 10**6, total and total // 10**6, "MB")
+    console.progress(Progress(f"fetching {name}", done // 10**6, total and total // 10**6, "MB"))
 
 
 def _ask(entry: Entry) -> bool:

@@ -318,5 +318,5 @@ def animate(
         planned = animation.plan(request)
         console.report(planned.as_json(), planned.as_text())
         return
-    report = animation.animate(request, lambda now: console.progress(now.stage, now.done, now.total))
+    report = animation.animate(request, console.progress)
     console.report(report.as_json(), report.as_text())

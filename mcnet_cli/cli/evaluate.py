@@ -1,5 +1,6 @@
 """`mcnet evaluate`: options to a request, the result to text or JSON."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -201,9 +202,7 @@ def evaluate(
     )
     if markdown and json:
         raise UsageError("--markdown and --json both print on stdout", hint="take one of them")
-    report = evaluation.evaluate(
-        request, lambda now: console.progress(now.stage, now.done, now.total, "clips")
-    )
+    report = evaluation.evaluate(request, lambda now: console.progress(replace(now, unit="clips")))
     if markdown:
         console.show(report.as_json(), report.as_markdown())
     else:

@@ -8,6 +8,7 @@ import typer
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._fetching import Agreed, fetch_policy
 from mcnet_cli.cli._options import MACHINE, OUTPUT, Json, Quiet, Verbose, detector_option, weights_option
+from mcnet_cli.progress import Progress
 
 FACES, CROP = "Faces", "Crop"
 
@@ -247,6 +248,6 @@ def preprocess(
         dry_run=dry_run,
     )
     report = preprocessing.preprocess(
-        request, lambda now: console.progress(now.stage, now.done, now.total, now.unit)
+        request, lambda now: console.progress(Progress(now.stage, now.done, now.total, now.unit))
     )
     console.report(report.as_json(), report.as_text())

@@ -12,6 +12,7 @@ from mcnet_cli.cli._console import console
 from mcnet_cli.cli._fetching import Agreed, fetch_policy
 from mcnet_cli.cli._options import OUTPUT, Device, Json, Precision, Quiet, Verbose
 from mcnet_cli.errors import UsageError
+from mcnet_cli.progress import Progress
 
 LENGTH, SETTINGS, DATA = "Length: one of", "Settings", "Data"
 
@@ -148,15 +149,19 @@ def train(
         fetch=policy,
     )
     if check_data:
-        table = training.check_data(request, console.progress)
+        table = training.check_data(request, _show)
         console.report(table.as_json(), table.as_text())
         raise typer.Exit(0 if table.is_enough else 3)
     if dry_run:
-        plan = training.plan(request, console.progress)
+        plan = training.plan(request, _show)
         console.report(plan.as_json(), plan.as_text())
         return
-    report = training.train(request, console.progress)
+    report = training.train(request, _show)
     console.report(report.as_json(), report.as_text())
+
+
+def _show(stage: str, done: int, total: int, unit: str) -> None:
+    console.progress(Progress(stage, done, total, unit))
 
 
 def _changes(

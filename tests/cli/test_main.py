@@ -21,6 +21,7 @@ from mcnet_cli.cli._app import app
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._options import Json, Quiet, Verbose
 from mcnet_cli.errors import InputError, SystemFailure, UsageError, WeightsError, shown
+from mcnet_cli.progress import Progress
 
 @app.command()
 def fail(name: str = "", json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
@@ -232,7 +233,7 @@ def test_progress_stops_a_run_whose_interrupt_was_swallowed() -> None:
         time.sleep(30)
     except KeyboardInterrupt:
         pass
-    console.progress("rendering", 1, 2)
+    console.progress(Progress("rendering", 1, 2))
     os._exit(9)
 """
     assert run("-q", body=body).returncode == 130
@@ -275,9 +276,9 @@ def test_progress_is_plain_lines_without_a_terminal_and_nothing_when_quiet() -> 
     body = """
     import mcnet_cli.cli._console as module
     module.PLAIN_INTERVAL_S = 0
-    console.progress("rendering", 1, 4)
+    console.progress(Progress("rendering", 1, 4))
     time.sleep(0.01)
-    console.progress("rendering", 2, 4)
+    console.progress(Progress("rendering", 2, 4))
 """
     loud = run(body=body).stderr.splitlines()
     assert loud and all(line.startswith("rendering: ") and "/4 frames, " in line for line in loud)
