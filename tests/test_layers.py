@@ -15,6 +15,7 @@ EVERYWHERE = {
     "files",
     "options",
     "progress",
+    "arrays",
     "assets",
     "_header",
     "_safetensors",
@@ -44,6 +45,7 @@ ALLOWED = {
     "files": set(),
     "options": set(),
     "progress": set(),
+    "arrays": set(),
     "assets": set(),
 }
 PAPERS_NETWORK = {"config", "geometry", "blocks", "keypoints", "motion", "modulation", "memory", "generator"}

@@ -17,10 +17,10 @@ from mcnet_cli.animation.driving import Driving, pictures_of, read_motion_file
 from mcnet_cli.animation.frames import film_size, longest_side
 from mcnet_cli.animation.motion import is_motion_file, write_motion
 from mcnet_cli.animation.outputs import Output, plan_outputs
-from mcnet_cli.animation.pictures import Picture, face_picture, side_by_side
 from mcnet_cli.animation.report import AnimationReport, AnimationResult, peak_memory_mb
 from mcnet_cli.animation.request import AnimationRequest, Background, open_driving, require_inputs
-from mcnet_cli.animation.source import Portrait, SourceFace, encode
+from mcnet_cli.animation.source import Portrait, SourceFace, encode, face_picture
+from mcnet_cli.arrays import Picture, side_by_side
 from mcnet_cli.errors import shown
 from mcnet_cli.media import open_output, read_image, read_photo
 from mcnet_cli.progress import OnProgress, Progress, silent

@@ -22,7 +22,6 @@ from mcnet_cli.animation.driving import (
 )
 from mcnet_cli.animation.frames import MakeFrames, face_squares, network_squares, photos
 from mcnet_cli.animation.motion import Motion, is_motion_file
-from mcnet_cli.animation.pictures import Picture
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Retargeting, Transfer
@@ -35,6 +34,7 @@ from mcnet_cli.animation.source import (
     encode,
     find_faces,
 )
+from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, build_model, read_weights
 from mcnet_cli.devices import Compute, choose, choose_device
 from mcnet_cli.errors import UsageError, WeightsError, shown

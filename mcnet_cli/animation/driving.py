@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.motion import IRISES, Floats, Motion, read_motion
-from mcnet_cli.animation.pictures import Picture, face_picture, on_square
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.retarget import TELLING_POINTS
+from mcnet_cli.animation.source import face_picture, on_square
+from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import OUTER, CropBox, FaceTracker, Framing, Landmarks, OuterTracker, clip_box, crop
 from mcnet_cli.media import FrameSource, Span

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mcnet_cli.animation.pictures import Picture, bounded, covering, face_picture, resized
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import AnimationRequest, Background
 from mcnet_cli.animation.retarget import Pose
-from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait
+from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait, face_picture
+from mcnet_cli.arrays import Picture, filling, resized, size_within
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import CropBox
@@ -95,7 +95,7 @@ def film_size(
     kind: of the output. photo: (width, height). box: around the face that moves, None for the whole photo.
     """
     longest = longest_side(request, kind)
-    width, height = bounded((photo[0], photo[1]), longest)
+    width, height = size_within((photo[0], photo[1]), longest)
     if request.picture == "face":
         shown = None if box is None else box.scaled(width / photo[0])
         width = height = request.size or min(face_side(shown, (width, height)), longest)
@@ -114,7 +114,7 @@ def longest_side(request: AnimationRequest, kind: str) -> int:
 def _backdrop(background: Background, width: int, height: int) -> Picture | None:
     """What is shown in place of the photo's background, (H, W, 3) or (H, W, 4); None for its own."""
     if isinstance(background, np.ndarray):
-        return covering(background, width, height)
+        return filling(background, width, height)
     if background == "transparent":
         return np.zeros((height, width, 4), np.uint8)
     if isinstance(background, tuple):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli._header import Header, read_header
 from mcnet_cli._safetensors import read_tensors, write_tensors
+from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import Keypoints
@@ -131,14 +132,7 @@ class Motion:
 
 
 def _smooth(series: Floats, sigma: float) -> Floats:
-    radius = max(1, round(SMOOTHING_REACH * sigma))
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    weights /= weights.sum()
-    last = len(series) - 1
-    smooth = np.zeros(series.shape, np.float64)
-    for offset, weight in zip(range(-radius, radius + 1), weights, strict=True):
-        smooth += weight * series[np.clip(np.arange(len(series)) + offset, 0, last)]
-    return smooth.astype(np.float32)
+    return gaussian_over_time(series, sigma, max(1, round(SMOOTHING_REACH * sigma))).astype(np.float32)
 
 
 def _steady(series: Floats, values: Floats, rate: float) -> Floats:

@@ -15,13 +15,13 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, build_model, detector_digest
 from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
 
-Picture = NDArray[np.uint8]
 BATCH = 4
 WORKERS, WORKERS_BATCH = 4, 2  # at most, of a processor
 GPU_BATCH_LIMIT = 32

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.pictures import Picture, bounded, face_picture, on_square, resized
 from mcnet_cli.animation.renderer import EncodedSource, Renderer
+from mcnet_cli.arrays import Picture, resized, size_within
 from mcnet_cli.compositing import Person, Square
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import (
@@ -135,6 +135,24 @@ class Portrait:
         return tuple(face.face.box for face in self.faces if face.face.box is not None)
 
 
+def face_picture(frame: Picture, box: CropBox | None, size: int) -> Picture:
+    """(size, size, 3): what the network gets to see of a frame: the box, or all of it."""
+    return resized(frame, size, size) if box is None else crop(frame, box, size)
+
+
+def on_square(
+    points: NDArray[np.float32], box: CropBox | None, picture: tuple[int, int], size: int
+) -> NDArray[np.float32]:
+    """(..., 2) pixels of a picture as keypoints, in [-1, 1] of the network's square.
+
+    box: what the square shows of the picture of (width, height) `picture`; None for all of it.
+    """
+    corner, extent = ((box.x, box.y), (box.width, box.height)) if box else ((0, 0), picture)
+    inside = (points.astype(np.float64) - corner) / extent * size
+    keypoints: NDArray[np.float32] = (inside * (2 / (size - 1)) - 1).astype(np.float32)
+    return keypoints
+
+
 def find_faces(
     photo: Picture,
     finder: FaceFinder | None,
@@ -180,7 +198,7 @@ def encode(
     longest: bounds the longer side of the photo that results show, in pixels. alpha: (H, W) of the photo.
     """
     encoded = tuple(_encoded(photo, face, renderer) for face in faces)
-    width, height = bounded((photo.shape[1], photo.shape[0]), longest)
+    width, height = size_within((photo.shape[1], photo.shape[0]), longest)
     if alpha is not None:
         alpha = resized(alpha, width, height)
     return Portrait(resized(photo, width, height), encoded, width / photo.shape[1], alpha)
