@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,20 +12,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.motion import IRISES, Floats, Motion, read_motion
+from mcnet_cli.animation.motion import IRISES, MESH_POINTS, Floats, Motion
+from mcnet_cli.animation.motion_file import faceless, no_face_in
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.retarget import TELLING_POINTS
 from mcnet_cli.animation.source import face_picture, on_square
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import OUTER, CropBox, FaceTracker, Framing, Landmarks, OuterTracker, clip_box, crop
-from mcnet_cli.media import FrameSource, Span
-from mcnet_cli.model import ModelConfig
+from mcnet_cli.media import FrameSource, open_arrays
 from mcnet_cli.progress import OnProgress, Progress
 
 FINDING, READING = "finding the face in the driving", "reading the driving"
 TRACKED_PX = 256  # side at which a given crop is looked at for a face
-MESH_POINTS = 468
 SAMPLE_LIMIT = 256  # meshes that a clip's crop is decided by
 
 Points = NDArray[np.float32]
@@ -125,50 +123,6 @@ def read_driving(
     return Driving(motion, box, no_face, frames.audio, frames.audio_start_s, frames.damaged)
 
 
-def read_motion_file(
-    path: Path,
-    config: ModelConfig,
-    digest: str,
-    *,
-    span: Span,
-    fps: Fraction | None,
-    requires_face: bool = False,
-) -> Driving:
-    """The part `span` of a motion file, at `fps` frames a second if that is given.
-
-    config, digest: of the network that it is to move, and of its keypoint detector. InputError for a file
-    that doesn't fit them, without frames there, or without a face in them.
-    """
-    motion = read_motion(path)
-    require_fit(motion, config, digest, shown(path))
-    motion = motion[span.first(motion.rate) :][: span.until_end(motion.rate)]
-    if not len(motion):
-        raise InputError(f"{shown(path)}: nothing is left of it after --start {span.start_s:g}")
-    if fps is not None:
-        step = motion.rate / fps
-        rows = np.array([int(row * step) for row in range(math.ceil(len(motion) / step))])
-        motion = replace(motion[rows], rate=fps)
-    motion = motion[: span.max_frames]
-    no_face = int((~motion.found).sum())
-    if no_face == len(motion):
-        raise faceless(path)
-    if no_face and requires_face:
-        raise _no_face_in(path, int((~motion.found).argmax()))
-    return Driving(motion, None, no_face)
-
-
-def require_fit(motion: Motion, config: ModelConfig, digest: str, name: str) -> None:
-    """InputError if a motion isn't of the keypoints that a network needs."""
-    if motion.digest != digest:
-        raise InputError(
-            f"{name} was made by another keypoint detector than these weights have",
-            hint="take the weights that it was made with, or make it again from the video",
-        )
-    kind = (motion.values.shape[1], motion.jacobians is not None)
-    if kind != (config.keypoints.count, config.keypoints.jacobians):
-        raise InputError(f"{name}: its keypoints are not of the number or kind that the weights need")
-
-
 def pictures_of(
     driving: Driving, opened: OpenFrames, rows: NDArray[np.intp], size: int
 ) -> Generator[Picture, None, None]:
@@ -186,14 +140,16 @@ def pictures_of(
 
 
 @contextlib.contextmanager
-def reopenable(frames: Iterable[Picture], *, twice: bool) -> Iterator[Callable[[], Iterator[Picture]]]:
-    """Something that gives the frames anew with each call; `twice`, even if they come from an iterator.
+def reopenable_arrays(
+    frames: Iterable[Picture], rate: Fraction, *, max_frames: int | None, twice: bool
+) -> Iterator[OpenFrames]:
+    """Opens arrays as a driving's frames, anew with each call; `twice`, even if they come from an iterator.
 
     An iterator's frames are kept in a temporary file until the block ends, so that memory stays bounded.
     """
     first = iter(frames)
     if first is not frames or not twice:
-        yield lambda: iter(frames)
+        yield lambda: open_arrays(iter(frames), rate, max_frames=max_frames)
         return
     with tempfile.TemporaryFile() as file:
         count = 0
@@ -210,7 +166,7 @@ def reopenable(frames: Iterable[Picture], *, twice: bool) -> Iterator[Callable[[
                 count += 1
                 yield frame
 
-        yield again
+        yield lambda: open_arrays(again(), rate, max_frames=max_frames)
 
 
 def _detected(
@@ -263,20 +219,8 @@ def _follow(
 ) -> None:
     landmarks = tracker(frame)
     if landmarks is None and requires_face:
-        raise _no_face_in(frames.path, len(track))
+        raise no_face_in(frames.path, len(track))
     track.add(landmarks, frame)
-
-
-def _no_face_in(path: Path, number: int) -> InputError:
-    return InputError(f"{shown(path)}: no face in frame {number}", hint="--on-no-face hold goes on without")
-
-
-def faceless(path: Path) -> InputError:
-    """The error for a driving that shows no face at all."""
-    return InputError(
-        f"{shown(path)}: no face was found in any frame",
-        hint="say where it is with --driving-crop X,Y,W,H",
-    )
 
 
 class LandmarkTrack:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mcnet_cli.animation.renderer import Renderer
-from mcnet_cli.animation.request import AnimationRequest, Background
+from mcnet_cli.animation.request import AnimationRequest, Background, PictureKind
 from mcnet_cli.animation.retarget import Pose
 from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait, face_picture
 from mcnet_cli.arrays import Picture, filling, resized, size_within
@@ -19,7 +19,18 @@ LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # by the kind of output, where n
 MakeFrames = Callable[[Sequence[Pose]], list[Picture]]
 
 
-def network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFrames:
+def frames_of(
+    portrait: Portrait, renderer: Renderer, picture: PictureKind, background: Background, size: int | None
+) -> MakeFrames:
+    """What makes the frames of a portrait; arguments and errors as for `Animator.render`."""
+    if picture == "network":
+        return _network_squares(portrait.faces[0], renderer, size or renderer.size)
+    if picture == "face":
+        return _face_squares(portrait, renderer, background, size)
+    return photos(portrait, renderer, background)
+
+
+def _network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFrames:
     """Makes the network's own squares, (side, side, 3)."""
 
     def made(poses: Sequence[Pose]) -> list[Picture]:
@@ -61,7 +72,7 @@ def photos(portrait: Portrait, renderer: Renderer, background: Background) -> Ma
     return made
 
 
-def face_squares(
+def _face_squares(
     portrait: Portrait, renderer: Renderer, background: Background, side: int | None
 ) -> MakeFrames:
     """Makes squares around the face, at the photo's own size unless a `side` is given."""

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.gaze import EyeLandmarks, GazeTransfer, gaze_shifts
-from mcnet_cli.animation.motion import LANDMARKS as MESH_POINTS
-from mcnet_cli.animation.motion import Motion
+from mcnet_cli.animation.motion import MESH_POINTS, Motion
 from mcnet_cli.animation.relative_motion import relative_motion, strengthened
-from mcnet_cli.animation.source import SourceFace
+from mcnet_cli.animation.source import EncodedFace, SourceFace
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import OUTER
@@ -103,8 +102,7 @@ class Retargeting:
     Args:
         motion: the driving's.
         transfer: how it is carried over.
-        source: the source's keypoints, one frame.
-        face: the source's landmarks, where they are known.
+        source: whom it moves.
         numbers: the landmarks that the keypoints are; empty for learned keypoints.
         smooth: what `transfer.smooth` is where it is None and keypoints are no landmarks.
     """
@@ -113,14 +111,13 @@ class Retargeting:
         self,
         motion: Motion,
         transfer: Transfer,
-        source: Keypoints,
-        face: SourceFace,
+        source: EncodedFace,
         numbers: Sequence[int],
         smooth: float,
     ) -> None:
         transfer.require_reference(motion)
         self._transfer, self._numbers = transfer, tuple(numbers)
-        self._source = source.map(lambda t: t.float().cpu())
+        face, self._source = source.face, source.source.keypoints.map(lambda t: t.float().cpu())
         self._shows_source = ~motion.found & (transfer.no_face == "source")
         self._smooth = smooth
         self._motion = self._calmed(motion)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation.renderer import EncodedSource, Renderer
 from mcnet_cli.arrays import Picture, resized, size_within
+from mcnet_cli.checkpoint import Weights
 from mcnet_cli.compositing import Person, Square
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import (
@@ -133,6 +134,11 @@ class Portrait:
     def boxes(self) -> tuple[CropBox, ...]:
         """What was cropped, in pixels of the picture that was given; empty if that was all of it."""
         return tuple(face.face.box for face in self.faces if face.face.box is not None)
+
+
+def framing_of(weights: Weights) -> Framing:
+    """How weights want faces cropped: as they say, else by the paper's rule."""
+    return Framing.PAPER if weights.framing is None else Framing(**weights.framing)
 
 
 def face_picture(frame: Picture, box: CropBox | None, size: int) -> Picture:

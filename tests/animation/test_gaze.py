@@ -119,10 +119,9 @@ def test_eyes_can_be_left_as_they_look_in_the_source() -> None:
 
 
 def test_an_iris_stays_where_it_is_while_lids_close_over_it() -> None:
-    face, source = example().faces[0].face, example().faces[0].source.keypoints
-    retargeting = Retargeting(
-        still_motion(np.zeros((2, 2))), Transfer(), source, face, animator().landmarks, 0
-    )
+    face = example().faces[0]
+    source = face.source.keypoints
+    retargeting = Retargeting(still_motion(np.zeros((2, 2))), Transfer(), face, animator().landmarks, 0)
     blink = Keypoints(source.values.clone())
     upper, lower = (animator().landmarks.index(point) for point in (159, 145))
     blink.values[:, upper] = blink.values[:, lower].lerp(blink.values[:, upper], 0.5)
