@@ -20,6 +20,7 @@ from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.media import Span
 from mcnet_cli.model import ModelConfig
+from mcnet_cli.options import RATE_LIMITS
 
 MOTION_SUFFIX = ".motion"
 # What a file may hold. Beyond these it is taken for damaged or hostile.
@@ -28,7 +29,6 @@ FRAME_LIMIT = 1_000_000  # eleven hours at 25 frames/s
 KEYPOINT_LIMIT = 500
 LARGEST_VALUE = 100.0
 SMALLEST_DETERMINANT = 1e-8
-RATE_LIMITS = (Fraction(1, 100), Fraction(1000))
 
 
 def write_motion(path: Path, motion: Motion, *, overwrite: bool = False) -> None:

@@ -18,7 +18,7 @@ from mcnet_cli.face import CropBox
 from mcnet_cli.face.detect import DetectorName
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.media import FrameSource, Span, open_frames
-from mcnet_cli.options import require_among, require_between
+from mcnet_cli.options import RATE_LIMITS, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
 NoFacePolicy = Literal["hold", "skip", "source", "fail"]
@@ -30,7 +30,6 @@ SIZE_LIMITS_PX = (16, 4096)
 BATCH_LIMIT = 1024
 CROPS_FILE_LIMIT = 1 << 20  # bytes
 LARGEST_CROP_PX = 1e6
-RATE_LIMITS = (Fraction(1, 100), 1000)
 
 
 @dataclass(frozen=True, kw_only=True)

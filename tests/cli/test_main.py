@@ -17,13 +17,13 @@ Fail = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = """
 import errno, os, signal, sys, time
 import typer
-from mcnet_cli.cli._app import app
+from mcnet_cli.cli import application
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._options import Json, Quiet, Verbose
 from mcnet_cli.errors import InputError, SystemFailure, UsageError, WeightsError, shown
 from mcnet_cli.progress import Progress
 
-@app.command()
+@application().command()
 def fail(name: str = "", json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     {body}
 """
@@ -36,14 +36,14 @@ sys.exit(main(sys.argv[1:]))
 @pytest.fixture
 def fail(mcnet: Fail) -> Fail:
     """Runs the failing command, or with no `body` the command that the words name, within this process."""
-    from mcnet_cli.cli._app import app
+    from mcnet_cli.cli import application
 
     def run(*words: str, body: str = "") -> subprocess.CompletedProcess[str]:
         exec(COMMAND.replace("{body}", body or "pass"), {})
         try:
             return mcnet(*(["fail"] if body else []), *words)
         finally:
-            app.registered_commands.pop()
+            application().registered_commands.pop()
 
     return run
 
