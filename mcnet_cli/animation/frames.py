@@ -27,7 +27,7 @@ def frames_of(
         return _network_squares(portrait.faces[0], renderer, size or renderer.size)
     if picture == "face":
         return _face_squares(portrait, renderer, background, size)
-    return photos(portrait, renderer, background)
+    return _photos(portrait, renderer, background)
 
 
 def _network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFrames:
@@ -40,7 +40,7 @@ def _network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFr
     return made
 
 
-def photos(portrait: Portrait, renderer: Renderer, background: Background) -> MakeFrames:
+def _photos(portrait: Portrait, renderer: Renderer, background: Background) -> MakeFrames:
     """Makes whole photos, (H, W, 3), or (H, W, 4) without a background.
 
     InputError if there is no person that could be put before another background.
@@ -76,7 +76,7 @@ def _face_squares(
     portrait: Portrait, renderer: Renderer, background: Background, side: int | None
 ) -> MakeFrames:
     """Makes squares around the face, at the photo's own size unless a `side` is given."""
-    whole, box = photos(portrait, renderer, background), portrait.shown_boxes[0]
+    whole, box = _photos(portrait, renderer, background), portrait.shown_boxes[0]
     size = side or face_side(box, portrait.photo.shape[1::-1])
 
     def made(poses: Sequence[Pose]) -> list[Picture]:
