@@ -58,7 +58,7 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
 
     Args:
         request: what to animate, and how.
-        on_progress: told after each frame that was read or rendered; it may raise to stop the run.
+        on_progress: called after each frame that was read or rendered; it may raise to stop the run.
 
     Raises:
         UsageError: options that contradict themselves, or outputs that are taken.

@@ -1,4 +1,4 @@
-"""The core: photos and frames in, frames out, all in memory. The command is a shell around it."""
+"""`Animator`, the core: photos and frames in, frames out, all in memory. `animate` wraps it with files."""
 
 import contextlib
 import itertools
@@ -213,7 +213,7 @@ class Animator:
             crop: what the network sees: the face, found and followed; `none`: whole frames; or a box in
                 pixels, the same for all frames.
             strict: a damaged file is an InputError, instead of being read as far as it goes.
-            on_progress: told after each frame.
+            on_progress: called after each frame.
 
         Raises:
             InputError: a driving that can't be read, or in which no face is found.
@@ -311,7 +311,7 @@ class Animator:
         requires_face: bool = False,
         on_progress: OnProgress = silent,
     ) -> Driving:
-        """As `motion`, of frames that `opened` opens, with all that is known of the driving besides."""
+        """As `motion`, for frames that `opened` opens; returns crop, sound and damage as well."""
         if crop == "auto" and self.finder is None:
             raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")
         return read_driving(

@@ -1,4 +1,4 @@
-"""From a driving to its motion. Frames are looked at one by one and never kept."""
+"""Reading a driving: its frames pass by one after the other, and what stays is its motion."""
 
 import contextlib
 import logging
@@ -24,8 +24,8 @@ from mcnet_cli.media import FrameSource, open_arrays
 from mcnet_cli.progress import OnProgress, Progress
 
 FINDING, READING = "finding the face in the driving", "reading the driving"
-TRACKED_PX = 256  # side at which a given crop is looked at for a face
-SAMPLE_LIMIT = 256  # meshes that a clip's crop is decided by
+TRACKED_PX = 256  # side of the picture in which a face is looked for, where the crop is given
+SAMPLE_LIMIT = 256  # frames of a clip, at most, whose face meshes decide about its crop
 
 Points = NDArray[np.float32]
 OpenFrames = Callable[[], FrameSource]
@@ -37,8 +37,9 @@ log = logging.getLogger(__name__)
 class Driving:
     """A driving that has been read.
 
-    motion: as it was found, a row a frame. box: what was cropped from each frame, None for nothing.
-    no_face: frames without a face. audio: a file with sound, which starts at audio_start_s; None for none.
+    motion: one row for each frame, not smoothed. box: what was cropped from each frame; None: all of it.
+    no_face: how many frames have no face. audio: a file whose sound from `audio_start_s` on belongs to the
+    frames; None without sound. damaged: whether only a part could be read.
     """
 
     motion: Motion
@@ -60,22 +61,22 @@ def read_driving(
     requires_face: bool,
     on_progress: OnProgress,
 ) -> Driving:
-    """The motion of a driving.
+    """Reads the motion of a driving.
 
-    It is read once; or twice, if the network has to find learned keypoints in a crop that only all frames
-    together tell.
+    One pass over the frames is enough where keypoints are landmarks, or the crop is given. Learned keypoints
+    in an `auto` crop take two: the first finds the crop, in the second the network finds the keypoints.
 
     Args:
         opened: opens the frames anew with each call.
-        renderer: the network; where its keypoints are landmarks, tracked ones are taken, which are nearer
-            than the network's own.
+        renderer: the network. Where its keypoints are landmarks, those of the tracked face are taken, which
+            are more exact than the network's own.
         framing: how the network wants faces cropped.
         crop_to: what the network sees of each frame.
         tracker: looks for the face, for `auto` to crop by, for landmarks, and to tell which frames have one.
             None: no face is looked for, and every frame counts as one with a face.
         whole_landmarks: keep all 468 landmarks, as a motion file needs them.
         requires_face: a frame without a face is an InputError.
-        on_progress: told after each frame.
+        on_progress: called after each frame.
 
     Raises InputError for a driving that can't be read, or without any face if `auto` needs one.
     """
@@ -117,7 +118,7 @@ def read_driving(
     )
     no_face = int((~motion.found).sum())
     if not motion.found.any():
-        # Who gives the crop knows where the face is, even if a detector doesn't (a drawing, an animal).
+        # A given crop is trusted: of a drawing or an animal the detector may see no face.
         log.warning("%s: no face was found; the crop is used as it is", shown(frames.path))
         motion = replace(motion, found=np.ones_like(motion.found))
     return Driving(motion, box, no_face, frames.audio, frames.audio_start_s, frames.damaged)
@@ -224,11 +225,11 @@ def _follow(
 
 
 class LandmarkTrack:
-    """One face's landmarks in all frames of a clip, in little memory.
+    """One face's landmarks in all frames of a clip, packed so that a long clip takes little memory.
 
-    whole: keep all 468 points in half precision (1.9 kB a frame), not only the telling ones (0.4 kB).
-    exact: numbers of points, those beyond the mesh included, to be kept in full precision besides.
-    samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face.
+    whole: keep all 468 points in half precision (1.9 kB a frame), instead of the 90 that a reference frame is
+    chosen by (0.4 kB). exact: numbers of points that are kept in full precision as well; they may lie beyond
+    the mesh. samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face.
     """
 
     def __init__(self, *, whole: bool, exact: Sequence[int] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Frames as results show them: the whole photo, the square around a face, the network's own; their sizes."""
+"""The frames of a result, and their sizes: the whole photo, the square around a face, or the network's."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,9 +13,9 @@ from mcnet_cli.compositing import photo_layers
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import CropBox
 
-LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # by the kind of output, where nothing else is asked for
+LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # longer side by kind of output, without --size
 
-# Makes the frames of a batch, from the pose of each face in them.
+# Makes the frames of a batch from the poses of all faces of the portrait, which are its argument.
 MakeFrames = Callable[[Sequence[Pose]], list[Picture]]
 
 
@@ -116,14 +116,14 @@ def film_size(
 
 
 def longest_side(request: AnimationRequest, kind: str) -> int:
-    """Longer side of the photo that a film shows, in pixels at most; a gif of a large one is huge."""
+    """At most how many pixels the longer side of the photo in a film has; a gif of a large photo is huge."""
     if request.size is not None and request.picture == "photo":
         return request.size
     return LONGEST_OF_KIND_PX.get(kind, LONGEST_PX)
 
 
 def _backdrop(background: Background, width: int, height: int) -> Picture | None:
-    """What is shown in place of the photo's background, (H, W, 3) or (H, W, 4); None for its own."""
+    """(H, W, 3) or (H, W, 4): what replaces the photo's background; None where the photo's own is shown."""
     if isinstance(background, np.ndarray):
         return filling(background, width, height)
     if background == "transparent":

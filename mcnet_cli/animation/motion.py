@@ -13,10 +13,10 @@ from mcnet_cli.model import Keypoints
 
 Floats = NDArray[np.float32]
 SMOOTHING_REACH = 4.0  # standard deviations
-# The one-euro filter: cutoff in Hz for keypoints at rest, how much it rises with their speed (in crops' half
-# sides a second), and the cutoff for the speed itself. Chosen on stills with noise and on seven videos: there
-# is 0.4 times the jitter that a Gaussian of 0.4 frames leaves, and blinks and open mouths keep 0.98 of their
-# depth, as with that Gaussian.
+# The one-euro filter: cutoff in Hz for keypoints at rest, its rise with their speed (in half sides of the
+# crop per second), and the cutoff for the speed itself. Chosen on stills with noise and on seven videos:
+# against a Gaussian of 0.4 frames, 0.4 times the jitter is left, and blinks and open mouths keep as much of
+# their depth (0.98).
 STILL_CUTOFF, CUTOFF_PER_SPEED, SPEED_CUTOFF = 0.5, 300.0, 1.0
 MESH_POINTS, IRISES = 468, 10  # points of the face mesh, and of both irises
 
@@ -91,7 +91,7 @@ class Motion:
         )
 
     def steadied(self) -> "Motion":
-        """Keypoints without the noise of tracking, which is seen most where they hardly move.
+        """Keypoints without the jitter of tracking, which shows most where they hardly move.
 
         The one-euro filter (Casiez et al., CHI 2012), forwards and backwards in time so that nothing lags.
         The faster a keypoint moves, the less it is averaged, so that blinks stay.
@@ -119,10 +119,10 @@ def _smooth(series: Floats, sigma: float) -> Floats:
 
 
 def _steady(series: Floats, values: Floats, rate: float) -> Floats:
-    """(T, K, ...) series, filtered as strongly as the speeds of (T, K, 2) values allow."""
+    """(T, K, ...) series; the slower the (T, K, 2) values move, the more strongly it is filtered."""
     passes = []
     for way in (slice(None), slice(None, None, -1)):
-        shares = _new_shares(values[way], rate)
+        shares = _frame_weights(values[way], rate)
         filtered = series[way].astype(np.float64)
         shares = shares.reshape(*shares.shape, *[1] * (series.ndim - 2))
         for row in range(1, len(filtered)):
@@ -131,17 +131,17 @@ def _steady(series: Floats, values: Floats, rate: float) -> Floats:
     return ((passes[0] + passes[1]) / 2).astype(np.float32)
 
 
-def _new_shares(values: Floats, rate: float) -> NDArray[np.float64]:
-    """(T, K): the share that each frame has in the filter's result, the rest is that of the one before."""
+def _frame_weights(values: Floats, rate: float) -> NDArray[np.float64]:
+    """(T, K): the weight of each new frame in the filter; the result for the frame before has the rest."""
     velocities = np.diff(values.astype(np.float64), axis=0, prepend=values[:1]) * rate
-    share = _share_of(SPEED_CUTOFF, rate)
+    share = _sample_weight(SPEED_CUTOFF, rate)
     for row in range(1, len(velocities)):
         velocities[row] = velocities[row - 1] + share * (velocities[row] - velocities[row - 1])
     speeds = np.linalg.norm(velocities, axis=-1)
-    shares: NDArray[np.float64] = _share_of(STILL_CUTOFF + CUTOFF_PER_SPEED * speeds, rate)
+    shares: NDArray[np.float64] = _sample_weight(STILL_CUTOFF + CUTOFF_PER_SPEED * speeds, rate)
     return shares
 
 
-def _share_of(cutoff: Any, rate: float) -> Any:
-    """What a first-order low-pass filter takes of a new sample; cutoff: in Hz."""
+def _sample_weight(cutoff: Any, rate: float) -> Any:
+    """The weight of a new sample in a first-order low-pass filter; cutoff: in Hz."""
     return 1 / (1 + rate / (2 * np.pi * cutoff))

@@ -1,4 +1,4 @@
-"""The network on its device: pictures in, keypoints and pictures out, batch by batch."""
+"""`Renderer`: the network on its device; pictures in, keypoints and pictures out, batch by batch."""
 
 import contextlib
 import logging
@@ -23,10 +23,10 @@ from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
 
 BATCH = 4
-WORKERS, WORKERS_BATCH = 4, 2  # at most, of a processor
+WORKERS, WORKERS_BATCH = 4, 2  # on a CPU: threads at most, and frames that each computes at once
 GPU_BATCH_LIMIT = 32
-MAPS_ALIVE = 30  # feature maps of the finest size that a frame needs at once; `mcnet` up to 29, `lite` 14
-LARGE_FRAME = 256 << 20  # bytes; from here on a frame fills a CPU by itself
+MAPS_ALIVE = 30  # feature maps of the finest size that a frame holds at once: `mcnet` 29, `lite` 14
+LARGE_FRAME = 256 << 20  # bytes of feature maps, from which on one frame keeps all cores busy
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -71,7 +71,7 @@ class Renderer:
         self.landmarks = weights.config.keypoints.landmarks
         self.batch_size = batch_size or suitable_batch_size(weights.config, compute, compiled=compiled)
         self.model: MCNet = build_model(weights, compute.device)
-        # The parts of a small network are too small to keep several cores busy; whole frames do that better.
+        # The layers of a small network are too small to share among cores: each thread takes whole frames.
         spread = batch_size is None and self.batch_size == WORKERS_BATCH
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
         self.compositor = Compositor(self.model)
@@ -179,9 +179,9 @@ class Renderer:
                 torch.set_num_threads(threads)  # a part of what the workers set is everyone's
 
     def _computed(self, source: EncodedSource, motion: Keypoints, *, frames: bool) -> tuple[Tensor, ...]:
-        """What the compositor says of a batch, in float32; WeightsError if that isn't finite.
+        """A batch from the compositor, in float32; WeightsError if it holds numbers that aren't finite.
 
-        frames: finished ones, or else drawings.
+        frames: make finished frames; otherwise drawings, which frames of any size are composed from.
         """
         motion = motion.map(lambda t: t.to(self.compute.device))
         half = self.compute.dtype != torch.float32
@@ -203,7 +203,7 @@ class Renderer:
     def _compiled_values(
         self, source: EncodedSource, motion: Keypoints, frames: bool
     ) -> tuple[Tensor, ...] | None:
-        """What the compiled network says; None, after a warning, where it can't be compiled."""
+        """A batch from the compiled network; None, after a warning, where it can't be compiled."""
         count = len(motion)
         # Each new batch size would be compiled anew, so the last batch repeats its last frame.
         padded = motion.map(lambda t: torch.cat([t, t[-1:].expand(self.batch_size - count, *t.shape[1:])]))

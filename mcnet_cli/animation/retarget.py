@@ -1,6 +1,7 @@
-"""From the driving's motion to the keypoints of one source: where it starts, how much of it, and what of it.
+"""Retargeting: a driving's motion becomes the keypoints and the gaze of one source.
 
-How the displacement of relative motion is carried over, `relative_motion` says.
+`Transfer` says how. `Retargeting` smooths the motion, chooses the reference frame and the scale, and applies
+`relative_motion` frame by frame.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ Points = NDArray[Any]
 
 STRENGTH_LIMIT = 10.0
 SMOOTH_LIMIT = 100.0  # frames
-SMALLEST_AREA = 1e-12  # of a hull of keypoints, in squared units of [-1, 1]: below, there is no scale
+SMALLEST_AREA = 1e-12  # of a hull of keypoints in [-1, 1]; below, faces have no size to be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,9 @@ class Retargeting:
     Args:
         motion: the driving's.
         transfer: how it is carried over.
-        source: whom it moves.
-        numbers: the landmarks that the keypoints are; empty for learned keypoints.
-        smooth: what `transfer.smooth` is where it is None and keypoints are no landmarks.
+        source: the face that it moves.
+        numbers: which landmark each keypoint is; empty for learned keypoints.
+        smooth: sigma of the smoothing in frames, for learned keypoints where the transfer doesn't say.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class Retargeting:
         face, self._source = source.face, source.source.keypoints.map(lambda t: t.float().cpu())
         self._shows_source = ~motion.found & (transfer.no_face == "source")
         self._smooth = smooth
-        self._motion = self._calmed(motion)
+        self._motion = self._held_and_smoothed(motion)
         self._reference, self._scale = self._source, 1.0
         number = None
         if transfer.motion == "relative":
@@ -150,8 +151,8 @@ class Retargeting:
                 moved.jacobians[row] = self._source.jacobians[0]
         return moved
 
-    def _calmed(self, motion: Motion) -> Motion:
-        """The motion with frames without a face held, smoothed as the transfer says."""
+    def _held_and_smoothed(self, motion: Motion) -> Motion:
+        """The motion, smoothed as the transfer says; frames without a face repeat the last with one."""
         if self._transfer.smooth is None and self._numbers:
             return motion.held().steadied()
         return motion.held().smoothed(
@@ -171,10 +172,10 @@ class Retargeting:
             shifts = gaze_shifts(motion, own if reference is None else reference, numbers)
         if shifts is None:
             shifts = np.zeros((len(motion), 2))
-        # in the keypoints' unit, so that it is calmed as they are
+        # In the keypoints' unit, so that the filter smooths the gaze as strongly as the keypoints.
         width = 0.25 * float(np.ptp(self._reference.values[0, corners, 0].numpy()) + 1e-6)
         series = replace(motion, values=(width * shifts[:, None]).astype(np.float32), jacobians=None)
-        shifts = self._transfer.strength * self._calmed(series).values[:, 0] / width
+        shifts = self._transfer.strength * self._held_and_smoothed(series).values[:, 0] / width
         shifts[self._shows_source] = 0
         return GazeTransfer(shifts, face.landmarks, face.irises, self._source, corners)
 
@@ -189,7 +190,8 @@ class Retargeting:
         return best_reference(self._source.values[0].numpy(), self._motion.values, motion.found)
 
 
-# Where relative motion starts. The papers leave the choice to the user; the nearest shape is the safest.
+# The choice of the frame that relative motion starts from. FOMM and MCNet leave it to the user. The frame
+# whose face is most like the source's is the safest: from there the source can move as the driving does.
 
 # Face mesh points that tell one pose and expression from another.
 # fmt: off
@@ -204,7 +206,7 @@ TELLING_POINTS = np.array(_OUTLINE + _BROWS + _LIDS + _NOSE + _LIPS)
 
 
 def telling(landmarks: Points) -> Points:
-    """The telling points of (..., 468, 2) landmarks; (..., 90, 2) are they already."""
+    """(..., 90, 2): the `TELLING_POINTS` of (..., 468, 2) landmarks; 90 points are returned as they are."""
     return landmarks if landmarks.shape[-2] == len(TELLING_POINTS) else landmarks[..., TELLING_POINTS, :]
 
 

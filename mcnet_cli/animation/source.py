@@ -1,4 +1,4 @@
-"""Sources: which faces of a photo are animated, and what the network gets to see of them."""
+"""Sources: the faces of a photo that move, what the network sees of them, and what it makes of that."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ LONGEST_PX = 1920  # longer side of the photo in results, if nothing else is ask
 
 
 class FaceFinder:
-    """What finds faces and follows them; its networks are loaded when they are first needed.
+    """Finds faces in photos and follows one through a clip; loads its networks when they are first needed.
 
     name: `blazeface` or `face-alignment`. device: where the latter runs, as torch calls it.
     """

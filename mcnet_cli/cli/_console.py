@@ -70,7 +70,7 @@ class Console:
     def _set_levels(self) -> None:
         ours = logging.DEBUG if self.verbose else logging.WARNING if self.quiet else logging.INFO
         logging.getLogger("mcnet_cli").setLevel(ours)
-        # What libraries log or warn about is for whoever looks into a fault, not for users.
+        # What libraries log or warn about helps to find a fault, and would confuse everybody else.
         logging.getLogger().handlers = [_LogHandler(self)] if self.verbose else [logging.NullHandler()]
         warnings.simplefilter("default" if self.verbose else "ignore")
 

@@ -107,7 +107,7 @@ def batch_size_option(declare: Declare) -> Any:
 
 
 def fetch_policy(agreed: bool) -> Fetch:
-    """What commands hand to whoever resolves names of weights. `agreed`: --fetch was given."""
+    """Whether weights that are missing may be downloaded. agreed: --fetch was given."""
     return Fetch(agree=(lambda _entry: True) if agreed else _ask, on_progress=show_download)
 
 
@@ -117,7 +117,7 @@ def show_download(name: str, done: int, total: int | None) -> None:
 
 
 def _ask(entry: Entry) -> bool:
-    """Only where somebody can see the question and answer it."""
+    """Asks the user where there is a terminal to see the question and answer it; elsewhere it is no."""
     if console.json or not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         return False
     console.line(f"{entry.name} is not on this machine: {entry.size}, licence: {entry.licence}.")

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from mcnet_cli.animation.relative_motion import (
-    BROWS_MORE,
+    BROW_GAIN,
     LARGEST_HAIR_OFFSET,
-    MOUTH_RATIO,
-    SHUT_LIDS,
-    SMILES_MORE,
+    MAX_MOUTH_RATIO,
+    SHUT_LID_GAP,
+    SMILE_GAIN,
     Hair,
     LidsAndLips,
     relative_motion,
@@ -64,7 +64,7 @@ def test_a_mouth_is_as_open_as_the_drivings_whatever_the_reference_shows(
 
 def test_lids_close_by_the_drivings_share_and_open_further_by_its_distance() -> None:
     reference, source = face(lids=0.08, mouth=0.0), face(lids=0.2, mouth=0.0)
-    shut = SHUT_LIDS * 0.6  # so near are lids that meet
+    shut = SHUT_LID_GAP * 0.6  # so near are lids that meet
     for lids, expected in ((0.0, 0.0), (shut, 0.0), ((shut + 0.08) / 2, 0.1), (0.08, 0.2), (0.1, 0.22)):
         result = moved(face(lids=lids, mouth=0.0), reference, source)
         for above, below in ((159, 145), (386, 374)):
@@ -72,7 +72,7 @@ def test_lids_close_by_the_drivings_share_and_open_further_by_its_distance() -> 
 
 
 @pytest.mark.parametrize(
-    ("width", "expected"), [(0.2, 1.0), (0.24, 1.2), (0.6, MOUTH_RATIO), (0.01, 1 / MOUTH_RATIO)]
+    ("width", "expected"), [(0.2, 1.0), (0.24, 1.2), (0.6, MAX_MOUTH_RATIO), (0.01, 1 / MAX_MOUTH_RATIO)]
 )
 def test_a_wide_mouth_opens_further_than_a_narrow_one(width: float, expected: float) -> None:
     points = (*POINTS, 61, 291)
@@ -98,7 +98,7 @@ def test_brows_rise_further_than_the_mesh_says() -> None:
         Keypoints(torch.tensor([[[-0.3, 0.0], [0.3, 0.0], [-0.2, -y], [0.2, -y]]])) for y in (0.1, 0.14)
     )
     result = openings.carried(transfer_motion(high, low, low, 1.0), high, low, low, 1.0)
-    assert result.values[0, 2:, 1] == pytest.approx([-0.1 - BROWS_MORE * 0.04] * 2)
+    assert result.values[0, 2:, 1] == pytest.approx([-0.1 - BROW_GAIN * 0.04] * 2)
 
 
 def test_smiles_widen_further_than_the_mesh_says_in_the_faces_own_direction() -> None:
@@ -114,7 +114,7 @@ def test_smiles_widen_further_than_the_mesh_says_in_the_faces_own_direction() ->
     source = Keypoints(0.5 * plain.values)
     result = openings.carried(transfer_motion(smile, plain, source, 0.5), smile, plain, source, 0.5)
     upright = result.values[0] @ turn
-    assert upright[2:, 0] == pytest.approx([-0.1 - SMILES_MORE * 0.02, 0.1 + SMILES_MORE * 0.02])
+    assert upright[2:, 0] == pytest.approx([-0.1 - SMILE_GAIN * 0.02, 0.1 + SMILE_GAIN * 0.02])
     assert upright[2:, 1] == pytest.approx([0.15, 0.15])
 
 
