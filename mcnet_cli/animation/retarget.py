@@ -103,7 +103,7 @@ class Retargeting:
     Args:
         motion: the driving's.
         transfer: how it is carried over.
-        source: the face that it moves.
+        face: the one that moves.
         numbers: which landmark each keypoint is; empty for learned keypoints.
         smooth: sigma of the smoothing in frames, for learned keypoints where the transfer doesn't say.
     """
@@ -112,27 +112,27 @@ class Retargeting:
         self,
         motion: Motion,
         transfer: Transfer,
-        source: EncodedFace,
+        face: EncodedFace,
         numbers: Sequence[int],
         smooth: float,
     ) -> None:
         transfer.require_reference(motion)
         self._transfer, self._numbers = transfer, tuple(numbers)
-        face, self._source = source.face, source.source.keypoints.map(lambda t: t.float().cpu())
+        self._source = face.source.keypoints.map(lambda t: t.float().cpu())
         self._shows_source = ~motion.found & (transfer.no_face == "source")
         self._smooth = smooth
         self._motion = self._held_and_smoothed(motion)
         self._reference, self._scale = self._source, 1.0
         number = None
         if transfer.motion == "relative":
-            number = self._reference_frame(motion, face.landmarks)
+            number = self._reference_frame(motion, face.face.landmarks)
             self._reference = self._motion.keypoints(number)
             if transfer.adapt_scale:
                 ours, theirs = (
                     on_face(k.values[0].numpy(), self._numbers) for k in (self._source, self._reference)
                 )
                 self._scale = hull_scale(ours, theirs)
-        self._gaze = self._gaze_transfer(motion, face, number)
+        self._gaze = self._gaze_transfer(motion, face.face, number)
 
     def pose(self, rows: NDArray[np.intp]) -> Pose:
         """The source in the driving's frames `rows`."""
