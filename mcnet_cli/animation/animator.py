@@ -29,12 +29,11 @@ from mcnet_cli.animation.source import (
     framing_of,
 )
 from mcnet_cli.arrays import Picture
-from mcnet_cli.checkpoint import Weights, build_model, read_weights
-from mcnet_cli.devices import Compute, choose, choose_device
+from mcnet_cli.checkpoint import Weights, read_weights
+from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, WeightsError, shown
 from mcnet_cli.face import CropBox, Framing
 from mcnet_cli.media import Span, as_photo, open_frames
-from mcnet_cli.model import MCNet
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
 
@@ -356,23 +355,6 @@ class Animator:
             raise WeightsError(
                 f"{shown(self.weights.path)} gives jacobians that can't be inverted"
             ) from error
-
-
-def load_model(weights: str | Path | None = None, *, device: str = "auto") -> MCNet:
-    """The bare network of a weights file, for those who study it: evaluation mode, float32, no gradients.
-
-    Args: as for `Animator.load`.
-
-    Raises WeightsError, or UsageError for a device that isn't there.
-
-    Example:
-        >>> from mcnet_cli import load_model
-        >>> model = load_model("lite", device="cpu")
-        >>> model.config.size
-        256
-    """
-    place = choose_device(device)
-    return build_model(read_weights(resolve_weights(None if weights is None else str(weights))), place)
 
 
 def _name(photo: "Photo") -> str:

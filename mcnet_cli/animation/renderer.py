@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcnet_cli.arrays import Picture
-from mcnet_cli.checkpoint import Weights, build_model, detector_digest
+from mcnet_cli.checkpoint import Weights, build_model, detector_digest, read_weights
 from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
-from mcnet_cli.devices import Compute
+from mcnet_cli.devices import Compute, choose_device
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
+from mcnet_cli.weights import resolve_weights
 
 BATCH = 4
 WORKERS, WORKERS_BATCH = 4, 2  # on a CPU: threads at most, and frames that each computes at once
@@ -243,3 +244,20 @@ def suitable_batch_size(config: ModelConfig, compute: Compute, *, compiled: bool
     if frame >= LARGE_FRAME:
         return 1
     return WORKERS_BATCH if compute.device.type == "cpu" and not compiled else BATCH
+
+
+def load_model(weights: str | Path | None = None, *, device: str = "auto") -> MCNet:
+    """The bare network of a weights file, for those who study it: evaluation mode, float32, no gradients.
+
+    Args: as for `Animator.load`.
+
+    Raises WeightsError, or UsageError for a device that isn't there.
+
+    Example:
+        >>> from mcnet_cli import load_model
+        >>> model = load_model("lite", device="cpu")
+        >>> model.config.size
+        256
+    """
+    place = choose_device(device)
+    return build_model(read_weights(resolve_weights(None if weights is None else str(weights))), place)
