@@ -71,6 +71,11 @@ def check_free(target: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
         )
 
 
+def _short_name(target: Path) -> str:
+    """The first 100 bytes of a name, which leave room for what makes a temporary name of it."""
+    return target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+
+
 def partial_name(target: Path) -> Path:
     """A fresh temporary name beside `target`; never longer than the file system's limit."""
     return target.with_name(f".{_short_name(target)}.{secrets.token_hex(4)}.part{target.suffix[:20]}")
@@ -87,11 +92,6 @@ def sweep_partials(target: Path) -> None:
             with contextlib.suppress(OSError):
                 if time.time() - entry.stat().st_mtime > 60:
                     shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
-
-
-def _short_name(target: Path) -> str:
-    """The first 100 bytes of a name, which leave room for what makes a temporary name of it."""
-    return target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,10 +17,7 @@ from mcnet_cli.face import SIDES
 from mcnet_cli.face.openings import EYES, LIDS, MOUTH
 from mcnet_cli.model import Keypoints, transfer_motion
 
-OUTER_LIPS = {
-    13: (0,),
-    14: (17,),
-}  # mesh points of the outer lips that move with each point of the inner lips
+OUTER_LIPS = {13: (0,), 14: (17,)}  # mesh points of the outer lips that follow one of the inner lips
 # Distance between the landmarks of shut lids, over that of the eyes' outer corners. In blinks of seven videos
 # it falls to between 0.006 and 0.018.
 SHUT_LID_GAP = 0.015
