@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,17 +74,19 @@ def check_free(target: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
         )
 
 
+def _short_name(target: Path) -> str:
+    """The first 100 bytes of a name, which leave room for what makes a temporary name of it."""
+    return target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+
+
 def partial_name(target: Path) -> Path:
     """A fresh temporary name beside `target`; never longer than the file system's limit."""
-    stem = target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
-    return target.with_name(f".{stem}.{secrets.token_hex(4)}.part{target.suffix[:20]}")
+    return target.with_name(f".{_short_name(target)}.{secrets.token_hex(4)}.part{target.suffix[:20]}")
 
 
 def sweep_partials(target: Path) -> None:
     """Removes what killed runs to the same target left behind, if it is older than a minute."""
-    import time
-
-    stem = target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+    stem = _short_name(target)
     with contextlib.suppress(OSError):
         for entry in os.scandir(target.parent):
             name = entry.name

@@ -16,6 +16,7 @@ EVERYWHERE = {
     "options",
     "progress",
     "system",
+    "arrays",
 }  # the ground of all
 ALLOWED = {
     "": {"animation", "face"},  # mcnet_cli/__init__.py
@@ -40,6 +41,7 @@ ALLOWED = {
     "options": set(),
     "progress": set(),
     "system": set(),
+    "arrays": set(),
 }
 PAPERS_NETWORK = {"config", "geometry", "blocks", "keypoints", "motion", "modulation", "memory", "generator"}
 MODEL_MAY_USE = {"torch", "einops"} | set(sys.stdlib_module_names)
