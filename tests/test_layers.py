@@ -16,9 +16,7 @@ EVERYWHERE = {
     "options",
     "progress",
     "system",
-    "assets",
-    "_header",
-    "_safetensors",
+    "arrays",
 }  # the ground of all
 ALLOWED = {
     "": {"animation", "face"},  # mcnet_cli/__init__.py
@@ -29,12 +27,9 @@ ALLOWED = {
     "preprocessing": {"weights", "media", "face"},
     "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
     "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
-    "metrics": set(),
+    "metrics": {"checkpoint"},
     "doctor": {"weights", "media", "face", "animation"},
-    "checkpoint": {"model", "_legacy"},
-    "_header": set(),
-    "_legacy": set(),
-    "_safetensors": set(),
+    "checkpoint": {"model"},
     "weights": {"checkpoint"},
     "face": {"media"},
     "media": set(),
@@ -46,7 +41,7 @@ ALLOWED = {
     "options": set(),
     "progress": set(),
     "system": set(),
-    "assets": set(),
+    "arrays": set(),
 }
 PAPERS_NETWORK = {"config", "geometry", "blocks", "keypoints", "motion", "modulation", "memory", "generator"}
 MODEL_MAY_USE = {"torch", "einops"} | set(sys.stdlib_module_names)

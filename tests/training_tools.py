@@ -40,6 +40,7 @@ data.frames=memory
 output.log_every=1
 output.sheet_every=1000
 model.painter.size=0
+model.eye_painter.size=0
 """.strip().splitlines()
 LANDMARKS = [
     *TINY,

@@ -16,8 +16,16 @@ from mcnet_cli.compositing.draw import Movement, Paint, larger, sampled, taken, 
 from mcnet_cli.compositing.gaze import Gaze
 from mcnet_cli.compositing.layers import BLOCK, Front
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, Painted, SourceDetail, limit
-from mcnet_cli.model.detail_shape import Shape, Square, beyond_arcs, directions, finer, pixel_places
-from mcnet_cli.model.eye_shape import EyeShape
+from mcnet_cli.model.detail_shape import (
+    Shape,
+    Square,
+    beyond_arcs,
+    corner_frame,
+    finer,
+    in_frame,
+    pixel_places,
+)
+from mcnet_cli.model.eye_shape import IRIS, EyeShape
 from mcnet_cli.model.face_parts import EYE, FaceParts
 from mcnet_cli.model.geometry import grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape
@@ -30,8 +38,9 @@ PARTED, WIDENED = (0.04, 0.09), (1.3, 1.8)
 LEAST_OPENING = 0.02
 # How far painting reaches beyond the points of inner lips or lids, in widths of the mouth or eye.
 REACH = 0.03
-# How near to the lids, in radii, the middle of a painted iris may come: of shut eyes its place is a guess.
-IRIS_INSIDE = 0.6
+# How near the middle of a painted iris may come to the lids, in its radii, and to the corners, in the eye's
+# widths.
+IRIS_INSIDE, IRIS_ALONG = 0.6, 0.25
 # Samples along each side of a pixel of the painter's square, at most; of mouths larger than that pixels are
 # skipped, which the enlarged front has sampled finely enough.
 FINEST = 2
@@ -149,8 +158,9 @@ class Eye(_Detail):
         if not strength:
             return None
         grown = apart / float(before.width)
-        iris = _iris(_between(lids, gaze.driving[:, eye].to(source), corners, grown * radius), grown * radius)
-        after = before.moved(lids, iris, self._parts.eye_corners(source), corners)
+        after = before.moved(lids, before.points[:, 4:], self._parts.eye_corners(source), corners)
+        shown = float(gaze.shown[0, eye])
+        after = _looking(before, after, gaze.driving[:, eye].to(source), shown, grown * radius)
         return self._painted(movement, after, encoded, strength * float(self._painter.hidden(before, after)))
 
 
@@ -159,13 +169,22 @@ def _iris(centre: Tensor, radius: Tensor) -> Tensor:
     return torch.stack([centre, centre + torch.stack([radius, torch.zeros_like(radius)], -1)], 1)
 
 
-def _between(lids: Tensor, centre: Tensor, corners: Tensor, radius: Tensor) -> Tensor:
-    """(B, 2): an iris's centre no nearer to the lids than `IRIS_INSIDE`, or half way between them."""
-    _, down = directions(corners[:, 0], corners[:, 1])
-    middle = lids.mean(1)
-    slack = ((lids[:, 1] - lids[:, 0]).norm(dim=-1) / 2 - IRIS_INSIDE * radius).clamp_min(0)
-    below = ((centre - middle) * down).sum(-1)
-    return centre + (below.clamp(-slack, slack) - below)[:, None] * down
+def _looking(before: EyeShape, after: EyeShape, centre: Tensor, shown: float, radius: Tensor) -> EyeShape:
+    """An eye whose iris, of that radius, goes to a centre (B, 2), but not under its lids or into its corners.
+
+    shown: how far the source's lids are open. Where the iris of a shut eye is, is a guess: such eyes look as
+    far from their own middle as the driving's from where they rest.
+    """
+    own = in_frame(before.points[:, [IRIS]], *corner_frame(before.points))[:, 0, 0]
+    origin, axes = corner_frame(after.points)
+    along, below = in_frame(torch.cat([centre[:, None], after.points[:, 2:4]], 1), origin, axes).unbind(-1)
+    across = (along[:, 0] + (1 - shown) * (0.5 - own)).clamp(IRIS_ALONG, 1 - IRIS_ALONG)
+    upper, lower = below[:, 1], below[:, 2]
+    slack = ((lower - upper) / 2 - IRIS_INSIDE * radius / after.width).clamp_min(0)
+    middle = (upper + lower) / 2
+    down = below[:, 0].clamp(middle - slack, middle + slack)
+    centre = (torch.stack([across, down], -1)[:, None] @ axes)[:, 0] + origin
+    return EyeShape(torch.cat([after.points[:, :4], _iris(centre, radius)], 1), after.arcs)
 
 
 def _opens(before: Tensor, after: Tensor) -> Tensor:

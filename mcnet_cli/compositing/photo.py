@@ -247,7 +247,11 @@ def _paint(
     share = _larger(blocks[top:bottom, left:right], BLOCK)
     share = share[: rows.stop - rows.start, : columns.stop - columns.start].clamp(0, 1)
     if parts is not None:
-        share *= 1 - _inside(parts.lips_outline(drawing.driving), (rows, columns), tables)
+        for outline in (
+            parts.lips_outline(drawing.driving),
+            *(() if eyes else parts.eye_outlines(drawing.driving)),
+        ):
+            share *= 1 - _inside(outline, (rows, columns), tables)
     for inside, window in opened:
         here, _ = common((rows, columns), window)
         painted = inside.hidden * _inside(inside.outline, window, tables)

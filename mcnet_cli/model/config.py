@@ -438,5 +438,6 @@ PRESETS: dict[str, ModelConfig] = {
             final_kernel=3,
         ),
         painter=PainterConfig(size=128),
+        eye_painter=PainterConfig(size=64, channels=(24, 48, 64)),
     ),
 }

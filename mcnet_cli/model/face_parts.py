@@ -205,6 +205,11 @@ class FaceParts:
             found += [Inside(Outline(after[:, eye], EYE.edge), hidden[:, eye]) for eye in (0, 1)]
         return tuple(found)
 
+    def eye_outlines(self, driving: Tensor) -> tuple[Outline, ...]:
+        """Around both eyes, as far as `occlusion` has them painted. driving: (B, K, 2)."""
+        eyes = _eyes(driving[:, [*self.eyes]])
+        return tuple(Outline(eyes[:, eye], EYE.edge + SOFT_EDGE) for eye in (0, 1))
+
     def lips_outline(self, driving: Tensor) -> Outline:
         """Around lips and mouth, where geometry alone decides what is painted. driving: (B, K, 2)."""
         return Outline(driving[:, [*self.mouth[:2], *self.mouth[4:]]], EDGE)

@@ -3,7 +3,7 @@
 from mcnet_cli.preprocessing.framing import choose_framing
 from mcnet_cli.preprocessing.pipeline import Progress, preprocess
 from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport
-from mcnet_cli.preprocessing.request import PreprocessRequest, Settings, parse_shard
+from mcnet_cli.preprocessing.request import PreprocessRequest, Settings
 
 __all__ = [
     "PreprocessPlan",
@@ -12,6 +12,5 @@ __all__ = [
     "Progress",
     "Settings",
     "choose_framing",
-    "parse_shard",
     "preprocess",
 ]

@@ -2,20 +2,18 @@
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import Framing
-from mcnet_cli.options import require_among, require_between
+from mcnet_cli.options import DETECTORS, RATE_LIMITS, require_among, require_between
 
 RULES = ("framing", "paper")
 FORMATS = ("mp4", "png")
 ALIGNMENTS = ("none", "eyes")
 ENGINES = ("local", "ray")
-DETECTORS = ("blazeface", "face-alignment")
 PAPER_LEAST_PX = 256  # of the tube's box (VoxCeleb preprocessing), where nothing else is asked for
 LEAST_FACE_PX = 64
 
@@ -56,7 +54,7 @@ class Settings:
         require_between("--size", self.size, 16, 2048)
         if self.size % 2:
             raise UsageError(f"--size {self.size}: must be even, as videos want it")
-        require_between("--fps", self.fps, Fraction(1, 100), 1000)
+        require_between("--fps", self.fps, *RATE_LIMITS)
         require_between("--detect-every", self.detect_every, 1, 1000)
         require_between("--min-frames", self.min_frames, 1, 1024)
         require_between("--min-face", self.min_face, 1, 10_000)
@@ -126,11 +124,3 @@ class PreprocessRequest:
 def is_table(name: str) -> bool:
     """Whether an input's name says that it is a metadata table."""
     return Path(name).suffix.lower() == ".csv"
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """`2/8`, the second of eight parts, as (1, 8); UsageError otherwise."""
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise UsageError(f"--shard {text}: must be like 2/8, the second of eight parts")
-    return int(found[1]) - 1, int(found[2])

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mcnet_cli._safetensors import write_tensors
+from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import system_failure
 from mcnet_cli.system import sync_file, sync_folder

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mcnet_cli._safetensors import write_tensors
+from mcnet_cli.arrays import resized
+from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import FaceMesh, OuterTracker
@@ -29,7 +30,7 @@ from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
-from mcnet_cli.training.frames import Array, read_all, resized
+from mcnet_cli.training.frames import Array, read_all
 from mcnet_cli.training.sampling import chance
 
 Show = Callable[[int, int], None]  # clips done, clips in all
@@ -233,7 +234,7 @@ class MovedSource:
     def of(cls, model: MCNet, frames: Sequence[Array], points: Array, compute: Compute) -> "MovedSource":
         """frames: the source, then the drivings, (S, S, 3). points: (1 + B, 468, 2) landmarks in pixels."""
         side, size, device = frames[0].shape[0], model.config.size, compute.device
-        small, tracker = [resized(frame, size) for frame in frames], OuterTracker()
+        small, tracker = [resized(frame, size, size) for frame in frames], OuterTracker()
         tracked = [tracker(*seen) for seen in zip(small, points * (size / side), strict=True)]
         places = torch.from_numpy(np.stack(tracked)).to(device) * (2 / (size - 1)) - 1
         values = places[:, list(model.config.keypoints.landmarks)]

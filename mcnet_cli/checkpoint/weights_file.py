@@ -1,10 +1,10 @@
-"""Weights files: safetensors with metadata that explain themselves, and official checkpoints as they are."""
+"""Reads and writes a network's weights, whole and checked, and builds the network from them."""
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from mcnet_cli._header import FORMAT, FRAMING_FIELDS, framing_in, read_header
-from mcnet_cli._legacy import LEGACY_MAGIC, check_container, official_entries, read_checkpoint
-from mcnet_cli._legacy import read_epoch as read_epoch  # for those who convert checkpoints
-from mcnet_cli._safetensors import read_tensors, write_tensors
+from mcnet_cli.checkpoint.official import LEGACY_MAGIC, check_container, official_entries, read_checkpoint
+from mcnet_cli.checkpoint.safetensors_file import (
+    FLOATS,
+    FORMAT,
+    Description,
+    read_header,
+    read_tensors,
+    write_tensors,
+)
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import MCNet, ModelConfig
@@ -23,38 +28,37 @@ from mcnet_cli.model.config import PainterConfig
 
 FILE_LIMIT = 4 << 30  # bytes; an official checkpoint with its optimizers has 1.3 GB
 PARAMETER_LIMIT = 500_000_000  # the paper's network has 102 million
-FLOATS = ("F16", "BF16", "F32", "F64")
 LANDMARKS_ENTRY, PAINTER_ENTRY = "mcnet.landmarks", "mcnet.painter"
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A validated weights file.
+    """The content of a weights file that passed all checks.
 
     state: float32 on the CPU, finite, with exactly the names and shapes that `config` asks for.
     framing: how faces were cropped for training (see `face.crop.Framing`); None if the file doesn't say.
-    smooth: default sigma in frames for smoothing keypoints that aren't landmarks; None for none.
-    card: what it was trained on, how and how well; empty if the file doesn't say.
+    smooth: default sigma, in frames, of the Gaussian over learned keypoints; None for no smoothing.
+    card: what the network was trained on, how, and how well it does; empty if the file doesn't say.
     """
 
     path: Path
     config: ModelConfig
     state: dict[str, Tensor]
-    framing: dict[str, float] | None
-    smooth: float | None
-    card: dict[str, Any]
+    framing: dict[str, float] | None = None
+    smooth: float | None = None
+    card: dict[str, Any] = field(default_factory=dict)
 
     @property
     def landmarks(self) -> tuple[int, ...] | None:
-        """The landmarks that the keypoints stand for (see `KeypointConfig`); None for learned keypoints."""
+        """Indices of the landmarks used as keypoints (see `KeypointConfig`); None for learned keypoints."""
         return self.config.keypoints.landmarks or None
 
 
 def read_weights(path: Path) -> Weights:
     """Reads a safetensors file or a torch checkpoint; the content decides which, never the name.
 
-    WeightsError names the file and the first thing wrong. Nothing is allocated before names and shapes are
-    known to be right, and no code in the file runs.
+    WeightsError names the file and the first problem. Memory is allocated only after names and shapes have
+    been checked, and no code in the file runs.
     """
     size = require_regular_file(path, error=WeightsError).st_size
     if not size:
@@ -66,13 +70,14 @@ def read_weights(path: Path) -> Weights:
             head = file.read(512)
     except OSError as error:
         raise WeightsError(f"can't read {shown(path)}: {error.strerror}") from error
-    if head.startswith(b"PK\x03\x04"):
-        check_container(path)
-        return _read_torch(path)
-    if LEGACY_MAGIC in head[:16]:
-        return _read_torch(path)
     if head[8:9] == b"{":
         return _read_safetensors(path)
+    zipped = head.startswith(b"PK\x03\x04")
+    if zipped:
+        check_container(path)
+    if zipped or LEGACY_MAGIC in head[:16]:
+        config = _inferred_config(path, read_checkpoint(path, device="meta"))
+        return Weights(path, config, _checked(path, read_checkpoint(path, device="cpu")))
     raise _not_weights(path, head)
 
 
@@ -98,7 +103,7 @@ def _read_safetensors(path: Path) -> Weights:
         entries = official_entries(path, placeholders)
         config = _inferred_config(path, entries)
         loaded = read_tensors(path, [names[name] for name in entries])
-        return Weights(path, config, _checked(path, {n: loaded[names[n]] for n in entries}), None, None, {})
+        return Weights(path, config, _checked(path, {name: loaded[names[name]] for name in entries}))
     if metadata["mcnet.format"] != FORMAT:
         raise WeightsError(
             f"{shown(path)} has the format {shown(metadata['mcnet.format'][:20])}, too new for this mcnet",
@@ -108,18 +113,13 @@ def _read_safetensors(path: Path) -> Weights:
     _check_shapes(path, config, header.shapes)
     if wrong := [name for name, dtype in header.dtypes.items() if dtype not in FLOATS]:
         raise WeightsError(f"{shown(path)}: {wrong[0]} has the type {header.dtypes[wrong[0]]}, not a float")
-    described = _read_metadata(path, metadata)
+    said = Description.parse(path, metadata)
     state = _checked(path, read_tensors(path, header.shapes))
-    return Weights(path, config, state, *described)
-
-
-def _read_torch(path: Path) -> Weights:
-    config = _inferred_config(path, read_checkpoint(path, device="meta"))
-    return Weights(path, config, _checked(path, read_checkpoint(path, device="cpu")), None, None, {})
+    return Weights(path, config, state, said.framing, said.smooth, said.card)
 
 
 def _inferred_config(path: Path, entries: Mapping[str, Tensor]) -> ModelConfig:
-    """The architecture that fits the entries of an official checkpoint, all of them."""
+    """The architecture of an official checkpoint; WeightsError unless it fits every entry."""
     shapes = {name: tuple(tensor.shape) for name, tensor in entries.items()}
     try:
         config = ModelConfig.from_shapes(shapes)
@@ -129,8 +129,8 @@ def _inferred_config(path: Path, entries: Mapping[str, Tensor]) -> ModelConfig:
     return config
 
 
-class _NothingDrawn(TorchFunctionMode):
-    """Draws nothing from N(0, 1): on `meta` torch would import its compiler for that, in a second or more."""
+class _NoRandomValues(TorchFunctionMode):
+    """Skips drawing initial values: on the meta device torch would import its compiler for it (over 1 s)."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -145,16 +145,18 @@ class _NothingDrawn(TorchFunctionMode):
 
 def _expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The names and shapes of everything a network of this config loads; nothing is allocated."""
-    with torch.device("meta"), _NothingDrawn():
+    with torch.device("meta"), _NoRandomValues():
         state = MCNet(config).state_dict()
     return {name: tuple(tensor.shape) for name, tensor in state.items() if not _is_counter(name)}
 
 
 def _is_counter(name: str) -> bool:
+    """Whether it counts batches for batch normalisation in training; inference never reads it."""
     return name.endswith(".num_batches_tracked")
 
 
 def _check_shapes(path: Path, config: ModelConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """WeightsError unless a network of this config has exactly the entries `shapes`, counters aside."""
     expected = _expected_shapes(config)
     if sum(map(math.prod, expected.values())) > PARAMETER_LIMIT:
         raise WeightsError(f"{shown(path)}: its config asks for a network that is too large")
@@ -172,7 +174,7 @@ def _and_more(names: list[str]) -> str:
 
 
 def _checked(path: Path, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The entries in float32, all finite; without counters."""
+    """Copies in float32, without counters; WeightsError for values that are not finite floats."""
     state = {}
     for name, tensor in entries.items():
         if _is_counter(name):
@@ -217,28 +219,8 @@ def _config_metadata(config: ModelConfig) -> dict[str, str]:
 
 
 def _with(config: ModelConfig, landmarks: tuple[int, ...], painter: PainterConfig) -> ModelConfig:
+    """The config with these landmarks and this painter."""
     return replace(config, keypoints=replace(config.keypoints, landmarks=landmarks), painter=painter)
-
-
-def _read_metadata(
-    path: Path, metadata: Mapping[str, str]
-) -> tuple[dict[str, float] | None, float | None, dict[str, Any]]:
-    """Framing, smoothing and card; WeightsError names the entry that makes no sense."""
-    key = ""
-    try:
-        key = "mcnet.framing"
-        framing = framing_in(metadata)
-        key = "mcnet.smooth"
-        smooth = float(metadata[key]) if key in metadata else None
-        if smooth is not None and not 0 <= smooth <= 100:
-            raise ValueError
-        key = "mcnet.card"
-        card = json.loads(metadata.get(key, "{}"))
-        if not isinstance(card, dict):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise WeightsError(f"{shown(path)}: bad metadata: {key} makes no sense") from error
-    return framing, smooth, card
 
 
 def build_model(weights: Weights, device: str | torch.device = "cpu") -> MCNet:
@@ -265,17 +247,15 @@ def write_weights(
 ) -> None:
     """Writes a weights file that `read_weights` takes; it appears under its name only when complete.
 
-    half: matrices and kernels in half precision, where they fit; vectors stay whole, being small and touchy.
-    WeightsError if `state` doesn't fit `config` or isn't finite: nothing is written then.
+    half: matrices and kernels are stored in half precision where the values fit; vectors, which are small and
+    sensitive, in single precision. WeightsError if `state` doesn't fit `config` or isn't finite; nothing is
+    written then.
     """
     entries = {name: tensor.detach() for name, tensor in state.items() if not _is_counter(name)}
     _check_shapes(path, config, {name: tuple(tensor.shape) for name, tensor in entries.items()})
-    metadata = {"mcnet.format": FORMAT, **_config_metadata(config), "mcnet.card": json.dumps(card)}
-    if framing is not None:
-        metadata["mcnet.framing"] = json.dumps({field: float(framing[field]) for field in FRAMING_FIELDS})
-    if smooth is not None:
-        metadata["mcnet.smooth"] = repr(float(smooth))
-    _read_metadata(path, metadata)
+    description = Description(None if framing is None else dict(framing), smooth, dict(card))
+    metadata = {"mcnet.format": FORMAT, **_config_metadata(config), **description.metadata()}
+    Description.parse(path, metadata)  # refuses what could not be read again
     stored = {name: _narrowed(tensor, half) for name, tensor in _checked(path, entries).items()}
     with atomic_output(path, overwrite=overwrite) as part:
         write_tensors(part, stored, metadata)
@@ -289,15 +269,11 @@ def _narrowed(tensor: Tensor, half: bool) -> Tensor:
 
 
 def detector_digest(weights: Weights | Mapping[str, Tensor]) -> str:
-    """sha256 of the keypoint detector's parameters, by which a motion file knows its network."""
+    """sha256 of the keypoint detector's parameters: a motion file names the detector it was made with."""
     state = weights.state if isinstance(weights, Weights) else weights
     digest = hashlib.sha256()
-    for name in _detector_names(state):
+    for name in sorted(name for name in state if name.startswith("kp_detector.") and not _is_counter(name)):
         tensor = state[name].detach().to("cpu", torch.float32).contiguous()
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _detector_names(state: Iterable[str]) -> list[str]:
-    return sorted(name for name in state if name.startswith("kp_detector.") and not _is_counter(name))

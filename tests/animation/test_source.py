@@ -1,4 +1,4 @@
-"""What a crop cuts off of a photo comes into view when the head moves."""
+"""What comes into view when a head moves: its background, and what the crop has cut off of the photo."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from animation_tools import write_tiny
-from face_tools import portrait_face
+from face_tools import portrait, portrait_face
 from places import SHIPPED
 
-from mcnet_cli.animation.renderer import Renderer
+from mcnet_cli.animation.renderer import EncodedSource, Renderer
 from mcnet_cli.animation.source import EncodedFace, SourceFace, encode
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
@@ -18,6 +19,7 @@ from mcnet_cli.face import CropBox, Framing, crop_box
 
 LITE = SHIPPED / "mcnet-lite.safetensors"
 BOX = CropBox(100, 150, 256, 256)
+BY_PX = 24
 SINKS = torch.tensor([0.0, 0.2])  # by a tenth of the picture, 26 pixels
 
 
@@ -81,3 +83,33 @@ def test_the_papers_network_sees_nothing_beyond_its_square(tmp_path: Path) -> No
     papers = Renderer(read_weights(write_tiny(tmp_path / "w.safetensors", size=256)), choose("cpu", "fp32"))
     assert papers.margin == 0
     assert encoded(papers, a_photo(), BOX).source.layers.picture.shape[-1] == 256
+
+
+def moved_right(engine: Renderer, source: EncodedSource) -> np.ndarray:
+    """(H, W, 3) in [0, 1], of all keypoints moved right by `BY_PX`."""
+    shift = torch.tensor([2 * BY_PX / (engine.size - 1), 0.0])
+    return engine.render(source, source.keypoints.map(lambda points: points + shift))[0] / 255.0
+
+
+def test_the_example_moves_as_a_whole_and_leaves_nothing_behind(engine: Renderer) -> None:
+    points = portrait_face().points
+    (face,) = encode(portrait(), [SourceFace(crop_box(points, Framing()), points)], engine).faces
+    layers = face.source.layers
+    backdrop = layers.backdrop
+    assert backdrop is not None
+    size = (engine.size, engine.size)
+    foreground = F.interpolate(backdrop.foreground, size, mode="bilinear", align_corners=True)[0, 0].numpy()
+    there = np.roll(foreground, BY_PX, 1)
+    there[:, :BY_PX] = foreground[:, :1]
+    made, without = (
+        moved_right(engine, replace(face.source, layers=given))
+        for given in (layers, replace(layers, backdrop=None))
+    )
+    picture = backdrop.picture[0].permute(1, 2, 0).numpy()
+    shifted = np.roll(face.picture, BY_PX, 1) / 255.0
+    uncovered, whole = (foreground > 0.8) & (there < 0.05), there > 0.4
+    assert uncovered.sum() > 400 and whole.sum() > 20000
+    assert np.abs(made - picture)[uncovered].max() < 0.02
+    assert np.abs(without - picture)[uncovered].max() > 0.2  # hair once more
+    assert np.abs(made - shifted)[whole].mean() < 0.02 < np.abs(without - shifted)[whole].mean()
+    assert np.abs(made - shifted)[230:, 90:180].mean() < 0.01  # the chest, of which the network is less sure

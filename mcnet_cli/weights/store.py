@@ -1,11 +1,12 @@
-"""The folder where weights are kept, and what it knows about each from its first use on.
+"""The folder where weights are kept, and downloads from the hub into it.
 
     CACHE/NAME/record.json   where the file lies, its sha256 and size, where it came from
     CACHE/NAME/NAME-XXXXXXXX.safetensors   weights that mcnet converted
     CACHE/NAME/.lock         held while a process fetches, converts or removes
     CACHE/hub/...            huggingface_hub's own layout
 
-A record is written last and replaced as a whole, so what it names is complete. Every use hashes the file.
+A record is written last and replaced as a whole, so the file that it names is complete. A killed download
+starts again, and what it left is removed when it is a day old.
 """
 
 import contextlib
@@ -22,18 +23,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcnet_cli.errors import SystemFailure, WeightsError, shown
+from mcnet_cli.checkpoint.safetensors_file import read_header
+from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, shown
 from mcnet_cli.files import atomic_output, require_regular_file, system_failure
 from mcnet_cli.system import user_cache_folder
-from mcnet_cli.weights.registry import CACHE_NAME, HUB_PREFIX
+from mcnet_cli.weights.hub import OnProgress, download
+from mcnet_cli.weights.registry import CACHE_NAME, HUB_PREFIX, Entry, HubFile
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-HUB_FOLDER = "hub"
-RECORD, LOCK = "record.json", ".lock"
+HUB_FOLDER, RECORD, LOCK = "hub", "record.json", ".lock"
 RECORD_LIMIT = 1 << 16  # bytes
-ORPHAN_AGE_S = 24 * 3600
+ORPHAN_AGE_S = 24 * 3600  # longer than any download; younger parts may be another process's
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ def default_root() -> Path:
         if chosen := os.environ.get("MCNET_CACHE"):
             return Path(chosen).expanduser()
         return user_cache_folder() / "mcnet"
-    except RuntimeError as error:  # nobody's process: no HOME, and no line in the list of users
+    except RuntimeError as error:  # a user without HOME and without an entry in the list of users
         raise SystemFailure("there is no home folder to keep weights in", hint="set MCNET_CACHE") from error
 
 
@@ -88,7 +90,7 @@ class Record:
 
 
 class Cache:
-    """Weights on this machine; nothing is made before something is kept. WeightsError for a bad name."""
+    """Weights on this machine. Folders appear when something is kept. WeightsError for a bad name."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = (default_root() if root is None else root).absolute()
@@ -99,7 +101,7 @@ class Cache:
         return self.inside(self.root / HUB_FOLDER)
 
     def folder(self, name: str) -> Path:
-        """Where what belongs to `name` lies. This function alone lets names become paths."""
+        """The folder of `name`. No other function turns a name into a path."""
         if not CACHE_NAME.fullmatch(name) or name == HUB_FOLDER:
             raise WeightsError(
                 f"{shown(name)} can't be a name of weights",
@@ -117,12 +119,12 @@ class Cache:
         raise WeightsError(f"{shown(path)} leads out of the cache", hint="remove that link")
 
     def names(self) -> list[str]:
-        """Of everything with a record."""
+        """All names with a record."""
         folders = (path.parent.name for path in self.root.glob(f"*/{RECORD}"))
         return sorted(name for name in folders if name != HUB_FOLDER and CACHE_NAME.fullmatch(name))
 
     def record(self, name: str) -> Record | None:
-        """What is known about `name`, None if nothing; WeightsError if the record is damaged."""
+        """The record of `name`, None if there is none; WeightsError if it is damaged."""
         path = self.inside(self.folder(name) / RECORD)
         if not path.exists():
             return None
@@ -135,14 +137,19 @@ class Cache:
                 f"{shown(path)} is damaged", hint=f"mcnet fetch-weights --remove {name}, then get it again"
             ) from error
 
+    def intact_record(self, name: str) -> Record | None:
+        """The record of `name`; None if there is none or it is damaged."""
+        with contextlib.suppress(WeightsError):
+            return self.record(name)
+        return None
+
     def path(self, record: Record) -> Path:
         """The recorded file; WeightsError unless it is there, in the cache, with the recorded size."""
         path = self.inside(self.root / record.file)
         size = require_regular_file(path, error=WeightsError).st_size
         if size != record.size:
             raise WeightsError(
-                f"{shown(path)} is damaged: it has {size} bytes, not {record.size}",
-                hint=record.fix,
+                f"{shown(path)} is damaged: it has {size} bytes, not {record.size}", hint=record.fix
             )
         return path
 
@@ -155,16 +162,16 @@ class Cache:
     def locked(self, name: str) -> Iterator[Path]:
         """Holds the lock of `name`, waiting for other processes; yields its folder, which exists then.
 
-        If nothing has been kept at the end, the folder goes again, unless it holds files of others.
+        At the end the folder is removed if nothing has been kept, unless it holds files of others.
         """
         folder = self.folder(name)
         lock = self._acquire(name, folder)
         try:
             yield folder
         finally:
+            self._sweep(name, folder)
             if not (folder / RECORD).exists():
                 with contextlib.suppress(OSError):
-                    self.sweep(name)
                     (folder / LOCK).unlink()  # a process that waits for it sees that it is gone
                     folder.rmdir()
             lock.release()
@@ -172,30 +179,30 @@ class Cache:
     def _acquire(self, name: str, folder: Path) -> "BaseFileLock":
         from filelock import FileLock, Timeout
 
-        patience_s = 0.0
+        timeout_s = 0.0
         while True:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                return FileLock(self.inside(folder / LOCK)).acquire(timeout=patience_s).lock
+                return FileLock(self.inside(folder / LOCK)).acquire(timeout=timeout_s).lock
             except Timeout:
                 log.info("another mcnet is at work on %s; waiting for it", name)
-                patience_s = -1  # as long as it takes
-            except FileNotFoundError:  # the other one has removed the folder: make it anew
+                timeout_s = -1  # as long as it takes
+            except FileNotFoundError:  # the other process has removed the folder: make it anew
                 continue
             except OSError as error:
                 raise system_failure(error, folder / LOCK) from error
 
-    def sweep(self, name: str) -> None:
-        """Removes what killed runs have left: files of `name` without a record, and old parts of downloads.
-
-        Call it with the lock held. A day is longer than any download; younger ones may be another process's.
-        """
-        keep = self._file_of(name)
+    def _sweep(self, name: str, folder: Path) -> None:
+        """Removes files of `name` without a record: what was replaced, or what killed runs left."""
         ours = re.compile(rf"{re.escape(name)}-[0-9a-f]{{8}}\.safetensors|\..+\.[0-9a-f]{{8}}\.part.*")
-        for path in self.folder(name).iterdir():
-            if ours.fullmatch(path.name) and path.relative_to(self.root).as_posix() != keep:
-                with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, WeightsError):  # a damaged record doesn't say which file to keep
+            record = self.record(name)
+            for path in folder.iterdir():
+                if ours.fullmatch(path.name) and not (record and path == self.root / record.file):
                     path.unlink()
+
+    def sweep_downloads(self) -> None:
+        """Removes the parts that killed downloads left a day ago or earlier."""
         for part in self.hub.glob("models--*/blobs/*.incomplete"):
             with contextlib.suppress(OSError):
                 if time.time() - part.lstat().st_mtime > ORPHAN_AGE_S:
@@ -204,19 +211,12 @@ class Cache:
     def remove(self, name: str) -> None:
         """Forgets `name` and deletes its file, unless another name has the same one."""
         with self.locked(name) as folder:
-            record = None
-            with contextlib.suppress(WeightsError):
-                record = self.record(name)
+            record = self.intact_record(name)
             (folder / RECORD).unlink(missing_ok=True)
-            if record is not None and not any(self._file_of(other) == record.file for other in self.names()):
+            others = (self.intact_record(other) for other in self.names())
+            if record and all(other is None or other.file != record.file for other in others):
                 with contextlib.suppress(WeightsError):
                     self.discard(self.root / record.file)
-
-    def _file_of(self, name: str) -> str | None:
-        with contextlib.suppress(WeightsError):
-            if record := self.record(name):
-                return record.file
-        return None
 
     def discard(self, path: Path) -> None:
         """Deletes a file of the cache and the links that lead to it, as huggingface_hub makes them."""
@@ -226,3 +226,80 @@ class Cache:
             path.unlink(missing_ok=True)
             path = following
         path.unlink(missing_ok=True)
+
+
+def fetch_file(
+    entry: Entry,
+    cache: Cache,
+    *,
+    sha256: str | None = None,
+    force: bool = False,
+    on_progress: OnProgress | None = None,
+) -> tuple[Path, bool]:
+    """The verified file of an entry whose source is the hub, and whether it was downloaded just now.
+
+    sha256: what the file must have, besides what the registry and the cache know. force: download even if it
+    is there. Raises WeightsError if the hub doesn't have the file or its content is wrong (it is deleted
+    then), NetworkFailure, or SystemFailure.
+    """
+    assert isinstance(entry.source, HubFile)
+    name = entry.cache_name
+    with cache.locked(name):
+        cache.sweep_downloads()
+        known = cache.intact_record(name)
+        wanted = {digest for digest in (sha256, entry.source.sha256, known and known.sha256) if digest}
+        if known and not force and (path := _undamaged(cache, known)):
+            _check_digest(entry, path, known.sha256, wanted)
+            return path, False
+        source = HubFile.parse(known.origin) if known else entry.source
+        path = download(entry, source, cache.hub, on_progress, force=force or known is not None)
+        path = cache.inside(cache.root / HUB_FOLDER / path.relative_to(cache.hub.resolve()))
+        try:
+            if path.is_symlink() and re.fullmatch("[0-9a-f]{64}", blob := path.readlink().name):
+                wanted.add(blob)  # the hub announces the sha256 of large files, and the library names them so
+            digest = sha256_of(path)
+            _check_digest(entry, path, digest, wanted)
+            _check_content(entry, path)
+        except McnetError:
+            cache.discard(path)
+            raise
+        commit = path.relative_to(cache.root).parts[3]  # hub/models--…/snapshots/COMMIT/FILE
+        cache.keep(
+            name,
+            Record(
+                name=entry.name,
+                file=path.relative_to(cache.root).as_posix(),
+                sha256=digest,
+                size=path.stat().st_size,
+                origin=HubFile(source.repository, source.file, commit).address,
+                licence=entry.licence,
+                pinned=bool(sha256 or entry.source.sha256) or bool(known and known.pinned),
+            ),
+        )
+        return path, True
+
+
+def _undamaged(cache: Cache, record: Record) -> Path | None:
+    with contextlib.suppress(McnetError):
+        path = cache.path(record)
+        return path if sha256_of(path) == record.sha256 else None
+    return None
+
+
+def _check_digest(entry: Entry, path: Path, digest: str, wanted: set[str]) -> None:
+    if wrong := sorted(wanted - {digest}):
+        raise WeightsError(
+            f"{shown(entry.name)} has a wrong checksum: {shown(path.name)} has the sha256 {digest}, "
+            f"not {wrong[0]}; it is not used",
+            hint="try again; if it stays so, it has changed on the hub, or something alters it on the way",
+        )
+
+
+def _check_content(entry: Entry, path: Path) -> None:
+    """Raises WeightsError unless the file can be what it should be; nothing in it runs."""
+    if entry.kind == "model":
+        from mcnet_cli.checkpoint import read_weights
+
+        read_weights(path)
+    elif path.suffix == ".safetensors":
+        read_header(path)

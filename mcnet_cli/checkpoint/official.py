@@ -1,4 +1,7 @@
-"""Checkpoints as torch saves them (`.pth`, `.pth.tar`), official ones too. No code in a file ever runs."""
+"""Checkpoints that torch saved (`.pth`, `.pth.tar`), as the paper's authors publish theirs.
+
+They are pickles, so only tensors and plain values are loaded; no code in a file ever runs.
+"""
 
 import pickle
 import zipfile
@@ -9,9 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mcnet_cli.checkpoint.safetensors_file import is_safetensors
 from mcnet_cli.errors import WeightsError, shown
 
 PARTS = ("generator", "kp_detector")
+BLUR_KERNELS = ("generator.dense_motion_network.down.weight", "kp_detector.down.weight")  # we compute them
 PICKLE_LIMIT = 64 << 20  # bytes; the official file's structure takes 0.1 MB
 MEMBER_LIMIT = 20_000
 # A pickled 0x1950A86A20F9469CFC6C: what torch before 1.6 starts its files with.
@@ -28,10 +33,9 @@ def read_checkpoint(path: Path, *, device: str) -> dict[str, Tensor]:
 
 
 def read_epoch(path: Path) -> int | None:
-    """The epoch that a checkpoint which `read_checkpoint` takes says it ends; None if it says none."""
-    with open(path, "rb") as file:
-        if file.read(9)[8:] == b"{":  # safetensors
-            return None
+    """The epoch stored in a file that `read_weights` accepts; None if there is none, as in safetensors."""
+    if is_safetensors(path):
+        return None
     content = _load(path, "meta")
     epoch = content.get("epoch") if isinstance(content, Mapping) else None
     return epoch if type(epoch) is int and 0 <= epoch < 10**9 else None
@@ -67,7 +71,7 @@ def official_entries(path: Path, content: object) -> dict[str, Tensor]:
     for name, value in _flat(content):
         if not isinstance(value, Tensor):
             raise WeightsError(f"{shown(path)}: {shown(name)} is not a tensor")
-        if not _is_unused(name):
+        if name not in BLUR_KERNELS:
             entries[name] = value
     if not entries:
         raise WeightsError(
@@ -78,6 +82,7 @@ def official_entries(path: Path, content: object) -> dict[str, Tensor]:
 
 
 def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, object]]:
+    """Each entry of the parts that rendering needs, with its full name and without `module.`."""
     for key, value in content.items():
         if not isinstance(key, str):
             continue
@@ -92,18 +97,11 @@ def _flat(content: Mapping[Any, Any]) -> Iterator[tuple[str, object]]:
                 yield f"{part}.{str(inner).removeprefix('module.')}", entry
 
 
-def _is_unused(name: str) -> bool:
-    """Counters that inference never reads, and the fixed blur kernels that our network computes."""
-    return name.endswith(".num_batches_tracked") or name in (
-        "generator.dense_motion_network.down.weight",
-        "kp_detector.down.weight",
-    )
-
-
 def _load(path: Path, device: str) -> object:
-    """torch's text never reaches the user: it is long, and advises to load unsafely."""
+    """The file's content. torch's own messages never reach the user: they advise to load unsafely."""
+    mapped = device == "cpu" and zipfile.is_zipfile(path)  # leaves the optimizers, two thirds, unread
     try:
-        return torch.load(path, map_location=device, weights_only=True, mmap=_can_map(path, device))
+        return torch.load(path, map_location=device, weights_only=True, mmap=mapped)
     except MemoryError:
         raise
     except pickle.UnpicklingError as error:
@@ -115,8 +113,3 @@ def _load(path: Path, device: str) -> object:
         raise WeightsError(f"{shown(path)} is damaged or not a weights file") from error
     except Exception as error:  # whatever a hostile file makes torch raise: the file is at fault
         raise WeightsError(f"{shown(path)} is incomplete or damaged", hint="download it again") from error
-
-
-def _can_map(path: Path, device: str) -> bool:
-    """Mapped, the optimizers' two thirds of an official file are never read."""
-    return device == "cpu" and zipfile.is_zipfile(path)
