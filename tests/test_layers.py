@@ -28,7 +28,7 @@ ALLOWED = {
     "preprocessing": {"weights", "media", "face"},
     "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
     "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
-    "metrics": set(),
+    "metrics": {"face"},
     "doctor": {"weights", "media", "face", "animation"},
     "checkpoint": {"model", "_legacy"},
     "_header": set(),

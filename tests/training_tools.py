@@ -12,8 +12,9 @@ import torch
 from animation_tools import SIZE, picture, write_clip
 from places import ROOT
 
+from mcnet_cli.face.topology import MOUTH_OUTLINE
 from mcnet_cli.training import RunConfig, TrainReport, TrainRequest, train
-from mcnet_cli.training.losses import INNER_LIPS, LEFT_EYE, RIGHT_EYE
+from mcnet_cli.training.losses import LEFT_EYE, RIGHT_EYE
 from mcnet_cli.training.settings import assignment, resolve
 
 torch.set_num_threads(1)  # so little work is done sooner without help
@@ -107,7 +108,7 @@ def talking(folder: Path, *, lips: float = 0.2, lids: float = 0.2) -> Path:
     """Clips in which lips and lids are apart, and in every other frame so many times as far."""
     for path in write_clips(folder).glob("*.npz"):
         landmarks = dict(np.load(path))
-        for outline, least in ((INNER_LIPS, lips), (LEFT_EYE, lids), (RIGHT_EYE, lids)):
+        for outline, least in ((MOUTH_OUTLINE, lips), (LEFT_EYE, lids), (RIGHT_EYE, lids)):
             around = landmarks["points"][:, list(outline)]
             middle = around.mean(1, keepdims=True)
             scale = np.where(np.arange(len(around)) % 2, least, 1.0)[:, None, None]

@@ -19,13 +19,13 @@ from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.retarget import TELLING_POINTS
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import OUTER, CropBox, FaceTracker, Framing, Landmarks, OuterTracker, clip_box, crop
+from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.media import FrameSource, Span
 from mcnet_cli.model import ModelConfig
 from mcnet_cli.progress import OnProgress, Progress
 
 FINDING, READING = "finding the face in the driving", "reading the driving"
 TRACKED_PX = 256  # side at which a given crop is looked at for a face
-MESH_POINTS = 468
 SAMPLE_LIMIT = 256  # meshes that a clip's crop is decided by
 
 Points = NDArray[np.float32]

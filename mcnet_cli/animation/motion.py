@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mcnet_cli._header import Header, read_header
 from mcnet_cli._safetensors import read_tensors, write_tensors
 from mcnet_cli.errors import InputError, shown
+from mcnet_cli.face.topology import IRIS_POINTS, MESH_POINTS
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import Keypoints
 
@@ -27,7 +28,7 @@ SMOOTHING_REACH = 4.0  # standard deviations
 # depth, as with that Gaussian.
 STILL_CUTOFF, CUTOFF_PER_SPEED, SPEED_CUTOFF = 0.5, 300.0, 1.0
 MOTION_SUFFIX = ".motion"
-LANDMARKS, IRISES = 468, 10  # points
+LANDMARKS, IRISES = MESH_POINTS, 2 * IRIS_POINTS
 # What a file may hold. Beyond these it is taken for damaged or hostile.
 FORMAT = "1"
 FRAME_LIMIT = 1_000_000  # eleven hours at 25 frames/s

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mcnet_cli.compositing.head import HeadPoints
 from mcnet_cli.face import SIDES
-from mcnet_cli.face.openings import EYES, LIDS, MOUTH
+from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_CORNERS, MOUTH_OPENING, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints, transfer_motion
 
 OUTER_LIPS = {13: (0,), 14: (17,)}  # mesh points of the outer lips, which go along with the inner ones
@@ -24,7 +24,6 @@ SHUT_LIDS = 0.015
 # mesh has 0.8 of their movement.
 BROWS_MORE = 1.25
 BROWS = ((105, 33), (334, 263))  # the middles of the brows, and the corners of the eyes that they rise from
-CORNERS = (61, 291)  # of the mouth
 # How much further than in the driving the corners of the mouth go apart: of what is asked for, results show
 # 0.9.
 SMILES_MORE = 1.12
@@ -104,7 +103,7 @@ class LidsAndLips:
     def among(cls, numbers: Sequence[int]) -> "LidsAndLips | None":
         """Of keypoints that are these mesh points; None if the eyes' corners aren't among them."""
         places = {point: place for place, point in enumerate(numbers)}
-        return cls(places) if all(point in places for point in EYES) else None
+        return cls(places) if all(point in places for point in OUTER_EYE_CORNERS) else None
 
     def carried(
         self, moved: Keypoints, driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float
@@ -117,9 +116,9 @@ class LidsAndLips:
         """
         values = moved.values.clone()
         up = self._up(values)
-        for above, below in self._known(LIDS):
+        for above, below in self._known(LID_OPENINGS):
             now, before = (
-                self._height(k.values, above, below) - SHUT_LIDS * self._apart(k.values, EYES)
+                self._height(k.values, above, below) - SHUT_LIDS * self._apart(k.values, OUTER_EYE_CORNERS)
                 for k in (driving, reference)
             )
             own = self._height(source.values, above, below)
@@ -130,12 +129,12 @@ class LidsAndLips:
         for brow, corner in self._known(BROWS):
             risen = self._height(driving.values, brow, corner) - self._height(reference.values, brow, corner)
             values[:, self.places[brow]] += (BROWS_MORE - 1) * scale * risen[:, None] * up
-        for left, right in self._known((CORNERS,)):
-            wider = self._apart(driving.values, CORNERS) - self._apart(reference.values, CORNERS)
+        for left, right in self._known((MOUTH_CORNERS,)):
+            wider = self._apart(driving.values, MOUTH_CORNERS) - self._apart(reference.values, MOUTH_CORNERS)
             more = 0.5 * (SMILES_MORE - 1) * scale * wider[:, None] * self._across(values)
             values[:, self.places[left]] -= more
             values[:, self.places[right]] += more
-        for above, below in self._known(MOUTH):
+        for above, below in self._known(MOUTH_OPENING):
             ratio = self._mouths_ratio(reference, source, scale)
             wanted = ratio * self._height(driving.values, above, below).clamp_min(0)
             more = wanted - self._height(values, above, below)
@@ -151,9 +150,9 @@ class LidsAndLips:
 
     def _mouths_ratio(self, reference: Keypoints, source: Keypoints, scale: float) -> float:
         """Width of the source's mouth over that of the driving's."""
-        if not self._known((CORNERS,)):
+        if not self._known((MOUTH_CORNERS,)):
             return scale
-        ours, theirs = (float(self._apart(k.values, CORNERS)[0]) for k in (source, reference))
+        ours, theirs = (float(self._apart(k.values, MOUTH_CORNERS)[0]) for k in (source, reference))
         return min(max(ours / max(theirs, 1e-4), scale / MOUTH_RATIO), scale * MOUTH_RATIO)
 
     def _apart(self, values: Tensor, pair: tuple[int, int]) -> Tensor:
@@ -163,7 +162,7 @@ class LidsAndLips:
 
     def _across(self, values: Tensor) -> Tensor:
         """(B, 2) the faces' directions from the picture's left eye to the other one."""
-        across = values[:, self.places[EYES[1]]] - values[:, self.places[EYES[0]]]
+        across = values[:, self.places[OUTER_EYE_CORNERS[1]]] - values[:, self.places[OUTER_EYE_CORNERS[0]]]
         unit: Tensor = across / across.norm(dim=-1, keepdim=True).clamp_min(1e-6)
         return unit
 
@@ -190,7 +189,7 @@ class Hair:
     @classmethod
     def among(cls, numbers: Sequence[int]) -> "Hair | None":
         """Of keypoints that are these points; None if those beside the face or the eyes aren't among them."""
-        return cls(tuple(numbers)) if {*SIDES, *EYES} <= {*numbers} else None
+        return cls(tuple(numbers)) if {*SIDES, *OUTER_EYE_CORNERS} <= {*numbers} else None
 
     def near_head(self, driving: Keypoints, reference: Keypoints) -> Keypoints:
         """`driving`, B frames, with hair near where the head has taken it since `reference`, one frame."""
@@ -198,7 +197,7 @@ class Hair:
         turned = self._posed(driving.values) - self._posed(reference.values)
         expected = reference.values[:, beside] + turned
         offset = driving.values[:, beside] - expected
-        eyes = [reference.values[:, self.numbers.index(point)] for point in EYES]
+        eyes = [reference.values[:, self.numbers.index(point)] for point in OUTER_EYE_CORNERS]
         limit = LARGEST_HAIR_OFFSET * (eyes[0] - eyes[1]).norm(dim=-1)[:, None, None]
         length = offset.norm(dim=-1, keepdim=True).clamp_min(1e-9)
         values = driving.values.clone()

@@ -5,15 +5,15 @@ import math
 import numpy as np
 
 from mcnet_cli.animation.gaze import LEAST_WIDTH, SHUT, EyeLandmarks
-from mcnet_cli.face import LIDS, MOUTH, Landmarks, opening
-from mcnet_cli.face.openings import Pairs
+from mcnet_cli.face import LID_OPENINGS, MOUTH_OPENING, Landmarks, opening
+from mcnet_cli.face.topology import MOUTH_CORNERS, Pairs
 from mcnet_cli.metrics import correlation, gain
 
 # Pairs of points of the face mesh whose summed distances, over that of the eyes, tell an expression.
 DISTANCES: dict[str, Pairs] = {
-    "mouth": MOUTH,
-    "eyes": LIDS,
-    "smile": ((61, 291),),  # the mouth's corners
+    "mouth": MOUTH_OPENING,
+    "eyes": LID_OPENINGS,
+    "smile": (MOUTH_CORNERS,),
     "brows": ((105, 159), (334, 386)),  # from the brows to the upper lids
 }
 # Standard deviations over frames below which an expression of the driving is taken for noise of tracking: in

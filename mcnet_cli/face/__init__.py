@@ -20,18 +20,18 @@ from mcnet_cli.face.detect import (
     make_detector,
     overlap,
 )
-from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region
+from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region, opening
 from mcnet_cli.face.matte import glanced_matte, person_matte
-from mcnet_cli.face.openings import LIDS, MOUTH, opening
-from mcnet_cli.face.outer import OUTER, SIDES, numbered, posed_outer, with_outer
+from mcnet_cli.face.outer import numbered, posed_outer, with_outer
 from mcnet_cli.face.outer_track import OuterTracker
 from mcnet_cli.face.sampling import resample
+from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_OPENING, OUTER, SIDES
 from mcnet_cli.face.track import FaceTracker, follow
 
 __all__ = [
     "FACE_SCORE",
-    "LIDS",
-    "MOUTH",
+    "LID_OPENINGS",
+    "MOUTH_OPENING",
     "OUTER",
     "SIDES",
     "STEADY_LOOKS",

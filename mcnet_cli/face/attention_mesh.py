@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from mcnet_cli.face.networks import as_planes, read_network, run_network, sigmoid
 from mcnet_cli.face.sampling import Picture
+from mcnet_cli.face.topology import IRIS_POINTS, MESH_POINTS, MOUTH_CORNERS
 
 Array = NDArray[Any]
 Matrix = NDArray[np.float32]
 
-COUNT = 468
 INPUT_PX = 192
 # The face flag's logit whose score is 0.5. Faces that BlazeFace is sure of have 12 and more, half hidden ones
 # 5 and more; regions without a face have up to 5.6, rarely 8.8.
@@ -27,7 +27,6 @@ FEATURES = "p_re_lu_3"  # the trunk's output that the windows are cut from, 48 x
 INPUT_PER_FEATURE = 4  # pixels of the input that a pixel of the features covers
 WINDOW_PX = 16  # of features
 WINDOW_ENLARGEMENT = 1.5  # of the region's extent
-IRIS_POINTS = 5
 HEAD_UNITS = 64  # the heads' coordinates run from 0 to this over their window
 # (2, 256) centres of the window's pixels in the heads' coordinates, row by row.
 WINDOW_GRID = np.indices((WINDOW_PX, WINDOW_PX), np.float32)[::-1].reshape(2, -1) + np.float32(0.5)
@@ -77,7 +76,7 @@ class AttentionMesh:
         self._trunk = read_network("face/face_mesh.tflite")
         # Each with its points and its corners, the picture's left one first.
         self._heads = (
-            (read_network("face/face_mesh_lips.tflite"), LIPS, (61, 291)),
+            (read_network("face/face_mesh_lips.tflite"), LIPS, MOUTH_CORNERS),
             (read_network("face/face_mesh_left_eye.tflite"), LEFT_EYE, (33, 133)),
             (read_network("face/face_mesh_right_eye.tflite"), RIGHT_EYE, (362, 263)),
         )
@@ -86,7 +85,9 @@ class AttentionMesh:
         """What the trunk says of (192, 192, 3) RGB: an upright face that fills two thirds of the side."""
         outputs = "output_mesh", "conv_faceflag", FEATURES
         mesh, logit, features = run_network(self._trunk, as_planes(face.astype(np.float32) / 255), outputs)
-        return TrunkOutput(mesh.reshape(COUNT, 3), float(sigmoid(logit - FACE_LOGIT).ravel()[0]), features[0])
+        return TrunkOutput(
+            mesh.reshape(MESH_POINTS, 3), float(sigmoid(logit - FACE_LOGIT).ravel()[0]), features[0]
+        )
 
     def refined(self, trunk: TrunkOutput) -> tuple[Matrix, Matrix]:
         """The (468, 3) points with what the heads say of lips and eyes, and (10, 2) of irises, likewise.

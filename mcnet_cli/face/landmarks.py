@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.face.attention_mesh import INPUT_PX, AttentionMesh, TrunkOutput
 from mcnet_cli.face.sampling import Picture, resample
+from mcnet_cli.face.topology import OUTER_EYE_CORNERS, Pairs
 
 Points = NDArray[np.float32]
 
-EYES = (33, 263)  # the outer corners, the picture's left one first
 REGION_ENLARGEMENT = 1.5  # of a face's extent: the network wants to see what surrounds a face
 SMALLEST_REGION_PX = 1.0
 HASTE = 0.05  # of a region's side: a face that moves by more from frame to frame is looked at once more
@@ -63,7 +64,9 @@ class Mesh:
     @cached_property
     def region(self) -> Region:
         """The mesh's extent, with the eyes' outer corners."""
-        return Region(np.concatenate([self.points.min(0), self.points.max(0)]), self.points[list(EYES)])
+        return Region(
+            np.concatenate([self.points.min(0), self.points.max(0)]), self.points[list(OUTER_EYE_CORNERS)]
+        )
 
     @property
     def area(self) -> float:
@@ -161,6 +164,15 @@ class FaceMesh:
         face = resample(rgb, transform, (INPUT_PX, INPUT_PX), border="black")
         back = np.linalg.inv(np.vstack([transform, (0, 0, 1)]))[:2]
         return Look(self._network(face), back)
+
+
+def opening(points: NDArray[Any], pairs: Pairs) -> NDArray[Any]:
+    """(...): summed distances between pairs of (..., 468, 2) landmarks, over that of outer eye corners."""
+
+    def distance(pair: tuple[int, int]) -> NDArray[Any]:
+        return np.asarray(np.linalg.norm(points[..., pair[0], :] - points[..., pair[1], :], axis=-1))
+
+    return np.asarray(sum(map(distance, pairs)) / np.maximum(distance(OUTER_EYE_CORNERS), 1e-3))
 
 
 def _mean(places: list[NDArray[np.float64]]) -> Points:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.attention_mesh import COUNT
+from mcnet_cli.face.topology import MESH_POINTS, OUTER
 
 Points = NDArray[Any]
 
@@ -27,10 +27,7 @@ CENTRE = np.array([0.0, -0.25, 0.72])
 RADII = np.array([0.48, 0.55])
 # Hair beside the face, the neck, the shoulders, the picture's left first.
 BODY = np.array([(-0.54, 0.3, 0.72), (0.54, 0.3, 0.72), (0, 0.7, 0.3), (-0.5, 0.78, 0.3), (0.5, 0.78, 0.3)])
-OUTER = tuple(range(COUNT, COUNT + len(ARC_DEG) + len(BODY)))  # numbers: after those of the mesh
-SIDES = OUTER[5:7]  # beside the face
-BODY_POINTS = OUTER[7:]  # neck and shoulders, which don't turn with the head
-MESH = tuple(range(COUNT))
+MESH = tuple(range(MESH_POINTS))
 LOWEST = 0.18  # the mesh's points below move with the jaw
 
 
@@ -93,7 +90,7 @@ def _model(
 def upper_face_among(numbers: tuple[int, ...]) -> list[int]:
     """Which of points with these numbers keep their places in the face while the mouth moves."""
     face = average_face()
-    return [n for n, point in enumerate(numbers) if point < COUNT and face[point, 1] <= LOWEST]
+    return [n for n, point in enumerate(numbers) if point < MESH_POINTS and face[point, 1] <= LOWEST]
 
 
 def head_points(numbers: tuple[int, ...]) -> NDArray[np.float64]:

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.attention_mesh import COUNT
-from mcnet_cli.face.outer import ARC_DEG, upper_face, with_outer
+from mcnet_cli.face.outer import upper_face, with_outer
 from mcnet_cli.face.sampling import Picture, resample
+from mcnet_cli.face.topology import MESH_POINTS, SKULL
 
 Points = NDArray[Any]
 Floats = NDArray[np.float64]
 
-SKULL = slice(len(ARC_DEG))
+SKULL_ROWS = slice(len(SKULL))  # among the outer points
 VIEW_PX = 128
 VIEW_HEIGHTS = 1.9  # of the mesh, which is in the middle: from above the hair to the shoulders
 BLUR_PX = 2.0
@@ -61,7 +61,7 @@ class OuterTracker:
         """(478, 2) points of an (H, W, 3) frame with the mesh (468, 2), in pixels and of the mesh's type."""
         points = with_outer(landmarks)
         face = landmarks[upper_face()].astype(np.float64)
-        posed, height = points[COUNT:].astype(np.float64), float(np.ptp(landmarks[:, 1]))
+        posed, height = points[MESH_POINTS:].astype(np.float64), float(np.ptp(landmarks[:, 1]))
         if self._first is not None and self._last is not None:
             transform = after(self._first.transform, similarity(face, self._first.face))
             grey = _grey(rgb, transform)
@@ -70,11 +70,11 @@ class OuterTracker:
                 if outer is not None:
                     with_head = start.outer + posed - start.posed
                     outer = near_segment(outer, start.outer, with_head, ASTRAY * height)
-                    outer[SKULL] = together(outer[SKULL], with_head[SKULL], BENT * height)
+                    outer[SKULL_ROWS] = together(outer[SKULL_ROWS], with_head[SKULL_ROWS], BENT * height)
                     self._last = _View(grey, face, transform, outer, posed)
                     if start is not self._first:
                         self._first = self._last
-                    points[COUNT:] = outer
+                    points[MESH_POINTS:] = outer
                     return points
         transform = _around(landmarks)
         self._first = self._last = _View(_grey(rgb, transform), face, transform, posed, posed)

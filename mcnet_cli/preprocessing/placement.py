@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.face import CropBox, Framing, extents_box
-from mcnet_cli.face.landmarks import EYES
+from mcnet_cli.face.topology import OUTER_EYE_CORNERS
 
 Matrix = NDArray[np.float64]
 Array = NDArray[np.floating]
@@ -84,7 +84,7 @@ def _smoothed(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _eye_angle(points: Array) -> float:
     """The median turn of the line between the eyes, in radians."""
-    lines = points[:, EYES[1]] - points[:, EYES[0]]
+    lines = points[:, OUTER_EYE_CORNERS[1]] - points[:, OUTER_EYE_CORNERS[0]]
     usual = lines.mean(0)
     start = math.atan2(usual[1], usual[0])
     turned = lines @ _turn(start).T

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mcnet_cli.metrics.landmarks import INNER_LIPS
+from mcnet_cli.face.topology import MOUTH_OUTLINE
 from mcnet_cli.training.discriminator import with_constants
 from mcnet_cli.training.losses import LEFT_EYE, RIGHT_EYE
 
@@ -47,7 +47,7 @@ class Kind:
         ]
 
 
-MOUTHS = Kind("mouths", (INNER_LIPS,), least=0.0003, grows=0.6)
+MOUTHS = Kind("mouths", (MOUTH_OUTLINE,), least=0.0003, grows=0.6)
 EYES = Kind("eyes", (LEFT_EYE, RIGHT_EYE), least=0.0008, grows=0.45)
 
 

@@ -14,11 +14,12 @@ from torch import Tensor
 from training_tools import LANDMARKS, PAPER, STAGE, config, run_training, talking
 
 from mcnet_cli.errors import UsageError
+from mcnet_cli.face.topology import MOUTH_OUTLINE
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.model import MCNet
 from mcnet_cli.training import RunConfig
 from mcnet_cli.training.dataset import load_dataset
-from mcnet_cli.training.losses import INNER_LIPS, LEFT_EYE, RIGHT_EYE
+from mcnet_cli.training.losses import LEFT_EYE, RIGHT_EYE
 from mcnet_cli.training.opening_stage import GATHERING, PAINTING, learn_openings, way_that_opens
 from mcnet_cli.training.openings import EYES, MOUTHS, Kind, OpeningDiscriminator, Openings, inside_mask
 from mcnet_cli.training.sampling import PairSampler
@@ -30,14 +31,14 @@ MIDDLE = 0.1, 0.4  # of the lips, in [-1, 1]
 def lips(opening: float) -> Tensor:
     """(1, 478, 2): the inner lips on an ellipse around `MIDDLE`, `opening` high; all else in the corner."""
     points = torch.full((1, 478, 2), -1.0)
-    angles = torch.linspace(0, 2 * torch.pi, len(INNER_LIPS) + 1)[:-1]
+    angles = torch.linspace(0, 2 * torch.pi, len(MOUTH_OUTLINE) + 1)[:-1]
     ring = torch.stack([0.15 * angles.cos(), opening * angles.sin()], -1)
-    points[0, list(INNER_LIPS)] = ring + torch.tensor(MIDDLE)
+    points[0, list(MOUTH_OUTLINE)] = ring + torch.tensor(MIDDLE)
     return points
 
 
 def mask(points: Tensor, size: int = SIZE) -> Tensor:
-    return inside_mask(points[0], INNER_LIPS, size)[0, 0]
+    return inside_mask(points[0], MOUTH_OUTLINE, size)[0, 0]
 
 
 def test_a_mask_shows_what_is_between_lips() -> None:
@@ -69,8 +70,8 @@ def opened(kind: Kind, before: Tensor, after: Tensor) -> list[tuple[int, ...]]:
 
 
 def test_what_opens_is_open_and_was_less_so() -> None:
-    assert opened(MOUTHS, lips(0.0), lips(0.1)) == [INNER_LIPS]
-    assert opened(MOUTHS, lips(0.05), lips(0.1)) == [INNER_LIPS]
+    assert opened(MOUTHS, lips(0.0), lips(0.1)) == [MOUTH_OUTLINE]
+    assert opened(MOUTHS, lips(0.05), lips(0.1)) == [MOUTH_OUTLINE]
     assert opened(MOUTHS, lips(0.09), lips(0.1)) == opened(MOUTHS, lips(0.1), lips(0.0)) == []
     assert opened(EYES, eyes(0.0, 0.05), eyes(0.05, 0.05)) == [LEFT_EYE]
     assert opened(EYES, eyes(0.0, 0.0), eyes(0.05, 0.04)) == [LEFT_EYE, RIGHT_EYE]
@@ -201,7 +202,7 @@ def test_a_pair_is_turned_round_where_it_opens_the_other_way(clips: Path) -> Non
         assert np.array_equal(way.source, first)
         assert np.array_equal(way.driving, second)
         before, after = (
-            cv2.contourArea(points[[*INNER_LIPS]]) for points in (way.source_points, way.driving_points)
+            cv2.contourArea(points[[*MOUTH_OUTLINE]]) for points in (way.source_points, way.driving_points)
         )
         assert not outlines or before < after
     assert {(False, True), (True, True)} <= seen
