@@ -1,21 +1,35 @@
-"""What a head does: its pose, its expression, and how the face's points follow them."""
+"""The synthetic face's mesh: its average shape, a person's own, and how it moves.
+
+Points are (468, 3) in the face mesh's order. Units are heights of the mesh; x grows to the picture's right, y
+down, z away from the viewer. The origin is the middle of the mesh's height, at the tip of the nose in depth.
+"""
 
 import functools
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from mcnet_cli.synthetic.topology import (
+from mcnet_cli.face.outer import average_face
+from mcnet_cli.face.topology import (
     BROWS,
     CHIN,
-    CREASES,
-    EYES,
-    MOUTH,
+    FOREHEAD,
+    INNER_LIPS,
+    LID_CREASES,
+    LID_EDGES,
     MOUTH_CORNERS,
-    Points,
-    template,
+    NOSE,
+    OVAL,
+    outline,
 )
+from mcnet_cli.synthetic.identity import Shape
 
+Points = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+OPENINGS = (INNER_LIPS, *LID_EDGES)  # the mouth, the picture's left eye and the other one
 PIVOT = np.array([0.0, 0.4, 0.68])  # where the neck carries the head
 HINGE = np.array([0.0, -0.02, 0.6])  # of the jaw
 JAW_DEGREES = 17.0  # at the widest opening
@@ -57,6 +71,93 @@ class Expression:
     brows: float = 0.0
 
 
+@functools.cache
+def template() -> Points:
+    """(468, 3) the average face, its mouth closed and its eyes open."""
+    points: Points = average_face().copy()
+    upper, lower = (list(edge) for edge in INNER_LIPS)
+    points[upper] = points[lower] = (points[upper] + points[lower]) / 2
+    return points
+
+
+@functools.cache
+def unrolled() -> Points:
+    """(468, 2) places in [0, 1] on the face's texture: unrolled like a cylinder, with parted lips."""
+    points = template().copy()
+    upper, lower = (list(edge) for edge in INNER_LIPS)
+    middle = points[upper[5], 1]
+    below = np.clip((points[:, 1] - middle) * 200, 0, 1)
+    below[lower[1:-1]], below[upper] = 1, 0
+    across = np.clip(1 - (np.abs(points[:, 0]) / 0.18) ** 2, 0, 1)
+    points[:, 1] += 0.07 * below * across
+    angle = np.arctan2(points[:, 0], 0.75 - points[:, 2])
+    flat = np.stack([angle / 2.9 + 0.5, points[:, 1] / 1.16 + 0.49], 1)
+    return flat
+
+
+@functools.cache
+def triangles() -> tuple[Indices, Indices]:
+    """(T, 3) triangles of the skin, and those that fill the mouth and the eyes."""
+    flat = unrolled().astype(np.float32)
+    plane = cv2.Subdiv2D((-1, -1, 3, 3))
+    for x, y in flat.tolist():
+        plane.insert((x, y))
+    numbers = {tuple(place): number for number, place in enumerate(flat.tolist())}
+    corners = np.asarray(plane.getTriangleList()).reshape(-1, 3, 2).tolist()
+    found = [[numbers.get(tuple(corner), -1) for corner in triangle] for triangle in corners]
+    every = np.array([triangle for triangle in found if -1 not in triangle], np.intp)
+    middles = flat[every].mean(1)
+    holes = [flat[list(outline(edges))] for edges in OPENINGS]
+    inside = np.array(
+        [any(cv2.pointPolygonTest(hole, tuple(map(float, m)), False) > 0 for hole in holes) for m in middles]
+    )
+    oval = flat[list(OVAL)]
+    within = np.array([cv2.pointPolygonTest(oval, tuple(map(float, m)), False) >= 0 for m in middles])
+    return facing(every[~inside & within], flat), facing(every[inside], flat)
+
+
+def facing(faces: Indices, flat: NDArray[np.float32]) -> Indices:
+    """(T, 3) triangles that run clockwise in the picture for (N, 2) places of their corners."""
+    a, b, c = (flat[faces[:, n]] for n in range(3))
+    turn = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    return np.where((turn > 0)[:, None], faces, faces[:, [0, 2, 1]])
+
+
+def shaped(shape: Shape) -> Points:
+    """(468, 3) a person's face at rest, one unit high."""
+    face = template().copy()
+    x, y = face[:, 0].copy(), face[:, 1].copy()
+    face[:, 0] *= 1 + shape.width + shape.jaw * np.clip((y - 0.05) / 0.4, 0, 1)
+    face[:, 0] *= 1 + shape.cheeks * np.exp(-((y - 0.02) ** 2) / 0.02)
+    face[:, 1] += shape.chin * np.clip((y - 0.28) / 0.22, 0, 1)
+    face[:, 1] -= shape.forehead * np.clip((-0.3 - y) / 0.2, 0, 1)
+    face[:, 2] *= 1 + shape.depth
+
+    nose = _near(face, template()[NOSE], (0.13, 0.12))
+    face[:, 0] *= 1 + shape.nose_width * nose
+    face[:, 1] += shape.nose_length * nose
+    face[:, 2] -= 0.12 * shape.nose_height * nose
+    for side, (upper, lower), brow in zip((-1, 1), LID_EDGES, BROWS, strict=True):
+        middle = template()[[*upper, *lower]].mean(0)
+        near = _near(template(), middle, (0.17, 0.1))
+        away = template() - middle
+        face[:, 0] += near * (shape.eye_size * away[:, 0] + side * shape.eye_distance)
+        face[:, 1] += near * (1.3 * shape.eye_size * away[:, 1] - side * shape.eye_tilt * away[:, 0] / 0.1)
+        arch = _near(template(), template()[[*brow[0], *brow[1]]].mean(0), (0.2, 0.06))
+        face[:, 1] -= shape.brow_height * arch
+
+    mouth = template()[list(MOUTH_CORNERS)].mean(0)
+    near = _near(template(), mouth, (0.22, 0.07))
+    face[:, 0] += shape.mouth_width * near * x
+    face[:, 1] += shape.lips * _near(template(), mouth, (0.15, 0.05)) * (y - mouth[1])
+    face[:, 1] += shape.asymmetry * np.sin(6 * x) * np.exp(-((y - 0.1) ** 2) / 0.1)
+
+    height = face[CHIN, 1] - face[FOREHEAD, 1]
+    face[:, 1] -= (face[CHIN, 1] + face[FOREHEAD, 1]) / 2
+    unit: Points = face / height
+    return unit
+
+
 def rotation(pose: Pose) -> Points:
     """(3, 3) the head's turn."""
     pitch, yaw, roll = np.radians([pose.pitch, pose.yaw, pose.roll])
@@ -85,7 +186,7 @@ def expressed(face: Points, expression: Expression) -> Points:
     """(468, 3) points of a face at rest after its expression, before the head turns."""
     points = _with_lips(face, expression)
     points = swung(points, expression.mouth * jaw_share())
-    points[list(MOUTH[0][1:-1]), 1] -= 0.012 * expression.mouth
+    points[list(INNER_LIPS[0][1:-1]), 1] -= 0.012 * expression.mouth
     _move_lids(points, face, expression)
     points[:, 1] -= 0.035 * expression.brows * brow_share()
     return points
@@ -113,7 +214,7 @@ def _move_lids(points: Points, face: Points, expression: Expression) -> None:
     """Closes the lids of `points` as far as told; face: at rest."""
     # The lower lid rises a little to meet the upper one; a smile narrows the eye from below.
     rise = min(0.15 * expression.lids + 0.2 * max(expression.smile, 0), 0.3)
-    for (upper, lower), crease in zip(EYES, CREASES, strict=True):
+    for (upper, lower), crease in zip(LID_EDGES, LID_CREASES, strict=True):
         gap = face[list(lower)] - face[list(upper)]
         edge = list(upper[1:-1])
         points[list(lower[1:-1])] -= rise * gap[1:-1]
@@ -138,8 +239,8 @@ def swung(points: Points, opening: Points | float) -> Points:
 def jaw_share() -> Points:
     """(468,) how much each point goes along when the jaw swings."""
     face = template()
-    half = (face[MOUTH[0][-1], 0] - face[MOUTH[0][0], 0]) / 2
-    edge = face[list(MOUTH[1])]
+    half = (face[INNER_LIPS[0][-1], 0] - face[INNER_LIPS[0][0], 0]) / 2
+    edge = face[list(INNER_LIPS[1])]
     lips = np.interp(face[:, 0], edge[:, 0], edge[:, 1])
     depth = np.clip((face[:, 1] - lips) / (face[CHIN, 1] - lips), -1, 1)
     # At the lips only what lies between the corners moves; at the chin nearly the whole width does.
@@ -147,7 +248,7 @@ def jaw_share() -> Points:
     across = np.clip(np.abs(face[:, 0]) / reach, 0, 1)
     share: Points = np.cos(np.pi / 2 * across) ** 0.8
     share[face[:, 1] < lips - 1e-6] = 0
-    share[list(MOUTH[0])] = 0
+    share[list(INNER_LIPS[0])] = 0
     return share
 
 
@@ -160,5 +261,11 @@ def brow_share() -> Points:
         middle = face[[*upper, *lower]].mean(0)
         away = (face - middle) / (0.2, 0.09, 1)
         share += np.exp(-(away[:, :2] ** 2).sum(1))
-    share[[n for upper, lower in EYES for n in (*upper, *lower)]] = 0
+    share[[n for upper, lower in LID_EDGES for n in (*upper, *lower)]] = 0
     return share
+
+
+def _near(points: Points, middle: Points, reach: tuple[float, float]) -> Points:
+    away = (points[:, :2] - middle[:2]) / reach
+    near: Points = np.exp(-(away**2).sum(1))
+    return near
