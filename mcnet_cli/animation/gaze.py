@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.compositing import Gaze
-from mcnet_cli.face.outer_track import similarity
+from mcnet_cli.face.outer import similarity
 from mcnet_cli.face.topology import EYE_OUTLINES, INNER_EYE_CORNERS, LID_OPENINGS, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints
 from mcnet_cli.model.face_parts import EYE

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from mcnet_cli.evaluation.expressions import Expressions
 from mcnet_cli.evaluation.instruments import Instruments, Picture, Points
 from mcnet_cli.face import FACE_SCORE, Landmarks, Region, resample
-from mcnet_cli.face.outer import upper_face
-from mcnet_cli.face.outer_track import after, similarity
+from mcnet_cli.face.outer import after, similarity, upper_face
 from mcnet_cli.face.sampling import box_transform
 from mcnet_cli.metrics import (
     FACE_PX,

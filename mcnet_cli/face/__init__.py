@@ -15,18 +15,14 @@ from mcnet_cli.face.detect import (
     BlazeFaceDetector,
     Detector,
     Face,
-    choose_face,
-    faces_in,
-    make_detector,
     overlap,
 )
+from mcnet_cli.face.find import FaceTracker, choose_face, faces_in, follow, make_detector
 from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region, opening
 from mcnet_cli.face.matte import glanced_matte, person_matte
-from mcnet_cli.face.outer import numbered, posed_outer, with_outer
-from mcnet_cli.face.outer_track import OuterTracker
+from mcnet_cli.face.outer import OuterTracker, numbered, posed_outer, with_outer
 from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_OPENING, OUTER, SIDES
-from mcnet_cli.face.track import FaceTracker, follow
 
 __all__ = [
     "FACE_SCORE",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.attention_mesh import INPUT_PX, AttentionMesh, TrunkOutput
+from mcnet_cli.face.networks import INPUT_PX, AttentionMesh, TrunkOutput
 from mcnet_cli.face.sampling import Picture, resample
 from mcnet_cli.face.topology import OUTER_EYE_CORNERS, Pairs
 
@@ -15,9 +15,9 @@ Points = NDArray[np.float32]
 
 REGION_ENLARGEMENT = 1.5  # of a face's extent: the network wants to see what surrounds a face
 SMALLEST_REGION_PX = 1.0
-HASTE = 0.05  # of a region's side: a face that moves by more from frame to frame is looked at once more
-STEADY_LOOKS = 3  # where jitter would be seen
-LOOKS_SPREAD = 0.06  # of a region's size, by which looks at the same face differ
+MAX_STEP_FOR_REUSE = 0.05  # of a region's side: if a face moves by more in a frame, the mesh runs once more
+STEADY_LOOKS = 3  # passes over a face whose mean hardly jitters, where jitter would be seen
+LOOKS_SPREAD = 0.06  # by which the sizes of the region differ from one such pass to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class FaceMesh:
         first = self._look(rgb, region)
         near = first.mesh.region
         others = [zoom for zoom in self._zooms if zoom != 1]
-        if others and near.distance(region) < HASTE * region.side:
+        if others and near.distance(region) < MAX_STEP_FOR_REUSE * region.side:
             return self._joined([first, *(self._look(rgb, region, zoom) for zoom in others)])
         return self._joined([self._look(rgb, near, zoom) for zoom in self._zooms])
 

@@ -11,7 +11,7 @@ from face_tools import portrait
 from places import DATA
 from safetensors.numpy import load_file, save_file
 
-from mcnet_cli.face.attention_mesh import INPUT_PX, LEFT_EYE, LIPS, RIGHT_EYE, AttentionMesh
+from mcnet_cli.face.networks import INPUT_PX, LEFT_EYE, LIPS, RIGHT_EYE, AttentionMesh
 from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.synthetic import render_clip
 
