@@ -12,12 +12,9 @@ from pathlib import Path
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError
-from mcnet_cli.evaluation.folder import atomic_folder, check_outside, write_report
-from mcnet_cli.evaluation.html import Strips
-from mcnet_cli.evaluation.instruments import Instruments, choose_instruments
-from mcnet_cli.evaluation.measures import ClipMeter
-from mcnet_cli.evaluation.moving import Moved, Movers, unmoved
-from mcnet_cli.evaluation.pairs import Pair, pairs_of
+from mcnet_cli.evaluation.folder import Strips, atomic_folder, check_outside, write_report
+from mcnet_cli.evaluation.measures import ClipMeter, Instruments, choose_instruments
+from mcnet_cli.evaluation.pairs import Moved, Movers, Pair, pairs_of, unmoved
 from mcnet_cli.evaluation.report import COPY, ClipResult, EvaluationReport, Failed, Row
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
 from mcnet_cli.progress import OnProgress, Progress, silent

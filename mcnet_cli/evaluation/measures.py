@@ -1,66 +1,155 @@
-"""The figures of one clip, gathered frame by frame; pictures are looked at and forgotten."""
+"""The figures of one clip, gathered frame by frame; pictures are looked at and forgotten.
+
+`Instruments` are what figures are measured with, loaded once; which can't be measured here, and why.
+"""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.evaluation.expressions import Expressions
-from mcnet_cli.evaluation.instruments import Instruments, Picture, Points
-from mcnet_cli.face import FACE_SCORE, Landmarks, Region, resample
+from mcnet_cli.devices import Compute
+from mcnet_cli.errors import McnetError, UsageError, WeightsError
+from mcnet_cli.evaluation.movements import Expressions, Mean, Points, Trace
+from mcnet_cli.evaluation.request import FIGURES, RECONSTRUCTION, EvaluationRequest
+from mcnet_cli.face import (
+    FACE_SCORE,
+    STEADY_LOOKS,
+    Detector,
+    FaceMesh,
+    FaceTracker,
+    Landmarks,
+    Region,
+    make_detector,
+    resample,
+)
+from mcnet_cli.face.face_alignment import FaceAlignmentDetector
 from mcnet_cli.face.outer import after, similarity, upper_face
-from mcnet_cli.face.sampling import box_transform
+from mcnet_cli.face.sampling import Picture, box_transform
 from mcnet_cli.metrics import (
     FACE_PX,
+    LPIPS,
     TEMPLATE,
+    PerceptualDistance,
+    Recognizer,
     embedding_cosine,
     embedding_distance,
     error_within,
-    eye_distance,
     five_points,
     flow_agreement,
     head_flow,
     inner_mouth_mask,
-    jitter,
     l1,
     landmark_distance,
+    load_lpips,
+    load_perceptual,
     mouth_mask,
     psnr,
-    reach,
     relative_distance,
     sharpness,
     ssim,
     unlikeness,
 )
+from mcnet_cli.weights import resolve_file
+from mcnet_cli.weights.registry import entry_of
 
+BACKBONE = "alexnet"  # of LPIPS, by its name among the weights
+AKD_OF_MESH = "mean of |dx| and |dy| of the face mesh's 468 points"
+AKD_OF_LIBRARY = "mean of |dx| and |dy| of face-alignment's 68 points"
+NO_TRUTH = UsageError(
+    "it compares with real frames, and across people there are none",
+    hint=f"take --protocol {RECONSTRUCTION}",
+)
+NO_PERCEPTUAL = WeightsError(
+    "it needs a perceptual network, which is not installed", hint="install mcnet-cli[train]"
+)
 REFERENCE_PX = 256  # AKD is given for pictures of this size
 LOOKED_AT_PX = 128  # side of the faces that the perceptual network compares
 FACES_AT_ONCE = 8
-PLACES_KEPT = 4096  # frames whose meshes are kept to know their mean place
 PICTURES = {"l1", "psnr", "ssim", "lpips", "flow", "sharpness"}  # figures that need no mesh
 
 
-@dataclass(slots=True)
-class Mean:
-    """A running mean; NaN as long as nothing was added."""
+@dataclass(frozen=True)
+class Instruments:
+    """What figures are measured with, loaded once.
 
-    total: float = 0.0
-    weight: float = 0.0
+    wanted: figures by protocol, without those that can't be measured here. skipped: these, and what stands in
+    the way. lpips, looks, recognizer: None where no figure needs them.
+    """
 
-    def add(self, value: float, weight: float = 1.0) -> None:
-        """`value` counts `weight` times."""
-        self.total += weight * value
-        self.weight += weight
+    detector: Detector
+    mesh: FaceMesh
+    wanted: Mapping[str, tuple[str, ...]]
+    skipped: Mapping[str, McnetError] = field(default_factory=dict)
+    lpips: LPIPS | None = None
+    looks: PerceptualDistance | None = None
+    recognizer: Recognizer | None = None
 
     @property
-    def value(self) -> float:
-        """The mean so far."""
-        return self.total / self.weight if self.weight else math.nan
+    def find_points(self) -> Callable[[Picture], Points | None] | None:
+        """What finds the points for `akd`; None for the meshes, which are found anyway."""
+        return self.detector.points if isinstance(self.detector, FaceAlignmentDetector) else None
 
-    def over(self, other: "Mean") -> float:
-        """The ratio of both means; NaN where there is none."""
-        return self.value / other.value if other.value else math.nan
+    @property
+    def landmarks(self) -> str:
+        """What `akd` compares."""
+        return AKD_OF_MESH if self.find_points is None else AKD_OF_LIBRARY
+
+    def detected(self, picture: Picture) -> Landmarks | None:
+        """The largest face of a picture; None without a face."""
+        return FaceTracker(self.detector, self.mesh)(picture)
+
+
+def choose_instruments(request: EvaluationRequest, compute: Compute) -> Instruments:
+    """Loads what the metrics need; raises the obstacle itself if nothing is left to measure in a protocol.
+
+    A face recognition network that was named and can't be used is an error, never skipped.
+    """
+    skipped: dict[str, McnetError] = {}
+    asked = {protocol: request.wanted(protocol) for protocol in request.protocols}
+    names = {name for metrics in asked.values() for name in metrics}
+    lpips, looks, recognizer = None, None, None
+    if RECONSTRUCTION not in request.protocols:
+        skipped |= {name: NO_TRUTH for name in names if FIGURES[name].needs_truth}
+    if request.recognizer is not None:
+        recognizer = Recognizer(_recognizer_file(request))
+    if "lpips" in names - skipped.keys():
+        try:
+            lpips = load_lpips(resolve_file(BACKBONE, fetch=request.fetch), compute.device)
+        except WeightsError as error:
+            skipped["lpips"] = error
+    if "identity" in names:
+        looks = load_perceptual()
+        if looks is None:
+            skipped["identity"] = NO_PERCEPTUAL
+        else:
+            looks.to(compute.device)
+    wanted = {
+        protocol: tuple(
+            name
+            for name in metrics
+            if name not in skipped and not (FIGURES[name].needs_truth and protocol != RECONSTRUCTION)
+        )
+        for protocol, metrics in asked.items()
+    }
+    for protocol, measured in wanted.items():
+        if not measured:
+            name = asked[protocol][0]
+            obstacle = skipped.get(name, NO_TRUTH)
+            raise type(obstacle)(f"--metrics {name}: {obstacle}", hint=obstacle.hint)
+    detector = make_detector(request.detector, str(compute.device))
+    return Instruments(detector, FaceMesh(STEADY_LOOKS), wanted, skipped, lpips, looks, recognizer)
+
+
+def _recognizer_file(request: EvaluationRequest) -> Path:
+    """By a registered name or a hub address, else a path."""
+    assert request.recognizer is not None
+    if entry_of(request.recognizer) is not None:
+        return resolve_file(request.recognizer, fetch=request.fetch)
+    return Path(request.recognizer)
 
 
 class FaceReader:
@@ -84,46 +173,6 @@ class FaceReader:
             found = self._instruments.detected(picture)
         self._region = None if found is None else found.region
         return found
-
-
-class Trace:
-    """How a face moves in a clip, in eye distances of the clip's mean.
-
-    Of clips that are longer than 4096 frames, `reach` looks at so many, evenly spread.
-    """
-
-    def __init__(self) -> None:
-        self._eyes, self._jitter = Mean(), Mean()
-        self._recent: list[Points] = []
-        self._places: list[Points] = []
-        self._stride, self._count = 1, 0
-
-    def add(self, points: Points) -> None:
-        """The (468, 2) mesh of the next frame."""
-        self._eyes.add(float(eye_distance(points)))
-        self._recent = [*self._recent[-2:], points]
-        if len(self._recent) == 3:
-            self._jitter.add(jitter(np.stack(self._recent)))
-        if self._count % self._stride == 0:
-            self._places.append(points[upper_face()])
-            if len(self._places) > PLACES_KEPT:
-                self._places = self._places[::2]
-                self._stride *= 2
-        self._count += 1
-
-    def gap(self) -> None:
-        """A frame without a face: what comes next doesn't go on from before."""
-        self._recent = []
-
-    @property
-    def reach(self) -> float:
-        """How far the upper face moves about its mean place."""
-        return reach(np.stack(self._places)) / self._eyes.value if self._places else math.nan
-
-    @property
-    def jitter(self) -> float:
-        """The mean of the second differences over time."""
-        return self._jitter.value / self._eyes.value if self._count else math.nan
 
 
 class ClipMeter:

@@ -187,7 +187,7 @@ class EvaluationReport:
 
     def as_csv(self) -> str:
         """A line a clip for each row, and the means."""
-        names = _figures_of(self.rows)
+        names = figures_of(self.rows)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["protocol", "row", "source", "driving", "frames", *names])
@@ -237,7 +237,7 @@ class EvaluationReport:
         columns = [
             (protocol, figure)
             for protocol in self.request.protocols
-            for figure in _figures_of(self.of(protocol))
+            for figure in figures_of(self.of(protocol))
         ]
         titles = [self._title(*column) for column in columns]
         cells = {
@@ -280,7 +280,7 @@ def _mean(rows: Sequence[Row], protocol: str, figure: str) -> str:
     return ""
 
 
-def _figures_of(rows: Sequence[Row]) -> list[str]:
+def figures_of(rows: Sequence[Row]) -> list[str]:
     """Every figure that one of them has, in the order of `FIGURES`."""
     return [name for name in FIGURES if any(name in row.results[0].figures for row in rows)]
 
@@ -304,7 +304,7 @@ def text_table(rows: Sequence[Row]) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    names = _figures_of(rows)
+    names = figures_of(rows)
     table = Table(box=box.SIMPLE_HEAD, show_footer=False)
     table.add_column("clip" if len(rows) == 1 else "", no_wrap=True)
     for title in ("clips", "frames", *(FIGURES[name].title for name in names)):
@@ -312,17 +312,17 @@ def text_table(rows: Sequence[Row]) -> str:
     alone = [row for row in rows if row.weights is not None]
     if len(alone) == 1 and len(alone[0].results) <= LONGEST_TABLE:
         for result in alone[0].results:
-            figures = (_number(result.figures[name]) for name in names)
+            figures = (number(result.figures[name]) for name in names)
             table.add_row(Text(shown(result.name)), "", str(result.frames), *figures)
         table.add_section()
     for row in rows:
         summaries = [row.summaries.get(name) for name in names]
-        means = ("" if s is None else _number(s.mean) for s in summaries)
+        means = ("" if s is None else number(s.mean) for s in summaries)
         table.add_row(Text(shown(row.name)), str(len(row.results)), str(row.frames), *means)
         lows = [None if summary is None else summary.low for summary in summaries]
         highs = [None if summary is None else summary.high for summary in summaries]
         for label, bounds in (("  95 % from", lows), ("  95 % to", highs)):
-            table.add_row(label, "", "", *("" if bound is None else _number(bound) for bound in bounds))
+            table.add_row(label, "", "", *("" if bound is None else number(bound) for bound in bounds))
     text = io.StringIO()
     Console(file=text, width=10_000, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip())
@@ -361,5 +361,6 @@ def _cell(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4g}"
+def number(value: float, unknown: str = "-") -> str:
+    """A figure as tables show it; `unknown` for NaN."""
+    return unknown if math.isnan(value) else f"{value:.4g}"

@@ -12,22 +12,17 @@ from face_tools import detector, portrait, portrait_face
 from onnx_tools import write_recognizer
 from places import EXAMPLES
 
-from mcnet_cli.evaluation.expressions import DISTANCES, GAIN
-from mcnet_cli.evaluation.instruments import Instruments
-from mcnet_cli.evaluation.measures import ClipMeter, Trace, aligned, face_like
+from mcnet_cli.evaluation.measures import ClipMeter, Instruments, aligned, face_like
+from mcnet_cli.evaluation.movements import DISTANCES, GAIN
 from mcnet_cli.evaluation.request import FIGURES
 from mcnet_cli.face import STEADY_LOOKS, FaceMesh
-from mcnet_cli.face.outer import upper_face
 from mcnet_cli.media import open_frames
 from mcnet_cli.metrics import (
     LPIPS,
     TEMPLATE,
     Recognizer,
-    eye_distance,
     five_points,
-    jitter,
     load_perceptual,
-    reach,
     unlikeness,
 )
 
@@ -200,43 +195,3 @@ def test_faces_are_laid_on_the_template_of_recognition_networks() -> None:
     away = np.linalg.norm(five_points(found) / 4 - (TEMPLATE + 0.5), axis=1)
     assert away.max() < 9, "she smiles, so the corners of her mouth lie higher than the template's"
     assert away[:3].max() < 5
-
-
-def test_a_trace_tells_the_movement_of_a_whole_clip() -> None:
-    rng = np.random.default_rng(0)
-    base = portrait_face().points.astype(np.float64)
-    meshes = np.stack([base + rng.normal(0, 3, (468, 2)) + (n, 0) for n in range(9)])
-    trace = Trace()
-    for points in meshes:
-        trace.add(points)
-    eyes = eye_distance(meshes).mean()
-    assert trace.reach == pytest.approx(reach(meshes[:, upper_face()]) / eyes)
-    assert trace.jitter == pytest.approx(jitter(meshes) / eyes)
-
-
-def test_a_trace_starts_anew_after_a_gap() -> None:
-    base = portrait_face().points.astype(np.float64)
-    whole, gapped = Trace(), Trace()
-    for n in range(4):
-        whole.add(base + n)
-        gapped.add(base + n)
-    gapped.gap()
-    for n in range(4):
-        gapped.add(base + 50 + n)
-    assert whole.jitter == pytest.approx(0, abs=1e-9)
-    assert gapped.jitter == pytest.approx(0, abs=1e-9), "the jump lies in the gap"
-
-
-def test_a_long_trace_looks_at_frames_evenly_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcnet_cli.evaluation.measures.PLACES_KEPT", 32)
-    base = portrait_face().points.astype(np.float64)
-    trace = Trace()
-    for n in range(1000):
-        trace.add(base + 0.01 * n)
-    everywhere = 0.01 * np.abs(np.arange(1000) - 499.5).mean() * math.sqrt(2) / eye_distance(base)
-    assert trace.reach == pytest.approx(everywhere, rel=0.1)
-
-
-def test_nothing_moves_in_an_empty_clip() -> None:
-    assert math.isnan(Trace().reach)
-    assert math.isnan(Trace().jitter)
