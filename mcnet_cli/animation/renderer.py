@@ -76,8 +76,9 @@ class Renderer:
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
         self.compositor = Compositor(self.model)
         self._paints = paints
-        if self.model.painter is not None:
-            self.model.painter.to(compute.dtype)  # it takes one mouth at a time: autocast would take as long
+        for name in self.config.painters:
+            # they take one mouth or eye at a time: autocast would take as long
+            getattr(self.model, name).to(compute.dtype)
         self._compiled: dict[bool, Callable[..., tuple[Tensor, ...]]] = {}
         if compiled:
             self._compiled = {True: torch.compile(self._frames), False: torch.compile(self._drawings)}
@@ -153,6 +154,7 @@ class Renderer:
             by_opencv=device.type == "cpu",
             paints=self._paints,
             painter=model.painter,
+            eye_painter=model.eye_painter,
             placing=() if model.painter is None else model.placing,
         )
 

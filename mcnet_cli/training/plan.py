@@ -33,7 +33,7 @@ class TrainPlan:
     parameters: of the network. clips, identities, frames: as names and headers say. seconds_a_step: measured
     at full size. memory_mb: the process's peak (on a GPU: what torch took there) in those steps, without the
     frames. frames_mb: of all frames, as they would lie in memory. hours and steps: estimates from that.
-    opening_steps, painter_steps: those of the last stages, which steps and hours leave out.
+    painter_steps: those of the last stages, which steps and hours leave out.
     """
 
     device: str
@@ -47,7 +47,6 @@ class TrainPlan:
     hours: float
     memory_mb: int
     frames_mb: int
-    opening_steps: int
     painter_steps: int
 
     def as_json(self) -> dict[str, Any]:
@@ -63,8 +62,7 @@ class TrainPlan:
             f"memory      {self.memory_mb} MB measured, and {self.frames_mb} MB for frames that are kept",
             f"speed       {self.seconds_a_step:.2f} s a step, measured on {TIMED} steps of noise",
             f"length      {self.steps} steps in {self.hours:.1f} hours, estimated from that",
-            f"openings    {self.opening_steps} steps more in the end, on crops" if self.opening_steps else "",
-            f"painter     {self.painter_steps} steps after all, on mouths" if self.painter_steps else "",
+            f"painter     {self.painter_steps} steps after all, on details" if self.painter_steps else "",
         )
         return "\n".join(filter(None, lines))
 
@@ -89,7 +87,6 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         small = _seconds_a_step(learner, SMALL, config.schedule.small_batch)
     identities = len({clip.identity for clip in found}) + request.synthetic
     steps, seconds = _length(config, identities * config.data.repeats, share, small, full)
-    openings = config.openings.no_longer_than(steps, steps * config.batch_size)
     return TrainPlan(
         str(compute.device),
         compute.precision,
@@ -102,8 +99,7 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         round(seconds / 3600, 2),
         _peak_mb(compute.device),
         frames * 3 * config.model.size**2 >> 20,
-        openings.alone + openings.steps if openings.steps and not config.painter.only else 0,
-        config.painter.after(steps).steps if config.model.painter.size else 0,
+        config.painter.after(steps).steps * len(config.model.painters),
     )
 
 
