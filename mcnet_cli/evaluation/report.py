@@ -3,8 +3,9 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ class Row:
             "keypoints": self.keypoints,
             "metrics": {name: _metric(name, summary) for name, summary in self.summaries.items()},
             "clips": [result.as_json() for result in self.results],
-            "failed": [{"source": f.source, "driving": f.driving, "reason": f.reason} for f in self.failed],
+            "failed": [asdict(pair) for pair in self.failed],
         }
 
 
@@ -192,14 +193,12 @@ class EvaluationReport:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["protocol", "row", "source", "driving", "frames", *names])
         for row in self.rows:
-            for result in row.results:
-                figures = [_cell(result.figures.get(name, math.nan)) for name in names]
-                writer.writerow(
-                    [row.protocol, row.name, result.source, result.driving, result.frames, *figures]
-                )
             means = {name: summary.mean for name, summary in row.summaries.items()}
-            figures = [_cell(means.get(name, math.nan)) for name in names]
-            writer.writerow([row.protocol, row.name, "mean", "", row.frames, *figures])
+            lines = [(r.source, r.driving, r.frames, r.figures) for r in row.results]
+            for source, driving, frames, figures in [*lines, ("mean", "", row.frames, means)]:
+                values = (figures.get(name, math.nan) for name in names)
+                cells = ("" if math.isnan(value) else f"{value:.6g}" for value in values)
+                writer.writerow([row.protocol, row.name, source, driving, frames, *cells])
         return text.getvalue()
 
     def as_text(self) -> str:
@@ -287,14 +286,9 @@ def figures_of(rows: Sequence[Row]) -> list[str]:
 
 def markdown_table(lines: Sequence[Sequence[str]]) -> str:
     """A table whose first line is its head; what Markdown would take for its own is escaped."""
-    head, *body = ("| " + " | ".join(_escaped(shown(cell)) for cell in line) + " |" for line in lines)
+    rows = [[re.sub(r"([\\|<`*\[])", r"\\\1", shown(cell)) for cell in line] for line in lines]
+    head, *body = ("| " + " | ".join(row) + " |" for row in rows)
     return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
-
-
-def _escaped(text: str) -> str:
-    for mark in "\\|<`*[":
-        text = text.replace(mark, f"\\{mark}")
-    return text
 
 
 def text_table(rows: Sequence[Row]) -> str:
@@ -319,10 +313,9 @@ def text_table(rows: Sequence[Row]) -> str:
         summaries = [row.summaries.get(name) for name in names]
         means = ("" if s is None else number(s.mean) for s in summaries)
         table.add_row(Text(shown(row.name)), str(len(row.results)), str(row.frames), *means)
-        lows = [None if summary is None else summary.low for summary in summaries]
-        highs = [None if summary is None else summary.high for summary in summaries]
-        for label, bounds in (("  95 % from", lows), ("  95 % to", highs)):
-            table.add_row(label, "", "", *("" if bound is None else number(bound) for bound in bounds))
+        for label, bound in (("  95 % from", "low"), ("  95 % to", "high")):
+            bounds = (getattr(summary, bound, None) for summary in summaries)
+            table.add_row(label, "", "", *("" if value is None else number(value) for value in bounds))
     text = io.StringIO()
     Console(file=text, width=10_000, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip())
@@ -343,22 +336,12 @@ def summarized(values: Sequence[float]) -> Summary:
 
 
 def _metric(name: str, summary: Summary) -> dict[str, Any]:
-    return {
-        "mean": _finite(summary.mean),
-        "low": summary.low,
-        "high": summary.high,
-        "clips": summary.clips,
-        "better": FIGURES[name].better,
-        "unit": FIGURES[name].unit,
-    }
+    meaning = {"better": FIGURES[name].better, "unit": FIGURES[name].unit}
+    return asdict(summary) | {"mean": _finite(summary.mean)} | meaning
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _cell(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def number(value: float, unknown: str = "-") -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mcnet_cli.errors import UsageError
+from mcnet_cli.framing import LIMITS
 from mcnet_cli.weights import NEVER, Fetch
 
 RECONSTRUCTION, REENACTMENT, ANIMATION = "reconstruction", "reenactment", "animation"
@@ -89,7 +90,7 @@ class Settings:
     portrait's own size as `mcnet animate --picture face` does. size: side in pixels to which frames and the
     driving's are brought for comparison; None for the network's. paint: False shows the warped portrait
     without what the network paints, a baseline for the inside of mouths. face_height, center_x, center_y: the
-    framing of portraits and drivings, as `face.Framing` has it.
+    framing of portraits and drivings, as `Framing` has it.
     """
 
     motion: Literal["relative", "absolute"] | None = None
@@ -140,7 +141,7 @@ class Settings:
     @property
     def framing(self) -> dict[str, float]:
         """Those of them that say how faces are cropped."""
-        return {name: value for name, value in self.given.items() if name in FRAMING}
+        return {name: value for name, value in self.given.items() if name in LIMITS}
 
     def changed(self, others: "Settings") -> "Settings":
         """With what `others` give in place of these."""
@@ -193,7 +194,6 @@ def _reference(text: str) -> str | int:
 
 TRANSFER = ("motion", "reference", "adapt_scale", "strength", "smooth", "gaze")
 SIZES_PX = (32, 2048)
-FRAMING = ("face_height", "center_x", "center_y")
 _PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "motion": _word("relative", "absolute"),
     "reference": (_reference, "best, first or the number of a frame"),
@@ -205,9 +205,7 @@ _PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "picture": _word("network", "face"),
     "size": _pixels(*SIZES_PX),
     "paint": _switch(),
-    "face_height": _number(0.05, 1),
-    "center_x": _number(0, 1),
-    "center_y": _number(0, 1),
+    **{name: _number(*limits) for name, limits in LIMITS.items()},
 }
 
 

@@ -2,7 +2,6 @@
 
 from mcnet_cli.face.crop import (
     CropBox,
-    Framing,
     clip_box,
     crop,
     crop_box,
@@ -23,6 +22,7 @@ from mcnet_cli.face.matte import glanced_matte, person_matte
 from mcnet_cli.face.outer import OuterTracker, numbered, posed_outer, with_outer
 from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_OPENING, OUTER, SIDES
+from mcnet_cli.framing import Framing
 
 __all__ = [
     "FACE_SCORE",

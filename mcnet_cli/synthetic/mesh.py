@@ -24,6 +24,7 @@ from mcnet_cli.face.topology import (
     OVAL,
     outline,
 )
+from mcnet_cli.framing import Framing
 from mcnet_cli.synthetic.identity import Shape
 
 Points = NDArray[np.float64]
@@ -34,7 +35,7 @@ PIVOT = np.array([0.0, 0.4, 0.68])  # where the neck carries the head
 HINGE = np.array([0.0, -0.02, 0.6])  # of the jaw
 JAW_DEGREES = 17.0  # at the widest opening
 VIEWER_DISTANCE = 7.0  # from the tip of the nose, in heights of the mesh
-FACE_HEIGHT, CENTER_X, CENTER_Y = 0.53, 0.50, 0.54  # of the mesh in the picture, as training clips are framed
+FRAMING = Framing()  # of the mesh in the picture, as training clips have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Pose:
     """Where the head is.
 
     yaw, pitch, roll: degrees; the face turns to the picture's right, nods down, tilts clockwise.
-    x, y: moves in sides of the picture. zoom: size; 1 for a mesh of FACE_HEIGHT.
+    x, y: moves in sides of the picture. zoom: size; 1 for a mesh as high as FRAMING says.
     """
 
     yaw: float = 0.0
@@ -177,8 +178,8 @@ def posed(points: Points, pose: Pose) -> Points:
 def projected(points: Points, pose: Pose, size: int) -> Points:
     """(N, 2) pixels of a picture `size` wide where (N, 3) posed points are seen."""
     nearness = VIEWER_DISTANCE / (VIEWER_DISTANCE + points[:, 2:])
-    middle = np.array([CENTER_X + pose.x, CENTER_Y + pose.y])
-    pixels: Points = (points[:, :2] * nearness * FACE_HEIGHT * pose.zoom + middle) * size
+    middle = np.array([FRAMING.center_x + pose.x, FRAMING.center_y + pose.y])
+    pixels: Points = (points[:, :2] * nearness * FRAMING.face_height * pose.zoom + middle) * size
     return pixels
 
 
