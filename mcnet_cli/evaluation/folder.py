@@ -189,17 +189,17 @@ def _section(report: EvaluationReport, protocol: str, in_page: Callable[[int, in
     """One protocol's part of the page."""
     rows = report.of(protocol)
     measured = enumerate(report.rows)
-    seen = [(n, row) for n, row in measured if row.protocol == protocol and row.weights is not None]
+    seen = [(place, row) for place, row in measured if row.protocol == protocol and row.weights is not None]
     compared = {
         figure: [
             (
                 row,
                 [
-                    Shot(label, row.results[clip], in_page(number, clip))
+                    Shot(label, row.results[clip], in_page(place, clip))
                     for label, clip in zip(LABELS, chosen(row.results, figure), strict=True)
                 ],
             )
-            for number, row in seen
+            for place, row in seen
         ]
         for figure in figures_of(rows)
         if any(not math.isnan(row.summaries[figure].mean) for _, row in seen)

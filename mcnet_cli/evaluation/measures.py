@@ -67,7 +67,7 @@ NO_PERCEPTUAL = WeightsError(
     "it needs a perceptual network, which is not installed", hint="install mcnet-cli[train]"
 )
 REFERENCE_PX = 256  # AKD is given for pictures of this size
-LOOKED_AT_PX = 128  # side of the faces that the perceptual network compares
+IDENTITY_PX = 128  # side of the faces that the perceptual network compares
 FACES_AT_ONCE = 8
 PICTURES = {"l1", "psnr", "ssim", "lpips", "flow", "sharpness"}  # figures that need no mesh
 
@@ -76,8 +76,8 @@ PICTURES = {"l1", "psnr", "ssim", "lpips", "flow", "sharpness"}  # figures that 
 class Instruments:
     """What figures are measured with, loaded once.
 
-    wanted: figures by protocol, without those that can't be measured here. skipped: these, and what stands in
-    the way. lpips, looks, recognizer: None where no figure needs them.
+    wanted: figures by protocol, without those that can't be measured here. skipped: those, and the error that
+    says why. lpips, perceptual, recognizer: None where no figure needs them.
     """
 
     detector: Detector
@@ -85,7 +85,7 @@ class Instruments:
     wanted: Mapping[str, tuple[str, ...]]
     skipped: Mapping[str, McnetError] = field(default_factory=dict)
     lpips: LPIPS | None = None
-    looks: PerceptualDistance | None = None
+    perceptual: PerceptualDistance | None = None
     recognizer: Recognizer | None = None
 
     @property
@@ -111,7 +111,7 @@ def choose_instruments(request: EvaluationRequest, compute: Compute) -> Instrume
     skipped: dict[str, McnetError] = {}
     asked = {protocol: request.wanted(protocol) for protocol in request.protocols}
     names = {name for metrics in asked.values() for name in metrics}
-    lpips, looks, recognizer = None, None, None
+    lpips, perceptual, recognizer = None, None, None
     if RECONSTRUCTION not in request.protocols:
         skipped |= {name: NO_TRUTH for name in names if FIGURES[name].needs_truth}
     if request.recognizer is not None:
@@ -122,11 +122,11 @@ def choose_instruments(request: EvaluationRequest, compute: Compute) -> Instrume
         except WeightsError as error:
             skipped["lpips"] = error
     if "identity" in names:
-        looks = load_perceptual()
-        if looks is None:
+        perceptual = load_perceptual()
+        if perceptual is None:
             skipped["identity"] = NO_PERCEPTUAL
         else:
-            looks.to(compute.device)
+            perceptual.to(compute.device)
     wanted = {
         protocol: tuple(
             name
@@ -141,7 +141,7 @@ def choose_instruments(request: EvaluationRequest, compute: Compute) -> Instrume
             obstacle = skipped.get(name, NO_TRUTH)
             raise type(obstacle)(f"--metrics {name}: {obstacle}", hint=obstacle.hint)
     detector = make_detector(request.detector, str(compute.device))
-    return Instruments(detector, FaceMesh(STEADY_LOOKS), wanted, skipped, lpips, looks, recognizer)
+    return Instruments(detector, FaceMesh(STEADY_LOOKS), wanted, skipped, lpips, perceptual, recognizer)
 
 
 def _recognizer_file(request: EvaluationRequest) -> Path:
@@ -155,9 +155,9 @@ def _recognizer_file(request: EvaluationRequest) -> Path:
 class FaceReader:
     """Meshes of one face in frames that may be far apart in time.
 
-    Always by two passes, the second of which looks where the first has found the face: that is steadier than
-    `FaceTracker`, which follows a face through every frame, and takes longer. start: where the face of the
-    last frame was looked for, None if everywhere.
+    The mesh always runs twice, the second time where the first has found the face: that is steadier than
+    `FaceTracker`, which follows a face through every frame, and slower. start: the region in which the last
+    frame was searched, None if all of it was.
     """
 
     def __init__(self, instruments: Instruments) -> None:
@@ -206,7 +206,7 @@ class ClipMeter:
 
     def figures(self) -> dict[str, float]:
         """By name; NaN where nothing could be measured."""
-        self._look_at_faces()
+        self._compare_identities()
         found: dict[str, float] = {}
         for name in self._names:
             result, other = self._means[name]
@@ -282,7 +282,7 @@ class ClipMeter:
         if "identity" in self._names and self._own is not None:
             self._faces.append((face_like(self._own, made, ours), face_like(self._own, real, theirs)))
             if len(self._faces) == FACES_AT_ONCE:
-                self._look_at_faces()
+                self._compare_identities()
         if {"aed", "csim"}.intersection(self._names):
             self._recognize(aligned(made, ours), aligned(real, theirs))
 
@@ -303,23 +303,23 @@ class ClipMeter:
             if name in self._names:
                 self._note(name, measure(seen, expected))
 
-    def _look_at_faces(self) -> None:
-        """Notes how unlike the source's face those kept in `_faces` are, and forgets them."""
+    def _compare_identities(self) -> None:
+        """Compares the faces kept in `_faces` with the source's, notes their distances, and drops them."""
         if not self._faces:
             return
-        assert self._instruments.looks is not None and self._own is not None
+        assert self._instruments.perceptual is not None and self._own is not None
         own = face_like(self._own, self._source, self._own)
         for mean, faces in zip(self._means["identity"], zip(*self._faces, strict=True), strict=True):
-            mean.add(unlikeness(self._instruments.looks, np.stack(faces), own), len(faces))
+            mean.add(unlikeness(self._instruments.perceptual, np.stack(faces), own), len(faces))
         self._faces.clear()
 
 
 def face_like(upright: Points, picture: Picture, points: Points) -> Picture:
     """(128, 128, 3): the face of a picture, its upper part laid on the (468, 2) mesh `upright`."""
     low, extent = upright.min(0).astype(np.float64), np.ptp(upright, axis=0).astype(np.float64)
-    box = box_transform(low[0], low[1], extent[0], extent[1], (LOOKED_AT_PX, LOOKED_AT_PX))
+    box = box_transform(low[0], low[1], extent[0], extent[1], (IDENTITY_PX, IDENTITY_PX))
     onto = similarity(*(mesh[upper_face()].astype(np.float64) for mesh in (points, upright)))
-    return resample(picture, after(box, onto), (LOOKED_AT_PX, LOOKED_AT_PX))
+    return resample(picture, after(box, onto), (IDENTITY_PX, IDENTITY_PX))
 
 
 def aligned(picture: Picture, points: Points) -> Picture:

@@ -32,7 +32,7 @@ LOG_FILE = "log.jsonl"  # of a training run, beside its weights
 # What a protocol says of motion, where neither a setting nor `animate`'s defaults do.
 TRANSFERS: dict[str, dict[str, Any]] = {RECONSTRUCTION: {"motion": "absolute", "smooth": 0.0}}
 
-Tell = Callable[[], None]  # called after each frame that was read, so that a run can be stopped
+OnFrame = Callable[[], None]  # called after each frame that was read, so that a run can be stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Mover:
         parameters = sum(tensor.numel() for tensor in self._animator.renderer.model.parameters())
         return WeightsFacts(parameters, *training_run(self._animator.weights.path.with_name(LOG_FILE)))
 
-    def move(self, pair: Pair, protocol: str, settings: Settings, tell: Tell) -> Moved:
+    def move(self, pair: Pair, protocol: str, settings: Settings, on_frame: OnFrame) -> Moved:
         """Reads source and driving; InputError if one of them can't be used."""
         if self._crops:
             portrait = self._animator.portrait(pair.source.path)
@@ -175,7 +175,7 @@ class Mover:
             first_frame(pair.driving)  # which is square
             portrait = self._animator.portrait(first_frame(pair.source), crop="none")
         opened = partial(open_frames, pair.driving.path, max_frames=self._request.max_frames)
-        driving = self._driving(pair.driving.path, opened, tell)
+        driving = self._driving(pair.driving.path, opened, on_frame)
         rows = chosen_rows(pair.driving, len(driving.motion), self._request.every, protocol)
         transfer = Transfer(**{**TRANSFERS.get(protocol, {}), **settings.transfer})
         picture, size = settings.picture or "network", settings.size or self.size
@@ -199,13 +199,13 @@ class Mover:
             damaged=driving.damaged,
         )
 
-    def _driving(self, path: Path, opened: OpenFrames, tell: Tell) -> Driving:
+    def _driving(self, path: Path, opened: OpenFrames, on_frame: OnFrame) -> Driving:
         if path not in self._drivings:
             self._drivings[path] = self._animator.read_driving(
                 opened,
                 crop="auto" if self._crops else "none",
                 whole_landmarks=False,
-                on_progress=lambda _progress: tell(),
+                on_progress=lambda _progress: on_frame(),
             )
             if len(self._drivings) > DRIVINGS_KEPT:
                 self._drivings.popitem(last=False)

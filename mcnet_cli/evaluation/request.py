@@ -17,7 +17,7 @@ DETECTORS = ("blazeface", "face-alignment")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is said of a clip by one number.
+    """A metric: one number for each clip.
 
     title: as tables have it. unit: in words. better: `more`, `less`, or `one` for ratios that should be 1.
     needs_truth: whether made frames are compared with the real ones, which exist only in a reconstruction.
@@ -31,7 +31,7 @@ class Figure:
     default_for: tuple[str, ...]
 
     def badness(self, value: float) -> float:
-        """Grows with how bad a value is; what could not be measured is worse than anything."""
+        """Larger for worse values; infinite for NaN, a value that could not be measured."""
         if math.isnan(value):
             return math.inf
         if self.better == "one":

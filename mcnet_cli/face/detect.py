@@ -18,7 +18,7 @@ FACE_SCORE = 0.5  # of the mesh: below, a candidate is no face
 CANDIDATE_SCORE = 0.5
 OVERLAP = 0.3  # intersection over union from which two boxes are one face
 SMALLEST_TILE_PX = 192  # below, a network sees the whole picture without loss
-BEYOND = 0.25  # of the picture's sides: how far a face may reach out of it
+BEYOND = 0.25  # of the picture's sides: how far out of it the third attempt looks
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class Look:
 class FaceMesh:
     """Finds the mesh of a face whose region is roughly known.
 
-    looks: at a face, each at another size; their mean is steadier than one, and takes longer.
+    looks: how many passes over a face are averaged, each with a region of another size. More jitter less.
     """
 
     def __init__(self, looks: int = 1) -> None:

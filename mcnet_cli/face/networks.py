@@ -88,7 +88,7 @@ def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class TrunkOutput:
-    """What the trunk says.
+    """The outputs of the trunk.
 
     points: (468, 3) float32 in pixels of the input, the third coordinate is depth, growing away from the
     viewer. score: the chance in [0, 1] that it is a face. features: (32, 48, 48), for the heads.
@@ -112,7 +112,7 @@ class AttentionMesh:
         )
 
     def __call__(self, face: Picture) -> TrunkOutput:
-        """What the trunk says of (192, 192, 3) RGB: an upright face that fills two thirds of the side."""
+        """The trunk's outputs for (192, 192, 3) RGB: an upright face that fills two thirds of the side."""
         outputs = "output_mesh", "conv_faceflag", FEATURES
         mesh, logit, features = run_network(self._trunk, as_planes(face.astype(np.float32) / 255), outputs)
         return TrunkOutput(
@@ -120,7 +120,7 @@ class AttentionMesh:
         )
 
     def refined(self, trunk: TrunkOutput) -> tuple[Matrix, Matrix]:
-        """The (468, 3) points with what the heads say of lips and eyes, and (10, 2) of irises, likewise.
+        """The (468, 3) points, those of lips and eyes by the heads, and the (10, 2) points of the irises.
 
         An iris has its centre, right, top, left and bottom; that of the picture's left eye comes first. Depth
         is the trunk's.

@@ -1,7 +1,8 @@
 """Which point of the face mesh is what: MediaPipe's 468 points (Kartynnik et al. 2019) and ten beyond them.
 
 Left and right are the picture's, left comes first. Edges run from the left corner to the right one. This
-module imports nothing, so that every other one can take the numbers from here.
+module imports nothing. `mcnet_cli.model`, which may import nothing else of the package, repeats the lips and
+lids that it needs; a test compares them.
 """
 
 MESH_POINTS = 468

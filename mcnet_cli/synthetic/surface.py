@@ -43,7 +43,8 @@ class Surface:
 
     points: (N, 3) at rest; the first 468 are the face mesh's.
     follow: (N,) how much each follows the head's turn, in [0, 1].
-    outline, share: (N,) which of OVAL's points each goes along with when the face moves, and how much.
+    outline, share: (N,) the place in OVAL of the point whose movement each point follows, and the share of
+    that movement, in [0, 1].
     faces: (T, 3) clockwise as seen from outside.
     texture: (T, 3, 2) places of their corners on the atlas, in [0, 1].
     gloss: (T,) strength of their gleam. two_sided: (T,) whether they are seen from both sides.

@@ -148,7 +148,7 @@ def test_lpips_is_averaged_over_all_frames(frames: list[np.ndarray]) -> None:
 
 def test_identity_is_0_for_the_source_s_face_and_1_for_the_driving_s(frames: list[np.ndarray]) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [train] is not installed")
-    tools = instruments(looks=load_perceptual())
+    tools = instruments(perceptual=load_perceptual())
     source = np.ascontiguousarray(portrait()[20:250, 110:340])
     driving = [cv2.convertScaleAbs(frame, alpha=0.6) for frame in frames]
     taken_over = measured(tools, ("identity",), source, driving, driving, truth=False)
@@ -158,14 +158,14 @@ def test_identity_is_0_for_the_source_s_face_and_1_for_the_driving_s(frames: lis
     points = points_in(source)
     own = face_like(points, source, points)
     assert own.shape == (128, 128, 3)
-    assert unlikeness(tools.looks, own[None], own) == pytest.approx(0, abs=1e-5)  # type: ignore[arg-type]
+    assert unlikeness(tools.perceptual, own[None], own) == pytest.approx(0, abs=1e-5)  # type: ignore[arg-type]
 
 
 def test_identity_is_the_same_in_however_many_pieces_it_is_measured(
     frames: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [train] is not installed")
-    tools = instruments(looks=load_perceptual())
+    tools = instruments(perceptual=load_perceptual())
     made = [cv2.GaussianBlur(frame, (9, 9), 3) for frame in frames]
     arguments = (tools, ("identity",), frames[0], made, [frame[:, ::-1].copy() for frame in frames])
     whole = measured(*arguments, truth=False)["identity"]
