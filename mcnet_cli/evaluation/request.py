@@ -63,11 +63,10 @@ FIGURES = {
     "gaze": Figure(
         "gaze", "correlation of the irises' sideways place with the driving's", "more", False, ACROSS
     ),
-    "mouth_gain": Figure("mouth gain", VARIES, "one", False, ACROSS),
-    "eyes_gain": Figure("eyes gain", VARIES, "one", False, ACROSS),
-    "smile_gain": Figure("smile gain", VARIES, "one", False, ACROSS),
-    "brows_gain": Figure("brows gain", VARIES, "one", False, ACROSS),
-    "gaze_gain": Figure("gaze gain", VARIES, "one", False, ACROSS),
+    **{
+        f"{name}_gain": Figure(f"{name} gain", VARIES, "one", False, ACROSS)
+        for name in ("mouth", "eyes", "smile", "brows", "gaze")
+    },
     "motion": Figure("motion", "how far the upper face moves, result over driving", "one", False, ACROSS),
     "identity": Figure(
         "identity", "0 is the source's face, 1 as unlike as the driving's", "less", False, ACROSS
@@ -156,32 +155,20 @@ class Settings:
         )
 
 
-def _number(low: float, high: float) -> tuple[Callable[[str], Any], str]:
+def _number(low: float, high: float, kind: type[float] = float) -> tuple[Callable[[str], Any], str]:
+    """Parses a float or an int between two limits, and says in words what it takes; so do those below."""
+
     def parse(text: str) -> float:
-        value = float(text)
+        value = kind(text)
         if not low <= value <= high:
             raise ValueError(text)
         return value
 
-    return parse, f"a number from {low:g} to {high:g}"
+    return parse, f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}"
 
 
 def _word(*words: str) -> tuple[Callable[[str], Any], str]:
     return {word: word for word in words}.__getitem__, " or ".join(words)
-
-
-def _switch() -> tuple[Callable[[str], Any], str]:
-    return {"on": True, "off": False}.__getitem__, "on or off"
-
-
-def _pixels(low: int, high: int) -> tuple[Callable[[str], Any], str]:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError(text)
-        return value
-
-    return parse, f"a whole number from {low} to {high}"
 
 
 def _reference(text: str) -> str | int:
@@ -194,17 +181,18 @@ def _reference(text: str) -> str | int:
 
 TRANSFER = ("motion", "reference", "adapt_scale", "strength", "smooth", "gaze")
 SIZES_PX = (32, 2048)
+SWITCH: tuple[Callable[[str], Any], str] = {"on": True, "off": False}.__getitem__, "on or off"
 _PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "motion": _word("relative", "absolute"),
     "reference": (_reference, "best, first or the number of a frame"),
-    "adapt_scale": _switch(),
+    "adapt_scale": SWITCH,
     "strength": _number(0, 10),
     "smooth": _number(0, 100),
     "gaze": _word("driving", "source"),
     "keypoints": _word("tracked", "network"),
     "picture": _word("network", "face"),
-    "size": _pixels(*SIZES_PX),
-    "paint": _switch(),
+    "size": _number(*SIZES_PX, int),
+    "paint": SWITCH,
     **{name: _number(*limits) for name, limits in LIMITS.items()},
 }
 
