@@ -51,7 +51,8 @@ def test_the_wheel_carries_the_weights_and_the_face_models_and_no_tests(wheel: P
         "face/face_detection_back.tflite",
     ):
         assert f"mcnet_cli/assets/{name}" in names
-    assert "mcnet_cli/py.typed" in names
+    for name in ("py.typed", "face/average_face.npy", "evaluation/page.html"):
+        assert f"mcnet_cli/{name}" in names
     assert not [name for name in names if not name.startswith(("mcnet_cli/", "mcnet_cli-"))]
     assert not [name for name in names if "__pycache__" in name or "test" in name.lower()]
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.motion import IRISES, MESH_POINTS, Floats, Motion
+from mcnet_cli.animation.motion import IRISES, Floats, Motion
 from mcnet_cli.animation.motion_file import faceless, no_face_in
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.retarget import TELLING_POINTS
@@ -20,6 +20,7 @@ from mcnet_cli.animation.source import face_picture, on_square
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import OUTER, CropBox, FaceTracker, Framing, Landmarks, OuterTracker, clip_box, crop
+from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.media import FrameSource, open_arrays
 from mcnet_cli.progress import OnProgress, Progress
 

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.compositing import Gaze
-from mcnet_cli.face.openings import EYE_CONTOURS, EYES, LIDS
-from mcnet_cli.face.outer_track import similarity
+from mcnet_cli.face.outer import similarity
+from mcnet_cli.face.topology import EYE_OUTLINES, INNER_EYE_CORNERS, LID_OPENINGS, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints
 from mcnet_cli.model.face_parts import EYE
 
 Points = NDArray[Any]
 
-INNER_CORNERS = (133, 362)  # the picture's left eye first, as in EYES
 CENTRES = (0, 5)  # of the irises, among their ten points
 # Openings of an eye over its width: below the first the iris is hidden, and where it is found is a guess.
 SHUT, OPEN = EYE.shown
@@ -48,14 +47,14 @@ class EyeLandmarks:
 
         numbers: the N points of the mesh that the landmarks are; None for all of it.
         """
-        uppers, lowers = zip(*LIDS, strict=True)
+        uppers, lowers = zip(*LID_OPENINGS, strict=True)
 
         def at(points: tuple[int, ...]) -> Points:
             places = points if numbers is None else [numbers.index(point) for point in points]
             return landmarks[..., places, :].astype(np.float64)
 
         centres = irises[..., CENTRES, :].astype(np.float64)
-        return cls(at(EYES), at(INNER_CORNERS), at(uppers), at(lowers), centres)
+        return cls(at(OUTER_EYE_CORNERS), at(INNER_EYE_CORNERS), at(uppers), at(lowers), centres)
 
     @property
     def axes(self) -> tuple[Points, Points]:
@@ -141,7 +140,7 @@ class GazeTransfer:
         self._shown = torch.from_numpy(shown).float()[None]
         # from the landmarks' unit to the network's square, by the outer corners
         onto = similarity(eyes.outer, source.values[0, self._corners].numpy().astype(np.float64))
-        lids = landmarks[np.array(EYE_CONTOURS)].astype(np.float64) @ onto[:, :2].T + onto[:, 2]
+        lids = landmarks[np.array(EYE_OUTLINES)].astype(np.float64) @ onto[:, :2].T + onto[:, 2]
         maps, frames = zip(*map(_distances, lids), strict=True)
         self._lids = torch.from_numpy(np.stack(maps))[:, None]
         self._frames = torch.from_numpy(np.stack(frames)).float()

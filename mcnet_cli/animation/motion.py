@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from mcnet_cli.arrays import gaussian_over_time
+from mcnet_cli.face.topology import IRIS_POINTS
 from mcnet_cli.model import Keypoints
 
 Floats = NDArray[np.float32]
@@ -18,7 +19,7 @@ SMOOTHING_REACH = 4.0  # standard deviations
 # against a Gaussian of 0.4 frames, 0.4 times the jitter is left, and blinks and open mouths keep as much of
 # their depth (0.98).
 STILL_CUTOFF, CUTOFF_PER_SPEED, SPEED_CUTOFF = 0.5, 300.0, 1.0
-MESH_POINTS, IRISES = 468, 10  # points of the face mesh, and of both irises
+IRISES = 2 * IRIS_POINTS  # points of both
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mcnet_cli.compositing.head import HeadPoints
 from mcnet_cli.face import SIDES
-from mcnet_cli.face.openings import EYES, LIDS, MOUTH
+from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_CORNERS, MOUTH_OPENING, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints, transfer_motion
 
 OUTER_LIPS = {13: (0,), 14: (17,)}  # mesh points of the outer lips that follow one of the inner lips
@@ -24,7 +24,6 @@ SHUT_LID_GAP = 0.015
 # Factor on the movement of brows: the mesh shows 0.8 of what optical flow measures in a video.
 BROW_GAIN = 1.25
 BROWS = ((105, 33), (334, 263))  # the middle of each brow, and the corner of the eye below it
-MOUTH_CORNERS = (61, 291)
 # Factor on the widening of the mouth: results show 0.9 of the widening that they are asked for.
 SMILE_GAIN = 1.12
 # The ratio of the two mouths' widths may differ from the ratio of the faces by this factor at most: a mouth
@@ -104,7 +103,7 @@ class LidsAndLips:
     def among(cls, numbers: Sequence[int]) -> "LidsAndLips | None":
         """For keypoints that are these mesh points; None if the eyes' corners aren't among them."""
         places = {point: place for place, point in enumerate(numbers)}
-        return cls(places) if all(point in places for point in EYES) else None
+        return cls(places) if all(point in places for point in OUTER_EYE_CORNERS) else None
 
     def carried(
         self, moved: Keypoints, driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float
@@ -118,9 +117,9 @@ class LidsAndLips:
         """
         values = moved.values.clone()
         up = self._up(values)
-        for above, below in self._known(LIDS):
+        for above, below in self._known(LID_OPENINGS):
             now, before = (
-                self._height(k.values, above, below) - SHUT_LID_GAP * self._apart(k.values, EYES)
+                self._height(k.values, above, below) - SHUT_LID_GAP * self._apart(k.values, OUTER_EYE_CORNERS)
                 for k in (driving, reference)
             )
             own = self._height(source.values, above, below)
@@ -136,7 +135,7 @@ class LidsAndLips:
             more = 0.5 * (SMILE_GAIN - 1) * scale * wider[:, None] * self._across(values)
             values[:, self.places[left]] -= more
             values[:, self.places[right]] += more
-        for above, below in self._known(MOUTH):
+        for above, below in self._known(MOUTH_OPENING):
             ratio = self._mouths_ratio(reference, source, scale)
             wanted = ratio * self._height(driving.values, above, below).clamp_min(0)
             more = wanted - self._height(values, above, below)
@@ -164,7 +163,7 @@ class LidsAndLips:
 
     def _across(self, values: Tensor) -> Tensor:
         """(B, 2) the faces' directions from the picture's left eye to the other one."""
-        across = values[:, self.places[EYES[1]]] - values[:, self.places[EYES[0]]]
+        across = values[:, self.places[OUTER_EYE_CORNERS[1]]] - values[:, self.places[OUTER_EYE_CORNERS[0]]]
         unit: Tensor = across / across.norm(dim=-1, keepdim=True).clamp_min(1e-6)
         return unit
 
@@ -191,7 +190,7 @@ class Hair:
     @classmethod
     def among(cls, numbers: Sequence[int]) -> "Hair | None":
         """For keypoints that are these points; None if the points beside the face or the eyes are missing."""
-        return cls(tuple(numbers)) if {*SIDES, *EYES} <= {*numbers} else None
+        return cls(tuple(numbers)) if {*SIDES, *OUTER_EYE_CORNERS} <= {*numbers} else None
 
     def near_head(self, driving: Keypoints, reference: Keypoints) -> Keypoints:
         """`driving`, B frames, with hair held near where the head's turn from `reference` takes it."""
@@ -199,7 +198,7 @@ class Hair:
         turned = self._posed(driving.values) - self._posed(reference.values)
         expected = reference.values[:, beside] + turned
         offset = driving.values[:, beside] - expected
-        eyes = [reference.values[:, self.numbers.index(point)] for point in EYES]
+        eyes = [reference.values[:, self.numbers.index(point)] for point in OUTER_EYE_CORNERS]
         limit = LARGEST_HAIR_OFFSET * (eyes[0] - eyes[1]).norm(dim=-1)[:, None, None]
         length = offset.norm(dim=-1, keepdim=True).clamp_min(1e-9)
         values = driving.values.clone()

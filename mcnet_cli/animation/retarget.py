@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.gaze import EyeLandmarks, GazeTransfer, gaze_shifts
-from mcnet_cli.animation.motion import MESH_POINTS, Motion
+from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.relative_motion import relative_motion, strengthened
 from mcnet_cli.animation.source import EncodedFace, SourceFace
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import OUTER
-from mcnet_cli.face.openings import EYES
+from mcnet_cli.face.topology import BROWS, MESH_POINTS, OUTER_EYE_CORNERS, OVAL
 from mcnet_cli.model import Keypoints
 from mcnet_cli.options import require_among, require_between
 
@@ -161,9 +161,9 @@ class Retargeting:
 
     def _gaze_transfer(self, motion: Motion, face: SourceFace, reference: int | None) -> GazeTransfer | None:
         """What moves the irises; None if nothing is known of them. reference: None in absolute motion."""
-        if face.landmarks is None or face.irises is None or not {*EYES} <= {*self._numbers}:
+        if face.landmarks is None or face.irises is None or not {*OUTER_EYE_CORNERS} <= {*self._numbers}:
             return None
-        corners = [self._numbers.index(corner) for corner in EYES]
+        corners = [self._numbers.index(corner) for corner in OUTER_EYE_CORNERS]
         shifts = None
         if self._transfer.gaze == "driving":
             own = EyeLandmarks.of(face.landmarks, face.irises).places
@@ -195,14 +195,12 @@ class Retargeting:
 
 # Face mesh points that tell one pose and expression from another.
 # fmt: off
-_OUTLINE = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
-    148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)
-_BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
+_BROWS = (*BROWS[0][0], *BROWS[1][0])  # their upper edges
 _LIDS = (33, 160, 159, 158, 133, 153, 145, 144, 362, 385, 386, 387, 263, 373, 374, 380)
 _NOSE = (168, 6, 195, 4, 1, 98, 327, 2)
 _LIPS = (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91, 78, 81, 13, 311, 308, 402, 14, 178)
 # fmt: on
-TELLING_POINTS = np.array(_OUTLINE + _BROWS + _LIDS + _NOSE + _LIPS)
+TELLING_POINTS = np.array(OVAL + _BROWS + _LIDS + _NOSE + _LIPS)
 
 
 def telling(landmarks: Points) -> Points:

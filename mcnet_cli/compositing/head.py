@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mcnet_cli.face.outer import BODY_POINTS, head_points, upper_face_among
+from mcnet_cli.face.outer import head_points, upper_face_among
+from mcnet_cli.face.topology import BODY_POINTS
 from mcnet_cli.model.geometry import coordinate_grid, full_precision, ramp, resized, smooth_ramp
 from mcnet_cli.model.landmark_motion import SPLINE_NOISE, smooth_shifts
 

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +12,9 @@ from pathlib import Path
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError
-from mcnet_cli.evaluation.folder import atomic_folder, check_outside, write_report
-from mcnet_cli.evaluation.html import Strips
-from mcnet_cli.evaluation.instruments import Instruments, choose_instruments
-from mcnet_cli.evaluation.measures import ClipMeter
-from mcnet_cli.evaluation.moving import Moved, Movers, unmoved
-from mcnet_cli.evaluation.pairs import Pair, pairs_of
+from mcnet_cli.evaluation.folder import Strips, atomic_folder, check_outside, write_report
+from mcnet_cli.evaluation.measures import ClipMeter, Instruments, choose_instruments
+from mcnet_cli.evaluation.pairs import Moved, Movers, OnFrame, Pair, pairs_of, unmoved
 from mcnet_cli.evaluation.report import COPY, ClipResult, EvaluationReport, Failed, Row
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
 from mcnet_cli.progress import OnProgress, Progress, silent
@@ -146,11 +143,11 @@ class _RowInProgress:
         self._results: list[ClipResult] = []
         self._failed: list[Failed] = []
 
-    def add(self, pair: Pair, tell: Callable[[], None]) -> None:
+    def add(self, pair: Pair, on_frame: OnFrame) -> None:
         """Makes and measures a pair; one that can't be used is noted with the reason."""
-        tell()
+        on_frame()
         try:
-            self._results.append(self._measured(pair, tell))
+            self._results.append(self._measured(pair, on_frame))
         except InputError as error:
             self._failed.append(Failed(pair.source.name, pair.driving.name, str(error)))
             log.warning("%s", error)
@@ -175,8 +172,8 @@ class _RowInProgress:
             failed=tuple(self._failed),
         )
 
-    def _measured(self, pair: Pair, tell: Callable[[], None]) -> ClipResult:
-        moved = self._moved(pair, tell)
+    def _measured(self, pair: Pair, on_frame: OnFrame) -> ClipResult:
+        moved = self._moved(pair, on_frame)
         truth = self._plan.protocol == RECONSTRUCTION
         names = self._instruments.wanted[self._plan.protocol]
         meter, done = ClipMeter(self._instruments, names, moved.source, truth=truth), 0
@@ -186,7 +183,7 @@ class _RowInProgress:
                 if self._strips is not None and done == moved.count // 2:
                     self._strips.keep(self._number, len(self._results), moved.source, real, made)
                 done += 1
-                tell()
+                on_frame()
         return ClipResult(
             source=pair.source.name,
             driving=pair.driving.name,
@@ -197,7 +194,7 @@ class _RowInProgress:
             figures=meter.figures(),
         )
 
-    def _moved(self, pair: Pair, tell: Callable[[], None]) -> Moved:
+    def _moved(self, pair: Pair, on_frame: OnFrame) -> Moved:
         if self._mover is None:
             return unmoved(pair, self._request, self._size)
-        return self._mover.move(pair, self._plan.protocol, self._plan.settings, tell)
+        return self._mover.move(pair, self._plan.protocol, self._plan.settings, on_frame)

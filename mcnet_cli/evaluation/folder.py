@@ -1,22 +1,89 @@
-"""The report's folder: complete under its name, or not there."""
+"""The report's folder: figures as JSON, CSV and Markdown, a page and a sheet of pictures to look at.
 
+The folder is complete under its name, or not there. The page needs nothing from elsewhere; `page.html` is its
+template.
+"""
+
+import base64
 import contextlib
+import functools
+import io
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from numpy.typing import NDArray
+
+from mcnet_cli.arrays import resized, side_by_side
 from mcnet_cli.errors import UsageError, shown
-from mcnet_cli.evaluation.html import Strips, write_page, write_sheet
-from mcnet_cli.evaluation.report import EvaluationReport
-from mcnet_cli.evaluation.request import EvaluationRequest
+from mcnet_cli.evaluation.report import ClipResult, EvaluationReport, Row, figures_of, number
+from mcnet_cli.evaluation.request import (
+    ANIMATION,
+    FIGURES,
+    RECONSTRUCTION,
+    REENACTMENT,
+    EvaluationRequest,
+)
 from mcnet_cli.files import partial_name, sweep_partials, system_failure
+from mcnet_cli.media import read_image, write_image
 from mcnet_cli.system import sync_folder
+
+Picture = NDArray[np.uint8]
 
 JSON_FILE, CSV_FILE, MARKDOWN_FILE = "report.json", "report.csv", "report.md"
 PAGE_FILE, SHEET_FILE = "report.html", "sheet.png"
 FILES = {JSON_FILE, CSV_FILE, MARKDOWN_FILE, PAGE_FILE, SHEET_FILE}
+LABEL_PX, BACKGROUND, INK = 18, 24, (230, 230, 230)
+LABELS = ("best", "median", "worst")
+STRIP_PX, QUALITY = 192, 80  # height and quality of the pictures in the page
+ARROWS = {"more": "↑", "less": "↓", "one": "→ 1"}
+EXPLAINED = {
+    RECONSTRUCTION: "Each clip's first frame is moved by its other frames, and compared with them.",
+    REENACTMENT: "A clip's first frame is moved by another person's clip.",
+    ANIMATION: "Portraits are moved by clips, both cropped as mcnet animate does.",
+}
+
+
+class Strips:
+    """One strip of pictures a clip and row, kept on disk until it is known which of them matter."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "strips"
+        self._folder.mkdir()
+
+    def keep(self, row: int, clip: int, source: Picture, driving: Picture, result: Picture) -> None:
+        """Of the `clip`-th result of the `row`-th row."""
+        strip = side_by_side(source, driving, result)
+        write_image(self._folder / f"{row}-{clip}.png", strip, overwrite=True)
+
+    def read(self, row: int, clip: int) -> Picture:
+        """(H, W, 3): source, driving and result side by side."""
+        return read_image(self._folder / f"{row}-{clip}.png")
+
+    def forget(self) -> None:
+        """Removes them all."""
+        for path in self._folder.iterdir():
+            path.unlink()
+        self._folder.rmdir()
+
+
+def ranking(results: Sequence[ClipResult]) -> str:
+    """The figure that tells good clips from bad ones: the error over standing still, else the first one."""
+    figures = results[0].figures
+    return "error_over_copy" if "error_over_copy" in figures else next(iter(figures))
+
+
+def chosen(results: Sequence[ClipResult], figure: str) -> tuple[int, int, int]:
+    """The places of the best, the median and the worst clip; an unknown figure is worse than any."""
+    order = sorted(range(len(results)), key=lambda n: FIGURES[figure].badness(results[n].figures[figure]))
+    return order[0], order[(len(order) - 1) // 2], order[-1]
 
 
 def write_report(folder: Path, report: EvaluationReport, strips: Strips) -> None:
@@ -31,6 +98,139 @@ def write_report(folder: Path, report: EvaluationReport, strips: Strips) -> None
     write_page(folder / PAGE_FILE, report, strips)
     write_sheet(folder / SHEET_FILE, report.first.results, strips)
     strips.forget()
+
+
+def write_sheet(path: Path, results: Sequence[ClipResult], strips: Strips) -> None:
+    """The best, the median and the worst clip of the first row as one picture."""
+    figure = ranking(results)
+    rows = []
+    for label, clip in zip(LABELS, chosen(results, figure), strict=True):
+        strip, result = strips.read(0, clip), results[clip]
+        text = f"{label}: {result.driving}, {FIGURES[figure].title} {result.figures[figure]:.4g}"
+        rows += [_label(text, strip.shape[1]), strip]
+    width = max(row.shape[1] for row in rows)
+    write_image(path, np.concatenate([np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0))) for r in rows]))
+
+
+@dataclass(frozen=True, slots=True)
+class PageStrip:
+    """A strip in the page. It is there once, as a background that its CSS class names."""
+
+    css_class: str
+    data_url: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """What the page shows of one of the best, median and worst clips."""
+
+    label: str
+    result: ClipResult
+    strip: PageStrip
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A protocol's part of the page. compared: rows with weights and their shots, by figure."""
+
+    protocol: str
+    rows: Sequence[Row]
+    figures: Sequence[str]
+    ranking: str
+    compared: Mapping[str, Sequence[tuple[Row, Sequence[Shot]]]]
+
+    def wins(self, row: Row, figure: str) -> bool:
+        """Whether a row has the best mean of all weights, if there is something to compare."""
+        if row.weights is None or len(self.rows) <= 2:
+            return False
+        means = [other.summaries[figure].mean for other in self.rows if other.weights is not None]
+        bad = FIGURES[figure].badness
+        return bad(row.summaries[figure].mean) == min(map(bad, means))
+
+
+def write_page(path: Path, report: EvaluationReport, strips: Strips) -> None:
+    """report.html: summaries, pictures of the best, median and worst clips by each figure, all clips."""
+
+    @functools.cache
+    def in_page(row: int, clip: int) -> PageStrip:
+        picture = strips.read(row, clip)
+        height, width = picture.shape[:2]
+        used.append(PageStrip(f"s{row}-{clip}", _data_url(picture), width, height))
+        return used[-1]
+
+    used: list[PageStrip] = []
+    sections = [_section(report, protocol, in_page) for protocol in report.request.protocols]
+    every = report.request.every
+    facts = [f"{report.request.clips}", "every frame" if every == 1 else f"every {every}th frame"]
+    facts += [f"{report.request.settings}"] if report.request.settings.given else []
+    environment = Environment(
+        autoescape=True, finalize=_printable, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = lambda value: number(value, unknown="–")
+    environment.filters["exact"] = lambda value: "" if math.isnan(value) else f"{value:.9g}"
+    template = environment.from_string((files(__package__) / "page.html").read_text(encoding="utf-8"))
+    page = template.render(
+        ARROWS=ARROWS,
+        EXPLAINED=EXPLAINED,
+        FIGURES=FIGURES,
+        names=" · ".join(dict.fromkeys(row.name for row in report.rows if row.weights is not None)),
+        facts="; ".join([*facts, f"{report.device} in {report.precision}, {report.seconds:.0f} s"]),
+        strips=used,
+        sections=sections,
+        report=report,
+        failed=list(dict.fromkeys(pair.reason for row in report.rows for pair in row.failed)),
+        figures=figures_of(report.rows),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _section(report: EvaluationReport, protocol: str, in_page: Callable[[int, int], PageStrip]) -> Section:
+    """One protocol's part of the page."""
+    rows = report.of(protocol)
+    measured = enumerate(report.rows)
+    seen = [(place, row) for place, row in measured if row.protocol == protocol and row.weights is not None]
+    compared = {
+        figure: [
+            (
+                row,
+                [
+                    Shot(label, row.results[clip], in_page(place, clip))
+                    for label, clip in zip(LABELS, chosen(row.results, figure), strict=True)
+                ],
+            )
+            for place, row in seen
+        ]
+        for figure in figures_of(rows)
+        if any(not math.isnan(row.summaries[figure].mean) for _, row in seen)
+    }
+    return Section(protocol, rows, figures_of(rows), ranking(seen[0][1].results), compared)
+
+
+def _printable(value: object) -> object:
+    """What the template shows of a value: control characters of names are escaped."""
+    return shown(value) if type(value) is str else value
+
+
+def _data_url(strip: Picture) -> str:
+    from PIL import Image
+
+    height, width = strip.shape[:2]
+    if height > STRIP_PX:
+        strip = resized(strip, round(width * STRIP_PX / height), STRIP_PX)
+    file = io.BytesIO()
+    Image.fromarray(strip).save(file, "WEBP", quality=QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _label(text: str, width: int) -> Picture:
+    from PIL import Image, ImageDraw
+
+    label = Image.new("RGB", (width, LABEL_PX), (BACKGROUND,) * 3)
+    printable = text.encode("ascii", "replace").decode()
+    ImageDraw.Draw(label).text((4, 3), printable, fill=INK)
+    return np.asarray(label, np.uint8)
 
 
 def check_outside(request: EvaluationRequest) -> None:

@@ -1,75 +1,163 @@
-"""The figures of one clip, gathered frame by frame; pictures are looked at and forgotten."""
+"""The figures of one clip, gathered frame by frame; pictures are looked at and forgotten.
+
+`Instruments` are what figures are measured with, loaded once; which can't be measured here, and why.
+"""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.evaluation.expressions import Expressions
-from mcnet_cli.evaluation.instruments import Instruments, Picture, Points
-from mcnet_cli.face import FACE_SCORE, Landmarks, Region, resample
-from mcnet_cli.face.outer import upper_face
-from mcnet_cli.face.outer_track import after, similarity
-from mcnet_cli.face.sampling import box_transform
+from mcnet_cli.devices import Compute
+from mcnet_cli.errors import McnetError, UsageError, WeightsError
+from mcnet_cli.evaluation.movements import Expressions, Mean, Points, Trace
+from mcnet_cli.evaluation.request import FIGURES, RECONSTRUCTION, EvaluationRequest
+from mcnet_cli.face import (
+    FACE_SCORE,
+    STEADY_LOOKS,
+    Detector,
+    FaceMesh,
+    FaceTracker,
+    Landmarks,
+    Region,
+    make_detector,
+    resample,
+)
+from mcnet_cli.face.face_alignment import FaceAlignmentDetector
+from mcnet_cli.face.outer import after, similarity, upper_face
+from mcnet_cli.face.sampling import Picture, box_transform
 from mcnet_cli.metrics import (
     FACE_PX,
+    LPIPS,
     TEMPLATE,
+    PerceptualDistance,
+    Recognizer,
     embedding_cosine,
     embedding_distance,
     error_within,
-    eye_distance,
     five_points,
     flow_agreement,
     head_flow,
     inner_mouth_mask,
-    jitter,
     l1,
     landmark_distance,
+    load_lpips,
+    load_perceptual,
     mouth_mask,
     psnr,
-    reach,
     relative_distance,
     sharpness,
     ssim,
     unlikeness,
 )
+from mcnet_cli.weights import resolve_file
+from mcnet_cli.weights.registry import entry_of
 
+BACKBONE = "alexnet"  # of LPIPS, by its name among the weights
+AKD_OF_MESH = "mean of |dx| and |dy| of the face mesh's 468 points"
+AKD_OF_LIBRARY = "mean of |dx| and |dy| of face-alignment's 68 points"
+NO_TRUTH = UsageError(
+    "it compares with real frames, and across people there are none",
+    hint=f"take --protocol {RECONSTRUCTION}",
+)
+NO_PERCEPTUAL = WeightsError(
+    "it needs a perceptual network, which is not installed", hint="install mcnet-cli[train]"
+)
 REFERENCE_PX = 256  # AKD is given for pictures of this size
-LOOKED_AT_PX = 128  # side of the faces that the perceptual network compares
+IDENTITY_PX = 128  # side of the faces that the perceptual network compares
 FACES_AT_ONCE = 8
-PLACES_KEPT = 4096  # frames whose meshes are kept to know their mean place
 PICTURES = {"l1", "psnr", "ssim", "lpips", "flow", "sharpness"}  # figures that need no mesh
 
 
-@dataclass(slots=True)
-class Mean:
-    """A running mean; NaN as long as nothing was added."""
+@dataclass(frozen=True)
+class Instruments:
+    """What figures are measured with, loaded once.
 
-    total: float = 0.0
-    weight: float = 0.0
+    wanted: figures by protocol, without those that can't be measured here. skipped: those, and the error that
+    says why. lpips, perceptual, recognizer: None where no figure needs them.
+    """
 
-    def add(self, value: float, weight: float = 1.0) -> None:
-        """`value` counts `weight` times."""
-        self.total += weight * value
-        self.weight += weight
+    detector: Detector
+    mesh: FaceMesh
+    wanted: Mapping[str, tuple[str, ...]]
+    skipped: Mapping[str, McnetError] = field(default_factory=dict)
+    lpips: LPIPS | None = None
+    perceptual: PerceptualDistance | None = None
+    recognizer: Recognizer | None = None
 
     @property
-    def value(self) -> float:
-        """The mean so far."""
-        return self.total / self.weight if self.weight else math.nan
+    def find_points(self) -> Callable[[Picture], Points | None] | None:
+        """What finds the points for `akd`; None for the meshes, which are found anyway."""
+        return self.detector.points if isinstance(self.detector, FaceAlignmentDetector) else None
 
-    def over(self, other: "Mean") -> float:
-        """The ratio of both means; NaN where there is none."""
-        return self.value / other.value if other.value else math.nan
+    @property
+    def landmarks(self) -> str:
+        """What `akd` compares."""
+        return AKD_OF_MESH if self.find_points is None else AKD_OF_LIBRARY
+
+    def detected(self, picture: Picture) -> Landmarks | None:
+        """The largest face of a picture; None without a face."""
+        return FaceTracker(self.detector, self.mesh)(picture)
+
+
+def choose_instruments(request: EvaluationRequest, compute: Compute) -> Instruments:
+    """Loads what the metrics need; raises the obstacle itself if nothing is left to measure in a protocol.
+
+    A face recognition network that was named and can't be used is an error, never skipped.
+    """
+    skipped: dict[str, McnetError] = {}
+    asked = {protocol: request.wanted(protocol) for protocol in request.protocols}
+    names = {name for metrics in asked.values() for name in metrics}
+    lpips, perceptual, recognizer = None, None, None
+    if RECONSTRUCTION not in request.protocols:
+        skipped |= {name: NO_TRUTH for name in names if FIGURES[name].needs_truth}
+    if request.recognizer is not None:
+        recognizer = Recognizer(_recognizer_file(request))
+    if "lpips" in names - skipped.keys():
+        try:
+            lpips = load_lpips(resolve_file(BACKBONE, fetch=request.fetch), compute.device)
+        except WeightsError as error:
+            skipped["lpips"] = error
+    if "identity" in names:
+        perceptual = load_perceptual()
+        if perceptual is None:
+            skipped["identity"] = NO_PERCEPTUAL
+        else:
+            perceptual.to(compute.device)
+    wanted = {
+        protocol: tuple(
+            name
+            for name in metrics
+            if name not in skipped and not (FIGURES[name].needs_truth and protocol != RECONSTRUCTION)
+        )
+        for protocol, metrics in asked.items()
+    }
+    for protocol, measured in wanted.items():
+        if not measured:
+            name = asked[protocol][0]
+            obstacle = skipped.get(name, NO_TRUTH)
+            raise type(obstacle)(f"--metrics {name}: {obstacle}", hint=obstacle.hint)
+    detector = make_detector(request.detector, str(compute.device))
+    return Instruments(detector, FaceMesh(STEADY_LOOKS), wanted, skipped, lpips, perceptual, recognizer)
+
+
+def _recognizer_file(request: EvaluationRequest) -> Path:
+    """By a registered name or a hub address, else a path."""
+    assert request.recognizer is not None
+    if entry_of(request.recognizer) is not None:
+        return resolve_file(request.recognizer, fetch=request.fetch)
+    return Path(request.recognizer)
 
 
 class FaceReader:
     """Meshes of one face in frames that may be far apart in time.
 
-    Always by two passes, the second of which looks where the first has found the face: that is steadier than
-    `FaceTracker`, which follows a face through every frame, and takes longer. start: where the face of the
-    last frame was looked for, None if everywhere.
+    The mesh always runs twice, the second time where the first has found the face: that is steadier than
+    `FaceTracker`, which follows a face through every frame, and slower. start: the region in which the last
+    frame was searched, None if all of it was.
     """
 
     def __init__(self, instruments: Instruments) -> None:
@@ -85,46 +173,6 @@ class FaceReader:
             found = self._instruments.detected(picture)
         self._region = None if found is None else found.region
         return found
-
-
-class Trace:
-    """How a face moves in a clip, in eye distances of the clip's mean.
-
-    Of clips that are longer than 4096 frames, `reach` looks at so many, evenly spread.
-    """
-
-    def __init__(self) -> None:
-        self._eyes, self._jitter = Mean(), Mean()
-        self._recent: list[Points] = []
-        self._places: list[Points] = []
-        self._stride, self._count = 1, 0
-
-    def add(self, points: Points) -> None:
-        """The (468, 2) mesh of the next frame."""
-        self._eyes.add(float(eye_distance(points)))
-        self._recent = [*self._recent[-2:], points]
-        if len(self._recent) == 3:
-            self._jitter.add(jitter(np.stack(self._recent)))
-        if self._count % self._stride == 0:
-            self._places.append(points[upper_face()])
-            if len(self._places) > PLACES_KEPT:
-                self._places = self._places[::2]
-                self._stride *= 2
-        self._count += 1
-
-    def gap(self) -> None:
-        """A frame without a face: what comes next doesn't go on from before."""
-        self._recent = []
-
-    @property
-    def reach(self) -> float:
-        """How far the upper face moves about its mean place."""
-        return reach(np.stack(self._places)) / self._eyes.value if self._places else math.nan
-
-    @property
-    def jitter(self) -> float:
-        """The mean of the second differences over time."""
-        return self._jitter.value / self._eyes.value if self._count else math.nan
 
 
 class ClipMeter:
@@ -158,7 +206,7 @@ class ClipMeter:
 
     def figures(self) -> dict[str, float]:
         """By name; NaN where nothing could be measured."""
-        self._look_at_faces()
+        self._compare_identities()
         found: dict[str, float] = {}
         for name in self._names:
             result, other = self._means[name]
@@ -234,7 +282,7 @@ class ClipMeter:
         if "identity" in self._names and self._own is not None:
             self._faces.append((face_like(self._own, made, ours), face_like(self._own, real, theirs)))
             if len(self._faces) == FACES_AT_ONCE:
-                self._look_at_faces()
+                self._compare_identities()
         if {"aed", "csim"}.intersection(self._names):
             self._recognize(aligned(made, ours), aligned(real, theirs))
 
@@ -255,23 +303,23 @@ class ClipMeter:
             if name in self._names:
                 self._note(name, measure(seen, expected))
 
-    def _look_at_faces(self) -> None:
-        """Notes how unlike the source's face those kept in `_faces` are, and forgets them."""
+    def _compare_identities(self) -> None:
+        """Compares the faces kept in `_faces` with the source's, notes their distances, and drops them."""
         if not self._faces:
             return
-        assert self._instruments.looks is not None and self._own is not None
+        assert self._instruments.perceptual is not None and self._own is not None
         own = face_like(self._own, self._source, self._own)
         for mean, faces in zip(self._means["identity"], zip(*self._faces, strict=True), strict=True):
-            mean.add(unlikeness(self._instruments.looks, np.stack(faces), own), len(faces))
+            mean.add(unlikeness(self._instruments.perceptual, np.stack(faces), own), len(faces))
         self._faces.clear()
 
 
 def face_like(upright: Points, picture: Picture, points: Points) -> Picture:
     """(128, 128, 3): the face of a picture, its upper part laid on the (468, 2) mesh `upright`."""
     low, extent = upright.min(0).astype(np.float64), np.ptp(upright, axis=0).astype(np.float64)
-    box = box_transform(low[0], low[1], extent[0], extent[1], (LOOKED_AT_PX, LOOKED_AT_PX))
+    box = box_transform(low[0], low[1], extent[0], extent[1], (IDENTITY_PX, IDENTITY_PX))
     onto = similarity(*(mesh[upper_face()].astype(np.float64) for mesh in (points, upright)))
-    return resample(picture, after(box, onto), (LOOKED_AT_PX, LOOKED_AT_PX))
+    return resample(picture, after(box, onto), (IDENTITY_PX, IDENTITY_PX))
 
 
 def aligned(picture: Picture, points: Points) -> Picture:

@@ -1,16 +1,39 @@
-"""What moves what: the pairs of a protocol."""
+"""What moves what: the pairs of a protocol, and their frames, made one by one as `animate` makes them."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import statistics
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from mcnet_cli.errors import InputError, shown
-from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.animation import Animator, Transfer
+from mcnet_cli.animation.driving import Driving, OpenFrames, pictures_of
+from mcnet_cli.animation.source import face_picture
+from mcnet_cli.arrays import Picture, resized
+from mcnet_cli.checkpoint import Weights, read_weights
+from mcnet_cli.devices import Compute
+from mcnet_cli.errors import InputError, UsageError, shown
+from mcnet_cli.evaluation.report import WeightsFacts
+from mcnet_cli.evaluation.request import ANIMATION, RECONSTRUCTION, EvaluationRequest, Settings
 from mcnet_cli.files import require_regular_file
+from mcnet_cli.media import open_frames
 from mcnet_cli.media.clips import PICTURE_SUFFIXES, ClipPath, find_clips
 
-FILE_LIMIT = 64 << 20  # bytes
+FILE_LIMIT = 64 << 20  # bytes of a file of pairs
+DRIVINGS_KEPT = 32  # whose motion is kept for the next pair or row: about 0.7 kB a frame
+LOG_FILE = "log.jsonl"  # of a training run, beside its weights
+# What a protocol says of motion, where neither a setting nor `animate`'s defaults do.
+TRANSFERS: dict[str, dict[str, Any]] = {RECONSTRUCTION: {"motion": "absolute", "smooth": 0.0}}
+
+OnFrame = Callable[[], None]  # called after each frame that was read, so that a run can be stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +131,168 @@ def _by_name(clips: Sequence[ClipPath]) -> dict[str, ClipPath]:
     """Clips by their names, files also without their suffixes."""
     named = {str(Path(clip.name).with_suffix("")): clip for clip in clips if clip.path.is_file()}
     return named | {clip.name: clip for clip in clips}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """A pair that is ready to be made; the frames are made when they are asked for.
+
+    source: (S, S, 3), what is moved. count: frames. frames: gives the driving's frames and those made for
+    them, (S, S, 3) each. no_face: frames of the driving without a face. damaged: it could be read in part.
+    """
+
+    source: Picture
+    count: int
+    frames: Callable[[], Generator[tuple[Picture, Picture], None, None]]
+    no_face: int = 0
+    damaged: bool = False
+
+
+class Mover:
+    """Moves sources with one network, and remembers the motion of drivings that further pairs need again.
+
+    keypoints: where the network's come from. size: side of the network's frames in pixels.
+    """
+
+    def __init__(self, request: EvaluationRequest, animator: Animator) -> None:
+        self._request, self._animator = request, animator
+        self._crops = ANIMATION in request.protocols
+        self._drivings: OrderedDict[Path, Driving] = OrderedDict()
+        self.size = animator.size
+        tracked = animator.finder is not None and animator.landmarks
+        self.keypoints = "tracked landmarks" if tracked else "the network's detector"
+
+    @property
+    def facts(self) -> WeightsFacts:
+        """What the weights cost: parameters, and what a training run's log says that lies beside them."""
+        parameters = sum(tensor.numel() for tensor in self._animator.renderer.model.parameters())
+        return WeightsFacts(parameters, *training_run(self._animator.weights.path.with_name(LOG_FILE)))
+
+    def move(self, pair: Pair, protocol: str, settings: Settings, on_frame: OnFrame) -> Moved:
+        """Reads source and driving; InputError if one of them can't be used."""
+        if self._crops:
+            portrait = self._animator.portrait(pair.source.path)
+        else:
+            first_frame(pair.driving)  # which is square
+            portrait = self._animator.portrait(first_frame(pair.source), crop="none")
+        opened = partial(open_frames, pair.driving.path, max_frames=self._request.max_frames)
+        driving = self._driving(pair.driving.path, opened, on_frame)
+        rows = chosen_rows(pair.driving, len(driving.motion), self._request.every, protocol)
+        transfer = Transfer(**{**TRANSFERS.get(protocol, {}), **settings.transfer})
+        picture, size = settings.picture or "network", settings.size or self.size
+        if picture == "face":
+            source = face_picture(portrait.photo, portrait.shown_boxes[0], size)
+        else:
+            source = resized(portrait.faces[0].picture, size, size)
+
+        def frames() -> Generator[tuple[Picture, Picture], None, None]:
+            made = self._animator.render(
+                portrait, driving.motion, transfer, rows=rows, picture=picture, size=size
+            )
+            with closing(made), closing(pictures_of(driving, opened, rows, size)) as real:
+                yield from zip(real, made, strict=True)
+
+        return Moved(
+            source=source,
+            count=len(rows),
+            frames=frames,
+            no_face=driving.no_face,
+            damaged=driving.damaged,
+        )
+
+    def _driving(self, path: Path, opened: OpenFrames, on_frame: OnFrame) -> Driving:
+        if path not in self._drivings:
+            self._drivings[path] = self._animator.read_driving(
+                opened,
+                crop="auto" if self._crops else "none",
+                whole_landmarks=False,
+                on_progress=lambda _progress: on_frame(),
+            )
+            if len(self._drivings) > DRIVINGS_KEPT:
+                self._drivings.popitem(last=False)
+        return self._drivings[path]
+
+
+class Movers:
+    """Movers for the rows of a report; a network stays loaded while the next row needs the same one."""
+
+    def __init__(self, request: EvaluationRequest, compute: Compute) -> None:
+        self._request, self._compute = request, compute
+        self._weights: Weights | None = None
+        self._mover: tuple[object, Mover] | None = None
+
+    def of(self, protocol: str, path: Path, settings: Settings) -> Mover:
+        """For a weights file, and settings, of which framing, keypoints and paint matter here."""
+        if self._weights is None or self._weights.path != path:
+            self._weights = self._mover = None  # two networks at once would need twice the memory
+            self._weights = read_weights(path)
+        tracks = self._weights.landmarks is not None or protocol != RECONSTRUCTION
+        detector = self._request.detector if tracks and settings.keypoints != "network" else None
+        paints = settings.paint is not False
+        key = settings.framing, detector, paints
+        if self._mover is None or self._mover[0] != key:
+            framed = _with_framing(self._weights, settings.framing)
+            animator = Animator(
+                framed,
+                self._compute,
+                detector=detector,
+                batch_size=self._request.batch_size,
+                paints=paints,
+            )
+            self._mover = key, Mover(self._request, animator)
+        return self._mover[1]
+
+
+def _with_framing(weights: Weights, changes: dict[str, float]) -> Weights:
+    """The weights, asking for faces to be cropped otherwise."""
+    if not changes:
+        return weights
+    if weights.framing is None or "face_height" not in weights.framing:
+        names, path = ", ".join(changes), shown(weights.path)
+        raise UsageError(f"{names}: {path} doesn't crop by the height of a face")
+    return replace(weights, framing=weights.framing | changes)
+
+
+def unmoved(pair: Pair, request: EvaluationRequest, size: int) -> Moved:
+    """The baseline of a reconstruction: every made frame is the source, (size, size, 3)."""
+    source = resized(first_frame(pair.source), size, size)
+    opened = partial(open_frames, pair.driving.path, max_frames=request.max_frames)
+    with opened() as frames:
+        rows = chosen_rows(pair.driving, sum(1 for _ in frames), request.every, RECONSTRUCTION)
+
+    def shown_beside() -> Generator[tuple[Picture, Picture], None, None]:
+        wanted = set(rows.tolist())
+        with opened() as frames:
+            for number, frame in enumerate(frames):
+                if number in wanted:
+                    yield resized(frame, size, size), source
+
+    return Moved(source, len(rows), shown_beside)
+
+
+def first_frame(clip: ClipPath) -> Picture:
+    """A clip's first frame; InputError if there is none, or it isn't square."""
+    with open_frames(clip.path, max_frames=1) as frames:
+        if frames.width != frames.height:
+            raise InputError(f"{shown(clip.path)} is {frames.width}x{frames.height}, not square")
+        for frame in frames:
+            return frame
+    raise InputError(f"{shown(clip.path)}: there are no frames in it")
+
+
+def chosen_rows(driving: ClipPath, count: int, every: int, protocol: str) -> NDArray[np.intp]:
+    """Which of a driving's frames are made; not the first one of a reconstruction, which is the source."""
+    rows = np.arange(0, count, every)[protocol == RECONSTRUCTION :]
+    if not len(rows):
+        raise InputError(f"{shown(driving.path)} has {count} frames, too few with --every {every}")
+    return rows
+
+
+def training_run(log: Path) -> tuple[int | None, float | None]:
+    """Steps, and the median of samples a second, from a training run's log; None where it doesn't say."""
+    try:
+        rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        speeds = [float(row["samples_per_s"]) for row in rows if "samples_per_s" in row]
+        return int(rows[-1]["step"]), statistics.median(speeds) if speeds else None
+    except (OSError, ValueError, LookupError, TypeError):  # none, or another program's
+        return None, None

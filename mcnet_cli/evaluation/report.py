@@ -3,8 +3,9 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ class Row:
             "keypoints": self.keypoints,
             "metrics": {name: _metric(name, summary) for name, summary in self.summaries.items()},
             "clips": [result.as_json() for result in self.results],
-            "failed": [{"source": f.source, "driving": f.driving, "reason": f.reason} for f in self.failed],
+            "failed": [asdict(pair) for pair in self.failed],
         }
 
 
@@ -187,19 +188,17 @@ class EvaluationReport:
 
     def as_csv(self) -> str:
         """A line a clip for each row, and the means."""
-        names = _figures_of(self.rows)
+        names = figures_of(self.rows)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["protocol", "row", "source", "driving", "frames", *names])
         for row in self.rows:
-            for result in row.results:
-                figures = [_cell(result.figures.get(name, math.nan)) for name in names]
-                writer.writerow(
-                    [row.protocol, row.name, result.source, result.driving, result.frames, *figures]
-                )
             means = {name: summary.mean for name, summary in row.summaries.items()}
-            figures = [_cell(means.get(name, math.nan)) for name in names]
-            writer.writerow([row.protocol, row.name, "mean", "", row.frames, *figures])
+            lines = [(r.source, r.driving, r.frames, r.figures) for r in row.results]
+            for source, driving, frames, figures in [*lines, ("mean", "", row.frames, means)]:
+                values = (figures.get(name, math.nan) for name in names)
+                cells = ("" if math.isnan(value) else f"{value:.6g}" for value in values)
+                writer.writerow([row.protocol, row.name, source, driving, frames, *cells])
         return text.getvalue()
 
     def as_text(self) -> str:
@@ -237,7 +236,7 @@ class EvaluationReport:
         columns = [
             (protocol, figure)
             for protocol in self.request.protocols
-            for figure in _figures_of(self.of(protocol))
+            for figure in figures_of(self.of(protocol))
         ]
         titles = [self._title(*column) for column in columns]
         cells = {
@@ -280,21 +279,16 @@ def _mean(rows: Sequence[Row], protocol: str, figure: str) -> str:
     return ""
 
 
-def _figures_of(rows: Sequence[Row]) -> list[str]:
+def figures_of(rows: Sequence[Row]) -> list[str]:
     """Every figure that one of them has, in the order of `FIGURES`."""
     return [name for name in FIGURES if any(name in row.results[0].figures for row in rows)]
 
 
 def markdown_table(lines: Sequence[Sequence[str]]) -> str:
     """A table whose first line is its head; what Markdown would take for its own is escaped."""
-    head, *body = ("| " + " | ".join(_escaped(shown(cell)) for cell in line) + " |" for line in lines)
+    rows = [[re.sub(r"([\\|<`*\[])", r"\\\1", shown(cell)) for cell in line] for line in lines]
+    head, *body = ("| " + " | ".join(row) + " |" for row in rows)
     return "\n".join([head, "|" + "---|" * len(lines[0]), *body])
-
-
-def _escaped(text: str) -> str:
-    for mark in "\\|<`*[":
-        text = text.replace(mark, f"\\{mark}")
-    return text
 
 
 def text_table(rows: Sequence[Row]) -> str:
@@ -304,7 +298,7 @@ def text_table(rows: Sequence[Row]) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    names = _figures_of(rows)
+    names = figures_of(rows)
     table = Table(box=box.SIMPLE_HEAD, show_footer=False)
     table.add_column("clip" if len(rows) == 1 else "", no_wrap=True)
     for title in ("clips", "frames", *(FIGURES[name].title for name in names)):
@@ -312,17 +306,16 @@ def text_table(rows: Sequence[Row]) -> str:
     alone = [row for row in rows if row.weights is not None]
     if len(alone) == 1 and len(alone[0].results) <= LONGEST_TABLE:
         for result in alone[0].results:
-            figures = (_number(result.figures[name]) for name in names)
+            figures = (number(result.figures[name]) for name in names)
             table.add_row(Text(shown(result.name)), "", str(result.frames), *figures)
         table.add_section()
     for row in rows:
         summaries = [row.summaries.get(name) for name in names]
-        means = ("" if s is None else _number(s.mean) for s in summaries)
+        means = ("" if s is None else number(s.mean) for s in summaries)
         table.add_row(Text(shown(row.name)), str(len(row.results)), str(row.frames), *means)
-        lows = [None if summary is None else summary.low for summary in summaries]
-        highs = [None if summary is None else summary.high for summary in summaries]
-        for label, bounds in (("  95 % from", lows), ("  95 % to", highs)):
-            table.add_row(label, "", "", *("" if bound is None else _number(bound) for bound in bounds))
+        for label, bound in (("  95 % from", "low"), ("  95 % to", "high")):
+            bounds = (getattr(summary, bound, None) for summary in summaries)
+            table.add_row(label, "", "", *("" if value is None else number(value) for value in bounds))
     text = io.StringIO()
     Console(file=text, width=10_000, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip())
@@ -343,23 +336,14 @@ def summarized(values: Sequence[float]) -> Summary:
 
 
 def _metric(name: str, summary: Summary) -> dict[str, Any]:
-    return {
-        "mean": _finite(summary.mean),
-        "low": summary.low,
-        "high": summary.high,
-        "clips": summary.clips,
-        "better": FIGURES[name].better,
-        "unit": FIGURES[name].unit,
-    }
+    meaning = {"better": FIGURES[name].better, "unit": FIGURES[name].unit}
+    return asdict(summary) | {"mean": _finite(summary.mean)} | meaning
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _cell(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6g}"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4g}"
+def number(value: float, unknown: str = "-") -> str:
+    """A figure as tables show it; `unknown` for NaN."""
+    return unknown if math.isnan(value) else f"{value:.4g}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mcnet_cli.errors import UsageError
+from mcnet_cli.framing import LIMITS
 from mcnet_cli.options import DETECTORS, require_among
 from mcnet_cli.weights import NEVER, Fetch
 
@@ -16,7 +17,7 @@ PROTOCOLS = (RECONSTRUCTION, REENACTMENT, ANIMATION)
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is said of a clip by one number.
+    """A metric: one number for each clip.
 
     title: as tables have it. unit: in words. better: `more`, `less`, or `one` for ratios that should be 1.
     needs_truth: whether made frames are compared with the real ones, which exist only in a reconstruction.
@@ -30,7 +31,7 @@ class Figure:
     default_for: tuple[str, ...]
 
     def badness(self, value: float) -> float:
-        """Grows with how bad a value is; what could not be measured is worse than anything."""
+        """Larger for worse values; infinite for NaN, a value that could not be measured."""
         if math.isnan(value):
             return math.inf
         if self.better == "one":
@@ -62,11 +63,10 @@ FIGURES = {
     "gaze": Figure(
         "gaze", "correlation of the irises' sideways place with the driving's", "more", False, ACROSS
     ),
-    "mouth_gain": Figure("mouth gain", VARIES, "one", False, ACROSS),
-    "eyes_gain": Figure("eyes gain", VARIES, "one", False, ACROSS),
-    "smile_gain": Figure("smile gain", VARIES, "one", False, ACROSS),
-    "brows_gain": Figure("brows gain", VARIES, "one", False, ACROSS),
-    "gaze_gain": Figure("gaze gain", VARIES, "one", False, ACROSS),
+    **{
+        f"{name}_gain": Figure(f"{name} gain", VARIES, "one", False, ACROSS)
+        for name in ("mouth", "eyes", "smile", "brows", "gaze")
+    },
     "motion": Figure("motion", "how far the upper face moves, result over driving", "one", False, ACROSS),
     "identity": Figure(
         "identity", "0 is the source's face, 1 as unlike as the driving's", "less", False, ACROSS
@@ -89,7 +89,7 @@ class Settings:
     portrait's own size as `mcnet animate --picture face` does. size: side in pixels to which frames and the
     driving's are brought for comparison; None for the network's. paint: False shows the warped portrait
     without what the network paints, a baseline for the inside of mouths. face_height, center_x, center_y: the
-    framing of portraits and drivings, as `face.Framing` has it.
+    framing of portraits and drivings, as `Framing` has it.
     """
 
     motion: Literal["relative", "absolute"] | None = None
@@ -140,7 +140,7 @@ class Settings:
     @property
     def framing(self) -> dict[str, float]:
         """Those of them that say how faces are cropped."""
-        return {name: value for name, value in self.given.items() if name in FRAMING}
+        return {name: value for name, value in self.given.items() if name in LIMITS}
 
     def changed(self, others: "Settings") -> "Settings":
         """With what `others` give in place of these."""
@@ -155,32 +155,20 @@ class Settings:
         )
 
 
-def _number(low: float, high: float) -> tuple[Callable[[str], Any], str]:
+def _number(low: float, high: float, kind: type[float] = float) -> tuple[Callable[[str], Any], str]:
+    """Parses a float or an int between two limits, and says in words what it takes; so do those below."""
+
     def parse(text: str) -> float:
-        value = float(text)
+        value = kind(text)
         if not low <= value <= high:
             raise ValueError(text)
         return value
 
-    return parse, f"a number from {low:g} to {high:g}"
+    return parse, f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}"
 
 
 def _word(*words: str) -> tuple[Callable[[str], Any], str]:
     return {word: word for word in words}.__getitem__, " or ".join(words)
-
-
-def _switch() -> tuple[Callable[[str], Any], str]:
-    return {"on": True, "off": False}.__getitem__, "on or off"
-
-
-def _pixels(low: int, high: int) -> tuple[Callable[[str], Any], str]:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError(text)
-        return value
-
-    return parse, f"a whole number from {low} to {high}"
 
 
 def _reference(text: str) -> str | int:
@@ -193,21 +181,19 @@ def _reference(text: str) -> str | int:
 
 TRANSFER = ("motion", "reference", "adapt_scale", "strength", "smooth", "gaze")
 SIZES_PX = (32, 2048)
-FRAMING = ("face_height", "center_x", "center_y")
+SWITCH: tuple[Callable[[str], Any], str] = {"on": True, "off": False}.__getitem__, "on or off"
 _PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "motion": _word("relative", "absolute"),
     "reference": (_reference, "best, first or the number of a frame"),
-    "adapt_scale": _switch(),
+    "adapt_scale": SWITCH,
     "strength": _number(0, 10),
     "smooth": _number(0, 100),
     "gaze": _word("driving", "source"),
     "keypoints": _word("tracked", "network"),
     "picture": _word("network", "face"),
-    "size": _pixels(*SIZES_PX),
-    "paint": _switch(),
-    "face_height": _number(0.05, 1),
-    "center_x": _number(0, 1),
-    "center_y": _number(0, 1),
+    "size": _number(*SIZES_PX, int),
+    "paint": SWITCH,
+    **{name: _number(*limits) for name, limits in LIMITS.items()},
 }
 
 

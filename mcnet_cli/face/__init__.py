@@ -2,7 +2,6 @@
 
 from mcnet_cli.face.crop import (
     CropBox,
-    Framing,
     clip_box,
     crop,
     crop_box,
@@ -15,23 +14,20 @@ from mcnet_cli.face.detect import (
     BlazeFaceDetector,
     Detector,
     Face,
-    choose_face,
-    faces_in,
-    make_detector,
     overlap,
 )
-from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region
+from mcnet_cli.face.find import FaceTracker, choose_face, faces_in, follow, make_detector
+from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region, opening
 from mcnet_cli.face.matte import glanced_matte, person_matte
-from mcnet_cli.face.openings import LIDS, MOUTH, opening
-from mcnet_cli.face.outer import OUTER, SIDES, numbered, posed_outer, with_outer
-from mcnet_cli.face.outer_track import OuterTracker
+from mcnet_cli.face.outer import OuterTracker, numbered, posed_outer, with_outer
 from mcnet_cli.face.sampling import resample
-from mcnet_cli.face.track import FaceTracker, follow
+from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_OPENING, OUTER, SIDES
+from mcnet_cli.framing import Framing
 
 __all__ = [
     "FACE_SCORE",
-    "LIDS",
-    "MOUTH",
+    "LID_OPENINGS",
+    "MOUTH_OPENING",
     "OUTER",
     "SIDES",
     "STEADY_LOOKS",

@@ -6,7 +6,7 @@ Boxes may reach beyond the picture; what lies there repeats the picture's border
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,53 +14,12 @@ from numpy.typing import NDArray
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face.landmarks import Points
 from mcnet_cli.face.sampling import Picture, box_transform, resample
+from mcnet_cli.framing import Framing
 
 # How far hair, chin and ears reach beyond the mesh, in heights of the mesh: left, top, right, bottom.
 HEAD = np.array([-0.12, -0.30, 0.12, 0.08])
 SMALLEST_SIDE_PX = 2.0
 LARGEST_PX = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Framing:
-    """How a crop relates to the face in it, as the weights were trained.
-
-    face_height: of the mesh, relative to the square's side. center_x, center_y: of the mesh in the square, in
-    [0, 1]. tube_factor: if not 0, it is used instead: the side, relative to the longer side of the tube's box
-    (all frames' faces together), with the same centre.
-    """
-
-    face_height: float = 0.53
-    center_x: float = 0.50
-    center_y: float = 0.54
-    tube_factor: float = 0.0
-
-    PAPER: ClassVar["Framing"]
-
-    def __post_init__(self) -> None:
-        if not 0.05 <= self.face_height <= 1:
-            raise ValueError(f"face_height is {self.face_height}, not in [0.05, 1]")
-        if not (0 <= self.center_x <= 1 and 0 <= self.center_y <= 1):
-            raise ValueError(f"center is ({self.center_x}, {self.center_y}), not in [0, 1]")
-        if not (self.tube_factor == 0 or 1 <= self.tube_factor <= 4):
-            raise ValueError(f"tube_factor is {self.tube_factor}, neither 0 nor in [1, 4]")
-
-    def __str__(self) -> str:
-        """In words."""
-        if self.tube_factor:
-            return f"a square of {self.tube_factor:g} times the box that holds the face throughout"
-        centre = f"{self.center_x:g}, {self.center_y:g}"
-        return f"a square in which the face is {self.face_height:g} high, its middle at {centre}"
-
-    def as_json(self) -> dict[str, float]:
-        """The numbers that count."""
-        if self.tube_factor:
-            return {"tube_factor": self.tube_factor}
-        return {"face_height": self.face_height, "center_x": self.center_x, "center_y": self.center_y}
-
-
-# The rule of the VoxCeleb preprocessing that the paper trains on (ICCV 2023).
-Framing.PAPER = Framing(tube_factor=1.2)
 
 
 @dataclass(frozen=True, slots=True)

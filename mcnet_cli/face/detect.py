@@ -3,13 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.errors import UsageError
-from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Mesh, Points, Region
+from mcnet_cli.face.landmarks import FaceMesh, Mesh, Points, Region
 from mcnet_cli.face.networks import as_planes, read_network, run_network, sigmoid
 from mcnet_cli.face.sampling import Picture, box_transform, resample
 
@@ -19,7 +18,7 @@ FACE_SCORE = 0.5  # of the mesh: below, a candidate is no face
 CANDIDATE_SCORE = 0.5
 OVERLAP = 0.3  # intersection over union from which two boxes are one face
 SMALLEST_TILE_PX = 192  # below, a network sees the whole picture without loss
-BEYOND = 0.25  # of the picture's sides: how far a face may reach out of it
+BEYOND = 0.25  # of the picture's sides: how far out of it the third attempt looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +52,6 @@ class BatchDetector(Detector, Protocol):
 
     def detect_batch(self, pictures: Sequence[Picture]) -> list[list[Face]]:
         """The faces in each of at least one picture, all of one size; as one by one, thoroughly."""
-
-
-def make_detector(name: str, device: str = "cpu") -> Detector:
-    """The detector `name`: blazeface, which computes on the CPU, or face-alignment, on a device of torch.
-
-    Raises UsageError for another name, WeightsError if the detector's weights can't be had.
-    """
-    if name == "blazeface":
-        return BlazeFaceDetector()
-    if name == "face-alignment":
-        from mcnet_cli.face.face_alignment import FaceAlignmentDetector
-
-        return FaceAlignmentDetector(device)
-    raise UsageError(f"there is no detector {name!r}", hint=f"detectors: {', '.join(get_args(DetectorName))}")
 
 
 class BlazeFaceDetector:
@@ -186,16 +171,3 @@ def overlap(a: Points, b: Points) -> float:
 
 def _area(box: Points) -> float:
     return float(np.clip(box[2:] - box[:2], 0, None).prod())
-
-
-def faces_in(rgb: Picture, detector: Detector, mesh: FaceMesh) -> list[Landmarks]:
-    """Landmarks of all faces in a picture, from left to right."""
-    found = [mesh(rgb, face.region) for face in detector(rgb)]
-    return sorted((f for f in found if f.score > FACE_SCORE), key=lambda f: float(f.points[:, 0].mean()))
-
-
-def choose_face(faces: list[Landmarks], which: str | int) -> Landmarks:
-    """The face with a number (IndexError if there are not so many), or for "largest" that."""
-    if isinstance(which, int):
-        return faces[which]
-    return max(faces, key=lambda face: face.area)

@@ -2,21 +2,22 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.attention_mesh import INPUT_PX, AttentionMesh, TrunkOutput
+from mcnet_cli.face.networks import INPUT_PX, AttentionMesh, TrunkOutput
 from mcnet_cli.face.sampling import Picture, resample
+from mcnet_cli.face.topology import OUTER_EYE_CORNERS, Pairs
 
 Points = NDArray[np.float32]
 
-EYES = (33, 263)  # the outer corners, the picture's left one first
 REGION_ENLARGEMENT = 1.5  # of a face's extent: the network wants to see what surrounds a face
 SMALLEST_REGION_PX = 1.0
-HASTE = 0.05  # of a region's side: a face that moves by more from frame to frame is looked at once more
-STEADY_LOOKS = 3  # where jitter would be seen
-LOOKS_SPREAD = 0.06  # of a region's size, by which looks at the same face differ
+MAX_STEP_FOR_REUSE = 0.05  # of a region's side: if a face moves by more in a frame, the mesh runs once more
+STEADY_LOOKS = 3  # passes over a face whose mean hardly jitters, where jitter would be seen
+LOOKS_SPREAD = 0.06  # by which the sizes of the region differ from one such pass to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,9 @@ class Mesh:
     @cached_property
     def region(self) -> Region:
         """The mesh's extent, with the eyes' outer corners."""
-        return Region(np.concatenate([self.points.min(0), self.points.max(0)]), self.points[list(EYES)])
+        return Region(
+            np.concatenate([self.points.min(0), self.points.max(0)]), self.points[list(OUTER_EYE_CORNERS)]
+        )
 
     @property
     def area(self) -> float:
@@ -107,7 +110,7 @@ class Look:
 class FaceMesh:
     """Finds the mesh of a face whose region is roughly known.
 
-    looks: at a face, each at another size; their mean is steadier than one, and takes longer.
+    looks: how many passes over a face are averaged, each with a region of another size. More jitter less.
     """
 
     def __init__(self, looks: int = 1) -> None:
@@ -130,7 +133,7 @@ class FaceMesh:
         first = self._look(rgb, region)
         near = first.mesh.region
         others = [zoom for zoom in self._zooms if zoom != 1]
-        if others and near.distance(region) < HASTE * region.side:
+        if others and near.distance(region) < MAX_STEP_FOR_REUSE * region.side:
             return self._joined([first, *(self._look(rgb, region, zoom) for zoom in others)])
         return self._joined([self._look(rgb, near, zoom) for zoom in self._zooms])
 
@@ -161,6 +164,15 @@ class FaceMesh:
         face = resample(rgb, transform, (INPUT_PX, INPUT_PX), border="black")
         back = np.linalg.inv(np.vstack([transform, (0, 0, 1)]))[:2]
         return Look(self._network(face), back)
+
+
+def opening(points: NDArray[Any], pairs: Pairs) -> NDArray[Any]:
+    """(...): summed distances between pairs of (..., 468, 2) landmarks, over that of outer eye corners."""
+
+    def distance(pair: tuple[int, int]) -> NDArray[Any]:
+        return np.asarray(np.linalg.norm(points[..., pair[0], :] - points[..., pair[1], :], axis=-1))
+
+    return np.asarray(sum(map(distance, pairs)) / np.maximum(distance(OUTER_EYE_CORNERS), 1e-3))
 
 
 def _mean(places: list[NDArray[np.float64]]) -> Points:

@@ -11,16 +11,16 @@ from mcnet_cli.face.networks import as_planes, read_network, run_network
 from mcnet_cli.face.sampling import Picture, box_transform, resample
 
 NETWORK, SIDE_PX = "face/selfie_segmentation.tflite", 256
-# The network looks at the whole photo, and once more at a square of so many sides of the face's crop, where
-# it sees more. Towards the edge of that square, over this share of its side, the first look takes over.
+# The network runs on the whole photo and, for more detail, on a square around the face: its side over that of
+# the face's crop. Over `SEAM` of that side, the second result fades into the first one.
 SECOND_LOOK = 2.0
 SEAM = 0.1
 # Guided filter that brings the network's 256² map to the photo's edges: radius over the side of the square
 # that was looked at, and the variance of brightness in [0, 1] below which there is no edge.
 RADIUS, NO_EDGE = 5 / 256, 1e-4
-# Its coefficients are computed of a picture so small that the radius is still so many pixels.
+# The filter's coefficients are computed of a picture that is shrunk until the radius is this many pixels.
 LEAST_RADIUS = 10
-# Shares of the filtered map that are stretched to 0 and 1: the filter leaves haze.
+# Values of the filtered map that become 0 and 1: the filter leaves haze.
 HAZE = 0.1, 0.9
 
 Matte = NDArray[Any]

@@ -1,6 +1,13 @@
-"""Running the shipped TFLite networks in OpenCV."""
+"""Runs the shipped TFLite networks in OpenCV, and the one of several parts: MediaPipe's attention mesh.
+
+Grishchenko et al. 2020, "Attention Mesh: High-fidelity Face Mesh Prediction in Real-time". A trunk places all
+468 points. Around those of the lips and around those of each eye, a window of its early features is cut out,
+upright by the region's corners; a head of its own places the region's points once more, and an eye's iris.
+weights/face/NOTICE says where the four networks come from.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -8,7 +15,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.errors import WeightsError
+from mcnet_cli.face.sampling import Picture
+from mcnet_cli.face.topology import IRIS_POINTS, MESH_POINTS, MOUTH_CORNERS
 from mcnet_cli.files import asset
+
+Array = NDArray[Any]
+Matrix = NDArray[np.float32]
+
+INPUT_PX = 192
+# The face flag's logit whose score is 0.5. Faces that BlazeFace is sure of have 12 and more, half hidden ones
+# 5 and more; regions without a face have up to 5.6, rarely 8.8.
+FACE_LOGIT = 6.0
+FEATURES = "p_re_lu_3"  # the trunk's output that the windows are cut from, 48 x 48
+INPUT_PER_FEATURE = 4  # pixels of the input that a pixel of the features covers
+WINDOW_PX = 16  # of features
+WINDOW_ENLARGEMENT = 1.5  # of the region's extent
+HEAD_UNITS = 64  # the heads' coordinates run from 0 to this over their window
+# (2, 256) centres of the window's pixels in the heads' coordinates, row by row.
+WINDOW_GRID = np.indices((WINDOW_PX, WINDOW_PX), np.float32)[::-1].reshape(2, -1) + np.float32(0.5)
+WINDOW_GRID *= HEAD_UNITS / WINDOW_PX
+
+# The points that each head places, in its order. Arcs below go from the corner at the picture's left to the
+# other one, those above likewise but without corners; an eye's begin at its outer corner.
+LIPS = (
+    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409),  # outline
+    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415),  # opening
+    *(76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306, 184, 74, 73, 72, 11, 302, 303, 304, 408),
+    *(62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292, 183, 42, 41, 38, 12, 268, 271, 272, 407),
+)
+LEFT_EYE = (
+    *(33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173),  # lids
+    *(130, 25, 110, 24, 23, 22, 26, 112, 243, 247, 30, 29, 27, 28, 56, 190),
+    *(226, 31, 228, 229, 230, 231, 232, 233, 244, 113, 225, 224, 223, 222, 221, 189),
+    *(35, 124, 46, 53, 52, 65),  # the brow's lower edge
+    *(143, 111, 117, 118, 119, 120, 121, 128, 245, 156, 70, 63, 105, 66, 107, 55, 193),  # its upper edge last
+)
+RIGHT_EYE = (
+    *(263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398),
+    *(359, 255, 339, 254, 253, 252, 256, 341, 463, 467, 260, 259, 257, 258, 286, 414),
+    *(446, 261, 448, 449, 450, 451, 452, 453, 464, 342, 445, 444, 443, 442, 441, 413),
+    *(265, 353, 276, 283, 282, 295),
+    *(372, 340, 346, 347, 348, 349, 350, 357, 465, 383, 300, 293, 334, 296, 336, 285, 417),
+)
 
 
 def read_network(name: str) -> cv2.dnn.Net:
@@ -36,3 +84,81 @@ def run_network(
 def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
     """The logistic function, without overflow."""
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -80, 80))), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkOutput:
+    """The outputs of the trunk.
+
+    points: (468, 3) float32 in pixels of the input, the third coordinate is depth, growing away from the
+    viewer. score: the chance in [0, 1] that it is a face. features: (32, 48, 48), for the heads.
+    """
+
+    points: Matrix
+    score: float
+    features: Matrix
+
+
+class AttentionMesh:
+    """The trunk and its three heads."""
+
+    def __init__(self) -> None:
+        self._trunk = read_network("face/face_mesh.tflite")
+        # Each with its points and its corners, the picture's left one first.
+        self._heads = (
+            (read_network("face/face_mesh_lips.tflite"), LIPS, MOUTH_CORNERS),
+            (read_network("face/face_mesh_left_eye.tflite"), LEFT_EYE, (33, 133)),
+            (read_network("face/face_mesh_right_eye.tflite"), RIGHT_EYE, (362, 263)),
+        )
+
+    def __call__(self, face: Picture) -> TrunkOutput:
+        """The trunk's outputs for (192, 192, 3) RGB: an upright face that fills two thirds of the side."""
+        outputs = "output_mesh", "conv_faceflag", FEATURES
+        mesh, logit, features = run_network(self._trunk, as_planes(face.astype(np.float32) / 255), outputs)
+        return TrunkOutput(
+            mesh.reshape(MESH_POINTS, 3), float(sigmoid(logit - FACE_LOGIT).ravel()[0]), features[0]
+        )
+
+    def refined(self, trunk: TrunkOutput) -> tuple[Matrix, Matrix]:
+        """The (468, 3) points, those of lips and eyes by the heads, and the (10, 2) points of the irises.
+
+        An iris has its centre, right, top, left and bottom; that of the picture's left eye comes first. Depth
+        is the trunk's.
+        """
+        points, irises = trunk.points.copy(), []
+        rows = np.ascontiguousarray(trunk.features.transpose(1, 2, 0))
+        for network, numbers, corners in self._heads:
+            window = _window(trunk.points[list(numbers), :2], trunk.points[list(corners), :2])
+            places = [
+                found.reshape(-1, 2) @ window[:, :2].T + window[:, 2]
+                for found in run_network(network, as_planes(_cut(rows, window)))
+            ]
+            irises += [place for place in places if len(place) == IRIS_POINTS]
+            (points[list(numbers), :2],) = (place for place in places if len(place) != IRIS_POINTS)
+        return points, np.concatenate(irises)
+
+
+def _window(points: Array, corners: Array) -> Matrix:
+    """(2, 3) from a head's coordinates to pixels of the input: the points' extent along the corners' line."""
+    x, y = corners[1] - corners[0]
+    angle = np.arctan2(y, x)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    upright = points @ turn
+    low, high = upright.min(0), upright.max(0)
+    linear = turn * (high - low) * (WINDOW_ENLARGEMENT / HEAD_UNITS)
+    middle = turn @ (low + high) / 2
+    return np.column_stack([linear, middle - linear.sum(1) * (HEAD_UNITS / 2)]).astype(np.float32)
+
+
+def _cut(features: Matrix, window: Matrix) -> Matrix:
+    """(16, 16, C) of (H, W, C) features in a window, between them linearly; 0 outside."""
+    height, width, channels = features.shape
+    x, y = (window[:, :2] @ WINDOW_GRID + window[:, 2:]) / INPUT_PER_FEATURE - np.float32(0.5)
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    left, top = np.clip(np.floor(x), 0, width - 2), np.clip(np.floor(y), 0, height - 2)
+    right, lower = (x - left)[:, None], ((y - top) * inside)[:, None]
+    upper = inside[:, None] - lower
+    rows, place = features.reshape(-1, channels), (top * width + left).astype(np.intp)
+    above = rows[place] * (1 - right) + rows[place + 1] * right
+    below = rows[place + width] * (1 - right) + rows[place + width + 1] * right
+    return np.asarray((above * upper + below * lower).reshape(WINDOW_PX, WINDOW_PX, channels), np.float32)

@@ -12,8 +12,14 @@ from mcnet_cli.metrics.landmarks import (
     reach,
     relative_distance,
 )
-from mcnet_cli.metrics.lpips import LPIPS, load_lpips
-from mcnet_cli.metrics.perceptual import EfficientNetLite0, PerceptualDistance, load_perceptual, unlikeness
+from mcnet_cli.metrics.perceptual import (
+    LPIPS,
+    EfficientNetLite0,
+    PerceptualDistance,
+    load_lpips,
+    load_perceptual,
+    unlikeness,
+)
 from mcnet_cli.metrics.recognition import (
     FACE_PX,
     TEMPLATE,

@@ -13,8 +13,8 @@ WINDOW_PX, SIGMA_PX = 11, 1.5  # SSIM's, as its authors have them
 K1, K2 = 0.01, 0.03
 FLOW_PX = 128  # side of the grey pictures between which optical flow is computed
 FLOW_ROWS, FLOW_COLUMNS = slice(24, 110), slice(20, 108)  # of these: the head and what is close around it
-# Farnebäck's parameters: pyramid scale, levels, window, iterations, neighbourhood, its sigma, flags.
 STILL_PX = 1e-3  # root mean square of a flow; below, nothing moved: rounding makes flows of that size
+# Farnebäck's parameters: pyramid scale, levels, window, iterations, neighbourhood, its sigma, flags.
 FLOW = (0.5, 3, 15, 3, 5, 1.2, 0)
 
 

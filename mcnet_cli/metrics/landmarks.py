@@ -12,15 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.face.topology import MOUTH_BOX, MOUTH_OPENING, MOUTH_OUTLINE, OUTER_EYE_CORNERS
+
 Points = NDArray[Any]
 
 SMALLEST_SPREAD = 1e-6  # standard deviation of a series over time: below, it doesn't move
-EYES = (33, 263)  # the outer corners
-MOUTH_BOX = (61, 291, 13, 14)  # the corners of the mouth, and the middle of the inner lips
-MOUTH_MARGIN = 16 / 256  # of the picture's side, around these
-# fmt: off
-INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-# fmt: on
+MOUTH_MARGIN = 16 / 256  # of the picture's side, around `MOUTH_BOX`
 OPEN_MOUTH = 0.12  # eye distances between the inner lips; from here on a mouth's inside is seen
 
 
@@ -54,7 +51,7 @@ def gain(made: Sequence[float], real: Sequence[float]) -> float:
 
 def eye_distance(points: Points) -> NDArray[np.float64]:
     """(...): pixels between the outer corners of the eyes of (..., 468, 2) points."""
-    left, right = (points[..., corner, :].astype(np.float64) for corner in EYES)
+    left, right = (points[..., corner, :].astype(np.float64) for corner in OUTER_EYE_CORNERS)
     distance: NDArray[np.float64] = np.linalg.norm(left - right, axis=-1)
     return distance
 
@@ -94,7 +91,7 @@ def mouth_mask(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
 def inner_mouth_mask(points: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """(H, W): what lies between the lips of (468, 2) points; nothing for a mouth that is all but closed."""
     mask = np.zeros(shape, np.uint8)
-    upper, lower = (points[n].astype(np.float64) for n in (13, 14))
+    upper, lower = (points[n].astype(np.float64) for n in MOUTH_OPENING[0])
     if np.linalg.norm(upper - lower) > OPEN_MOUTH * eye_distance(points):
-        cv2.fillPoly(mask, [np.rint(points[list(INNER_LIPS)]).astype(np.int32)], 1)
+        cv2.fillPoly(mask, [np.rint(points[list(MOUTH_OUTLINE)]).astype(np.int32)], 1)
     return mask.astype(np.bool_)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.face import CropBox, Framing, extents_box
-from mcnet_cli.face.landmarks import EYES
+from mcnet_cli.face.topology import OUTER_EYE_CORNERS
 
 Matrix = NDArray[np.float64]
 Array = NDArray[np.floating]
@@ -75,7 +75,7 @@ def _steadied(points: Array, framing: Framing, size: int) -> Matrix:
 
 def _eye_angle(points: Array) -> float:
     """The median turn of the line between the eyes, in radians."""
-    lines = points[:, EYES[1]] - points[:, EYES[0]]
+    lines = points[:, OUTER_EYE_CORNERS[1]] - points[:, OUTER_EYE_CORNERS[0]]
     usual = lines.mean(0)
     start = math.atan2(usual[1], usual[0])
     turned = lines @ _turn(start).T

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.face import Landmarks, Region, overlap
-from mcnet_cli.face.attention_mesh import COUNT, IRIS_POINTS
 from mcnet_cli.face.landmarks import Points
 from mcnet_cli.face.sampling import Picture
+from mcnet_cli.face.topology import IRIS_POINTS, MESH_POINTS
 from mcnet_cli.preprocessing.placement import (
     SMOOTHING_REACH,
     fixed_placement,
@@ -135,7 +135,7 @@ class Tube:
 
     def add_gap(self, rgb: Picture) -> None:
         """The next frame, in which the face was not found."""
-        nowhere = np.full((COUNT, 2), np.nan, np.float32)
+        nowhere = np.full((MESH_POINTS, 2), np.nan, np.float32)
         self._append(rgb, nowhere, nowhere[: 2 * IRIS_POINTS], 0.0)
         self.missed += 1
 

@@ -2,7 +2,7 @@
 
 from mcnet_cli.synthetic.clip import SyntheticClip, render_clip
 from mcnet_cli.synthetic.identity import Identity
-from mcnet_cli.synthetic.motion import Expression, Pose
+from mcnet_cli.synthetic.mesh import Expression, Pose
 from mcnet_cli.synthetic.render import render
 
 __all__ = ["Expression", "Identity", "Pose", "SyntheticClip", "render", "render_clip"]

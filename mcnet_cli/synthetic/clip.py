@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.errors import UsageError
+from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.synthetic.identity import Identity
-from mcnet_cli.synthetic.motion import CENTER_X, CENTER_Y, FACE_HEIGHT, Expression, Pose
+from mcnet_cli.synthetic.mesh import FRAMING, Expression, Points, Pose
 from mcnet_cli.synthetic.render import Head, head_of
-from mcnet_cli.synthetic.topology import COUNT, Points
 
 FRAME_RATE = 25  # that the motions are timed for
 SMALLEST_PX = 16
@@ -40,7 +40,7 @@ def render_clip(seed: int, frames: int = 100, size: int = 256) -> SyntheticClip:
     poses, expressions = performance(seed, frames)
     poses = framed(head, poses, expressions)
     pictures = np.empty((frames, size, size, 3), np.uint8)
-    landmarks = np.empty((frames, COUNT, 2), np.float32)
+    landmarks = np.empty((frames, MESH_POINTS, 2), np.float32)
     for number, (pose, expression) in enumerate(zip(poses, expressions, strict=True)):
         pictures[number], landmarks[number] = head.draw(pose, expression, size)
     return SyntheticClip(pictures, landmarks)
@@ -72,8 +72,8 @@ def framed(head: Head, poses: list[Pose], expressions: list[Expression]) -> list
     for _ in range(2):  # the first pass changes the size, about which the second one corrects the place
         meshes = np.array([head.landmarks(*moment, 1) for moment in zip(poses, expressions, strict=True)])
         low, high = meshes.min(1), meshes.max(1)
-        growth = FACE_HEIGHT / float(np.median(high[:, 1] - low[:, 1]))
-        x, y = np.array([CENTER_X, CENTER_Y]) - np.median((low + high) / 2, axis=0)
+        growth = FRAMING.face_height / float(np.median(high[:, 1] - low[:, 1]))
+        x, y = np.array([FRAMING.center_x, FRAMING.center_y]) - np.median((low + high) / 2, axis=0)
         poses = [
             replace(pose, x=pose.x + float(x), y=pose.y + float(y), zoom=pose.zoom * growth) for pose in poses
         ]

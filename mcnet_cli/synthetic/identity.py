@@ -152,7 +152,7 @@ class Hair:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Light, clothes and background. key_direction points to the light, in the axes of topology."""
+    """Light, clothes and background. key_direction points to the light, in the axes of `mesh`."""
 
     key_direction: tuple[float, float, float]
     key: Colour

@@ -6,17 +6,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.synthetic import openings
-from mcnet_cli.synthetic.anatomy import surface
-from mcnet_cli.synthetic.backdrop import backdrop
-from mcnet_cli.synthetic.glasses import draw_glasses
+from mcnet_cli.face.topology import MESH_POINTS, OVAL
+from mcnet_cli.synthetic.details import View, backdrop, draw_glasses, eye, mouth
 from mcnet_cli.synthetic.identity import Identity
-from mcnet_cli.synthetic.motion import Expression, Pose, expressed, posed, projected
-from mcnet_cli.synthetic.paint import HEIGHT_PX, atlas
-from mcnet_cli.synthetic.raster import NOTHING, interpolated, owners
-from mcnet_cli.synthetic.topology import COUNT, EYES, MOUTH, OVAL, Indices, Points, triangles
+from mcnet_cli.synthetic.mesh import (
+    OPENINGS,
+    Expression,
+    Indices,
+    Points,
+    Pose,
+    expressed,
+    posed,
+    projected,
+    triangles,
+)
+from mcnet_cli.synthetic.surface import surface
+from mcnet_cli.synthetic.textures import FIXED_POINT_BITS, HEIGHT_PX, atlas, fixed
 
 Picture = NDArray[np.uint8]
+NOTHING = -1  # in the place of a triangle's number
 DETAIL = 2  # drawn so many times larger, for smooth edges
 SHININESS = 14
 INNER_SIDE = 0.25  # the light on the inner side of hair, relative to the outer one
@@ -31,7 +39,7 @@ class Head:
         self.surface = surface(identity)
         self.atlas = atlas(identity)
         _, holes = triangles()
-        edges = [{n for row in rows for n in row} for rows in (MOUTH, *EYES)]
+        edges = [{n for row in rows for n in row} for rows in OPENINGS]
         middles = self.face[holes].mean(1)
         places = np.array([self.face[sorted(edge)].mean(0) for edge in edges])
         # Which opening each of the triangles that fill them belongs to.
@@ -41,7 +49,7 @@ class Head:
     @property
     def face(self) -> Points:
         """(468, 3) the face mesh at rest."""
-        return self.surface.points[:COUNT]
+        return self.surface.points[:MESH_POINTS]
 
     def landmarks(self, pose: Pose, expression: Expression, size: int) -> Points:
         """(468, 2) pixels of the mesh's points."""
@@ -61,12 +69,14 @@ class Head:
         none = np.zeros(3)
         colour *= cv2.transform(drawn, np.stack([none, none, key, none, ambient], 1))
         colour += cv2.transform(drawn, np.stack([none, none, none, 255 * key, none], 1))
-        light = ambient + float(diffuse[:COUNT].mean()) * key
-        view = openings.View(pose, expression, large, light)
+        light = ambient + float(diffuse[:MESH_POINTS].mean()) * key
+        view = View(pose, expression, large, light)
         self._fill_openings(colour, owner - len(self.surface.faces), flat, view)
         if self.identity.glasses:
             draw_glasses(colour, self.identity, self.face, view)
-        return self._composed(colour, owner != NOTHING, size), (flat[:COUNT] / DETAIL).astype(np.float32)
+        return self._composed(colour, owner != NOTHING, size), (flat[:MESH_POINTS] / DETAIL).astype(
+            np.float32
+        )
 
     def _moved(self, pose: Pose, expression: Expression) -> Points:
         """(N, 3) all points of the surface where the pose and the expression take them."""
@@ -74,7 +84,7 @@ class Head:
         face = expressed(self.face, expression)
         change = (face - self.face)[list(OVAL)]
         rest = body.points + body.share[:, None] * change[body.outline]
-        rest[:COUNT] = face
+        rest[:MESH_POINTS] = face
         return rest + body.follow[:, None] * (posed(rest, pose) - rest)
 
     def _rasterised(
@@ -112,10 +122,10 @@ class Head:
         return diffuse, gleam
 
     def _fill_openings(
-        self, colour: NDArray[np.float32], opening: NDArray[np.int32], flat: Points, view: openings.View
+        self, colour: NDArray[np.float32], opening: NDArray[np.int32], flat: Points, view: View
     ) -> None:
         """Draws mouth and eyes where `opening` (S, S) has their numbers."""
-        for number, (upper, lower) in enumerate((MOUTH, *EYES)):
+        for number, (upper, lower) in enumerate(OPENINGS):
             around = flat[[*upper, *lower]]
             low = np.clip(np.floor(around.min(0)).astype(int) - 1, 0, view.size)
             high = np.clip(np.ceil(around.max(0)).astype(int) + 2, 0, view.size)
@@ -126,9 +136,9 @@ class Head:
             if not mask.any():
                 continue
             if number == 0:
-                inside = openings.mouth(self.face, flat, box, view)
+                inside = mouth(self.face, flat, box, view)
             else:
-                inside = openings.eye(self.identity, self.face, number - 1, flat, box, view)
+                inside = eye(self.identity, self.face, number - 1, flat, box, view)
             colour[box][mask] = inside[mask] * 255
 
     def _composed(self, colour: NDArray[np.float32], mask: NDArray[np.bool_], size: int) -> Picture:
@@ -153,6 +163,43 @@ def render(
 ) -> tuple[Picture, NDArray[np.float32]]:
     """One picture (size, size, 3), RGB, and its landmarks (468, 2) in pixels, in the face mesh's order."""
     return head_of(identity).draw(pose, expression, size)
+
+
+def owners(corners: Points, order: Indices, names: Indices, size: int) -> NDArray[np.int32]:
+    """(S, S) the name of the triangle that each pixel shows, NOTHING where there is none.
+
+    corners: (T, 3, 2) pixels. order: from the farthest triangle to the nearest. names: (T,).
+    """
+    picture = np.full((size, size), NOTHING, np.int32)
+    for triangle, name in zip(fixed(corners[order] - 0.5), names[order].tolist(), strict=True):
+        cv2.fillConvexPoly(picture, triangle, name, cv2.LINE_8, FIXED_POINT_BITS)
+    return picture
+
+
+def interpolated(
+    owner: NDArray[np.int32], corners: Points, values: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(S, S, A) values at the pixels that show triangles 0 to T - 1; undefined elsewhere.
+
+    corners: (T, 3, 2) pixels; values: (T, 3, A) at those corners.
+    """
+    size = owner.shape[0]
+    origin, (a, b) = corners[:, 0], (corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    area = np.where(np.abs(area) < 1e-3, np.inf, area)[:, None]
+    rise_a, rise_b = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
+    along_x = (rise_a * b[:, 1:] - rise_b * a[:, 1:]) / area
+    along_y = (rise_b * a[:, :1] - rise_a * b[:, :1]) / area
+    start = values[:, 0] - along_x * origin[:, :1] - along_y * origin[:, 1:]
+    kept = np.clip(owner, 0, len(corners) - 1)
+    centres = np.arange(size, dtype=np.float32) + 0.5
+    result = np.take(along_x.astype(np.float32), kept, axis=0)
+    result *= centres[None, :, None]
+    slope = np.take(along_y.astype(np.float32), kept, axis=0)
+    slope *= centres[:, None, None]
+    result += slope
+    result += np.take(start.astype(np.float32), kept, axis=0)
+    return result
 
 
 def _normals(points: Points, faces: Indices) -> Points:

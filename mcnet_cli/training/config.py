@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from mcnet_cli.framing import Framing
 from mcnet_cli.model import PRESETS, ModelConfig
 from mcnet_cli.training.loss_weights import LandmarkLossWeights, PaperLossWeights
 
@@ -14,7 +15,7 @@ MIRRORED |= {468: 472, 469: 471, 473: 474, 476: 477}
 # What the keypoints in `model.motion.mouth` and `model.motion.eyes` must be, in the order of `FaceParts`.
 PARTS = {"mouth": (61, 291, 13, 14, 0, 17), "eyes": (159, 145, 33, 386, 374, 263)}
 # How clips are cropped that `mcnet preprocess` makes: `animate` crops the same way.
-FRAMING = {"face_height": 0.53, "center_x": 0.50, "center_y": 0.54}
+FRAMING = Framing().as_json()
 SMALL = 128  # the side of pictures in the first part of a run
 
 

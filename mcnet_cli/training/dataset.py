@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
-from mcnet_cli.face import LIDS, MOUTH, opening
+from mcnet_cli.face import LID_OPENINGS, MOUTH_OPENING, opening
 from mcnet_cli.files import SYSTEM_ERRNOS
 from mcnet_cli.media.clips import ClipPath
 from mcnet_cli.training.config import RunConfig
@@ -52,7 +52,7 @@ class Clip:
         """(T, 2): mouth and lid openings over the eye distance."""
         if self.points is None:
             return None
-        return np.stack([opening(self.points, MOUTH), opening(self.points, LIDS)], axis=1)
+        return np.stack([opening(self.points, MOUTH_OPENING), opening(self.points, LID_OPENINGS)], axis=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from safetensors.numpy import load_file
 
 from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.errors import InputError, shown
+from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.files import atomic_output
 from mcnet_cli.media.clips import ClipPath
-
-POINTS = 468
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def _computed(frames: Sequence[np.ndarray]) -> ClipLandmarks:
 
     tracker = FaceTracker(make_detector("blazeface"), FaceMesh(STEADY_LOOKS))
     found = [tracker(frame) for frame in frames]
-    nowhere = np.full((POINTS, 2), np.nan, np.float32)
+    nowhere = np.full((MESH_POINTS, 2), np.nan, np.float32)
     points = np.stack([face.points if face else nowhere for face in found]).astype(np.float32)
     return ClipLandmarks(points, np.array([face.score if face else 0.0 for face in found], np.float32))
 
@@ -73,6 +72,6 @@ def _read(path: Path, scores: str) -> ClipLandmarks:
         points, score = entries["points"].astype(np.float32), entries[scores].astype(np.float32)
     except (ValueError, KeyError, EOFError, zlib.error, BadZipFile, SafetensorError) as error:
         raise InputError(f"{shown(path)} holds no landmarks that can be read", hint="remove it") from error
-    if points.ndim != 3 or points.shape[1:] != (POINTS, 2) or score.shape != points.shape[:1]:
-        raise InputError(f"{shown(path)} has points of shape {points.shape}, not (frames, {POINTS}, 2)")
+    if points.ndim != 3 or points.shape[1:] != (MESH_POINTS, 2) or score.shape != points.shape[:1]:
+        raise InputError(f"{shown(path)} has points of shape {points.shape}, not (frames, {MESH_POINTS}, 2)")
     return ClipLandmarks(points, score)

@@ -9,20 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcnet_cli.face.openings import EYE_CONTOURS
+from mcnet_cli.face.topology import EYE_OUTLINES, LID_OPENINGS, MOUTH_OPENING, MOUTH_OUTLINE, OVAL
 from mcnet_cli.metrics import PerceptualDistance
-from mcnet_cli.metrics.landmarks import INNER_LIPS
 from mcnet_cli.model import Keypoints
 from mcnet_cli.model.geometry import band_limited_downsample, full_precision, grid_sample
 from mcnet_cli.model.memory import MemoryTrace
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.equivariance import RandomTransform
 
-LEFT_EYE, RIGHT_EYE = EYE_CONTOURS
-FACE_OVAL = (
-    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
-    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
-)
+LEFT_EYE, RIGHT_EYE = EYE_OUTLINES
 TRUSTED = 0.85  # at least the occlusion where the warped source shows the thing itself
 CLOSED_MOUTH, CLOSED_EYE = 0.06, 0.03  # openings under these, in eye distances; narrow eyes have 0.05
 MOUTH_BOX = (61, 291, 0, 17, 13, 14)
@@ -168,11 +163,11 @@ def opening_masks(batch: Batch, size: int) -> OpeningMasks:
     for row in range(len(source)):
         before, after = source[row], driving[row]
         scale = max(float(np.linalg.norm(after[33] - after[263])), 1e-3)
-        cv2.fillPoly(skin[row], [after[list(FACE_OVAL)].round().astype(np.int32)], 1)
+        cv2.fillPoly(skin[row], [after[list(OVAL)].round().astype(np.int32)], 1)
         for outline, (top, bottom), closed in (
-            (INNER_LIPS, (13, 14), CLOSED_MOUTH),
-            (LEFT_EYE, (159, 145), CLOSED_EYE),
-            (RIGHT_EYE, (386, 374), CLOSED_EYE),
+            (MOUTH_OUTLINE, MOUTH_OPENING[0], CLOSED_MOUTH),
+            (LEFT_EYE, LID_OPENINGS[0], CLOSED_EYE),
+            (RIGHT_EYE, LID_OPENINGS[1], CLOSED_EYE),
         ):
             was, now = (float(np.linalg.norm(p[top] - p[bottom])) / scale for p in (before, after))
             polygon = after[list(outline)].round().astype(np.int32)

@@ -9,6 +9,7 @@ import torch
 
 from mcnet_cli import __version__
 from mcnet_cli.errors import McnetError
+from mcnet_cli.face.topology import ALL_POINTS
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.training.augment import augment
@@ -119,7 +120,7 @@ def _seconds_a_step(learner: Learner, size: int, batch: int) -> float:
 
     def noise(number: int) -> Pair:
         frames = rng.integers(0, 255, (2, config.model.size, config.model.size, 3), np.uint8)
-        points = rng.uniform(0, config.model.size, (2, 478, 2)).astype(np.float32)
+        points = rng.uniform(0, config.model.size, (2, ALL_POINTS, 2)).astype(np.float32)
         return Pair(number, "noise", frames[0], frames[1], points[0], points[1])
 
     pairs = [noise(number) for number in range(batch)]

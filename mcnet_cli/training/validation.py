@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from mcnet_cli.compositing import Composition
+from mcnet_cli.face.topology import MOUTH_BOX
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array
 from mcnet_cli.training.sheets import animated
 
 EVERY, LAST = 5, 150  # frames 0, 5, 10, … 145
-MOUTH = (61, 291, 13, 14)
 MARGIN_PX = 16  # at 256²
 
 
@@ -53,7 +53,7 @@ def _in_mouths(errors: Array, points: Array, size: int) -> Array:
     """(2,) errors in the boxes of (T, 468, 2) landmarks' mouths, averaged over frames."""
     margin = MARGIN_PX * size / 256
     found = []
-    for number, mouth in enumerate(points[:, list(MOUTH)]):
+    for number, mouth in enumerate(points[:, list(MOUTH_BOX)]):
         x0, y0 = np.clip(mouth.min(0) - margin, 0, size - 1).astype(int)
         x1, y1 = np.clip(mouth.max(0) + margin, 1, size).astype(int)
         found.append(errors[:, number, y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)].mean((1, 2)))

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from mcnet_cli.compositing import Compositor
 from mcnet_cli.compositing.head import BODY_POINTS, FULL_TURN_DEG, LEAST_TURN_DEG, SIDE, HeadSurface
-from mcnet_cli.face.outer import OUTER, head_points
+from mcnet_cli.face.outer import head_points
+from mcnet_cli.face.topology import OUTER
 from mcnet_cli.model import PRESETS, Keypoints, MCNet
 from mcnet_cli.model.geometry import coordinate_grid
 

@@ -26,9 +26,8 @@ from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError, UsageError, WeightsError
 from mcnet_cli.evaluation import EvaluationReport, EvaluationRequest, Settings, evaluate
 from mcnet_cli.evaluation.evaluate import weights_files
-from mcnet_cli.evaluation.instruments import choose_instruments
-from mcnet_cli.evaluation.moving import training_run
-from mcnet_cli.evaluation.pairs import find_portraits, read_pairs, ring
+from mcnet_cli.evaluation.measures import choose_instruments
+from mcnet_cli.evaluation.pairs import find_portraits, read_pairs, ring, training_run
 from mcnet_cli.evaluation.report import summarized
 from mcnet_cli.media import read_image, write_image
 from mcnet_cli.media.clips import find_clips

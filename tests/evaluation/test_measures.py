@@ -12,22 +12,17 @@ from face_tools import detector, portrait, portrait_face
 from onnx_tools import write_recognizer
 from places import EXAMPLES
 
-from mcnet_cli.evaluation.expressions import DISTANCES, GAIN
-from mcnet_cli.evaluation.instruments import Instruments
-from mcnet_cli.evaluation.measures import ClipMeter, Trace, aligned, face_like
+from mcnet_cli.evaluation.measures import ClipMeter, Instruments, aligned, face_like
+from mcnet_cli.evaluation.movements import DISTANCES, GAIN
 from mcnet_cli.evaluation.request import FIGURES
 from mcnet_cli.face import STEADY_LOOKS, FaceMesh
-from mcnet_cli.face.outer import upper_face
 from mcnet_cli.media import open_frames
 from mcnet_cli.metrics import (
     LPIPS,
     TEMPLATE,
     Recognizer,
-    eye_distance,
     five_points,
-    jitter,
     load_perceptual,
-    reach,
     unlikeness,
 )
 
@@ -153,7 +148,7 @@ def test_lpips_is_averaged_over_all_frames(frames: list[np.ndarray]) -> None:
 
 def test_identity_is_0_for_the_source_s_face_and_1_for_the_driving_s(frames: list[np.ndarray]) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [train] is not installed")
-    tools = instruments(looks=load_perceptual())
+    tools = instruments(perceptual=load_perceptual())
     source = np.ascontiguousarray(portrait()[20:250, 110:340])
     driving = [cv2.convertScaleAbs(frame, alpha=0.6) for frame in frames]
     taken_over = measured(tools, ("identity",), source, driving, driving, truth=False)
@@ -163,14 +158,14 @@ def test_identity_is_0_for_the_source_s_face_and_1_for_the_driving_s(frames: lis
     points = points_in(source)
     own = face_like(points, source, points)
     assert own.shape == (128, 128, 3)
-    assert unlikeness(tools.looks, own[None], own) == pytest.approx(0, abs=1e-5)  # type: ignore[arg-type]
+    assert unlikeness(tools.perceptual, own[None], own) == pytest.approx(0, abs=1e-5)  # type: ignore[arg-type]
 
 
 def test_identity_is_the_same_in_however_many_pieces_it_is_measured(
     frames: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra [train] is not installed")
-    tools = instruments(looks=load_perceptual())
+    tools = instruments(perceptual=load_perceptual())
     made = [cv2.GaussianBlur(frame, (9, 9), 3) for frame in frames]
     arguments = (tools, ("identity",), frames[0], made, [frame[:, ::-1].copy() for frame in frames])
     whole = measured(*arguments, truth=False)["identity"]
@@ -200,43 +195,3 @@ def test_faces_are_laid_on_the_template_of_recognition_networks() -> None:
     away = np.linalg.norm(five_points(found) / 4 - (TEMPLATE + 0.5), axis=1)
     assert away.max() < 9, "she smiles, so the corners of her mouth lie higher than the template's"
     assert away[:3].max() < 5
-
-
-def test_a_trace_tells_the_movement_of_a_whole_clip() -> None:
-    rng = np.random.default_rng(0)
-    base = portrait_face().points.astype(np.float64)
-    meshes = np.stack([base + rng.normal(0, 3, (468, 2)) + (n, 0) for n in range(9)])
-    trace = Trace()
-    for points in meshes:
-        trace.add(points)
-    eyes = eye_distance(meshes).mean()
-    assert trace.reach == pytest.approx(reach(meshes[:, upper_face()]) / eyes)
-    assert trace.jitter == pytest.approx(jitter(meshes) / eyes)
-
-
-def test_a_trace_starts_anew_after_a_gap() -> None:
-    base = portrait_face().points.astype(np.float64)
-    whole, gapped = Trace(), Trace()
-    for n in range(4):
-        whole.add(base + n)
-        gapped.add(base + n)
-    gapped.gap()
-    for n in range(4):
-        gapped.add(base + 50 + n)
-    assert whole.jitter == pytest.approx(0, abs=1e-9)
-    assert gapped.jitter == pytest.approx(0, abs=1e-9), "the jump lies in the gap"
-
-
-def test_a_long_trace_looks_at_frames_evenly_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcnet_cli.evaluation.measures.PLACES_KEPT", 32)
-    base = portrait_face().points.astype(np.float64)
-    trace = Trace()
-    for n in range(1000):
-        trace.add(base + 0.01 * n)
-    everywhere = 0.01 * np.abs(np.arange(1000) - 499.5).mean() * math.sqrt(2) / eye_distance(base)
-    assert trace.reach == pytest.approx(everywhere, rel=0.1)
-
-
-def test_nothing_moves_in_an_empty_clip() -> None:
-    assert math.isnan(Trace().reach)
-    assert math.isnan(Trace().jitter)

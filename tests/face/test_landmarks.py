@@ -3,15 +3,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from face_tools import ROOT, detector, mesh, portrait, portrait_face, turned
+from face_tools import detector, mesh, portrait, portrait_face, turned
+from places import DATA, EXAMPLES
 from safetensors.numpy import load_file, save_file
 
-from mcnet_cli.face import LIDS, STEADY_LOOKS, FaceMesh, FaceTracker, Region, opening
+from mcnet_cli.face import LID_OPENINGS, STEADY_LOOKS, FaceMesh, FaceTracker, Region, opening
 from mcnet_cli.media import open_frames
 
 LEFT_EYE, RIGHT_EYE, NOSE_TIP, CHIN = 33, 263, 1, 152
-DRIVING = ROOT / "examples" / "driving.mp4"
-GOLDEN = ROOT / "tests" / "data" / "landmarks.safetensors"  # made by running this file as a program
+DRIVING = EXAMPLES / "driving.mp4"
+GOLDEN = DATA / "landmarks.safetensors"  # made by running this file as a program
 
 
 def test_landmarks_are_468_points_on_the_face() -> None:
@@ -105,7 +106,7 @@ def test_lids_are_seen_to_close() -> None:
     tracker = FaceTracker(detector(), mesh())
     with open_frames(DRIVING) as frames:
         meshes = [tracker(frame) for frame in frames]
-    openings = np.array([opening(found.points, LIDS) for found in meshes if found is not None])
+    openings = np.array([opening(found.points, LID_OPENINGS) for found in meshes if found is not None])
     assert len(openings) == len(meshes)
     assert openings.min() < 0.5 * np.median(openings)
     assert (openings < 0.5 * np.median(openings)).mean() < 0.3, "a blink is short"

@@ -12,7 +12,7 @@ from onnx_tools import write_recognizer
 from safetensors.torch import load_file
 
 from mcnet_cli.errors import WeightsError
-from mcnet_cli.face import MOUTH, opening
+from mcnet_cli.face import MOUTH_OPENING, opening
 from mcnet_cli.files import asset
 from mcnet_cli.metrics import (
     LPIPS,
@@ -124,7 +124,7 @@ def test_an_opening_is_measured_in_eye_distances() -> None:
     points = np.zeros((468, 2), np.float32)
     points[33], points[263] = (10, 0), (50, 0)
     points[13], points[14] = (30, 20), (30, 30)
-    assert opening(points, MOUTH) == pytest.approx(0.25)
+    assert opening(points, MOUTH_OPENING) == pytest.approx(0.25)
 
 
 def test_correlation_is_unknown_where_nothing_moves() -> None:

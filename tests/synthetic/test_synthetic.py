@@ -8,9 +8,10 @@ from face_tools import detector, mesh
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import Framing, Landmarks, clip_box, faces_in
+from mcnet_cli.face.topology import EYE_OUTLINES, MESH_POINTS, MOUTH_OUTLINE, OVAL
 from mcnet_cli.synthetic import Expression, Identity, Pose, SyntheticClip, render, render_clip
-from mcnet_cli.synthetic.raster import NOTHING, interpolated, owners
-from mcnet_cli.synthetic.topology import COUNT, EYES, MOUTH, OVAL, outline, template, triangles, unrolled
+from mcnet_cli.synthetic.mesh import template, triangles, unrolled
+from mcnet_cli.synthetic.render import NOTHING, interpolated, owners
 
 SIZE = 256
 UPPER_LIP, LOWER_LIP, MOUTH_LEFT, MOUTH_RIGHT = 13, 14, 61, 291
@@ -126,8 +127,8 @@ def test_closed_lids_hide_the_eyes() -> None:
         identity = Identity.draw(seed)
         awake, points = render(identity, Pose(), Expression(), SIZE)
         asleep, _ = render(identity, Pose(), Expression(lids=1), SIZE)
-        for eye in EYES:
-            inside = inside_of(points[outline(eye)])
+        for eye in EYE_OUTLINES:
+            inside = inside_of(points[list(eye)])
             # Eyeballs are mostly grey, skin is not.
             colourful = [np.percentile(np.ptp(picture[inside], axis=1), 30) for picture in (awake, asleep)]
             assert colourful[0] < 0.5 * colourful[1]
@@ -165,7 +166,7 @@ def test_the_irises_follow_the_gaze() -> None:
     places = []
     for gaze in (-20, 0, 20):
         picture, points = render(identity, Pose(), Expression(gaze_x=gaze), SIZE)
-        darkness = (255.0 - picture.mean(2)) ** 4 * inside_of(points[outline(EYES[0])])
+        darkness = (255.0 - picture.mean(2)) ** 4 * inside_of(points[list(EYE_OUTLINES[0])])
         places.append(float((darkness.sum(0) * np.arange(SIZE)).sum() / darkness.sum()))
     assert places[0] + 1 < places[1] < places[2] - 1
 
@@ -173,7 +174,7 @@ def test_the_irises_follow_the_gaze() -> None:
 def test_the_mouth_is_dark_or_teeth_and_not_lips_when_open() -> None:
     identity = Identity.draw(8)
     picture, points = render(identity, Pose(), Expression(mouth=0.9), SIZE)
-    inside = picture[inside_of(points[outline(MOUTH)])].mean(1)
+    inside = picture[inside_of(points[list(MOUTH_OUTLINE)])].mean(1)
     assert inside.min() < 40 < 110 < inside.max()
 
 
@@ -194,7 +195,7 @@ def test_impossible_clips_are_refused(arguments: tuple[int, int, int]) -> None:
 
 def test_every_mesh_point_is_in_a_triangle_and_they_tile_the_face() -> None:
     skin, holes = triangles()
-    assert set(np.concatenate([skin, holes]).ravel().tolist()) == set(range(COUNT))
+    assert set(np.concatenate([skin, holes]).ravel().tolist()) == set(range(MESH_POINTS))
     corners = unrolled()[np.concatenate([skin, holes])]
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / 2

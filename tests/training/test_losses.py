@@ -7,7 +7,7 @@ from face_tools import portrait_face
 from parity_tools import rebuilt_weights
 from torch import Tensor
 
-from mcnet_cli.face import LIDS
+from mcnet_cli.face import LID_OPENINGS
 from mcnet_cli.model import Keypoints
 from mcnet_cli.model.geometry import band_limited_downsample
 from mcnet_cli.model.memory import MemoryTrace
@@ -230,7 +230,7 @@ def face_points(*, lids: float = 1.0) -> Tensor:
     for eye in (losses.LEFT_EYE, losses.RIGHT_EYE):
         middle = points[list(eye), 1].mean()
         points[list(eye), 1] = middle + lids * (points[list(eye), 1] - middle)
-    for pair in LIDS:
+    for pair in LID_OPENINGS:
         points[list(pair), 0] = points[list(pair), 0].mean()  # across the eye they don't meet
     return torch.from_numpy(points)[None]
 

@@ -5,7 +5,7 @@
 
 The original, face_landmark_with_attention.tflite of that wheel, samples feature maps around lips and eyes by
 three operations of MediaPipe's own. Everything before them becomes face_mesh.tflite, what follows for the
-lips and for each eye a file of its own; `mcnet_cli.face.attention_mesh` does what lies between. Weights and
+lips and for each eye a file of its own; `mcnet_cli.face.networks` does what lies between. Weights and
 operations stay as they are.
 """
 

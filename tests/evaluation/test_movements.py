@@ -1,4 +1,4 @@
-"""Expressions of a result beside the driving's, of faces whose parts are moved by known amounts."""
+"""What a face does over a clip, of faces that move, and whose parts move, by known amounts."""
 
 import math
 
@@ -7,9 +7,10 @@ import pytest
 from face_tools import portrait_face
 
 from mcnet_cli.animation.gaze import EyeLandmarks
-from mcnet_cli.evaluation.expressions import STILL, Expressions, gaze_of
+from mcnet_cli.evaluation.movements import STILL, Expressions, Trace, gaze_of
 from mcnet_cli.face import Landmarks
-from mcnet_cli.metrics import eye_distance
+from mcnet_cli.face.outer import upper_face
+from mcnet_cli.metrics import eye_distance, jitter, reach
 
 WAVE = np.sin(np.linspace(0, 9, 30))
 EYES_PX = float(eye_distance(portrait_face().points))
@@ -90,3 +91,43 @@ def test_the_iris_of_an_eye_that_is_turned_away_is_not_relied_on() -> None:
     turned = face()
     turned.points[133] = turned.points[33] + 0.2 * (turned.points[133] - turned.points[33])
     assert gaze_of(turned) is None
+
+
+def test_a_trace_tells_the_movement_of_a_whole_clip() -> None:
+    rng = np.random.default_rng(0)
+    base = portrait_face().points.astype(np.float64)
+    meshes = np.stack([base + rng.normal(0, 3, (468, 2)) + (n, 0) for n in range(9)])
+    trace = Trace()
+    for points in meshes:
+        trace.add(points)
+    eyes = eye_distance(meshes).mean()
+    assert trace.reach == pytest.approx(reach(meshes[:, upper_face()]) / eyes)
+    assert trace.jitter == pytest.approx(jitter(meshes) / eyes)
+
+
+def test_a_trace_starts_anew_after_a_gap() -> None:
+    base = portrait_face().points.astype(np.float64)
+    whole, gapped = Trace(), Trace()
+    for n in range(4):
+        whole.add(base + n)
+        gapped.add(base + n)
+    gapped.gap()
+    for n in range(4):
+        gapped.add(base + 50 + n)
+    assert whole.jitter == pytest.approx(0, abs=1e-9)
+    assert gapped.jitter == pytest.approx(0, abs=1e-9), "the jump lies in the gap"
+
+
+def test_a_long_trace_looks_at_frames_evenly_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcnet_cli.evaluation.movements.PLACES_KEPT", 32)
+    base = portrait_face().points.astype(np.float64)
+    trace = Trace()
+    for n in range(1000):
+        trace.add(base + 0.01 * n)
+    everywhere = 0.01 * np.abs(np.arange(1000) - 499.5).mean() * math.sqrt(2) / eye_distance(base)
+    assert trace.reach == pytest.approx(everywhere, rel=0.1)
+
+
+def test_nothing_moves_in_an_empty_clip() -> None:
+    assert math.isnan(Trace().reach)
+    assert math.isnan(Trace().jitter)

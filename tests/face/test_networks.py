@@ -11,7 +11,8 @@ from face_tools import portrait
 from places import DATA
 from safetensors.numpy import load_file, save_file
 
-from mcnet_cli.face.attention_mesh import COUNT, INPUT_PX, LEFT_EYE, LIPS, RIGHT_EYE, AttentionMesh
+from mcnet_cli.face.networks import INPUT_PX, LEFT_EYE, LIPS, RIGHT_EYE, AttentionMesh
+from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.synthetic import render_clip
 
 GOLDEN = DATA / "attention_mesh.safetensors"
@@ -40,8 +41,8 @@ def test_points_and_irises_are_mediapipes(network: AttentionMesh, name: str) -> 
     expected = load_file(GOLDEN)[name]
     trunk = network(faces()[name])
     points, irises = network.refined(trunk)
-    np.testing.assert_allclose(points, expected[:COUNT], atol=0.1)
-    np.testing.assert_allclose(irises, expected[COUNT:, :2], atol=0.1)
+    np.testing.assert_allclose(points, expected[:MESH_POINTS], atol=0.1)
+    np.testing.assert_allclose(irises, expected[MESH_POINTS:, :2], atol=0.1)
     assert trunk.score > 0.9
 
 

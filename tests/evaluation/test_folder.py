@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcnet_cli.evaluation.html import Strips, chosen, write_page, write_sheet
+from mcnet_cli.evaluation.folder import Strips, chosen, write_page, write_sheet
 from mcnet_cli.evaluation.report import ClipResult, EvaluationReport, Failed, Row, WeightsFacts
 from mcnet_cli.evaluation.request import EvaluationRequest, Settings
 from mcnet_cli.media import read_image

@@ -1,30 +1,18 @@
 """A person's surface at rest: the face mesh in its own shape, with skull, ears, neck, hair and shoulders.
 
-Units and axes as in topology. Every part is a grid of rows and columns, textured by one tile of the atlas.
+Units and axes as in `mesh`. Every part is a grid of rows and columns, textured by one tile of the atlas. The
+skull is a rounded box that the back of the head and the hair lie on.
 """
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.synthetic.hairdo import hair_grid
-from mcnet_cli.synthetic.identity import Identity, Shape
-from mcnet_cli.synthetic.skull import CENTRE, RADII, boxy
-from mcnet_cli.synthetic.topology import (
-    BROWS,
-    CHIN,
-    EYES,
-    FOREHEAD,
-    LIPS,
-    NOSE,
-    OVAL,
-    Indices,
-    Points,
-    template,
-    triangles,
-    unrolled,
-)
+from mcnet_cli.face.topology import EARS, OVAL
+from mcnet_cli.synthetic.identity import Hair, Identity
+from mcnet_cli.synthetic.mesh import Indices, Points, shaped, triangles, unrolled
 
 # The atlas's tiles: left, top, width, height, relative to the whole; the atlas is twice as wide as high.
 TILES = {
@@ -36,8 +24,17 @@ TILES = {
     "ear": (0.875, 0.5, 0.125, 0.5),
 }
 INSET = 0.02  # of a tile, so that neighbours don't bleed in
+CENTRE = np.array([0.0, -0.25, 0.72])  # of the skull
+RADII = np.array([0.455, 0.57, 0.62])
+BOXINESS = 2.5  # 2: an ellipsoid
 RINGS = (0.06, 0.14, 0.24, 0.36, 0.5, 0.65, 0.82, 1.0)  # from the face's outline to the back of the head
 NECK_ROWS, COLUMNS = 7, 33
+HAIR_ROWS, HAIR_COLUMNS = 12, 65
+# Where hair ends: heights (y) at shares of the way around, from the forehead's middle to the nape.
+AROUND = (0.0, 0.18, 0.26, 0.31, 0.36, 0.39, 0.42, 0.45, 0.52, 0.57, 0.66, 1.0)
+CROPPED = (-0.49, -0.47, -0.4, -0.29, -0.2, -0.1, -0.06, -0.16, -0.17, -0.06, 0.12, 0.2)
+HANGING = (-0.49, -0.47, -0.4, -0.31, -0.1, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)  # 1: the hair's own length
+CURTAIN_FROM = 0.36  # of the way around: from here on hanging hair hangs
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +43,12 @@ class Surface:
 
     points: (N, 3) at rest; the first 468 are the face mesh's.
     follow: (N,) how much each follows the head's turn, in [0, 1].
-    outline, share: (N,) which of OVAL's points each goes along with when the face moves, and how much.
+    outline, share: (N,) the place in OVAL of the point whose movement each point follows, and the share of
+    that movement, in [0, 1].
     faces: (T, 3) clockwise as seen from outside.
     texture: (T, 3, 2) places of their corners on the atlas, in [0, 1].
     gloss: (T,) strength of their gleam. two_sided: (T,) whether they are seen from both sides.
-    nearer: (T,) how much nearer than they are they count when drawn.
+    nearer: (T,) heights of the mesh that are taken off a triangle's depth when they are sorted for drawing.
     """
 
     points: Points
@@ -114,41 +112,6 @@ def surface(identity: Identity) -> Surface:
     )
 
 
-def shaped(shape: Shape) -> Points:
-    """(468, 3) a person's face at rest, one unit high."""
-    face = template().copy()
-    x, y = face[:, 0].copy(), face[:, 1].copy()
-    face[:, 0] *= 1 + shape.width + shape.jaw * np.clip((y - 0.05) / 0.4, 0, 1)
-    face[:, 0] *= 1 + shape.cheeks * np.exp(-((y - 0.02) ** 2) / 0.02)
-    face[:, 1] += shape.chin * np.clip((y - 0.28) / 0.22, 0, 1)
-    face[:, 1] -= shape.forehead * np.clip((-0.3 - y) / 0.2, 0, 1)
-    face[:, 2] *= 1 + shape.depth
-
-    nose = _near(face, template()[NOSE], (0.13, 0.12))
-    face[:, 0] *= 1 + shape.nose_width * nose
-    face[:, 1] += shape.nose_length * nose
-    face[:, 2] -= 0.12 * shape.nose_height * nose
-    for side, (upper, lower), brow in zip((-1, 1), EYES, BROWS, strict=True):
-        middle = template()[[*upper, *lower]].mean(0)
-        near = _near(template(), middle, (0.17, 0.1))
-        away = template() - middle
-        face[:, 0] += near * (shape.eye_size * away[:, 0] + side * shape.eye_distance)
-        face[:, 1] += near * (1.3 * shape.eye_size * away[:, 1] - side * shape.eye_tilt * away[:, 0] / 0.1)
-        arch = _near(template(), template()[[*brow[0], *brow[1]]].mean(0), (0.2, 0.06))
-        face[:, 1] -= shape.brow_height * arch
-
-    mouth = template()[[LIPS[0][0], LIPS[0][-1]]].mean(0)
-    near = _near(template(), mouth, (0.22, 0.07))
-    face[:, 0] += shape.mouth_width * near * x
-    face[:, 1] += shape.lips * _near(template(), mouth, (0.15, 0.05)) * (y - mouth[1])
-    face[:, 1] += shape.asymmetry * np.sin(6 * x) * np.exp(-((y - 0.1) ** 2) / 0.1)
-
-    height = face[CHIN, 1] - face[FOREHEAD, 1]
-    face[:, 1] -= (face[CHIN, 1] + face[FOREHEAD, 1]) / 2
-    unit: Points = face / height
-    return unit
-
-
 def grid(points: Points, flat: Points, tile: str, centre: Points) -> tuple[Indices, Points]:
     """Triangles (T, 3) of (R, C, 3) points, turned outwards from `centre`, and their places (T, 3, 2).
 
@@ -178,10 +141,15 @@ def tiled(flat: Points, tile: str) -> Points:
     return placed
 
 
-def _near(points: Points, middle: Points, reach: tuple[float, float]) -> Points:
-    away = (points[:, :2] - middle[:2]) / reach
-    near: Points = np.exp(-(away**2).sum(1))
-    return near
+def boxy(direction: Points) -> Points:
+    """(...,) how far the rounded box lies along (..., 3) directions, relative to the ellipsoid of RADII.
+
+    Directions are in units of RADII; their length does not matter.
+    """
+    size = np.linalg.norm(direction, axis=-1, keepdims=True)
+    unit = np.abs(direction) / size
+    reach: Points = (unit**BOXINESS).sum(-1) ** (-1 / BOXINESS)
+    return reach
 
 
 def _skull(face: Points, shine: float) -> tuple[Part, Indices, Points]:
@@ -209,6 +177,82 @@ def _skull(face: Points, shine: float) -> tuple[Part, Indices, Points]:
     return part, np.tile(np.arange(len(ring)) % len(OVAL), len(rows)), share
 
 
+def hair_grid(identity: Identity, face: Points) -> tuple[Points, Points, Points] | None:
+    """The shell about the skull; None for a style that is only painted on the scalp.
+
+    face: (468, 3) at rest, which the shell meets at the forehead and the temples.
+
+    Returns (R, C, 3) points, (R, C) how much each follows the head, and (R, C, 2) places on the hair's tile.
+    """
+    hair = identity.hair
+    if hair.style in ("bald", "buzz"):
+        return None
+    rng = np.random.default_rng([identity.seed, 1])
+    hanging = hair.style in ("bob", "long")
+    around = np.linspace(-np.pi, np.pi, HAIR_COLUMNS)
+    share = np.abs(around) / np.pi
+    down = np.linspace(0.0, 1, HAIR_ROWS)[:, None]
+    ends = _hairline(hair, hanging, around, rng)
+    reach = (ends - CENTRE[1]) / RADII[1]
+    round_arc = np.pi / 2 + np.arcsin(np.clip(reach, -0.98, 0.98))
+    # Hanging hair falls straight from the skull's widest place.
+    angle = down * np.where(hanging & (reach > 0), np.pi / 2 + reach, round_arc)
+    falling = np.where(hanging, np.clip(angle - np.pi / 2, 0, None), 0)
+    angle = angle - falling
+    thickness = _thickness(hair, hanging, around, down, rng)
+
+    # Near the hairline the shell lies on the face, which is flatter than the skull.
+    border = (face[[*OVAL[-8:], *OVAL[:9]]] - CENTRE) / RADII
+    turn = np.arctan2(border[:, 0], -border[:, 2])
+    flatness = np.interp(around, turn, np.linalg.norm(border, axis=1) / boxy(border), left=1, right=1)
+    hug = 1 + (flatness - 1) * down**1.5
+    waves = 0.02 * hair.curl * np.sin(falling * 9 + around * 3) + 0.04 * falling
+    out = np.sin(angle) + waves
+    # The front edges of hanging hair lie on the cheeks, which are narrower than the skull.
+    out = out - 0.2 * np.clip(falling / 0.7, 0, 1) * np.exp(-(((share - 0.37) / 0.07) ** 2))
+    direction = np.stack(np.broadcast_arrays(out * np.sin(around), -np.cos(angle), -out * np.cos(around)), -1)
+    radius = boxy(direction) * hug
+    points = CENTRE + direction * (RADII * radius[..., None] + thickness[..., None])
+    points[..., 1] += falling * RADII[1]
+    follow = np.clip(1 - (points[..., 1] - 0.4) / 0.9, 0, 1)
+    flat = np.stack(np.broadcast_arrays((around / (2 * np.pi) + 0.5)[None, :], down), -1)
+    return points, follow, flat
+
+
+def _hairline(hair: Hair, hanging: bool, around: Points, rng: np.random.Generator) -> Points:
+    """(C,) the heights where the shell ends."""
+    share = np.abs(around) / np.pi
+    ends = np.interp(share, AROUND, HANGING if hanging else CROPPED)
+    ends[ends > 0.9] = hair.length
+    front = share < 0.3
+    if hair.style == "fringe" or (hanging and hair.curl > 0.25 and hair.parting > 0):
+        low = -0.34 + 0.07 * hair.parting * np.sin(around)
+        ends[front] = np.maximum(ends, np.where(share < 0.27, low, low - (share - 0.27) * 2))[front]
+    else:
+        ends[front] -= hair.recession * np.clip(np.sin(np.pi * share[front] / 0.3), 0.2, 1)
+    ends += rng.normal(0, 0.012, HAIR_COLUMNS) * (1 + 2 * hair.curl)
+    ends[-1] = ends[0]
+    return ends
+
+
+def _thickness(hair: Hair, hanging: bool, around: Points, down: Points, rng: np.random.Generator) -> Points:
+    """(R, C) how far the shell lies above the skull; thin at the hairline, but not where hair hangs."""
+    share = np.abs(around) / np.pi
+    lumps = cv2.resize(rng.normal(size=(5, 17)), (HAIR_COLUMNS, HAIR_ROWS), interpolation=cv2.INTER_CUBIC)
+    uneven = 0.12 * lumps + 0.1 * hair.curl * rng.normal(size=(HAIR_ROWS, HAIR_COLUMNS))
+    thickness = hair.thickness * (1 + 0.25 * hair.parting * np.sin(around) * np.sin(np.pi * down))
+    thickness = thickness * (1 + np.clip(3 * down, 0, 1) * uneven)
+    edge = 0.12 + 0.88 * np.sqrt(np.clip((1 - down) / np.where(share < 0.2, 0.2, 0.5), 0, 1))
+    free = np.clip((share - CURTAIN_FROM) / 0.12, 0, 1) * hanging
+    thickness = thickness * np.maximum(edge, free) + 0.012
+    if hair.style != "afro":
+        # Along a parting it lies lower.
+        furrow = np.exp(-((around - 0.8 * hair.parting) ** 2) / 0.02) * np.sin(np.pi * down) ** 0.5
+        thickness = np.maximum(thickness - 0.025 * furrow, 0.01)
+    thickness[:, -1] = thickness[:, 0]
+    return np.asarray(thickness)
+
+
 def _neck(shine: float) -> Part:
     y = np.linspace(0.2, 0.95, NECK_ROWS)
     down = np.linspace(0, 1, NECK_ROWS)
@@ -234,7 +278,7 @@ def _shoulders(identity: Identity) -> Part:
 
 
 def _ear(face: Points, side: int, shine: float) -> Part:
-    anchor = face[454 if side > 0 else 234]
+    anchor = face[EARS[side > 0]]
     down, around = np.linspace(0, np.pi, 9), np.linspace(0, 2 * np.pi, 13)
     ball = np.stack(
         np.broadcast_arrays(

@@ -1,14 +1,45 @@
-"""Following one face through a clip."""
+"""Finds faces in a picture with the detector of choice, and follows one through a clip."""
+
+from typing import get_args
 
 import numpy as np
 
-from mcnet_cli.face.detect import FACE_SCORE, Detector, Face
+from mcnet_cli.errors import UsageError
+from mcnet_cli.face.detect import FACE_SCORE, BlazeFaceDetector, Detector, DetectorName, Face
 from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
 from mcnet_cli.face.sampling import Picture
 
-COMPARABLE_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background
-PATIENCE, RARELY = 25, 10  # frames without a face until, and then how often, small ones are looked for
-LARGEST_JUMP = 0.5  # of the mesh's size between two frames, in place as in size: more is a cut
+MIN_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background
+# Small faces are looked for in each of so many frames after the face was lost, then in every tenth.
+THOROUGH_FRAMES, THOROUGH_EVERY = 25, 10
+MAX_JUMP = 0.5  # of the mesh's size, by which place or size may change between two frames; more is a cut
+
+
+def make_detector(name: str, device: str = "cpu") -> Detector:
+    """The detector `name`: blazeface, which computes on the CPU, or face-alignment, on a device of torch.
+
+    Raises UsageError for another name, WeightsError if the detector's weights can't be had.
+    """
+    if name == "blazeface":
+        return BlazeFaceDetector()
+    if name == "face-alignment":
+        from mcnet_cli.face.face_alignment import FaceAlignmentDetector
+
+        return FaceAlignmentDetector(device)
+    raise UsageError(f"there is no detector {name!r}", hint=f"detectors: {', '.join(get_args(DetectorName))}")
+
+
+def faces_in(rgb: Picture, detector: Detector, mesh: FaceMesh) -> list[Landmarks]:
+    """Landmarks of all faces in a picture, from left to right."""
+    found = [mesh(rgb, face.region) for face in detector(rgb)]
+    return sorted((f for f in found if f.score > FACE_SCORE), key=lambda f: float(f.points[:, 0].mean()))
+
+
+def choose_face(faces: list[Landmarks], which: str | int) -> Landmarks:
+    """The face with a number (IndexError if there are not so many), or for "largest" that."""
+    if isinstance(which, int):
+        return faces[which]
+    return max(faces, key=lambda face: face.area)
 
 
 class FaceTracker:
@@ -37,7 +68,7 @@ class FaceTracker:
         return None if self._region is None else follow(rgb, self._mesh, self._region)
 
     def _detected(self, rgb: Picture) -> Landmarks | None:
-        thorough = self._missed < PATIENCE or self._missed % RARELY == 0
+        thorough = self._missed < THOROUGH_FRAMES or self._missed % THOROUGH_EVERY == 0
         for face in self._by_likeness(self._detector(rgb, thorough=thorough)):
             found = self._mesh(rgb, face.region)
             if found.score > FACE_SCORE:
@@ -53,11 +84,11 @@ class FaceTracker:
         else:
             return faces
 
-        def strangeness(face: Face) -> tuple[bool, float]:
-            small = float((face.box[2:] - face.box[:2]).prod()) < COMPARABLE_AREA * area
+        def unlikeness(face: Face) -> tuple[bool, float]:
+            small = float((face.box[2:] - face.box[:2]).prod()) < MIN_AREA * area
             return small, float(np.linalg.norm(_centre(face.box) - place))
 
-        return sorted(faces, key=strangeness)
+        return sorted(faces, key=unlikeness)
 
 
 def follow(rgb: Picture, mesh: FaceMesh, region: Region) -> Landmarks | None:
@@ -72,4 +103,4 @@ def _centre(box: Points) -> Points:
 
 def _near(region: Region, last: Region) -> bool:
     moved = float(np.linalg.norm(_centre(region.box) - _centre(last.box)))
-    return max(moved, abs(region.side - last.side)) <= LARGEST_JUMP * last.side
+    return max(moved, abs(region.side - last.side)) <= MAX_JUMP * last.side

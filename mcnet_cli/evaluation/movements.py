@@ -1,19 +1,27 @@
-"""How a result's expressions follow the driving's over a clip: mouth, lids, smile, brows and gaze."""
+"""What a face does over a clip: how far it moves, and how its expressions follow the driving's."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcnet_cli.animation.gaze import LEAST_WIDTH, SHUT, EyeLandmarks
-from mcnet_cli.face import LIDS, MOUTH, Landmarks, opening
-from mcnet_cli.face.openings import Pairs
-from mcnet_cli.metrics import correlation, gain
+from mcnet_cli.face import LID_OPENINGS, MOUTH_OPENING, Landmarks, opening
+from mcnet_cli.face.outer import upper_face
+from mcnet_cli.face.topology import MOUTH_CORNERS, Pairs
+from mcnet_cli.metrics import correlation, eye_distance, gain, jitter, reach
+
+Points = NDArray[Any]
+
+PLACES_KEPT = 4096  # frames whose meshes are kept to know their mean place
 
 # Pairs of points of the face mesh whose summed distances, over that of the eyes, tell an expression.
 DISTANCES: dict[str, Pairs] = {
-    "mouth": MOUTH,
-    "eyes": LIDS,
-    "smile": ((61, 291),),  # the mouth's corners
+    "mouth": MOUTH_OPENING,
+    "eyes": LID_OPENINGS,
+    "smile": (MOUTH_CORNERS,),
     "brows": ((105, 159), (334, 386)),  # from the brows to the upper lids
 }
 # Standard deviations over frames below which an expression of the driving is taken for noise of tracking: in
@@ -23,6 +31,68 @@ DISTANCES: dict[str, Pairs] = {
 # 0.039 and 0.018.
 STILL = {"mouth": 0.010, "eyes": 0.006, "smile": 0.010, "brows": 0.007, "gaze": 0.008}
 GAIN = "_gain"  # what a figure's name ends with that tells the gain of an expression
+
+
+@dataclass(slots=True)
+class Mean:
+    """A running mean; NaN as long as nothing was added."""
+
+    total: float = 0.0
+    weight: float = 0.0
+
+    def add(self, value: float, weight: float = 1.0) -> None:
+        """`value` counts `weight` times."""
+        self.total += weight * value
+        self.weight += weight
+
+    @property
+    def value(self) -> float:
+        """The mean so far."""
+        return self.total / self.weight if self.weight else math.nan
+
+    def over(self, other: "Mean") -> float:
+        """The ratio of both means; NaN where there is none."""
+        return self.value / other.value if other.value else math.nan
+
+
+class Trace:
+    """How a face moves in a clip, in eye distances of the clip's mean.
+
+    Of clips that are longer than 4096 frames, `reach` looks at so many, evenly spread.
+    """
+
+    def __init__(self) -> None:
+        self._eyes, self._jitter = Mean(), Mean()
+        self._recent: list[Points] = []
+        self._places: list[Points] = []
+        self._stride, self._count = 1, 0
+
+    def add(self, points: Points) -> None:
+        """The (468, 2) mesh of the next frame."""
+        self._eyes.add(float(eye_distance(points)))
+        self._recent = [*self._recent[-2:], points]
+        if len(self._recent) == 3:
+            self._jitter.add(jitter(np.stack(self._recent)))
+        if self._count % self._stride == 0:
+            self._places.append(points[upper_face()])
+            if len(self._places) > PLACES_KEPT:
+                self._places = self._places[::2]
+                self._stride *= 2
+        self._count += 1
+
+    def gap(self) -> None:
+        """A frame without a face: what comes next doesn't go on from before."""
+        self._recent = []
+
+    @property
+    def reach(self) -> float:
+        """How far the upper face moves about its mean place."""
+        return reach(np.stack(self._places)) / self._eyes.value if self._places else math.nan
+
+    @property
+    def jitter(self) -> float:
+        """The mean of the second differences over time."""
+        return self._jitter.value / self._eyes.value if self._count else math.nan
 
 
 class Expressions:

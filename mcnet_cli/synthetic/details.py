@@ -1,20 +1,22 @@
-"""What is seen through the lids and the lips: eyeballs, teeth, tongue."""
+"""What is drawn besides the surface: eyeballs, teeth and tongue, spectacles, and what is behind the head."""
 
+import functools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.synthetic.brushes import FIXED_POINT_BITS, fixed
+from mcnet_cli.face.topology import EARS, INNER_LIPS, LID_EDGES, OUTER_LIPS
 from mcnet_cli.synthetic.identity import Identity
-from mcnet_cli.synthetic.motion import Expression, Pose, posed, projected, rotation, swung
-from mcnet_cli.synthetic.topology import EYES, LIPS, MOUTH, Points
+from mcnet_cli.synthetic.mesh import Expression, Points, Pose, posed, projected, rotation, swung
+from mcnet_cli.synthetic.textures import FIXED_POINT_BITS, fixed
 
 Colours = NDArray[np.float32]  # (H, W, 3) in [0, 1]
 EYEBALL = 0.46  # its radius, relative to the eye's width
 IRIS, PUPIL = 0.47, 0.2  # sines of the angles they span about the gaze
 TONGUE, DARK, TOOTH = (0.62, 0.29, 0.29), (0.13, 0.035, 0.035), (0.9, 0.87, 0.8)
+TEMPLE_SEEN_DEGREES = 4  # of the head's turn: from here on the temple of a pair of glasses is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ def eye(
 
     face: (468, 3) at rest, before the head turns. side: 0 for the picture's left eye. lids: (468, 2) pixels.
     """
-    upper, lower = EYES[side]
+    upper, lower = LID_EDGES[side]
     corners = face[[upper[0], upper[-1]]]
     width = float(np.linalg.norm(corners[1] - corners[0]))
     radius = EYEBALL * width
@@ -78,8 +80,8 @@ def mouth(face: Points, lips: Points, box: tuple[slice, slice], view: View) -> C
     rows, columns = box
     canvas = np.empty((rows.stop - rows.start, columns.stop - columns.start, 3), np.float32)
     canvas[:] = DARK
-    half = (face[LIPS[0][-1], 0] - face[LIPS[0][0], 0]) / 2
-    middle = face[MOUTH[0][5]]
+    half = (face[OUTER_LIPS[0][-1], 0] - face[OUTER_LIPS[0][0], 0]) / 2
+    middle = face[INNER_LIPS[0][5]]
     across = np.linspace(-1, 1, 13)
     bow = 0.012 * across**2
     arch = middle + np.stack([across * half * 0.86, 0 * across, 0.04 + 0.1 * across**2], 1)
@@ -100,14 +102,79 @@ def mouth(face: Points, lips: Points, box: tuple[slice, slice], view: View) -> C
         cv2.fillPoly(canvas, [corners], white, cv2.LINE_AA, FIXED_POINT_BITS)
         between = list(np.stack([corners[1:12], corners[-2:-13:-1]], 1))
         cv2.polylines(canvas, between, False, gap, 1, cv2.LINE_AA, FIXED_POINT_BITS)
-    edges = lips[list(MOUTH[0])]
-    open_px = float(np.ptp(lips[[*MOUTH[0], *MOUTH[1]], 1]))
+    edges = lips[list(INNER_LIPS[0])]
+    open_px = float(np.ptp(lips[[*INNER_LIPS[0], *INNER_LIPS[1]], 1]))
     shade = _shadow(box, edges, 0.25 * open_px, 0.45)
     # Darker towards the corners.
     x, _ = _pixels(box)
     reach_px = max(float(edges[-1, 0] - edges[0, 0]) / 2, 1.0)
     shade *= np.clip(3 - 3 * np.abs(x - edges[:, 0].mean()) / reach_px, 0.25, 1)
     return np.asarray(canvas * shade[..., None] * np.minimum(view.light, 1), np.float32)
+
+
+def draw_glasses(colour: NDArray[np.float32], identity: Identity, face: Points, view: View) -> None:
+    """Draws them onto a picture (S, S, 3), RGB in [0, 255]. face: (468, 3) at rest, before the head turns."""
+    rng = np.random.default_rng([identity.seed, 5])
+    shade = rng.uniform(0.03, 0.5) * rng.uniform(0.5, 1.2, 3) * 255
+    width, height, squareness = rng.uniform(0.135, 0.165), rng.uniform(0.09, 0.125), rng.uniform(2, 4)
+    thickness_px = max(1, round(rng.uniform(0.003, 0.01) * view.size))
+    rim = _rim(width, height, squareness)
+    lines, noses = [], []
+    for side, (upper, lower), ear in zip((-1, 1), LID_EDGES, EARS, strict=True):
+        middle = face[[*upper, *lower]].mean(0) + np.array([side * 0.01, 0.01, -0.07])
+        lines.append(middle + rim)
+        noses.append(middle - np.array([side * width, 0.02, 0]))
+        if -side * view.pose.yaw > TEMPLE_SEEN_DEGREES:
+            temple = [middle + rim[0] * (side, 1, 1), face[ear] + np.array([side * 0.04, -0.09, 0.02])]
+            temple[0][1] -= 0.03
+            lines.append(np.array(temple))
+    bridge = np.linspace(0, 1, 7)[:, None]
+    bow = np.sin(np.pi * bridge) * (0, 0.015, 0.02)
+    lines.append(noses[0] + bridge * (noses[1] - noses[0]) - bow)
+    lit = shade * np.minimum(view.light, 1.1)
+    for line in lines:
+        pixels = projected(posed(line, view.pose), view.pose, view.size)
+        line_px = [fixed(pixels - 0.5)]
+        cv2.polylines(colour, line_px, False, lit.tolist(), thickness_px, cv2.LINE_AA, FIXED_POINT_BITS)
+
+
+def _rim(width: float, height: float, squareness: float) -> Points:
+    """(33, 3) a superellipse, bent back a little at its sides; the first point is its right end."""
+    turn = np.linspace(0, 2 * np.pi, 33)
+    x, y = (np.sign(wave) * np.abs(wave) ** (2 / squareness) for wave in (np.cos(turn), np.sin(turn)))
+    return np.stack([width * x, height * y, 0.025 * x**2], 1)
+
+
+@functools.lru_cache(maxsize=8)
+def backdrop(identity: Identity, size: int) -> NDArray[np.float32]:
+    """(S, S, 3) RGB in [0, 255]."""
+    rng = np.random.default_rng([identity.seed, 3])
+    kind = identity.scene.background
+    first, second = (np.array(colour) for colour in identity.scene.background_colours)
+    across, down = np.meshgrid(np.linspace(0, 1, size), np.linspace(0, 1, size))
+    slope = across * rng.uniform(-1, 1) + down * rng.uniform(-1, 1)
+    slope = (slope - slope.min()) / max(float(np.ptp(slope)), 1e-6)
+    picture = first + slope[..., None] * (second - first) * (1.0 if kind == "gradient" else 0.4)
+    if kind == "lights":
+        for _ in range(int(rng.integers(8, 25))):
+            x, y, radius = rng.uniform(0, 1), rng.uniform(0, 1), rng.uniform(0.02, 0.12)
+            spot = np.clip((radius - np.hypot(across - x, down - y)) / 0.015, 0, 1)
+            glow = rng.uniform(0.2, 1, 3) * [1, 0.9, 0.75]
+            picture = picture + spot[..., None] * 0.4 * (glow - picture)
+    elif kind in ("wall", "shelves"):
+        boxes = 4 if kind == "wall" else 40
+        for _ in range(boxes):
+            large = kind == "wall"
+            width, height = rng.uniform(0.15, 0.6, 2) if large else rng.uniform((0.02, 0.08), (0.08, 0.22))
+            x, y = rng.uniform(-0.1, 1, 2)
+            if not large:
+                y = round(y * 4) / 4 + 0.25 - height
+            inside = (across > x) & (across < x + width) & (down > y) & (down < y + height)
+            picture[inside] += 0.6 * (rng.uniform(0.05, 0.95) * rng.uniform(0.7, 1.2, 3) - picture[inside])
+        picture = cv2.GaussianBlur(picture, (0, 0), size * rng.uniform(0.004, 0.02))
+    noise = cv2.resize(rng.normal(size=(16, 16, 3)), (size, size), interpolation=cv2.INTER_CUBIC)
+    fine = rng.normal(size=(size, size, 1))
+    return np.asarray(np.clip(picture + 0.01 * noise + 0.008 * fine, 0, 1) * 255, np.float32)
 
 
 def _band(arch: Points, top: Points | float, bottom: Points | float) -> Points:
