@@ -19,7 +19,7 @@ from mcnet_cli.animation.source import EncodedFace, SourceFace
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import OUTER
-from mcnet_cli.face.topology import BROWS, MESH_POINTS, OUTER_EYE_CORNERS, OVAL
+from mcnet_cli.face.topology import BROWS, LID_OPENINGS, MESH_POINTS, OUTER_EYE_CORNERS, OVAL
 from mcnet_cli.model import Keypoints
 from mcnet_cli.options import require_among, require_between
 
@@ -186,7 +186,9 @@ class Retargeting:
         if reference == "first":
             return int(motion.found.argmax())
         if motion.landmarks is not None and source_landmarks is not None:
-            return best_reference(telling(source_landmarks), telling(motion.landmarks), motion.found)
+            return best_reference(
+                telling(source_landmarks), telling(motion.landmarks), motion.found, _LID_PLACES
+            )
         return best_reference(self._source.values[0].numpy(), self._motion.values, motion.found)
 
 
@@ -201,6 +203,13 @@ _NOSE = (168, 6, 195, 4, 1, 98, 327, 2)
 _LIPS = (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91, 78, 81, 13, 311, 308, 402, 14, 178)
 # fmt: on
 TELLING_POINTS = np.array(OVAL + _BROWS + _LIDS + _NOSE + _LIPS)
+_place = TELLING_POINTS.tolist().index
+_LID_PLACES = [(_place(upper), _place(lower)) for upper, lower in LID_OPENINGS]
+# Weight of the squared difference of two eyes' openings, beside the squared distances of points. Starting
+# from a blink, open eyes would stare whenever the driving's open. Without it 19 % of 336 pairs of portraits
+# and drivings start from lids less than half as open as the portrait's, with it 3 %; shapes are then 2 % less
+# alike.
+LIDS_WEIGHT = 20.0
 
 
 def telling(landmarks: Points) -> Points:
@@ -225,19 +234,25 @@ def on_face(values: NDArray[np.float32], numbers: Sequence[int]) -> NDArray[np.f
     return values[mesh] if mesh else values
 
 
-def best_reference(source: Points, driving: Points, usable: NDArray[np.bool_]) -> int:
-    """The usable frame of `driving` (T, N, 2) whose shape is nearest to the source's (N, 2)."""
-    wanted = _shape_of(source)
+def best_reference(
+    source: Points, driving: Points, usable: NDArray[np.bool_], lids: Sequence[tuple[int, int]] = ()
+) -> int:
+    """The usable frame of `driving` (T, N, 2) whose shape is nearest to the source's (N, 2).
+
+    lids: pairs of upper and lower lids among the N points; their distances count more than points do.
+    """
+    wanted = _shape_of(source, lids)
     best, nearest = 0, np.inf
     for frame in np.flatnonzero(usable):  # one by one: a long clip's float32 landmarks are large
-        distance = float(np.square(_shape_of(driving[frame]) - wanted).sum())
+        distance = float(np.square(_shape_of(driving[frame], lids) - wanted).sum())
         if distance < nearest:
             best, nearest = int(frame), distance
     return best
 
 
-def _shape_of(points: Points) -> NDArray[np.float32]:
-    """(N, 2) points centred and divided by the square root of their hull's area."""
+def _shape_of(points: Points, lids: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+    """(2·N + L,): points centred and divided by the square root of their hull's area; weighted openings."""
     centred = points.astype(np.float32) - points.astype(np.float32).mean(0)
     shape: NDArray[np.float32] = centred / np.float32(max(np.sqrt(hull_area(centred)), 1e-6))
-    return shape
+    openings = [LIDS_WEIGHT**0.5 * np.linalg.norm(shape[upper] - shape[lower]) for upper, lower in lids]
+    return np.concatenate([shape.ravel(), np.array(openings, np.float32)])

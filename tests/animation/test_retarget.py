@@ -46,3 +46,16 @@ def test_an_unusable_frame_is_never_the_reference() -> None:
 
 def test_of_equal_frames_the_first_is_the_reference() -> None:
     assert best_reference(SQUARE, np.stack([SQUARE * [1, 2], SQUARE, SQUARE]), np.ones(3, bool)) == 1
+
+
+def test_a_frame_with_shut_lids_is_no_reference_for_open_eyes() -> None:
+    lids = np.array([[-0.5, -0.2], [-0.5, -0.1], [0.5, -0.2], [0.5, -0.1]], np.float32)
+    source = np.concatenate([SQUARE, lids])
+    shut, turned = source.copy(), source.copy()
+    shut[[5, 7], 1] = -0.1
+    turned[4, 0] += 0.2
+    pairs = [(5, 6), (7, 8)]
+    driving, usable = np.stack([shut, turned]), np.ones(2, bool)
+    assert best_reference(source, driving, usable) == 0
+    assert best_reference(source, driving, usable, pairs) == 1
+    assert best_reference(shut, driving, usable, pairs) == 0
