@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from face_tools import ROOT, detector, mesh, scene
+from face_tools import detector, mesh, scene
+from places import EXAMPLES
 from safetensors.numpy import load_file
 
 from mcnet_cli.media import ffmpeg_binary, open_frames
@@ -17,7 +18,7 @@ from mcnet_cli.preprocessing.inputs import Source
 from mcnet_cli.preprocessing.video import Tools, process
 from mcnet_cli.preprocessing.writer import Writer
 
-DRIVING = ROOT / "examples" / "driving.mp4"
+DRIVING = EXAMPLES / "driving.mp4"
 WIDTH, HEIGHT, HEAD = 320, 240, 150
 EMPTY = scene(WIDTH, HEIGHT, [])
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from face_tools import ROOT
+from places import ROOT
 from preprocess_tools import EMPTY, HEAD, contents, frame, index, moving, run, write_film
 
 from mcnet_cli.errors import InputError, SystemFailure, UsageError
