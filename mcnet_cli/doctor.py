@@ -175,7 +175,7 @@ def look_at_devices() -> Iterator[Finding]:
 def look_at_ffmpeg() -> Iterator[Finding]:
     """Which one, from where, with which encoders."""
     from mcnet_cli.media import ffmpeg_binary
-    from mcnet_cli.media.codecs import has_encoder
+    from mcnet_cli.media.ffmpeg import has_encoder
     from mcnet_cli.media.process import running
 
     binary = ffmpeg_binary()

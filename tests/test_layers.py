@@ -114,7 +114,7 @@ def test_faces_know_pictures_and_no_videos() -> None:
     for name, path in modules().items():
         if name.split(".")[0] == "face":
             used = {found for found in imports(path) if found.startswith("mcnet_cli.media")}
-            assert used <= {"mcnet_cli.media.image"}, f"{name} imports {sorted(used)}"
+            assert used <= {"mcnet_cli.media.pictures"}, f"{name} imports {sorted(used)}"
 
 
 @pytest.mark.parametrize(
