@@ -158,14 +158,11 @@ def _encoder(
 
 
 def _codec(suffix: str, target: Path, alpha: bool) -> dict[str, Any]:
-    if suffix == ".webm":
-        return _vp9_or_vp8(target, alpha)
-    codec = _PRORES if alpha else _H264
-    require_encoder(codec["vcodec"], target)
-    return codec
-
-
-def _vp9_or_vp8(target: Path, alpha: bool) -> dict[str, Any]:
+    """The encoder's options for a container: H.264, or ProRes for transparency; for .webm VP9, else VP8."""
+    if suffix != ".webm":
+        codec = _PRORES if alpha else _H264
+        require_encoder(codec["vcodec"], target)
+        return codec
     pixels = {"pix_fmt": "yuva420p" if alpha else "yuv420p"}
     if has_encoder("libvpx-vp9"):
         return {**_VP9, **pixels, **_BT709}

@@ -18,7 +18,7 @@ from mcnet_cli.files import require_regular_file
 
 Frame = NDArray[np.uint8]  # (H, W, 3), RGB
 MAX_FRAME_PIXELS = 64 * 1024 * 1024
-_ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+[:,]")
+_ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+[:,]")  # such as https: or concat:
 Producer = Callable[["FrameSource"], Generator[Frame, None, None]]
 
 
