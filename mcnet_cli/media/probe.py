@@ -59,15 +59,15 @@ def probe(path: Path) -> VideoInfo:
         compiled(first.output("pipe:", format="framecrc", vframes=1)), stdout=subprocess.PIPE
     ) as child:
         head = bytearray(4096)
-        time_limit = threading.Timer(_TIME_LIMIT_S, child.process.kill)
-        time_limit.daemon = True
-        time_limit.start()
+        impatience = threading.Timer(_TIME_LIMIT_S, child.process.kill)
+        impatience.daemon = True
+        impatience.start()
         try:
             got = child.read_exactly(memoryview(head))
             if child.finish() == -signal.SIGKILL:
                 raise InputError(f"{shown(path)} takes too long to open", hint="it may be damaged")
         finally:
-            time_limit.cancel()
+            impatience.cancel()
         log = child.log
     said = "\n".join(log.lines).split("\n[info] Output #")[0]
     _check_size(path, said)

@@ -146,9 +146,8 @@ def running(
 ) -> Iterator[Child]:
     """Starts ffmpeg with `arguments` (the binary first) and ends it when the block is left.
 
-    The child has a session of its own, so that a Ctrl-C at the terminal does not reach it. It inherits that
-    SIGXFSZ and SIGPIPE are ignored, so that a full disk or a closed pipe gives an error message and does not
-    kill it.
+    The child has its own session, so that a Ctrl-C at the terminal reaches us alone, and it inherits that
+    SIGXFSZ and SIGPIPE are ignored: a full disk or a closed pipe is then an error message, not a death.
 
     Raises SystemFailure if it can't be started.
     """

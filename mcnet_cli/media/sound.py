@@ -35,7 +35,7 @@ def add_sound(
     alpha: whether the film has transparency.
     """
     require_encoder(_CODECS[container]["acodec"], target)
-    # Only one file may lie beside the target at any time: the silent film stays open without a name.
+    # Only one file lies beside the target at any time: the silent film lives on without a name.
     descriptor = os.open(part, os.O_RDONLY)
     try:
         part.unlink()
