@@ -24,8 +24,7 @@ if TYPE_CHECKING:
         read_motion,
         write_motion,
     )
-    from mcnet_cli.animation.animate import animate
-    from mcnet_cli.animation.plan import plan
+    from mcnet_cli.animation.animate import animate, plan
     from mcnet_cli.face import CropBox
 
 __version__ = "0.1.0"

@@ -1,12 +1,10 @@
-"""What is installed, what works, and what to do about the rest."""
+"""What `mcnet doctor` reports: what is installed, what works, and what to do about the rest."""
 
 import dataclasses
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -43,10 +41,10 @@ State = Literal["ok", "note", "problem"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
-    note: an optional thing is absent. problem: something is wrong; `fix` is what to do, and `code` what the
-    commands that need it end with. details: values for programs.
+    state: `note` if an optional thing is absent, `problem` if something is wrong. fix: what to do about it.
+    code: the exit code of the commands that a problem stops. details: values for programs, in `--json`.
     """
 
     topic: str
@@ -55,10 +53,6 @@ class Finding:
     fix: str | None = None
     code: int = 0
     details: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """JSON values."""
-        return dataclasses.asdict(self)
 
     def as_text(self) -> str:
         """A line, and one more with the fix."""
@@ -84,7 +78,7 @@ class Diagnosis:
         return {
             "version": __version__,
             "code": self.exit_code,
-            "findings": [finding.as_json() for finding in self.findings],
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
         }
 
     def as_text(self) -> str:
@@ -95,19 +89,19 @@ class Diagnosis:
 
 
 def examine(cache: Cache) -> Diagnosis:
-    """Looks at everything; what fails becomes a finding."""
+    """Runs all checks. A check that fails becomes a finding, so the others still run."""
     findings: list[Finding] = []
-    for topic, look in (
-        ("version", look_at_versions),
-        ("device", look_at_devices),
-        ("ffmpeg", look_at_ffmpeg),
-        ("faces", lambda: look_at_detectors(cache)),
-        ("weights", lambda: look_at_weights(cache)),
-        ("disk", lambda: look_at_disk(cache)),
-        ("test", run_self_test),
+    for topic, checks in (
+        ("version", check_versions()),
+        ("device", check_devices()),
+        ("ffmpeg", check_ffmpeg()),
+        ("faces", check_detectors(cache)),
+        ("weights", check_weights(cache)),
+        ("disk", check_disk(cache)),
+        ("test", run_self_test()),
     ):
         try:
-            findings += look()
+            findings += checks
         except McnetError as error:
             findings.append(Finding(topic, "problem", str(error), error.hint, error.exit_code))
         except ImportError as error:
@@ -115,7 +109,7 @@ def examine(cache: Cache) -> Diagnosis:
             findings.append(Finding(topic, "problem", _first_line(error), fix, SystemFailure.exit_code))
         except (OSError, MemoryError) as error:
             findings.append(Finding(topic, "problem", _first_line(error), code=SystemFailure.exit_code))
-        except Exception as error:  # a doctor that breaks down helps nobody
+        except Exception as error:  # the report must appear whatever is broken
             fix = "this is a bug in mcnet: please report it"
             findings.append(Finding(topic, "problem", _first_line(error), fix, code=1))
     return Diagnosis(findings)
@@ -125,8 +119,8 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {shown(str(error).partition(chr(10))[0][:200])}"
 
 
-def look_at_versions() -> Iterator[Finding]:
-    """Of mcnet, Python and the libraries."""
+def check_versions() -> Iterator[Finding]:
+    """The versions of mcnet, Python and the libraries."""
     found: dict[str, str | None] = {}
     for name in REQUIRED:
         try:
@@ -147,8 +141,8 @@ def look_at_versions() -> Iterator[Finding]:
         )
 
 
-def look_at_devices() -> Iterator[Finding]:
-    """What `auto` takes, and why."""
+def check_devices() -> Iterator[Finding]:
+    """The device and precision that `auto` takes, and why."""
     import torch
 
     from mcnet_cli.devices import choose
@@ -159,11 +153,10 @@ def look_at_devices() -> Iterator[Finding]:
         "precision": compute.precision,
         "threads": torch.get_num_threads(),
     }
-    if compute.device.type == "cuda":
-        name = torch.cuda.get_device_name(compute.device)
-        text = f"auto takes cuda ({name}) in {compute.precision}: {compute.why}"
-    else:
-        text = f"auto takes {compute.device} in {compute.precision}: {compute.why}"
+    device = str(compute.device)
+    if device == "cuda":
+        device = f"cuda ({torch.cuda.get_device_name(compute.device)})"
+    text = f"auto takes {device} in {compute.precision}: {compute.why}"
     yield Finding("device", "ok", text, details=details)
     if compute.device.type == "cpu":
         built = (
@@ -172,76 +165,68 @@ def look_at_devices() -> Iterator[Finding]:
         yield Finding("device", "note", f"no GPU: {built}; {details['threads']} CPU threads")
 
 
-def look_at_ffmpeg() -> Iterator[Finding]:
-    """Which one, from where, with which encoders."""
-    from mcnet_cli.media import ffmpeg_binary
+def check_ffmpeg() -> Iterator[Finding]:
+    """Which ffmpeg is used, where it comes from, and which of mcnet's encoders it has."""
+    from mcnet_cli.media import ffmpeg_binary, ffmpeg_version
     from mcnet_cli.media.ffmpeg import has_encoder
-    from mcnet_cli.media.process import running
 
-    binary = ffmpeg_binary()
+    binary, version = ffmpeg_binary(), ffmpeg_version()
     origin = "imageio-ffmpeg"
     if os.environ.get("MCNET_FFMPEG"):
         origin = "$MCNET_FFMPEG"
     elif shutil.which("ffmpeg"):
         origin = "PATH"
-    with running([binary, "-version"], stdout=subprocess.PIPE) as child:
-        assert child.process.stdout
-        first = child.process.stdout.readline().decode("utf-8", "replace")
-        child.process.stdout.read()
-        child.finish()
-    version = re.search(r"version (\S+)", first)
-    if not version:
+    if version == "unknown":
         raise SystemFailure(
             f"{shown(binary)} (from {origin}) is not an ffmpeg that works",
             hint="set MCNET_FFMPEG to one that does, or unset it",
         )
     encoders = {name: has_encoder(name) for name in ENCODERS}
-    details = {"path": binary, "origin": origin, "version": version[1], "encoders": encoders}
+    details = {"path": binary, "origin": origin, "version": version, "encoders": encoders}
     able = ", ".join(name for name in ENCODERS if encoders[name]) or "no encoder of mcnet's"
-    text = f"{shown(binary)} {shown(version[1])}, from {origin}, with {able}"
+    text = f"{shown(binary)} {shown(version)}, from {origin}, with {able}"
     yield Finding("ffmpeg", "ok", text, details=details)
     for name, what in ENCODERS.items():
         if not encoders[name]:
             text = f"no encoder {name}: {what} can't be written"
-            fix = ANOTHER_FFMPEG
             if name == "libx264":
-                yield Finding("ffmpeg", "problem", text, fix, SystemFailure.exit_code)
+                yield Finding("ffmpeg", "problem", text, ANOTHER_FFMPEG, SystemFailure.exit_code)
             else:
-                yield Finding("ffmpeg", "note", text, fix)
+                yield Finding("ffmpeg", "note", text, ANOTHER_FFMPEG)
     if not shutil.which("ffprobe"):
         yield Finding("ffmpeg", "note", "no ffprobe on PATH; mcnet does without")
 
 
-def look_at_detectors(cache: Cache) -> Iterator[Finding]:
-    """Whether the one that ships loads, and what the other one lacks."""
+def check_detectors(cache: Cache) -> Iterator[Finding]:
+    """Whether the face detector that ships can be loaded, and whether the other one has its weights."""
     from mcnet_cli.face import FaceMesh, make_detector
 
     make_detector("blazeface")
     FaceMesh()
     yield Finding("faces", "ok", "the detector blazeface and the face mesh are available")
-    here = all(find(registry()[name], cache) for name in ("s3fd", "2dfan4"))
-    if here:
+    if all(find(registry()[name], cache) for name in ("s3fd", "2dfan4")):
         yield Finding("faces", "ok", "the detector face-alignment has its weights")
     else:
         text = "the detector face-alignment lacks its weights; it asks its authors' server when first used"
         yield Finding("faces", "note", text)
 
 
-def look_at_weights(cache: Cache) -> Iterator[Finding]:
-    """All that mcnet knows by name."""
+def check_weights(cache: Cache) -> Iterator[Finding]:
+    """The registered weights and all others in the cache."""
     for status in survey(cache):
         text = f"{status.name}: {status.state}, {status.size}, for {status.purpose}"
+        details = status.as_json()
         if status.problem:
             code = WeightsError.exit_code
-            yield Finding("weights", "problem", status.problem, status.fix, code, status.as_json())
+            yield Finding("weights", "problem", status.problem, status.fix, code, details)
+        elif status.state == "absent":
+            yield Finding("weights", "note", text, f"mcnet fetch-weights {status.name}", details=details)
         else:
-            state: State = "note" if status.state == "absent" else "ok"
-            fix = f"mcnet fetch-weights {status.name}" if status.state == "absent" else None
-            yield Finding("weights", state, text, fix, details=status.as_json())
+            yield Finding("weights", "ok", text, details=details)
 
 
-def look_at_disk(cache: Cache) -> Iterator[Finding]:
-    """What is free where mcnet writes."""
+def check_disk(cache: Cache) -> Iterator[Finding]:
+    """The free space in the folders where mcnet writes."""
     for what, folder in {
         "the cache": cache.root,
         "temporary files": Path(tempfile.gettempdir()),
@@ -261,7 +246,7 @@ def look_at_disk(cache: Cache) -> Iterator[Finding]:
 
 
 def run_self_test() -> Iterator[Finding]:
-    """Renders some frames of a made-up picture with the embedded default, and reads the film."""
+    """Renders some frames of a drawn face with the embedded weights, and reads the film."""
     import numpy as np
 
     from mcnet_cli.animation import Animator

@@ -1,4 +1,4 @@
-"""Reading and writing files safely: regular files only, atomic outputs."""
+"""Reads and writes files safely: regular files only, atomic outputs. Finds the files that ship with mcnet."""
 
 import contextlib
 import errno
@@ -6,10 +6,14 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mcnet_cli.errors import InputError, McnetError, SystemFailure, UsageError, shown
+from mcnet_cli.errors import InputError, McnetError, SystemFailure, UsageError, WeightsError, shown
+from mcnet_cli.system import sync_file, sync_folder
+
+PACKAGE = Path(__file__).resolve().parent
 
 SYSTEM_ERRNOS = frozenset(
     {
@@ -70,17 +74,19 @@ def check_free(target: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
         )
 
 
+def _short_name(target: Path) -> str:
+    """The first 100 bytes of a name, which leave room for what makes a temporary name of it."""
+    return target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+
+
 def partial_name(target: Path) -> Path:
     """A fresh temporary name beside `target`; never longer than the file system's limit."""
-    stem = target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
-    return target.with_name(f".{stem}.{secrets.token_hex(4)}.part{target.suffix[:20]}")
+    return target.with_name(f".{_short_name(target)}.{secrets.token_hex(4)}.part{target.suffix[:20]}")
 
 
 def sweep_partials(target: Path) -> None:
     """Removes what killed runs to the same target left behind, if it is older than a minute."""
-    import time
-
-    stem = target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+    stem = _short_name(target)
     with contextlib.suppress(OSError):
         for entry in os.scandir(target.parent):
             name = entry.name
@@ -91,20 +97,9 @@ def sweep_partials(target: Path) -> None:
                     shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in `folder` durable where the file system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def publish(part: Path, target: Path, *, overwrite: bool) -> None:
     """Gives the complete file `part` its final name; without `overwrite` a taken name is not replaced."""
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
+    sync_file(part)
     if overwrite:
         os.replace(part, target)
     else:
@@ -136,3 +131,16 @@ def atomic_output(target: Path, *, overwrite: bool) -> Iterator[Path]:
         raise system_failure(error, target) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def asset(name: str) -> Path:
+    """The file `name` (such as "face/face_mesh.tflite") that ships with mcnet.
+
+    An installed wheel has the folder as `mcnet_cli/assets`, a source checkout as `weights`. WeightsError if
+    neither has the file.
+    """
+    for folder in (PACKAGE / "assets", PACKAGE.parent / "weights"):
+        path = folder / name
+        if path.is_file():
+            return path
+    raise WeightsError(f"{name} is missing: it ships with mcnet-cli", hint="install mcnet-cli again")

@@ -7,6 +7,8 @@ from typing import Literal
 
 from mcnet_cli.errors import UsageError
 
+DETECTORS = ("blazeface", "face-alignment")
+RATE_LIMITS = (Fraction(1, 100), Fraction(1000))  # frames a second
 _BACKGROUNDS: tuple[Literal["still", "moving", "transparent"], ...] = ("still", "moving", "transparent")
 
 
@@ -28,6 +30,19 @@ def parse_time(text: str) -> float:
     for part in text.split(":"):
         seconds = 60 * seconds + float(part)
     return seconds
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """`2/8`, the second of eight parts, as (1, 8); UsageError otherwise."""
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise UsageError(f"--shard {text}: must be like 2/8, the second of eight parts")
+    return int(found[1]) - 1, int(found[2])
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names between commas, each once, in the order in which they were typed."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def parse_batch_size(text: str) -> int | None:
@@ -88,10 +103,10 @@ def require_among(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def require_between(
-    name: str, value: float | Fraction | None, low: float | Fraction, high: float | None
+    name: str, value: float | Fraction | None, low: float | Fraction, high: float | Fraction | None
 ) -> None:
     """UsageError if a value is NaN, infinite or out of range; None for a value or for `high`: no bound."""
     if value is None or (low <= value and (high is None or value <= high) and value != float("inf")):
         return
-    most = "" if high is None else f" and at most {high:g}"
+    most = "" if high is None else f" and at most {float(high):g}"
     raise UsageError(f"{name} {value}: must be at least {float(low):g}{most}")

@@ -58,7 +58,7 @@ def scene(width: int, height: int, faces: list[tuple[int, int, int]]) -> np.ndar
     """Smooth colours with the portrait's head at (x, y, side) each."""
     rng = np.random.default_rng(0)
     colours = rng.integers(0, 255, (6, 8, 3), np.uint8)
-    picture = cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC)
+    picture: np.ndarray = cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC)
     head = portrait()[10:230, 120:340]
     for x, y, side in faces:
         picture[y : y + side, x : x + side] = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA)
@@ -68,4 +68,5 @@ def scene(width: int, height: int, faces: list[tuple[int, int, int]]) -> np.ndar
 def turned(picture: np.ndarray, degrees: float) -> np.ndarray:
     """The picture turned about the portrait's face."""
     turn = cv2.getRotationMatrix2D((225, 122), degrees, 1)
-    return cv2.warpAffine(picture, turn, picture.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    rotated: np.ndarray = cv2.warpAffine(picture, turn, picture.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    return rotated

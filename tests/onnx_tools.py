@@ -26,7 +26,11 @@ def write_recognizer(
     nodes.append(_node("AveragePool", [name], "blocks", pooling))
     if embeds:
         nodes += [_node("Flatten", ["blocks"], "row"), _node("Gemm", ["row", "weights"], "embedding")]
-    tensors = {"weights": weights, "mean": np.float32([127.5]), "scale": np.float32([1 / 127.5])}
+    tensors = {
+        "weights": weights,
+        "mean": np.full(1, 127.5, np.float32),
+        "scale": np.full(1, 1 / 127.5, np.float32),
+    }
     graph = b"".join(_field(1, node) for node in nodes) + _field(2, b"tiny")
     graph += b"".join(_field(5, _tensor(name, values)) for name, values in tensors.items())
     graph += _field(11, _value("picture", (1, 3, side, side))) + _field(

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from places import SHIPPED
 
-import mcnet_cli.assets
+import mcnet_cli.files
 from mcnet_cli import doctor
 from mcnet_cli.cli import main
 from mcnet_cli.doctor import Diagnosis, Finding, examine
 from mcnet_cli.weights import Cache
-from mcnet_cli.weights.cache import Record
+from mcnet_cli.weights.store import Record
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("face", "registry.toml"):
         (tmp_path / "assets" / name).symlink_to(SHIPPED / name)
     shutil.copy(SHIPPED / "mcnet-lite.safetensors", tmp_path / "assets")
-    monkeypatch.setattr(mcnet_cli.assets, "PACKAGE", tmp_path)
+    monkeypatch.setattr(mcnet_cli.files, "PACKAGE", tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("MCNET_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MCNET_FFMPEG", raising=False)

@@ -15,9 +15,8 @@ EVERYWHERE = {
     "files",
     "options",
     "progress",
-    "assets",
-    "_header",
-    "_safetensors",
+    "system",
+    "arrays",
 }  # the ground of all
 ALLOWED = {
     "": {"animation", "face"},  # mcnet_cli/__init__.py
@@ -28,12 +27,9 @@ ALLOWED = {
     "preprocessing": {"weights", "media", "face"},
     "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
     "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
-    "metrics": set(),
+    "metrics": {"checkpoint"},
     "doctor": {"weights", "media", "face", "animation"},
-    "checkpoint": {"model", "_legacy"},
-    "_header": set(),
-    "_legacy": set(),
-    "_safetensors": set(),
+    "checkpoint": {"model"},
     "weights": {"checkpoint"},
     "face": {"media"},
     "media": set(),
@@ -44,7 +40,8 @@ ALLOWED = {
     "files": set(),
     "options": set(),
     "progress": set(),
-    "assets": set(),
+    "system": set(),
+    "arrays": set(),
 }
 PAPERS_NETWORK = {"config", "geometry", "blocks", "keypoints", "motion", "modulation", "memory", "generator"}
 MODEL_MAY_USE = {"torch", "einops"} | set(sys.stdlib_module_names)

@@ -1,11 +1,21 @@
-"""What people type for `--background`."""
+"""What people type for options that need parsing."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from mcnet_cli.errors import UsageError
-from mcnet_cli.options import parse_background
+from mcnet_cli.options import (
+    parse_background,
+    parse_batch_size,
+    parse_face,
+    parse_names,
+    parse_rate,
+    parse_reference,
+    parse_shard,
+    parse_time,
+)
 
 
 @pytest.mark.parametrize("word", ["still", "moving", "transparent"])
@@ -38,3 +48,53 @@ def test_any_other_background_is_a_path_that_need_not_exist(text: str) -> None:
 def test_what_looks_like_a_colour_and_is_none_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="--background"):
         parse_background(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("25", Fraction(25)), ("29.97", Fraction(2997, 100)), ("30000/1001", Fraction(30000, 1001))],
+)
+def test_a_rate_is_a_number_or_a_fraction(text: str, rate: Fraction) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "fast", "-5", "1/0", "1e3", "inf", "25/1.5", "٣"])
+def test_anything_else_is_no_rate(text: str) -> None:
+    with pytest.raises(UsageError, match="--fps"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("83.5", 83.5), ("1:23.5", 83.5), ("1:01:01", 3661)])
+def test_a_time_is_seconds_or_minutes_or_hours(text: str, seconds: float) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "soon", "1:", "nan"])
+def test_anything_else_is_no_time(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_time(text)
+
+
+def test_a_batch_size_is_auto_or_a_number() -> None:
+    assert (parse_batch_size("auto"), parse_batch_size("8")) == (None, 8)
+    with pytest.raises(UsageError, match="--batch-size"):
+        parse_batch_size("many")
+
+
+def test_a_reference_and_a_face_are_names_or_numbers() -> None:
+    assert [parse_reference(text) for text in ("best", "first", "12")] == ["best", "first", 12]
+    assert [parse_face(text) for text in ("largest", "all", "1")] == ["largest", "all", 1]
+    for parse, text in ((parse_reference, "worst"), (parse_reference, "-1"), (parse_face, "1.5")):
+        with pytest.raises(UsageError, match=text):
+            parse(text)
+
+
+def test_shards_are_read_exactly() -> None:
+    assert parse_shard("2/8") == (1, 8)
+    for text in ("0/8", "9/8", "1", "a/b", "-1/2", "1/0"):
+        with pytest.raises(UsageError, match="--shard"):
+            parse_shard(text)
+
+
+def test_names_are_parted_by_commas_and_count_once() -> None:
+    assert parse_names("psnr, l1,psnr,,") == ("psnr", "l1")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from mcnet_cli.assets import asset
+from mcnet_cli.files import asset
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ import torch
 from animation_tools import SIZE, picture, write_clip
 from places import ROOT
 
+from mcnet_cli.model import PRESETS
+from mcnet_cli.model.mouth_shape import INNER_LOWER, LIPS
 from mcnet_cli.training import RunConfig, TrainReport, TrainRequest, train
-from mcnet_cli.training.losses import INNER_LIPS, LEFT_EYE, RIGHT_EYE
 from mcnet_cli.training.settings import assignment, resolve
 
 torch.set_num_threads(1)  # so little work is done sooner without help
@@ -38,8 +39,8 @@ batch_size=2
 data.frames=memory
 output.log_every=1
 output.sheet_every=1000
-openings.steps=0
 model.painter.size=0
+model.eye_painter.size=0
 """.strip().splitlines()
 LANDMARKS = [
     *TINY,
@@ -55,11 +56,26 @@ PAPER = [
     "losses.perceptual=0",
 ]
 
-STAGE = [
-    "openings.steps=4",
-    "openings.alone=2",
-    "openings.count=6",
-    "openings.batch_size=3",
+
+LITE = PRESETS["lite"]
+WITH_MOUTHS = [
+    *(line for line in TINY if not line.startswith(("model.motion.mouth", "model.motion.eyes"))),
+    f"model.keypoints.count={LITE.keypoints.count}",
+    "model.keypoints.jacobians=false",
+    f"model.keypoints.landmarks={[*LITE.keypoints.landmarks]}",
+    f"model.motion.mouth={[*LITE.motion.mouth]}",
+    f"model.motion.eyes={[*LITE.motion.eyes]}",
+    *(f"losses.{name}perceptual=0" for name in ("", "decoded_", "crop_", "warped_")),
+]
+PAINTER = [
+    "painter.only=true",
+    "painter.steps=4",
+    "painter.alone=1",
+    "painter.per_clip=7",
+    "painter.batch_size=2",
+    "painter.perceptual=0",
+    "checkpoint_every=2",
+    "model.painter={size=32, channels=[12, 8, 8], tokens=4}",
 ]
 
 
@@ -103,15 +119,22 @@ def write_clips(folder: Path, names: str = "abc", **more: Any) -> Path:
     return folder
 
 
-def talking(folder: Path, *, lips: float = 0.2, lids: float = 0.2) -> Path:
-    """Clips in which lips and lids are apart, and in every other frame so many times as far."""
-    for path in write_clips(folder).glob("*.npz"):
+def write_mouths(folder: Path, opening: float = 12.0) -> Path:
+    """Clips in which a mouth is shut in every other frame, else open by so many pixels."""
+    for path in write_clips(folder, "ab").glob("*.npz"):
         landmarks = dict(np.load(path))
-        for outline, least in ((INNER_LIPS, lips), (LEFT_EYE, lids), (RIGHT_EYE, lids)):
-            around = landmarks["points"][:, list(outline)]
-            middle = around.mean(1, keepdims=True)
-            scale = np.where(np.arange(len(around)) % 2, least, 1.0)[:, None, None]
-            landmarks["points"][:, list(outline)] = middle + scale * (around - middle)
+        points = landmarks["points"]
+        points[:] = points_of(len(points), SIZE)
+        places = {61: (14, 40), 291: (50, 40), 0: (32, 36), 17: (32, 46), 33: (16, 20), 263: (48, 20)}
+        places |= {1: (32, 30), 152: (32, 60)}
+        for arc in LIPS:
+            places |= {
+                point: (17 + 3 * number, 40) for number, point in enumerate(arc) if point not in places
+            }
+        for point, place in places.items():
+            points[:, point] = place
+        for number, point in enumerate(INNER_LOWER):
+            points[1::2, point, 1] += opening * (1 - abs(number / 5 - 1) ** 3)
         np.savez(path, **landmarks)
     return folder
 

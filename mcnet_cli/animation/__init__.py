@@ -1,10 +1,11 @@
 """Animation: a driving's motion moves a portrait; in memory by `Animator`, with files by `animate`."""
 
-from mcnet_cli.animation.animate import animate
-from mcnet_cli.animation.animator import Animator, load_model
-from mcnet_cli.animation.motion import Motion, read_motion, write_motion
-from mcnet_cli.animation.plan import AnimationPlan, plan
-from mcnet_cli.animation.report import AnimationReport, AnimationResult
+from mcnet_cli.animation.animate import animate, plan
+from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.motion import Motion
+from mcnet_cli.animation.motion_file import read_motion, write_motion
+from mcnet_cli.animation.renderer import load_model
+from mcnet_cli.animation.report import AnimationPlan, AnimationReport, AnimationResult
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.animation.source import Portrait

@@ -1,10 +1,12 @@
-"""`animate`: files in, films out. The steps in the order in which they happen; the work is `Animator`'s."""
+"""`animate` and its dry run `plan`: files in, films out, in the order in which it happens.
+
+The work on pictures is `Animator`'s.
+"""
 
 import contextlib
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,18 +14,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.animator import Animator
-from mcnet_cli.animation.crops import Crops
-from mcnet_cli.animation.driving import Driving, pictures_of, read_motion_file
+from mcnet_cli.animation.driving import Driving, pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
-from mcnet_cli.animation.motion import is_motion_file, write_motion
+from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part, write_motion
 from mcnet_cli.animation.outputs import Output, plan_outputs
-from mcnet_cli.animation.pictures import Picture, face_picture, side_by_side
-from mcnet_cli.animation.report import AnimationReport, AnimationResult, peak_memory_mb
-from mcnet_cli.animation.request import AnimationRequest, Background, open_driving, require_inputs
-from mcnet_cli.animation.source import Portrait, SourceFace, encode
+from mcnet_cli.animation.renderer import suitable_batch_size
+from mcnet_cli.animation.report import (
+    AnimationPlan,
+    AnimationReport,
+    AnimationResult,
+    PlannedDriving,
+    PlannedSource,
+)
+from mcnet_cli.animation.request import AnimationRequest, Background, Crops, open_driving, require_inputs
+from mcnet_cli.animation.source import (
+    FaceFinder,
+    Portrait,
+    SourceFace,
+    encode,
+    face_picture,
+    find_faces,
+    framing_of,
+)
+from mcnet_cli.arrays import Picture, side_by_side
+from mcnet_cli.checkpoint import Weights, detector_digest, read_weights
+from mcnet_cli.devices import choose
 from mcnet_cli.errors import shown
 from mcnet_cli.media import open_output, read_image, read_photo
 from mcnet_cli.progress import OnProgress, Progress, silent
+from mcnet_cli.system import peak_memory_mb
+from mcnet_cli.weights import resolve_weights
 
 RENDERING = "rendering"
 
@@ -38,7 +58,7 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
 
     Args:
         request: what to animate, and how.
-        on_progress: told after each frame that was read or rendered; it may raise to stop the run.
+        on_progress: called after each frame that was read or rendered; it may raise to stop the run.
 
     Raises:
         UsageError: options that contradict themselves, or outputs that are taken.
@@ -77,21 +97,19 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
     results = []
     with outputs.made_folder():
         for path, faces, output in zip(request.sources, found, outputs.films, strict=True):
-            film = _write_film(path, faces, driving, animator, request, background, output, tell)
-            for warning in film.warnings:
-                log.warning("%s: %s", shown(output.target), warning)
+            frames = _write_film(path, faces, driving, animator, request, background, output, tell)
             now = time.monotonic()
             results.append(
                 AnimationResult(
                     source=path,
                     driving=request.driving,
                     output=output.target,
-                    frames=film.frames,
+                    frames=frames,
                     rate=driving.motion.rate,
                     seconds=now - began,
                     damaged=driving.damaged,
                     no_face=driving.no_face,
-                    peak_memory_mb=peak_memory_mb(),
+                    peak_memory_mb=peak_memory_mb(with_children=True),
                 )
             )
             began = now
@@ -109,12 +127,46 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
     )
 
 
+def plan(request: AnimationRequest) -> AnimationPlan:
+    """What `animate` would do: looks for the sources' faces and reads the driving's header.
+
+    Nothing is rendered or written. Raises as `animate` does, as far as faults show up that early.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mcnet_cli import AnimationRequest, plan
+        >>> request = AnimationRequest(sources=(Path("portrait.jpg"),), driving=Path("driving.mp4"))
+        >>> [source.output_size for source in plan(request).sources]
+        [(512, 512)]
+    """
+    outputs = plan_outputs(request)
+    require_inputs(request)
+    crops = Crops(request.crop_json, request.source_crop, request.driving_crop)
+    compute = choose(request.device, request.precision)
+    weights = read_weights(resolve_weights(request.weights, fetch=request.fetch))
+    finder = FaceFinder(request.detector, str(compute.device)) if request.uses_detector else None
+    return AnimationPlan(
+        device=str(compute.device),
+        precision=compute.precision,
+        why=compute.why,
+        weights=weights.path,
+        detector=None if finder is None else finder.detector.name,
+        batch_size=request.batch_size
+        or suitable_batch_size(weights.config, compute, compiled=request.compile),
+        sources=tuple(
+            _planned_source(request, path, film, crops, weights, finder)
+            for path, film in zip(request.sources, outputs.films, strict=True)
+        ),
+        driving=_planned_driving(request, weights),
+    )
+
+
 def _read_driving(
     request: AnimationRequest, animator: Animator, crops: Crops, on_progress: OnProgress
 ) -> Driving:
     requires_face = request.on_no_face == "fail"
     if is_motion_file(request.driving):
-        return read_motion_file(
+        motion = read_motion_part(
             request.driving,
             animator.renderer.config,
             animator.renderer.digest,
@@ -122,6 +174,7 @@ def _read_driving(
             fps=request.fps,
             requires_face=requires_face,
         )
+        return Driving(motion, None, int((~motion.found).sum()))
     return animator.read_driving(
         partial(open_driving, request),
         crop=crops.driving,
@@ -129,14 +182,6 @@ def _read_driving(
         requires_face=requires_face,
         on_progress=on_progress,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Film:
-    """A finished film: its frames, and what had to be left out."""
-
-    frames: int
-    warnings: tuple[str, ...]
 
 
 def _write_film(
@@ -148,8 +193,8 @@ def _write_film(
     background: Background,
     output: Output,
     on_progress: OnProgress,
-) -> _Film:
-    """Renders one source and writes its film."""
+) -> int:
+    """Renders one source and writes its film; how many frames it has. Warns of what had to be left out."""
     rows = request.transfer.shown_frames(driving.motion)
     audio, start_s, warnings = _sound(driving, rows, request, output)
     photo, alpha = read_photo(path)
@@ -190,7 +235,9 @@ def _write_film(
         for number, frame in enumerate(frames, 1):
             sink.write(frame)
             on_progress(Progress(RENDERING, number, len(rows)))
-    return _Film(sink.frames_written, (*warnings, *sink.warnings))
+    for warning in (*warnings, *sink.warnings):
+        log.warning("%s: %s", shown(output.target), warning)
+    return sink.frames_written
 
 
 def _side_by_side(
@@ -222,3 +269,45 @@ def _sound(
     if last - first + 1 != len(rows):
         return None, 0.0, ("no sound: frames were left out in between (--on-no-face hold keeps it)",)
     return driving.audio, driving.audio_start_s + float(first / driving.motion.rate), ()
+
+
+def _planned_source(
+    request: AnimationRequest,
+    path: Path,
+    film: Output,
+    crops: Crops,
+    weights: Weights,
+    finder: FaceFinder | None,
+) -> PlannedSource:
+    photo, framing = read_image(path), framing_of(weights)
+    faces = find_faces(
+        photo, finder, framing, name=shown(path), face=request.face, crop_to=crops.source(path)
+    )
+    size = photo.shape[1], photo.shape[0]
+    box, network = faces[0].box, weights.config.size
+    boxes = [face.box for face in faces if face.box is not None]
+    return PlannedSource(
+        path=path,
+        size=size,
+        crops=tuple((b.x, b.y, b.width, b.height) for b in boxes),
+        output=film.target,
+        output_size=film_size(request, film.kind, size, box, network),
+    )
+
+
+def _planned_driving(request: AnimationRequest, weights: Weights) -> PlannedDriving:
+    path = request.driving
+    if is_motion_file(path):
+        digest = detector_digest(weights)
+        motion = read_motion_part(path, weights.config, digest, span=request.span, fps=request.fps)
+        return PlannedDriving(path, None, "none", len(motion), motion.rate, False)
+    with open_driving(request) as frames:
+        crop = request.driving_crop
+        return PlannedDriving(
+            path=path,
+            size=(frames.width, frames.height),
+            crop=crop if isinstance(crop, str) else str(crop),
+            frames=frames.frame_count_hint,
+            rate=frames.frame_rate,
+            sound=frames.audio is not None,
+        )

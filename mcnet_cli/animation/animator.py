@@ -1,8 +1,8 @@
-"""The core: photos and frames in, frames out, all in memory. The command is a shell around it."""
+"""`Animator`, the core: photos and frames in, frames out, all in memory. `animate` wraps it with files."""
 
 import contextlib
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -12,35 +12,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.driving import (
-    Driving,
-    OpenFrames,
-    read_driving,
-    read_motion_file,
-    reopenable,
-    require_fit,
-)
-from mcnet_cli.animation.frames import MakeFrames, face_squares, network_squares, photos
-from mcnet_cli.animation.motion import Motion, is_motion_file
-from mcnet_cli.animation.pictures import Picture
+from mcnet_cli.animation.driving import Driving, OpenFrames, read_driving, reopenable_arrays
+from mcnet_cli.animation.frames import MakeFrames, frames_of
+from mcnet_cli.animation.motion import Motion
+from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part, require_fit
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Retargeting, Transfer
 from mcnet_cli.animation.source import (
     LONGEST_PX,
-    EncodedFace,
     FaceFinder,
     Portrait,
     SourceFace,
     encode,
     find_faces,
+    framing_of,
 )
-from mcnet_cli.checkpoint import Weights, build_model, read_weights
-from mcnet_cli.devices import Compute, choose, choose_device
+from mcnet_cli.arrays import Picture
+from mcnet_cli.checkpoint import Weights, read_weights
+from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, WeightsError, shown
 from mcnet_cli.face import CropBox, Framing
-from mcnet_cli.media import FrameSource, Span, as_photo, open_arrays, open_frames
-from mcnet_cli.model import MCNet
+from mcnet_cli.media import Span, as_photo, open_frames
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
 
@@ -219,7 +212,7 @@ class Animator:
             crop: what the network sees: the face, found and followed; `none`: whole frames; or a box in
                 pixels, the same for all frames.
             strict: a damaged file is an InputError, instead of being read as far as it goes.
-            on_progress: told after each frame.
+            on_progress: called after each frame.
 
         Raises:
             InputError: a driving that can't be read, or in which no face is found.
@@ -235,15 +228,13 @@ class Animator:
         """
         if not isinstance(frames, Path | str):
             exact = Fraction(rate).limit_denominator(1_000_000)
-            # learned keypoints are found in a crop that only a first reading of all frames tells
-            with reopenable(frames, twice=crop == "auto" and not self.landmarks) as again:
-                opened = partial(_open_anew, again, exact, max_frames)
+            # Learned keypoints are found in the crop, and all frames have to be read once to know that.
+            twice = crop == "auto" and not self.landmarks
+            with reopenable_arrays(frames, exact, max_frames=max_frames, twice=twice) as opened:
                 return self.read_driving(opened, crop=crop, on_progress=on_progress).motion
         path, span = Path(frames), Span(start_s, end_s, max_frames)
         if is_motion_file(path):
-            return read_motion_file(
-                path, self.renderer.config, self.renderer.digest, span=span, fps=fps
-            ).motion
+            return read_motion_part(path, self.renderer.config, self.renderer.digest, span=span, fps=fps)
         opened = partial(
             open_frames, path, fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames, strict=strict
         )
@@ -302,15 +293,13 @@ class Animator:
             raise UsageError(
                 f"--picture {picture}: there is no one square of several faces", hint="take photo"
             )
+        smooth = self.weights.smooth or 0.0
         with self._naming_weights():
-            retargetings = [self._retargeting(face, motion, transfer) for face in portrait.faces]
-        if picture == "network":
-            made = network_squares(portrait.faces[0], self.renderer, size or self.size)
-        elif picture == "face":
-            made = face_squares(portrait, self.renderer, background, size)
-        else:
-            made = photos(portrait, self.renderer, background)
-        return self._rendered(retargetings, shown_rows, made)
+            retargetings = [
+                Retargeting(motion, transfer, face, self.landmarks, smooth) for face in portrait.faces
+            ]
+        make = frames_of(portrait, self.renderer, picture, background, size)
+        return self._rendered(retargetings, shown_rows, make)
 
     def read_driving(
         self,
@@ -321,7 +310,7 @@ class Animator:
         requires_face: bool = False,
         on_progress: OnProgress = silent,
     ) -> Driving:
-        """As `motion`, of frames that `opened` opens, with all that is known of the driving besides."""
+        """As `motion`, for frames that `opened` opens; returns crop, sound and damage as well."""
         if crop == "auto" and self.finder is None:
             raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")
         return read_driving(
@@ -347,24 +336,14 @@ class Animator:
             raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")
         return find_faces(picture, self.finder, self.framing, name=name, face=face, crop_to=boxes)
 
-    def _retargeting(self, face: EncodedFace, motion: Motion, transfer: Transfer) -> Retargeting:
-        return Retargeting(
-            motion,
-            transfer,
-            face.source.keypoints,
-            face.face,
-            self.landmarks,
-            smooth=self.weights.smooth or 0.0,
-        )
-
     def _rendered(
-        self, retargetings: Sequence[Retargeting], rows: NDArray[np.intp], made: MakeFrames
+        self, retargetings: Sequence[Retargeting], rows: NDArray[np.intp], make: MakeFrames
     ) -> Generator[Picture, None, None]:
-        """The frames of all `rows`; made: makes those of a batch, of the pose of each face."""
+        """The frames of all `rows`; make: makes those of a batch, from the pose of each face."""
         count = self.renderer.batch_size
         batches = (rows[start : start + count] for start in range(0, len(rows), count))
         poses = ([each.pose(batch) for each in retargetings] for batch in batches)
-        with self._naming_weights(), contextlib.closing(self.renderer.in_order(made, poses)) as results:
+        with self._naming_weights(), contextlib.closing(self.renderer.in_order(make, poses)) as results:
             yield from itertools.chain.from_iterable(results)
 
     @contextlib.contextmanager
@@ -376,32 +355,6 @@ class Animator:
             raise WeightsError(
                 f"{shown(self.weights.path)} gives jacobians that can't be inverted"
             ) from error
-
-
-def load_model(weights: str | Path | None = None, *, device: str = "auto") -> MCNet:
-    """The bare network of a weights file, for those who study it: evaluation mode, float32, no gradients.
-
-    Args: as for `Animator.load`.
-
-    Raises WeightsError, or UsageError for a device that isn't there.
-
-    Example:
-        >>> from mcnet_cli import load_model
-        >>> model = load_model("lite", device="cpu")
-        >>> model.config.size
-        256
-    """
-    place = choose_device(device)
-    return build_model(read_weights(resolve_weights(None if weights is None else str(weights))), place)
-
-
-def framing_of(weights: Weights) -> Framing:
-    """How weights want faces cropped: as they say, else by the paper's rule."""
-    return Framing.PAPER if weights.framing is None else Framing(**weights.framing)
-
-
-def _open_anew(again: Callable[[], Iterator[Picture]], rate: Fraction, max_frames: int | None) -> FrameSource:
-    return open_arrays(again(), rate, max_frames=max_frames)
 
 
 def _name(photo: "Photo") -> str:

@@ -1,8 +1,7 @@
-"""From a driving to its motion. Frames are looked at one by one and never kept."""
+"""Reading a driving: its frames pass by one after the other, and what stays is its motion."""
 
 import contextlib
 import logging
-import math
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,20 +12,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.motion import IRISES, Floats, Motion, read_motion
-from mcnet_cli.animation.pictures import Picture, face_picture, on_square
+from mcnet_cli.animation.motion import IRISES, MESH_POINTS, Floats, Motion
+from mcnet_cli.animation.motion_file import faceless, no_face_in
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.retarget import TELLING_POINTS
+from mcnet_cli.animation.source import face_picture, on_square
+from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import OUTER, CropBox, FaceTracker, Framing, Landmarks, OuterTracker, clip_box, crop
-from mcnet_cli.media import FrameSource, Span
-from mcnet_cli.model import ModelConfig
+from mcnet_cli.media import FrameSource, open_arrays
 from mcnet_cli.progress import OnProgress, Progress
 
 FINDING, READING = "finding the face in the driving", "reading the driving"
-TRACKED_PX = 256  # side at which a given crop is looked at for a face
-MESH_POINTS = 468
-SAMPLE_LIMIT = 256  # meshes that a clip's crop is decided by
+TRACKED_PX = 256  # side of the picture in which a face is looked for, where the crop is given
+SAMPLE_LIMIT = 256  # frames of a clip, at most, whose face meshes decide about its crop
 
 Points = NDArray[np.float32]
 OpenFrames = Callable[[], FrameSource]
@@ -38,8 +37,9 @@ log = logging.getLogger(__name__)
 class Driving:
     """A driving that has been read.
 
-    motion: as it was found, a row a frame. box: what was cropped from each frame, None for nothing.
-    no_face: frames without a face. audio: a file with sound, which starts at audio_start_s; None for none.
+    motion: one row for each frame, not smoothed. box: what was cropped from each frame; None: all of it.
+    no_face: how many frames have no face. audio: a file whose sound from `audio_start_s` on belongs to the
+    frames; None without sound. damaged: whether only a part could be read.
     """
 
     motion: Motion
@@ -61,22 +61,22 @@ def read_driving(
     requires_face: bool,
     on_progress: OnProgress,
 ) -> Driving:
-    """The motion of a driving.
+    """Reads the motion of a driving.
 
-    It is read once; or twice, if the network has to find learned keypoints in a crop that only all frames
-    together tell.
+    One pass over the frames is enough where keypoints are landmarks, or the crop is given. Learned keypoints
+    in an `auto` crop take two: the first finds the crop, in the second the network finds the keypoints.
 
     Args:
         opened: opens the frames anew with each call.
-        renderer: the network; where its keypoints are landmarks, tracked ones are taken, which are nearer
-            than the network's own.
+        renderer: the network. Where its keypoints are landmarks, those of the tracked face are taken, which
+            are more exact than the network's own.
         framing: how the network wants faces cropped.
         crop_to: what the network sees of each frame.
         tracker: looks for the face, for `auto` to crop by, for landmarks, and to tell which frames have one.
             None: no face is looked for, and every frame counts as one with a face.
         whole_landmarks: keep all 468 landmarks, as a motion file needs them.
         requires_face: a frame without a face is an InputError.
-        on_progress: told after each frame.
+        on_progress: called after each frame.
 
     Raises InputError for a driving that can't be read, or without any face if `auto` needs one.
     """
@@ -118,54 +118,10 @@ def read_driving(
     )
     no_face = int((~motion.found).sum())
     if not motion.found.any():
-        # Who gives the crop knows where the face is, even if a detector doesn't (a drawing, an animal).
+        # A given crop is trusted: of a drawing or an animal the detector may see no face.
         log.warning("%s: no face was found; the crop is used as it is", shown(frames.path))
         motion = replace(motion, found=np.ones_like(motion.found))
     return Driving(motion, box, no_face, frames.audio, frames.audio_start_s, frames.damaged)
-
-
-def read_motion_file(
-    path: Path,
-    config: ModelConfig,
-    digest: str,
-    *,
-    span: Span,
-    fps: Fraction | None,
-    requires_face: bool = False,
-) -> Driving:
-    """The part `span` of a motion file, at `fps` frames a second if that is given.
-
-    config, digest: of the network that it is to move, and of its keypoint detector. InputError for a file
-    that doesn't fit them, without frames there, or without a face in them.
-    """
-    motion = read_motion(path)
-    require_fit(motion, config, digest, shown(path))
-    motion = motion[span.first(motion.rate) :][: span.until_end(motion.rate)]
-    if not len(motion):
-        raise InputError(f"{shown(path)}: nothing is left of it after --start {span.start_s:g}")
-    if fps is not None:
-        step = motion.rate / fps
-        rows = np.array([int(row * step) for row in range(math.ceil(len(motion) / step))])
-        motion = replace(motion[rows], rate=fps)
-    motion = motion[: span.max_frames]
-    no_face = int((~motion.found).sum())
-    if no_face == len(motion):
-        raise faceless(path)
-    if no_face and requires_face:
-        raise _no_face_in(path, int((~motion.found).argmax()))
-    return Driving(motion, None, no_face)
-
-
-def require_fit(motion: Motion, config: ModelConfig, digest: str, name: str) -> None:
-    """InputError if a motion isn't of the keypoints that a network needs."""
-    if motion.digest != digest:
-        raise InputError(
-            f"{name} was made by another keypoint detector than these weights have",
-            hint="take the weights that it was made with, or make it again from the video",
-        )
-    kind = (motion.values.shape[1], motion.jacobians is not None)
-    if kind != (config.keypoints.count, config.keypoints.jacobians):
-        raise InputError(f"{name}: its keypoints are not of the number or kind that the weights need")
 
 
 def pictures_of(
@@ -185,14 +141,16 @@ def pictures_of(
 
 
 @contextlib.contextmanager
-def reopenable(frames: Iterable[Picture], *, twice: bool) -> Iterator[Callable[[], Iterator[Picture]]]:
-    """Something that gives the frames anew with each call; `twice`, even if they come from an iterator.
+def reopenable_arrays(
+    frames: Iterable[Picture], rate: Fraction, *, max_frames: int | None, twice: bool
+) -> Iterator[OpenFrames]:
+    """Opens arrays as a driving's frames, anew with each call; `twice`, even if they come from an iterator.
 
     An iterator's frames are kept in a temporary file until the block ends, so that memory stays bounded.
     """
     first = iter(frames)
     if first is not frames or not twice:
-        yield lambda: iter(frames)
+        yield lambda: open_arrays(iter(frames), rate, max_frames=max_frames)
         return
     with tempfile.TemporaryFile() as file:
         count = 0
@@ -209,7 +167,7 @@ def reopenable(frames: Iterable[Picture], *, twice: bool) -> Iterator[Callable[[
                 count += 1
                 yield frame
 
-        yield again
+        yield lambda: open_arrays(again(), rate, max_frames=max_frames)
 
 
 def _detected(
@@ -262,28 +220,16 @@ def _follow(
 ) -> None:
     landmarks = tracker(frame)
     if landmarks is None and requires_face:
-        raise _no_face_in(frames.path, len(track))
+        raise no_face_in(frames.path, len(track))
     track.add(landmarks, frame)
 
 
-def _no_face_in(path: Path, number: int) -> InputError:
-    return InputError(f"{shown(path)}: no face in frame {number}", hint="--on-no-face hold goes on without")
-
-
-def faceless(path: Path) -> InputError:
-    """The error for a driving that shows no face at all."""
-    return InputError(
-        f"{shown(path)}: no face was found in any frame",
-        hint="say where it is with --driving-crop X,Y,W,H",
-    )
-
-
 class LandmarkTrack:
-    """One face's landmarks in all frames of a clip, in little memory.
+    """One face's landmarks in all frames of a clip, packed so that a long clip takes little memory.
 
-    whole: keep all 468 points in half precision (1.9 kB a frame), not only the telling ones (0.4 kB).
-    exact: numbers of points, those beyond the mesh included, to be kept in full precision besides.
-    samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face.
+    whole: keep all 468 points in half precision (1.9 kB a frame), instead of the 90 that a reference frame is
+    chosen by (0.4 kB). exact: numbers of points that are kept in full precision as well; they may lie beyond
+    the mesh. samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face.
     """
 
     def __init__(self, *, whole: bool, exact: Sequence[int] = ()) -> None:

@@ -1,25 +1,36 @@
-"""Frames as results show them: the whole photo, the square around a face, the network's own; their sizes."""
+"""The frames of a result, and their sizes: the whole photo, the square around a face, or the network's."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mcnet_cli.animation.pictures import Picture, bounded, covering, face_picture, resized
 from mcnet_cli.animation.renderer import Renderer
-from mcnet_cli.animation.request import AnimationRequest, Background
+from mcnet_cli.animation.request import AnimationRequest, Background, PictureKind
 from mcnet_cli.animation.retarget import Pose
-from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait
+from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait, face_picture
+from mcnet_cli.arrays import Picture, filling, resized, size_within
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import CropBox
 
-LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # by the kind of output, where nothing else is asked for
+LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # longer side by kind of output, without --size
 
-# Makes the frames of a batch, from the pose of each face in them.
+# Makes the frames of a batch from the poses of all faces of the portrait, which are its argument.
 MakeFrames = Callable[[Sequence[Pose]], list[Picture]]
 
 
-def network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFrames:
+def frames_of(
+    portrait: Portrait, renderer: Renderer, picture: PictureKind, background: Background, size: int | None
+) -> MakeFrames:
+    """What makes the frames of a portrait; arguments and errors as for `Animator.render`."""
+    if picture == "network":
+        return _network_squares(portrait.faces[0], renderer, size or renderer.size)
+    if picture == "face":
+        return _face_squares(portrait, renderer, background, size)
+    return _photos(portrait, renderer, background)
+
+
+def _network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFrames:
     """Makes the network's own squares, (side, side, 3)."""
 
     def made(poses: Sequence[Pose]) -> list[Picture]:
@@ -29,7 +40,7 @@ def network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFra
     return made
 
 
-def photos(portrait: Portrait, renderer: Renderer, background: Background) -> MakeFrames:
+def _photos(portrait: Portrait, renderer: Renderer, background: Background) -> MakeFrames:
     """Makes whole photos, (H, W, 3), or (H, W, 4) without a background.
 
     InputError if there is no person that could be put before another background.
@@ -61,11 +72,11 @@ def photos(portrait: Portrait, renderer: Renderer, background: Background) -> Ma
     return made
 
 
-def face_squares(
+def _face_squares(
     portrait: Portrait, renderer: Renderer, background: Background, side: int | None
 ) -> MakeFrames:
     """Makes squares around the face, at the photo's own size unless a `side` is given."""
-    whole, box = photos(portrait, renderer, background), portrait.shown_boxes[0]
+    whole, box = _photos(portrait, renderer, background), portrait.shown_boxes[0]
     size = side or face_side(box, portrait.photo.shape[1::-1])
 
     def made(poses: Sequence[Pose]) -> list[Picture]:
@@ -95,7 +106,7 @@ def film_size(
     kind: of the output. photo: (width, height). box: around the face that moves, None for the whole photo.
     """
     longest = longest_side(request, kind)
-    width, height = bounded((photo[0], photo[1]), longest)
+    width, height = size_within((photo[0], photo[1]), longest)
     if request.picture == "face":
         shown = None if box is None else box.scaled(width / photo[0])
         width = height = request.size or min(face_side(shown, (width, height)), longest)
@@ -105,16 +116,16 @@ def film_size(
 
 
 def longest_side(request: AnimationRequest, kind: str) -> int:
-    """Longer side of the photo that a film shows, in pixels at most; a gif of a large one is huge."""
+    """At most how many pixels the longer side of the photo in a film has; a gif of a large photo is huge."""
     if request.size is not None and request.picture == "photo":
         return request.size
     return LONGEST_OF_KIND_PX.get(kind, LONGEST_PX)
 
 
 def _backdrop(background: Background, width: int, height: int) -> Picture | None:
-    """What is shown in place of the photo's background, (H, W, 3) or (H, W, 4); None for its own."""
+    """(H, W, 3) or (H, W, 4): what replaces the photo's background; None where the photo's own is shown."""
     if isinstance(background, np.ndarray):
-        return covering(background, width, height)
+        return filling(background, width, height)
     if background == "transparent":
         return np.zeros((height, width, 4), np.uint8)
     if isinstance(background, tuple):

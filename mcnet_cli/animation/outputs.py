@@ -1,4 +1,4 @@
-"""Where results go. Everything is checked before the work starts."""
+"""Where the films of a run go, all checked before the work starts."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ class Output:
 
     @property
     def may_have_sound(self) -> bool:
-        """Only videos have."""
+        """Whether this kind of file can hold sound."""
         return self.kind == "video"
 
 
@@ -43,7 +43,7 @@ class Outputs:
 
     @contextlib.contextmanager
     def made_folder(self) -> Iterator[None]:
-        """Makes the folder for the films; should the block fail before anything is in it, it goes again."""
+        """Makes the folder for the films, and removes it if the block fails before anything is in it."""
         folder = self.new_folder
         missing = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
         try:
@@ -99,7 +99,7 @@ def default_name(source: Path, driving: Path) -> str:
     stems = [Path(os.path.abspath(path)).stem or "root" for path in (source, driving)]  # noqa: PTH100
     sizes = [len(os.fsencode(stem)) for stem in stems]
     if sum(sizes) > room:
-        most = max(room - min(sizes), room // 2)  # the shorter one stays whole if it leaves room
+        most = max(room - min(sizes), room // 2)  # the shorter name stays whole if the other fits beside it
         stems = [os.fsencode(stem)[:most].decode("utf-8", "ignore") for stem in stems]
     return "--".join(stems) + SUFFIX
 

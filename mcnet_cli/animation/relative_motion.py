@@ -1,7 +1,8 @@
 """Relative motion: the driving's displacement from a reference frame, added to the source's keypoints.
 
-FOMM, NeurIPS 2019, sec. 3.3. Where keypoints are landmarks, three things need more: heads, which turn in
-space; lids and lips, whose distance matters and not their place; and hair, which stays with the head.
+That is the rule of FOMM (NeurIPS 2019, sec. 3.3). Where keypoints are landmarks of a face, three corrections
+follow: a head turns in three dimensions; lids and lips open by a distance of their own, whatever their
+displacement is; and hair stays near the head.
 """
 
 from collections.abc import Sequence
@@ -16,24 +17,22 @@ from mcnet_cli.face import SIDES
 from mcnet_cli.face.openings import EYES, LIDS, MOUTH
 from mcnet_cli.model import Keypoints, transfer_motion
 
-OUTER_LIPS = {13: (0,), 14: (17,)}  # mesh points of the outer lips, which go along with the inner ones
-# The distance at which lids meet as landmarks have them, over that of the eyes' outer corners: in blinks of
-# seven videos it goes down to 0.006 to 0.018.
-SHUT_LIDS = 0.015
-# How much further brows move than the face mesh says. In a video in which optical flow follows them, the
-# mesh has 0.8 of their movement.
-BROWS_MORE = 1.25
-BROWS = ((105, 33), (334, 263))  # the middles of the brows, and the corners of the eyes that they rise from
-CORNERS = (61, 291)  # of the mouth
-# How much further than in the driving the corners of the mouth go apart: of what is asked for, results show
-# 0.9.
-SMILES_MORE = 1.12
-# By which factor the ratio of the mouths' widths may differ from that of the faces: a mouth that is pursed in
-# one of the two says little of its size.
-MOUTH_RATIO = 1.3
-JAW_SHARE = 0.7  # the lower lip's share of a change of the mouth's opening; the upper lip has the rest
-# How far hair may move away from where the head's pose takes it, in eye distances. Beside a face one person
-# has hair and another a wall: what moves there in the driving need not be what the source has there.
+OUTER_LIPS = {13: (0,), 14: (17,)}  # mesh points of the outer lips that follow one of the inner lips
+# Distance between the landmarks of shut lids, over that of the eyes' outer corners. In blinks of seven videos
+# it falls to between 0.006 and 0.018.
+SHUT_LID_GAP = 0.015
+# Factor on the movement of brows: the mesh shows 0.8 of what optical flow measures in a video.
+BROW_GAIN = 1.25
+BROWS = ((105, 33), (334, 263))  # the middle of each brow, and the corner of the eye below it
+MOUTH_CORNERS = (61, 291)
+# Factor on the widening of the mouth: results show 0.9 of the widening that they are asked for.
+SMILE_GAIN = 1.12
+# The ratio of the two mouths' widths may differ from the ratio of the faces by this factor at most: a mouth
+# that is pursed in one of the two pictures says little about its size.
+MAX_MOUTH_RATIO = 1.3
+LOWER_LIP_SHARE = 0.7  # of a change of the mouth's opening; the upper lip moves by the rest
+# How far hair may leave the place where the head's pose takes it, in distances of the eyes' outer corners.
+# Beside the face the driving may show a wall where the source has hair, so its movement there is not trusted.
 LARGEST_HAIR_OFFSET = 0.08
 
 
@@ -42,10 +41,11 @@ def relative_motion(
 ) -> Keypoints:
     """Keypoints of B frames: source + scale · (driving - reference), jacobians alike (FOMM, sec. 3.3).
 
-    Where keypoints are landmarks, the head turns in space, mouth and lids are as `LidsAndLips` says, and
-    hair as `Hair`.
+    Where keypoints are landmarks, the head turns in three dimensions, and `LidsAndLips` and `Hair` correct
+    the mouth, the lids and the hair.
 
-    driving: B frames; reference, source: one. numbers: the landmarks that the keypoints are, or none.
+    driving: B frames; reference, source: one. numbers: which landmark each keypoint is; empty for learned
+    keypoints.
     """
     openings, hair = LidsAndLips.among(numbers), Hair.among(numbers)
     if hair is not None:
@@ -53,19 +53,19 @@ def relative_motion(
     moved = transfer_motion(driving, reference, source, scale)
     if hair is not None:
         moved = Keypoints(
-            moved.values + scale * _turned_otherwise(driving, reference, source, tuple(numbers)),
+            moved.values + scale * _turn_of_the_difference(driving, reference, source, tuple(numbers)),
             moved.jacobians,
         )
     return moved if openings is None else openings.carried(moved, driving, reference, source, scale)
 
 
-def _turned_otherwise(
+def _turn_of_the_difference(
     driving: Keypoints, reference: Keypoints, source: Keypoints, numbers: tuple[int, ...]
 ) -> Tensor:
-    """(B, K, 2): what a head's turn adds to the driving's displacements, before they are scaled.
+    """(B, K, 2): what the head's turn adds to the driving's displacements, before they are scaled.
 
-    Where the source looks elsewhere than the reference, or is shaped otherwise, that difference in space
-    turns along with the head.
+    The source differs from the reference, because it looks elsewhere or has another shape. That difference is
+    a vector in three dimensions, which turns with the head as the driving turns from the reference.
     """
     points = _head_points(numbers)
     before, after, own = (points.pose(k.values) for k in (reference, driving, source))
@@ -90,36 +90,37 @@ def strengthened(driving: Keypoints, reference: Keypoints, factor: float) -> Key
 
 @dataclass(frozen=True, slots=True)
 class LidsAndLips:
-    """Lids, lips and brows in relative motion: the mouth opens as far as the driving's, and the eyes close.
+    """Lids, lips and brows in relative motion: the mouth opens as far as the driving's, and eyes shut fully.
 
-    Adding displacements isn't enough: lids of a wide eye wouldn't meet, and if the mouth is open in the
-    reference, the result's would close only as far as the reference's lips part.
+    Displacements alone fail here: when the driving blinks, the lids of a source with wide eyes would not
+    meet, and a mouth would close by as much as the driving's does, however far the source's is open.
 
-    places: where mesh points are among the keypoints.
+    places: the number of the keypoint for each mesh point that is one.
     """
 
     places: dict[int, int]
 
     @classmethod
     def among(cls, numbers: Sequence[int]) -> "LidsAndLips | None":
-        """Of keypoints that are these mesh points; None if the eyes' corners aren't among them."""
+        """For keypoints that are these mesh points; None if the eyes' corners aren't among them."""
         places = {point: place for place, point in enumerate(numbers)}
         return cls(places) if all(point in places for point in EYES) else None
 
     def carried(
         self, moved: Keypoints, driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float
     ) -> Keypoints:
-        """`moved`, the result of relative motion, with the openings that the driving asks for.
+        """`moved`, the result of relative motion, with lids, lips and brows corrected.
 
-        A mouth is as open as the driving's, times the ratio of their widths. Lids close by the share by which
-        the driving's do, and open further by the same distance. Brows rise further than the mesh says, and
-        smiles widen further. moved, driving: B frames; reference, source: one.
+        The mouth opens as far as the driving's, times the ratio of their widths. Lids close by the same share
+        of their opening as the driving's, and open wider by the same distance. Brows rise `BROW_GAIN` times
+        as far as the driving's, smiles widen `SMILE_GAIN` times as far. moved, driving: B frames; reference,
+        source: one.
         """
         values = moved.values.clone()
         up = self._up(values)
         for above, below in self._known(LIDS):
             now, before = (
-                self._height(k.values, above, below) - SHUT_LIDS * self._apart(k.values, EYES)
+                self._height(k.values, above, below) - SHUT_LID_GAP * self._apart(k.values, EYES)
                 for k in (driving, reference)
             )
             own = self._height(source.values, above, below)
@@ -129,17 +130,17 @@ class LidsAndLips:
             values[:, self.places[above]] += more[:, None] * up
         for brow, corner in self._known(BROWS):
             risen = self._height(driving.values, brow, corner) - self._height(reference.values, brow, corner)
-            values[:, self.places[brow]] += (BROWS_MORE - 1) * scale * risen[:, None] * up
-        for left, right in self._known((CORNERS,)):
-            wider = self._apart(driving.values, CORNERS) - self._apart(reference.values, CORNERS)
-            more = 0.5 * (SMILES_MORE - 1) * scale * wider[:, None] * self._across(values)
+            values[:, self.places[brow]] += (BROW_GAIN - 1) * scale * risen[:, None] * up
+        for left, right in self._known((MOUTH_CORNERS,)):
+            wider = self._apart(driving.values, MOUTH_CORNERS) - self._apart(reference.values, MOUTH_CORNERS)
+            more = 0.5 * (SMILE_GAIN - 1) * scale * wider[:, None] * self._across(values)
             values[:, self.places[left]] -= more
             values[:, self.places[right]] += more
         for above, below in self._known(MOUTH):
             ratio = self._mouths_ratio(reference, source, scale)
             wanted = ratio * self._height(driving.values, above, below).clamp_min(0)
             more = wanted - self._height(values, above, below)
-            for lip, part in ((above, 1 - JAW_SHARE), (below, -JAW_SHARE)):
+            for lip, part in ((above, 1 - LOWER_LIP_SHARE), (below, -LOWER_LIP_SHARE)):
                 for point in (lip, *OUTER_LIPS[lip]):
                     if point in self.places:
                         values[:, self.places[point]] += part * more[:, None] * up
@@ -150,11 +151,11 @@ class LidsAndLips:
         return [pair for pair in pairs if {*pair} <= {*self.places}]
 
     def _mouths_ratio(self, reference: Keypoints, source: Keypoints, scale: float) -> float:
-        """Width of the source's mouth over that of the driving's."""
-        if not self._known((CORNERS,)):
+        """Width of the source's mouth over that of the driving's, near the ratio of the faces."""
+        if not self._known((MOUTH_CORNERS,)):
             return scale
-        ours, theirs = (float(self._apart(k.values, CORNERS)[0]) for k in (source, reference))
-        return min(max(ours / max(theirs, 1e-4), scale / MOUTH_RATIO), scale * MOUTH_RATIO)
+        ours, theirs = (float(self._apart(k.values, MOUTH_CORNERS)[0]) for k in (source, reference))
+        return min(max(ours / max(theirs, 1e-4), scale / MAX_MOUTH_RATIO), scale * MAX_MOUTH_RATIO)
 
     def _apart(self, values: Tensor, pair: tuple[int, int]) -> Tensor:
         """(B,) the distance of two points."""
@@ -182,18 +183,18 @@ class LidsAndLips:
 class Hair:
     """The keypoints beside a face, which stay near the head wherever the driving's go.
 
-    numbers: the mesh points, and points beyond the mesh, that all keypoints are.
+    numbers: which point each keypoint is, of the mesh or beyond it.
     """
 
     numbers: tuple[int, ...]
 
     @classmethod
     def among(cls, numbers: Sequence[int]) -> "Hair | None":
-        """Of keypoints that are these points; None if those beside the face or the eyes aren't among them."""
+        """For keypoints that are these points; None if the points beside the face or the eyes are missing."""
         return cls(tuple(numbers)) if {*SIDES, *EYES} <= {*numbers} else None
 
     def near_head(self, driving: Keypoints, reference: Keypoints) -> Keypoints:
-        """`driving`, B frames, with hair near where the head has taken it since `reference`, one frame."""
+        """`driving`, B frames, with hair held near where the head's turn from `reference` takes it."""
         beside = [self.numbers.index(point) for point in SIDES]
         turned = self._posed(driving.values) - self._posed(reference.values)
         expected = reference.values[:, beside] + turned
@@ -206,7 +207,7 @@ class Hair:
         return Keypoints(values, driving.jacobians)
 
     def _posed(self, values: Tensor) -> Tensor:
-        """(B, 2, 2) where the pose of keypoints says that the points beside the face are."""
+        """(B, 2, 2) the two points beside the face, as the head's pose alone places them."""
         points = _head_points(self.numbers)
         pose, beside = points.pose(values), [self.numbers.index(point) for point in SIDES]
         turned = points.posed(pose.rotation)[:, beside, :2]

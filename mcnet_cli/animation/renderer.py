@@ -1,4 +1,4 @@
-"""The network on its device: pictures in, keypoints and pictures out, batch by batch."""
+"""`Renderer`: the network on its device; pictures in, keypoints and pictures out, batch by batch."""
 
 import contextlib
 import logging
@@ -15,18 +15,19 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcnet_cli.checkpoint import Weights, build_model, detector_digest
+from mcnet_cli.arrays import Picture
+from mcnet_cli.checkpoint import Weights, build_model, detector_digest, read_weights
 from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
-from mcnet_cli.devices import Compute
+from mcnet_cli.devices import Compute, choose_device
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
+from mcnet_cli.weights import resolve_weights
 
-Picture = NDArray[np.uint8]
 BATCH = 4
-WORKERS, WORKERS_BATCH = 4, 2  # at most, of a processor
+WORKERS, WORKERS_BATCH = 4, 2  # on a CPU: threads at most, and frames that each computes at once
 GPU_BATCH_LIMIT = 32
-MAPS_ALIVE = 30  # feature maps of the finest size that a frame needs at once; `mcnet` up to 29, `lite` 14
-LARGE_FRAME = 256 << 20  # bytes; from here on a frame fills a CPU by itself
+MAPS_ALIVE = 30  # feature maps of the finest size that a frame holds at once: `mcnet` 29, `lite` 14
+LARGE_FRAME = 256 << 20  # bytes of feature maps, from which on one frame keeps all cores busy
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -71,13 +72,14 @@ class Renderer:
         self.landmarks = weights.config.keypoints.landmarks
         self.batch_size = batch_size or suitable_batch_size(weights.config, compute, compiled=compiled)
         self.model: MCNet = build_model(weights, compute.device)
-        # The parts of a small network are too small to keep several cores busy; whole frames do that better.
+        # The layers of a small network are too small to share among cores: each thread takes whole frames.
         spread = batch_size is None and self.batch_size == WORKERS_BATCH
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
         self.compositor = Compositor(self.model)
         self._paints = paints
-        if self.model.painter is not None:
-            self.model.painter.to(compute.dtype)  # it takes one mouth at a time: autocast would take as long
+        for name in self.config.painters:
+            # they take one mouth or eye at a time: autocast would take as long
+            getattr(self.model, name).to(compute.dtype)
         self._compiled: dict[bool, Callable[..., tuple[Tensor, ...]]] = {}
         if compiled:
             self._compiled = {True: torch.compile(self._frames), False: torch.compile(self._drawings)}
@@ -153,6 +155,7 @@ class Renderer:
             by_opencv=device.type == "cpu",
             paints=self._paints,
             painter=model.painter,
+            eye_painter=model.eye_painter,
             placing=() if model.painter is None else model.placing,
         )
 
@@ -179,9 +182,9 @@ class Renderer:
                 torch.set_num_threads(threads)  # a part of what the workers set is everyone's
 
     def _computed(self, source: EncodedSource, motion: Keypoints, *, frames: bool) -> tuple[Tensor, ...]:
-        """What the compositor says of a batch, in float32; WeightsError if that isn't finite.
+        """A batch from the compositor, in float32; WeightsError if it holds numbers that aren't finite.
 
-        frames: finished ones, or else drawings.
+        frames: make finished frames; otherwise drawings, which frames of any size are composed from.
         """
         motion = motion.map(lambda t: t.to(self.compute.device))
         half = self.compute.dtype != torch.float32
@@ -203,7 +206,7 @@ class Renderer:
     def _compiled_values(
         self, source: EncodedSource, motion: Keypoints, frames: bool
     ) -> tuple[Tensor, ...] | None:
-        """What the compiled network says; None, after a warning, where it can't be compiled."""
+        """A batch from the compiled network; None, after a warning, where it can't be compiled."""
         count = len(motion)
         # Each new batch size would be compiled anew, so the last batch repeats its last frame.
         padded = motion.map(lambda t: torch.cat([t, t[-1:].expand(self.batch_size - count, *t.shape[1:])]))
@@ -243,3 +246,20 @@ def suitable_batch_size(config: ModelConfig, compute: Compute, *, compiled: bool
     if frame >= LARGE_FRAME:
         return 1
     return WORKERS_BATCH if compute.device.type == "cpu" and not compiled else BATCH
+
+
+def load_model(weights: str | Path | None = None, *, device: str = "auto") -> MCNet:
+    """The bare network of a weights file, for those who study it: evaluation mode, float32, no gradients.
+
+    Args: as for `Animator.load`.
+
+    Raises WeightsError, or UsageError for a device that isn't there.
+
+    Example:
+        >>> from mcnet_cli import load_model
+        >>> model = load_model("lite", device="cpu")
+        >>> model.config.size
+        256
+    """
+    place = choose_device(device)
+    return build_model(read_weights(resolve_weights(None if weights is None else str(weights))), place)

@@ -1,7 +1,6 @@
-"""What was done, for people and for programs."""
+"""What `animate` did or, in a dry run, would do: as JSON values for programs, as text for people."""
 
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -48,17 +47,7 @@ class AnimationResult:
 
     def as_json(self) -> dict[str, Any]:
         """JSON values; the exact rate is text, such as `30000/1001`."""
-        return {
-            "source": str(self.source),
-            "driving": str(self.driving),
-            "output": self.output,
-            "frames": self.frames,
-            "rate": str(self.rate),
-            "seconds": round(self.seconds, 3),
-            "damaged": self.damaged,
-            "no_face": self.no_face,
-            "peak_memory_mb": self.peak_memory_mb,
-        }
+        return _json_values(self) | {"seconds": round(self.seconds, 3)}
 
     def as_text(self) -> str:
         """Two lines."""
@@ -100,14 +89,9 @@ class AnimationReport:
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return {
-            "version": __version__,
-            "device": self.device,
-            "precision": self.precision,
-            "weights": str(self.weights),
-            "detector": self.detector,
-            "results": [result.as_json() for result in self.results],
-        }
+        values = _json_values(self) | {"results": [result.as_json() for result in self.results]}
+        del values["why"]
+        return {"version": __version__} | values
 
     def as_text(self) -> str:
         """The summary that people see."""
@@ -116,11 +100,107 @@ class AnimationReport:
         return "\n".join([*(result.as_text() for result in self.results), how])
 
 
-def peak_memory_mb() -> float | None:
-    """Most memory that this process has held, plus that of its largest finished child; None where unknown."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+@dataclass(frozen=True, slots=True)
+class PlannedDriving:
+    """size: (width, height), None for a motion file. frames: by its header, None if that doesn't say."""
+
+    path: Path
+    size: tuple[int, int] | None
+    crop: str
+    frames: int | None
+    rate: Fraction
+    sound: bool
+
+    def as_text(self) -> str:
+        """One line."""
+        size = "{} x {}, ".format(*self.size) if self.size else ""
+        count = f"about {self.frames}" if self.frames is not None else "an unknown number of"
+        return (
+            f"driving: {shown(self.path)}: {size}{count} frames at {float(self.rate):.5g} frames/s, "
+            f"{'with' if self.sound else 'without'} sound, crop {self.crop}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSource:
+    """A source, the boxes (x, y, width, height) that would be cropped from it, and what it would become."""
+
+    path: Path
+    size: tuple[int, int]
+    crops: tuple[tuple[float, float, float, float], ...]
+    output: str
+    output_size: tuple[int, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values."""
+        values = _json_values(self)
+        return {"source": values.pop("path")} | values
+
+    def as_text(self) -> str:
+        """One line."""
+        boxes = " and ".join(",".join(f"{side:.0f}" for side in box) for box in self.crops) or "none"
+        return (
+            f"source: {shown(self.path)}: {self.size[0]} x {self.size[1]}, crop {boxes}; "
+            f"result: {shown(self.output)}, {self.output_size[0]} x {self.output_size[1]}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnimationPlan:
+    """A run that didn't happen, from `plan`.
+
+    Attributes:
+        device, precision: what the network would run on and compute with; `why` says why.
+        weights: the file.
+        detector: what would find faces, None for nothing.
+        batch_size: frames computed at once.
+        driving, sources: what was found out about the inputs.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mcnet_cli import AnimationRequest, plan
+        >>> request = AnimationRequest(sources=(Path("portrait.jpg"),), driving=Path("driving.mp4"))
+        >>> plan(request).driving.frames
+        100
+    """
+
+    device: str
+    precision: str
+    why: str
+    weights: Path
+    detector: str | None
+    batch_size: int
+    driving: PlannedDriving
+    sources: tuple[PlannedSource, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--dry-run --json` prints."""
+        values = _json_values(self) | {"results": [source.as_json() for source in self.sources]}
+        del values["sources"]
+        return {"version": __version__, "dry_run": True} | values
+
+    def as_text(self) -> str:
+        """One line a fact."""
+        return "\n".join(
+            [
+                f"weights: {shown(self.weights)}",
+                f"device: {self.device} in {self.precision} ({self.why}), {self.batch_size} frames at a time",
+                f"faces: {self.detector or 'no detection'}",
+                self.driving.as_text(),
+                *(source.as_text() for source in self.sources),
+                "nothing was rendered (dry run)",
+            ]
+        )
+
+
+def _json_values(record: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON values; paths and exact numbers become text."""
+    return {field.name: _json_value(getattr(record, field.name)) for field in fields(record)}
+
+
+def _json_value(value: Any) -> Any:
+    if is_dataclass(value):
+        return _json_values(value)
+    if isinstance(value, tuple):
+        return [_json_value(each) for each in value]
+    return str(value) if isinstance(value, Path | Fraction) else value

@@ -1,6 +1,7 @@
-"""From the driving's motion to the keypoints of one source: where it starts, how much of it, and what of it.
+"""Retargeting: a driving's motion becomes the keypoints and the gaze of one source.
 
-How the displacement of relative motion is carried over, `relative_motion` says.
+`Transfer` says how. `Retargeting` smooths the motion, chooses the reference frame and the scale, and applies
+`relative_motion` frame by frame.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.gaze import EyeLandmarks, GazeTransfer, gaze_shifts
-from mcnet_cli.animation.motion import LANDMARKS as MESH_POINTS
-from mcnet_cli.animation.motion import Motion
+from mcnet_cli.animation.motion import MESH_POINTS, Motion
 from mcnet_cli.animation.relative_motion import relative_motion, strengthened
-from mcnet_cli.animation.source import SourceFace
+from mcnet_cli.animation.source import EncodedFace, SourceFace
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import OUTER
@@ -31,7 +31,7 @@ Points = NDArray[Any]
 
 STRENGTH_LIMIT = 10.0
 SMOOTH_LIMIT = 100.0  # frames
-SMALLEST_AREA = 1e-12  # of a hull of keypoints, in squared units of [-1, 1]: below, there is no scale
+SMALLEST_AREA = 1e-12  # of a hull of keypoints in [-1, 1]; below, faces have no size to be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,38 +103,36 @@ class Retargeting:
     Args:
         motion: the driving's.
         transfer: how it is carried over.
-        source: the source's keypoints, one frame.
-        face: the source's landmarks, where they are known.
-        numbers: the landmarks that the keypoints are; empty for learned keypoints.
-        smooth: what `transfer.smooth` is where it is None and keypoints are no landmarks.
+        face: the one that moves.
+        numbers: which landmark each keypoint is; empty for learned keypoints.
+        smooth: sigma of the smoothing in frames, for learned keypoints where the transfer doesn't say.
     """
 
     def __init__(
         self,
         motion: Motion,
         transfer: Transfer,
-        source: Keypoints,
-        face: SourceFace,
+        face: EncodedFace,
         numbers: Sequence[int],
         smooth: float,
     ) -> None:
         transfer.require_reference(motion)
         self._transfer, self._numbers = transfer, tuple(numbers)
-        self._source = source.map(lambda t: t.float().cpu())
+        self._source = face.source.keypoints.map(lambda t: t.float().cpu())
         self._shows_source = ~motion.found & (transfer.no_face == "source")
         self._smooth = smooth
-        self._motion = self._calmed(motion)
+        self._motion = self._held_and_smoothed(motion)
         self._reference, self._scale = self._source, 1.0
         number = None
         if transfer.motion == "relative":
-            number = self._reference_frame(motion, face.landmarks)
+            number = self._reference_frame(motion, face.face.landmarks)
             self._reference = self._motion.keypoints(number)
             if transfer.adapt_scale:
                 ours, theirs = (
                     on_face(k.values[0].numpy(), self._numbers) for k in (self._source, self._reference)
                 )
                 self._scale = hull_scale(ours, theirs)
-        self._gaze = self._gaze_transfer(motion, face, number)
+        self._gaze = self._gaze_transfer(motion, face.face, number)
 
     def pose(self, rows: NDArray[np.intp]) -> Pose:
         """The source in the driving's frames `rows`."""
@@ -153,8 +151,8 @@ class Retargeting:
                 moved.jacobians[row] = self._source.jacobians[0]
         return moved
 
-    def _calmed(self, motion: Motion) -> Motion:
-        """The motion with frames without a face held, smoothed as the transfer says."""
+    def _held_and_smoothed(self, motion: Motion) -> Motion:
+        """The motion, smoothed as the transfer says; frames without a face repeat the last with one."""
         if self._transfer.smooth is None and self._numbers:
             return motion.held().steadied()
         return motion.held().smoothed(
@@ -174,10 +172,10 @@ class Retargeting:
             shifts = gaze_shifts(motion, own if reference is None else reference, numbers)
         if shifts is None:
             shifts = np.zeros((len(motion), 2))
-        # in the keypoints' unit, so that it is calmed as they are
+        # In the keypoints' unit, so that the filter smooths the gaze as strongly as the keypoints.
         width = 0.25 * float(np.ptp(self._reference.values[0, corners, 0].numpy()) + 1e-6)
         series = replace(motion, values=(width * shifts[:, None]).astype(np.float32), jacobians=None)
-        shifts = self._transfer.strength * self._calmed(series).values[:, 0] / width
+        shifts = self._transfer.strength * self._held_and_smoothed(series).values[:, 0] / width
         shifts[self._shows_source] = 0
         return GazeTransfer(shifts, face.landmarks, face.irises, self._source, corners)
 
@@ -192,7 +190,8 @@ class Retargeting:
         return best_reference(self._source.values[0].numpy(), self._motion.values, motion.found)
 
 
-# Where relative motion starts. The papers leave the choice to the user; the nearest shape is the safest.
+# The choice of the frame that relative motion starts from. FOMM and MCNet leave it to the user. The frame
+# whose face is most like the source's is the safest: from there the source can move as the driving does.
 
 # Face mesh points that tell one pose and expression from another.
 # fmt: off
@@ -207,7 +206,7 @@ TELLING_POINTS = np.array(_OUTLINE + _BROWS + _LIDS + _NOSE + _LIPS)
 
 
 def telling(landmarks: Points) -> Points:
-    """The telling points of (..., 468, 2) landmarks; (..., 90, 2) are they already."""
+    """(..., 90, 2): the `TELLING_POINTS` of (..., 468, 2) landmarks; 90 points are returned as they are."""
     return landmarks if landmarks.shape[-2] == len(TELLING_POINTS) else landmarks[..., TELLING_POINTS, :]
 
 

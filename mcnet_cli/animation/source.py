@@ -1,4 +1,4 @@
-"""Sources: which faces of a photo are animated, and what the network gets to see of them."""
+"""Sources: the faces of a photo that move, what the network sees of them, and what it makes of that."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.pictures import Picture, bounded, face_picture, on_square, resized
 from mcnet_cli.animation.renderer import EncodedSource, Renderer
+from mcnet_cli.arrays import Picture, resized, size_within
+from mcnet_cli.checkpoint import Weights
 from mcnet_cli.compositing import Person, Square
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import (
@@ -33,7 +34,7 @@ LONGEST_PX = 1920  # longer side of the photo in results, if nothing else is ask
 
 
 class FaceFinder:
-    """What finds faces and follows them; its networks are loaded when they are first needed.
+    """Finds faces in photos and follows one through a clip; loads its networks when they are first needed.
 
     name: `blazeface` or `face-alignment`. device: where the latter runs, as torch calls it.
     """
@@ -135,6 +136,29 @@ class Portrait:
         return tuple(face.face.box for face in self.faces if face.face.box is not None)
 
 
+def framing_of(weights: Weights) -> Framing:
+    """How weights want faces cropped: as they say, else by the paper's rule."""
+    return Framing.PAPER if weights.framing is None else Framing(**weights.framing)
+
+
+def face_picture(frame: Picture, box: CropBox | None, size: int) -> Picture:
+    """(size, size, 3): what the network gets to see of a frame: the box, or all of it."""
+    return resized(frame, size, size) if box is None else crop(frame, box, size)
+
+
+def on_square(
+    points: NDArray[np.float32], box: CropBox | None, picture: tuple[int, int], size: int
+) -> NDArray[np.float32]:
+    """(..., 2) pixels of a picture as keypoints, in [-1, 1] of the network's square.
+
+    box: what the square shows of the picture of (width, height) `picture`; None for all of it.
+    """
+    corner, extent = ((box.x, box.y), (box.width, box.height)) if box else ((0, 0), picture)
+    inside = (points.astype(np.float64) - corner) / extent * size
+    keypoints: NDArray[np.float32] = (inside * (2 / (size - 1)) - 1).astype(np.float32)
+    return keypoints
+
+
 def find_faces(
     photo: Picture,
     finder: FaceFinder | None,
@@ -180,7 +204,7 @@ def encode(
     longest: bounds the longer side of the photo that results show, in pixels. alpha: (H, W) of the photo.
     """
     encoded = tuple(_encoded(photo, face, renderer) for face in faces)
-    width, height = bounded((photo.shape[1], photo.shape[0]), longest)
+    width, height = size_within((photo.shape[1], photo.shape[0]), longest)
     if alpha is not None:
         alpha = resized(alpha, width, height)
     return Portrait(resized(photo, width, height), encoded, width / photo.shape[1], alpha)

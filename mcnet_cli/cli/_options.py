@@ -1,93 +1,124 @@
-"""Options that commands share, e.g. `def animate(..., device: Device = "auto", quiet: Quiet = False)`."""
+"""Options that several commands have, e.g. `def animate(..., device: Device = "auto", quiet: Quiet = False)`.
 
+What is typed for them, `mcnet_cli.options` parses.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from mcnet_cli.cli._console import console
+from mcnet_cli.options import DETECTORS
+from mcnet_cli.progress import Progress
+from mcnet_cli.weights import Entry, Fetch
 
-MACHINE = "Machine"
-MESSAGES = "Messages"
-OUTPUT = "Output"
+Declare = Callable[..., Any]  # as typer.Option, for the options of one panel of a command's help
+
+
+def panel(title: str) -> Declare:
+    """What declares the options that a command's help shows together, below a title."""
+    return partial(typer.Option, rich_help_panel=title)
+
+
+machine_option, message_option, output_option = panel("Machine"), panel("Messages"), panel("Output")
 
 Device = Annotated[
     str,
-    typer.Option(
+    machine_option(
         "--device",
         metavar="auto|cpu|cuda|cuda:N|mps",
         help="Where the network runs. auto: a GPU if there is one.",
-        rich_help_panel=MACHINE,
     ),
 ]
 Precision = Annotated[
     str,
-    typer.Option(
+    machine_option(
         "--precision",
         metavar="auto|fp32|bf16|fp16",
         help="Numbers that the network computes with. auto: bf16 where the device gains by it, else fp32.",
-        rich_help_panel=MACHINE,
     ),
 ]
-Overwrite = Annotated[
+Overwrite = Annotated[bool, output_option("-y", "--overwrite", help="Replace an existing output.")]
+AllowFetch = Annotated[
     bool,
-    typer.Option("-y", "--overwrite", help="Replace an existing output.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--fetch",
+        help="Agree beforehand to download weights that are missing. Otherwise it is asked on a terminal, "
+        "and an error elsewhere.",
+    ),
 ]
 Json = Annotated[
     bool,
-    typer.Option(
+    message_option(
         "--json",
         help="Print one JSON object on stdout, the result or the error; everything else goes to stderr.",
         callback=console.set_json,
         is_eager=True,
-        rich_help_panel=MESSAGES,
     ),
 ]
 Quiet = Annotated[
     bool,
-    typer.Option(
+    message_option(
         "-q",
         "--quiet",
         help="No progress and no summary, only warnings and errors.",
         callback=console.set_quiet,
         is_eager=True,
-        rich_help_panel=MESSAGES,
     ),
 ]
 Verbose = Annotated[
     bool,
-    typer.Option(
+    message_option(
         "-v",
         "--verbose",
         help="Say more, and show the traceback of errors.",
         callback=console.set_verbose,
         is_eager=True,
-        rich_help_panel=MESSAGES,
     ),
 ]
 
 
-def weights_option(text: str, panel: str | None = None) -> Any:
+def weights_option(text: str, declare: Declare = typer.Option) -> Any:
     """-w/--weights with a help text that ends with where the default comes from."""
-    return typer.Option(
+    return declare(
         "-w",
         "--weights",
         metavar="NAME|FILE|hf:OWNER/REPO[@REV]/FILE",
         help=f"{text} Default: $MCNET_WEIGHTS, else lite.",
         show_default=False,
-        rich_help_panel=panel,
     )
 
 
-def detector_option(text: str, panel: str) -> Any:
-    """--detector; the text says what else depends on it."""
-    return typer.Option("--detector", metavar="blazeface|face-alignment", help=text, rich_help_panel=panel)
+def detector_option(
+    declare: Declare, text: str = "What finds faces. face-alignment is slow and needs files of its own."
+) -> Any:
+    """--detector; a text of a command's own says what else depends on it."""
+    return declare("--detector", metavar="|".join(DETECTORS), help=text)
 
 
-def batch_size_option(panel: str) -> Any:
-    """--batch-size, which `animation.parse_batch_size` reads."""
-    return typer.Option(
-        "--batch-size",
-        metavar="auto|N",
-        help="Frames computed at once. auto: by the memory there is.",
-        rich_help_panel=panel,
+def batch_size_option(declare: Declare) -> Any:
+    """--batch-size; the text is the same for all."""
+    return declare(
+        "--batch-size", metavar="auto|N", help="Frames computed at once. auto: by the memory there is."
     )
+
+
+def fetch_policy(agreed: bool) -> Fetch:
+    """Whether weights that are missing may be downloaded. agreed: --fetch was given."""
+    return Fetch(agree=(lambda _entry: True) if agreed else _ask, on_progress=show_download)
+
+
+def show_download(name: str, done: int, total: int | None) -> None:
+    """Progress of a download, in millions of bytes."""
+    console.progress(Progress(f"fetching {name}", done // 10**6, total and total // 10**6, "MB"))
+
+
+def _ask(entry: Entry) -> bool:
+    """Asks the user where there is a terminal to see the question and answer it; elsewhere it is no."""
+    if console.json or not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        return False
+    console.line(f"{entry.name} is not on this machine: {entry.size}, licence: {entry.licence}.")
+    return typer.confirm("Download it?", default=False, err=True)

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from mcnet_cli.cli._console import console
-from mcnet_cli.cli._fetching import Agreed, fetch_policy
 from mcnet_cli.cli._options import (
-    OUTPUT,
+    AllowFetch,
     Device,
     Json,
     Overwrite,
@@ -17,11 +16,15 @@ from mcnet_cli.cli._options import (
     Verbose,
     batch_size_option,
     detector_option,
+    fetch_policy,
+    output_option,
+    panel,
     weights_option,
 )
 from mcnet_cli.errors import UsageError
 
-MOTION, FRAMING, PICTURE, TIME, SPEED = "Motion", "Framing", "Picture", "Time", "Speed and faults"
+motion_option, framing_option, picture_option = panel("Motion"), panel("Framing"), panel("Picture")
+time_option, speed_option = panel("Time"), panel("Speed and faults")
 CROP = "auto|none|X,Y,W,H"
 
 
@@ -36,14 +39,13 @@ def animate(
     ],
     output: Annotated[
         str | None,
-        typer.Option(
+        output_option(
             "-o",
             "--output",
             metavar="FILE|FOLDER|PATTERN|-",
             help="A video (.mp4 .mov .mkv .webm), a .gif, an animated .webp, a pattern of pictures "
             "(out/%05d.png), a folder (ends with / or exists; needed for several sources), "
             "or - for raw y4m on stdout. Without it: SOURCE--DRIVING.mp4 in the current folder.",
-            rich_help_panel=OUTPUT,
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -54,211 +56,167 @@ def animate(
             "files work), or a file on the hub."
         ),
     ] = None,
-    fetch: Agreed = False,
+    fetch: AllowFetch = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and render nothing.")
     ] = False,
     motion: Annotated[
         str,
-        typer.Option(
+        motion_option(
             "--motion",
             metavar="relative|absolute",
             help="relative: carry over the change from a reference frame; the source keeps its shape. "
             "absolute: the driving's keypoints as they are.",
-            rich_help_panel=MOTION,
         ),
     ] = "relative",
     adapt_scale: Annotated[
         bool,
-        typer.Option(
+        motion_option(
             "--adapt-scale/--no-adapt-scale",
             help="Scale relative motion by how large the source's face is beside the driving's.",
-            rich_help_panel=MOTION,
         ),
     ] = True,
     reference: Annotated[
         str,
-        typer.Option(
+        motion_option(
             "--reference",
             metavar="best|first|N",
             help="Driving frame that relative motion starts from. best: the one most like the source. "
             "first: the first with a face. N: that frame, counted from 0.",
-            rich_help_panel=MOTION,
         ),
     ] = "best",
     strength: Annotated[
-        float,
-        typer.Option(
-            "--strength",
-            metavar="FACTOR",
-            help="Factor on relative motion; 0 is a still.",
-            rich_help_panel=MOTION,
-        ),
+        float, motion_option("--strength", metavar="FACTOR", help="Factor on relative motion; 0 is a still.")
     ] = 1.0,
     smooth: Annotated[
         float | None,
-        typer.Option(
+        motion_option(
             "--smooth",
             metavar="SIGMA",
             help="Smooth the motion over time by a Gaussian: sigma in frames, 0 for none. Default: what "
             "hardly moves is steadied, fast motion stays as it is.",
-            rich_help_panel=MOTION,
-            show_default=False,
         ),
     ] = None,
     gaze: Annotated[
         str,
-        typer.Option(
+        motion_option(
             "--gaze",
             metavar="driving|source",
             help="driving: eyes turn as the driving's do. source: they go on looking where the source does.",
-            rich_help_panel=MOTION,
         ),
     ] = "driving",
     save_motion: Annotated[
         Path | None,
-        typer.Option(
+        motion_option(
             "--save-motion",
             metavar="FILE.motion",
             help="Keep the driving's motion, to be used as DRIVING. It holds no picture and no sound.",
-            rich_help_panel=MOTION,
         ),
     ] = None,
-    detector: Annotated[
-        str,
-        detector_option("What finds faces. face-alignment is slow and needs files of its own.", FRAMING),
-    ] = "blazeface",
+    detector: Annotated[str, detector_option(framing_option)] = "blazeface",
     source_crop: Annotated[
         str,
-        typer.Option(
+        framing_option(
             "--source-crop",
             metavar=CROP,
             help="What the network sees of the source. auto: the face. none: all of it. Or a box in pixels.",
-            rich_help_panel=FRAMING,
         ),
     ] = "auto",
     driving_crop: Annotated[
         str,
-        typer.Option(
+        framing_option(
             "--driving-crop",
             metavar=CROP,
             help="The same for the driving, one box a clip. With both none no face is looked for.",
-            rich_help_panel=FRAMING,
         ),
     ] = "auto",
     face: Annotated[
         str,
-        typer.Option(
+        framing_option(
             "--face",
             metavar="largest|all|N",
             help="Which face of the source; N from 0, left to right. all: every one.",
-            rich_help_panel=FRAMING,
         ),
     ] = "largest",
     crop_json: Annotated[
         Path | None,
-        typer.Option(
+        framing_option(
             "--crop-json",
             metavar="FILE",
             help="Save the crops to a file if it doesn't exist, else use the (edited) crops in it.",
-            rich_help_panel=FRAMING,
         ),
     ] = None,
     on_no_face: Annotated[
         str,
-        typer.Option(
+        framing_option(
             "--on-no-face",
             metavar="hold|skip|source|fail",
             help="Driving frames without a face. hold: the last pose stays. source: the source unmoved. "
             "fail: stop. skip: leave them out; skipped at the start or end they take their sound along, "
             "in between the result has no sound, because it would run ahead of the picture.",
-            rich_help_panel=FRAMING,
         ),
     ] = "hold",
     picture: Annotated[
         str,
-        typer.Option(
+        picture_option(
             "--picture",
             metavar="photo|face|network",
             help="photo: the whole photo, at its own size. face: the square around the face, at the photo's "
             "size. network: the square as the network makes it.",
-            rich_help_panel=PICTURE,
         ),
     ] = "photo",
     background: Annotated[
         str,
-        typer.Option(
+        picture_option(
             "--background",
             metavar="still|moving|transparent|COLOUR|FILE",
             help="still: the photo's own stands still. moving: it bends along, as the network has it. "
             "transparent: none (.webm, .mov, .webp and .png patterns). Or a colour, or another picture.",
-            rich_help_panel=PICTURE,
         ),
     ] = "still",
     compare: Annotated[
-        bool,
-        typer.Option("--compare", help="Source, driving and result side by side.", rich_help_panel=PICTURE),
+        bool, picture_option("--compare", help="Source, driving and result side by side.")
     ] = False,
     size: Annotated[
         int | None,
-        typer.Option(
+        picture_option(
             "--size",
             metavar="PIXELS",
             help="Bounds the longer side of a photo (default 1920; gif 480, webp 720), and sets the side of "
             "--picture face and network (default: the photo's own size, and the network's).",
-            rich_help_panel=PICTURE,
-            show_default=False,
         ),
     ] = None,
     start: Annotated[
-        str,
-        typer.Option("--start", metavar="TIME", help="Begin here; seconds or H:MM:SS.", rich_help_panel=TIME),
+        str, time_option("--start", metavar="TIME", help="Begin here; seconds or H:MM:SS.")
     ] = "0",
-    end: Annotated[
-        str | None,
-        typer.Option("--end", metavar="TIME", help="Stop here.", rich_help_panel=TIME),
-    ] = None,
+    end: Annotated[str | None, time_option("--end", metavar="TIME", help="Stop here.")] = None,
     max_frames: Annotated[
-        int | None,
-        typer.Option(
-            "--max-frames", metavar="N", help="At most so many driving frames.", rich_help_panel=TIME
-        ),
+        int | None, time_option("--max-frames", metavar="N", help="At most so many driving frames.")
     ] = None,
     fps: Annotated[
         str | None,
-        typer.Option(
+        time_option(
             "--fps",
             metavar="RATE",
             help="Frames a second: of a folder's images (default 25), or what a video is resampled to "
             "(default: its own, exactly). A number or a fraction such as 30000/1001.",
-            rich_help_panel=TIME,
-            show_default=False,
         ),
     ] = None,
-    audio: Annotated[
-        bool,
-        typer.Option("--audio/--no-audio", help="Keep the driving's sound.", rich_help_panel=TIME),
-    ] = True,
+    audio: Annotated[bool, time_option("--audio/--no-audio", help="Keep the driving's sound.")] = True,
     device: Device = "auto",
     precision: Precision = "auto",
-    batch_size: Annotated[
-        str,
-        batch_size_option(SPEED),
-    ] = "auto",
+    batch_size: Annotated[str, batch_size_option(speed_option)] = "auto",
     compile_: Annotated[
         bool,
-        typer.Option(
+        speed_option(
             "--compile",
             help="Compile the network first: about a minute, worth it for long clips. Needs a C++ compiler.",
-            rich_help_panel=SPEED,
         ),
     ] = False,
     strict: Annotated[
         bool,
-        typer.Option(
-            "--strict",
-            help="Fail if the driving is damaged, instead of using it as far as it goes.",
-            rich_help_panel=SPEED,
+        speed_option(
+            "--strict", help="Fail if the driving is damaged, instead of using it as far as it goes."
         ),
     ] = False,
     json: Json = False,
@@ -318,5 +276,5 @@ def animate(
         planned = animation.plan(request)
         console.report(planned.as_json(), planned.as_text())
         return
-    report = animation.animate(request, lambda now: console.progress(now.stage, now.done, now.total))
+    report = animation.animate(request, console.progress)
     console.report(report.as_json(), report.as_text())

@@ -16,7 +16,6 @@ def doctor(
             "--cache-dir",
             metavar="DIR",
             help="Where weights are looked for. Default: $MCNET_CACHE, else mcnet in the platform's cache.",
-            show_default=False,
         ),
     ] = None,
     json: Json = False,

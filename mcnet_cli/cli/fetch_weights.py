@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from mcnet_cli.cli._console import console
-from mcnet_cli.cli._fetching import show_download
-from mcnet_cli.cli._options import Json, Quiet, Verbose
+from mcnet_cli.cli._options import Json, Quiet, Verbose, panel, show_download
 from mcnet_cli.errors import UsageError, WeightsError
 
-ACTIONS, CACHE = "Instead of fetching", "How"
+action_option, cache_option = panel("Instead of fetching"), panel("How")
 
 
 def fetch_weights(
@@ -23,64 +22,45 @@ def fetch_weights(
         ),
     ] = None,
     list_: Annotated[
-        bool,
-        typer.Option(
-            "--list", help="Show all weights with state, size, checksum, licence.", rich_help_panel=ACTIONS
-        ),
+        bool, action_option("--list", help="Show all weights with state, size, checksum, licence.")
     ] = False,
     from_file: Annotated[
         Path | None,
-        typer.Option(
+        action_option(
             "--from-file",
             metavar="FILE",
             help="Convert a checkpoint that you have, such as an official .pth.tar; afterwards it is "
             "--weights NAME. No code in it runs.",
-            rich_help_panel=ACTIONS,
-            show_default=False,
         ),
     ] = None,
     verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify", help="Hash again what is here: NAME, or all without it.", rich_help_panel=ACTIONS
-        ),
+        bool, action_option("--verify", help="Hash again what is here: NAME, or all without it.")
     ] = False,
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Delete NAME from the cache.", rich_help_panel=ACTIONS)
-    ] = False,
+    remove: Annotated[bool, action_option("--remove", help="Delete NAME from the cache.")] = False,
     given_name: Annotated[
         str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="How to call the converted file. Default: the file's own name.",
-            rich_help_panel=CACHE,
-            show_default=False,
+        cache_option(
+            "--name", metavar="NAME", help="How to call the converted file. Default: the file's own name."
         ),
     ] = None,
     sha256: Annotated[
         str | None,
-        typer.Option(
+        cache_option(
             "--sha256",
             metavar="HEX",
             help="What the downloaded file must have. Where neither this nor the list says, the first "
             "download is trusted, and every later one must equal it.",
-            rich_help_panel=CACHE,
-            show_default=False,
         ),
     ] = None,
     force: Annotated[
-        bool,
-        typer.Option("--force", help="Download again, or replace converted weights.", rich_help_panel=CACHE),
+        bool, cache_option("--force", help="Download again, or replace converted weights.")
     ] = False,
     cache_dir: Annotated[
         Path | None,
-        typer.Option(
+        cache_option(
             "--cache-dir",
             metavar="DIR",
             help="Default: $MCNET_CACHE, else mcnet in the platform's folder for caches.",
-            rich_help_panel=CACHE,
-            show_default=False,
         ),
     ] = None,
     json: Json = False,

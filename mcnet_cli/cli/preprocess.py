@@ -6,10 +6,20 @@ from typing import Annotated
 import typer
 
 from mcnet_cli.cli._console import console
-from mcnet_cli.cli._fetching import Agreed, fetch_policy
-from mcnet_cli.cli._options import MACHINE, OUTPUT, Json, Quiet, Verbose, detector_option, weights_option
+from mcnet_cli.cli._options import (
+    AllowFetch,
+    Json,
+    Quiet,
+    Verbose,
+    detector_option,
+    fetch_policy,
+    machine_option,
+    output_option,
+    panel,
+    weights_option,
+)
 
-FACES, CROP = "Faces", "Crop"
+face_option, crop_option = panel("Faces"), panel("Crop")
 
 
 def preprocess(
@@ -24,12 +34,11 @@ def preprocess(
     ],
     output: Annotated[
         Path,
-        typer.Option(
+        output_option(
             "-o",
             "--output",
             metavar="FOLDER",
             help="Where clips, clips.jsonl and preview.png go. Run again, and only what is missing is done.",
-            rich_help_panel=OUTPUT,
             show_default=False,
         ),
     ],
@@ -39,7 +48,6 @@ def preprocess(
             "--videos",
             metavar="FOLDER",
             help="The videos that tables name: FOLDER/.../VIDEO_ID.mp4 or the like.",
-            show_default=False,
         ),
     ] = None,
     dry_run: Annotated[
@@ -47,159 +55,127 @@ def preprocess(
     ] = False,
     rule: Annotated[
         str,
-        typer.Option(
+        crop_option(
             "--rule",
             metavar="framing|paper",
             help="framing: the whole head, as --weights want it; the square, one a clip, grows by up to 1.6 "
             "to hold a head that moves. paper: as VoxCeleb is cropped for the paper; what reaches beyond the "
             "picture is dropped. With both, a face that moves further goes on in another clip of the same "
             "person.",
-            rich_help_panel=CROP,
         ),
     ] = "framing",
     weights: Annotated[
         str | None,
         weights_option(
             "With --rule framing: weights that the clips are for; only how they want faces cropped is read.",
-            CROP,
+            crop_option,
         ),
     ] = None,
-    fetch: Agreed = False,
-    size: Annotated[
-        int, typer.Option("--size", metavar="PIXELS", help="Side of the clips.", rich_help_panel=CROP)
-    ] = 256,
+    fetch: AllowFetch = False,
+    size: Annotated[int, crop_option("--size", metavar="PIXELS", help="Side of the clips.")] = 256,
     align: Annotated[
         str,
-        typer.Option(
+        crop_option(
             "--align",
             metavar="none|eyes",
             help="eyes: turn clips and portraits so that the eyes are level, by one angle a clip.",
-            rich_help_panel=CROP,
         ),
     ] = "none",
     follow: Annotated[
         bool,
-        typer.Option(
+        crop_option(
             "--follow",
             help="With --align eyes: hold the face still, by a similarity a frame, smoothed over time.",
-            rich_help_panel=CROP,
         ),
     ] = False,
     format_: Annotated[
         str,
-        typer.Option(
+        output_option(
             "--format",
             metavar="mp4|png",
             help="mp4: H.264 at a quality without visible loss. png: a folder of pictures a clip.",
-            rich_help_panel=OUTPUT,
         ),
     ] = "mp4",
     fps: Annotated[
         str | None,
-        typer.Option(
+        output_option(
             "--fps",
             metavar="RATE",
             help="Frames a second, such as 25 or 30000/1001. Default: each video's own, exactly.",
-            rich_help_panel=OUTPUT,
-            show_default=False,
         ),
     ] = None,
     preview: Annotated[
-        bool,
-        typer.Option(
-            "--preview",
-            help="Write preview.png too: some frames of each clip on one sheet.",
-            rich_help_panel=OUTPUT,
-        ),
+        bool, output_option("--preview", help="Write preview.png too: some frames of each clip on one sheet.")
     ] = False,
-    min_frames: Annotated[
-        int, typer.Option("--min-frames", metavar="N", help="Drop shorter clips.", rich_help_panel=FACES)
-    ] = 64,
+    min_frames: Annotated[int, face_option("--min-frames", metavar="N", help="Drop shorter clips.")] = 64,
     min_face: Annotated[
         int | None,
-        typer.Option(
+        face_option(
             "--min-face",
             metavar="PIXELS",
             help="Drop smaller faces: by their height in the video (default 64); with --rule paper by the "
             "longer side of the box that holds the face throughout (default 256).",
-            rich_help_panel=FACES,
-            show_default=False,
         ),
     ] = None,
     min_score: Annotated[
         float,
-        typer.Option(
+        face_option(
             "--min-score",
             metavar="SHARE",
             help="Drop what is less surely a face: the landmarks' mean score, 0 to 1.",
-            rich_help_panel=FACES,
         ),
     ] = 0.8,
     min_sharpness: Annotated[
         float,
-        typer.Option(
+        face_option(
             "--min-sharpness",
             metavar="NUMBER",
             help="Drop blurred faces: the variance of the Laplacian of the face at 128 x 128.",
-            rich_help_panel=FACES,
         ),
     ] = 12.0,
-    detector: Annotated[
-        str,
-        detector_option("What finds faces. face-alignment is slow and needs files of its own.", FACES),
-    ] = "blazeface",
+    detector: Annotated[str, detector_option(face_option)] = "blazeface",
     detect_every: Annotated[
         int,
-        typer.Option(
+        face_option(
             "--detect-every",
             metavar="N",
             help="Frames from one search for new faces to the next; in between, known faces are followed.",
-            rich_help_panel=FACES,
         ),
     ] = 5,
     device: Annotated[
         str,
-        typer.Option(
+        machine_option(
             "--device",
             metavar="auto|cpu|cuda|cuda:N|mps",
             help="Where face-alignment computes. auto: a GPU if there is one, which gets several frames at "
             "once. blazeface uses the CPU.",
-            rich_help_panel=MACHINE,
         ),
     ] = "auto",
     engine: Annotated[
         str,
-        typer.Option(
+        machine_option(
             "--engine",
             metavar="local|ray",
             help="local: processes of this machine. ray: a Ray cluster (RAY_ADDRESS, else a local one).",
-            rich_help_panel=MACHINE,
         ),
     ] = "local",
     workers: Annotated[
         int | None,
-        typer.Option(
+        machine_option(
             "--workers",
             metavar="N",
             help="Processes at work, each with one thread. Default: half the processors.",
-            rich_help_panel=MACHINE,
-            show_default=False,
         ),
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(
+        machine_option(
             "--shard",
             metavar="I/N",
             help="Do the I-th of N parts, as a job array does; all parts share the output folder.",
-            rich_help_panel=MACHINE,
-            show_default=False,
         ),
     ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume/--no-resume", help="Keep what is done already.", rich_help_panel=MACHINE),
-    ] = True,
+    resume: Annotated[bool, machine_option("--resume/--no-resume", help="Keep what is done already.")] = True,
     strict: Annotated[
         bool,
         typer.Option(
@@ -216,7 +192,7 @@ def preprocess(
     Example: mcnet preprocess videos/ -o clips --preview
     """
     from mcnet_cli import preprocessing
-    from mcnet_cli.options import parse_rate
+    from mcnet_cli.options import parse_rate, parse_shard
 
     request = preprocessing.PreprocessRequest(
         inputs=tuple(inputs),
@@ -240,13 +216,11 @@ def preprocess(
         device=device,
         engine=engine,
         workers=workers,
-        shard=None if shard is None else preprocessing.parse_shard(shard),
+        shard=None if shard is None else parse_shard(shard),
         resume=resume,
         preview=preview,
         strict=strict,
         dry_run=dry_run,
     )
-    report = preprocessing.preprocess(
-        request, lambda now: console.progress(now.stage, now.done, now.total, now.unit)
-    )
+    report = preprocessing.preprocess(request, console.progress)
     console.report(report.as_json(), report.as_text())

@@ -9,11 +9,21 @@ from typing import Annotated, Any
 import typer
 
 from mcnet_cli.cli._console import console
-from mcnet_cli.cli._fetching import Agreed, fetch_policy
-from mcnet_cli.cli._options import OUTPUT, Device, Json, Precision, Quiet, Verbose
+from mcnet_cli.cli._options import (
+    AllowFetch,
+    Device,
+    Json,
+    Precision,
+    Quiet,
+    Verbose,
+    fetch_policy,
+    output_option,
+    panel,
+)
 from mcnet_cli.errors import UsageError
+from mcnet_cli.progress import Progress
 
-LENGTH, SETTINGS, DATA = "Length: one of", "Settings", "Data"
+length_option, setting_option, data_option = panel("Length: one of"), panel("Settings"), panel("Data")
 
 
 def train(
@@ -25,93 +35,65 @@ def train(
             show_default=False,
         ),
     ] = None,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="RUN", help="The run's folder.", rich_help_panel=OUTPUT)
-    ] = Path("run"),
+    output: Annotated[Path, output_option("-o", "--output", metavar="RUN", help="The run's folder.")] = Path(
+        "run"
+    ),
     resume: Annotated[
         bool | None,
-        typer.Option(
+        output_option(
             "--resume/--no-resume",
             help="Insist on going on with a run, or on beginning one. By default whatever RUN calls for.",
-            show_default=False,
-            rich_help_panel=OUTPUT,
         ),
     ] = None,
     dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Show the plan, from a few steps on noise; train nothing.",
-            rich_help_panel=OUTPUT,
-        ),
+        bool, output_option("--dry-run", help="Show the plan, from a few steps on noise; train nothing.")
     ] = False,
     check_data: Annotated[
-        bool,
-        typer.Option("--check-data", help="Show which clips can be used, and end.", rich_help_panel=OUTPUT),
+        bool, output_option("--check-data", help="Show which clips can be used, and end.")
     ] = False,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Steps of the optimizer.", rich_help_panel=LENGTH)
-    ] = None,
+    steps: Annotated[int | None, length_option("--steps", min=1, help="Steps of the optimizer.")] = None,
     epochs: Annotated[
-        float | None,
-        typer.Option("--epochs", min=0.001, help="Passes over the identities.", rich_help_panel=LENGTH),
+        float | None, length_option("--epochs", min=0.001, help="Passes over the identities.")
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(
+        length_option(
             "--minutes",
             min=0.01,
             help="Time, over all parts of a run but the last one, which paints what opens.",
-            rich_help_panel=LENGTH,
         ),
     ] = None,
     config: Annotated[
         list[str] | None,
-        typer.Option(
+        setting_option(
             "--config",
             metavar="lite|mcnet|FILE.toml",
             help="A recipe, or settings. May be repeated: the later ones win.",
-            rich_help_panel=SETTINGS,
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
+        setting_option(
             "--set",
             metavar="NAME=VALUE",
             help="One setting, e.g. losses.perceptual=5 or model.memory.condition=none.",
-            rich_help_panel=SETTINGS,
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Of everything random.", rich_help_panel=SETTINGS)
-    ] = None,
+    seed: Annotated[int | None, setting_option("--seed", min=0, help="Of everything random.")] = None,
     init: Annotated[
-        str | None,
-        typer.Option("--init", metavar="NAME|FILE", help="Weights to begin with.", rich_help_panel=SETTINGS),
+        str | None, setting_option("--init", metavar="NAME|FILE", help="Weights to begin with.")
     ] = None,
-    fetch: Agreed = False,
+    fetch: AllowFetch = False,
     freeze: Annotated[
         str | None,
-        typer.Option(
-            "--freeze",
-            metavar="keypoints",
-            help="Leave the keypoint detector as it is.",
-            rich_help_panel=SETTINGS,
-        ),
+        setting_option("--freeze", metavar="keypoints", help="Leave the keypoint detector as it is."),
     ] = None,
     val: Annotated[
         Path | None,
-        typer.Option(
-            "--val",
-            metavar="CLIPS",
-            help="Clips to measure on; the best checkpoint is kept.",
-            rich_help_panel=DATA,
-        ),
+        data_option("--val", metavar="CLIPS", help="Clips to measure on; the best checkpoint is kept."),
     ] = None,
     synthetic: Annotated[
-        int,
-        typer.Option("--synthetic", min=0, metavar="N", help="Add N synthetic heads.", rich_help_panel=DATA),
+        int, data_option("--synthetic", min=0, metavar="N", help="Add N synthetic heads.")
     ] = 0,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -148,15 +130,19 @@ def train(
         fetch=policy,
     )
     if check_data:
-        table = training.check_data(request, console.progress)
+        table = training.check_data(request, _show)
         console.report(table.as_json(), table.as_text())
         raise typer.Exit(0 if table.is_enough else 3)
     if dry_run:
-        plan = training.plan(request, console.progress)
+        plan = training.plan(request, _show)
         console.report(plan.as_json(), plan.as_text())
         return
-    report = training.train(request, console.progress)
+    report = training.train(request, _show)
     console.report(report.as_json(), report.as_text())
+
+
+def _show(stage: str, done: int, total: int, unit: str) -> None:
+    console.progress(Progress(stage, done, total, unit))
 
 
 def _changes(

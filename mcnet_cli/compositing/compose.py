@@ -7,7 +7,7 @@ network's square, more is known of the source than that, and rules without param
 - what a head uncovers shows the background behind it (`backdrop`);
 - what comes into view beyond the square is the photo's, a head that the photo cuts off is rounded
   (`surroundings`);
-- painted teeth are as pale as the portrait's light lets them be, and a photo of one hue stays so (`colours`).
+- what is painted into a photo of one hue has that hue (`tone`).
 
 Training sees none of this: there it is the network that has to learn what a head uncovers, and which colours
 to paint.
@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from mcnet_cli.compositing.backdrop import Backdrop
-from mcnet_cli.compositing.colours import Palette, Tone
 from mcnet_cli.compositing.gaze import Gaze
 from mcnet_cli.compositing.head import HeadSurface
 from mcnet_cli.compositing.surroundings import MARGIN, warp_beyond, with_crown
+from mcnet_cli.compositing.tone import Tone
 from mcnet_cli.model import Keypoints, MCNet, SourceState
 from mcnet_cli.model.generator import occlusion_at_size_of
 from mcnet_cli.model.motion import MotionField
@@ -34,13 +34,12 @@ class SourceLayers:
 
     picture: (B, 3, H + 2·margin, W + 2·margin) in [0, 1], what is warped: the source, and around it what the
     photo shows beyond the network's square. margin: in pixels, on each side.
-    backdrop, palette, tone: None for networks without landmarks of a face; tone also for sources in colours.
+    backdrop, tone: None for networks without landmarks of a face; tone also for sources in colours.
     """
 
     picture: Tensor
     margin: int = 0
     backdrop: Backdrop | None = None
-    palette: Palette | None = None
     tone: Tone | None = None
 
     def expand(self, batch: int) -> "SourceLayers":
@@ -51,7 +50,6 @@ class SourceLayers:
             self.picture.expand(batch, *self.picture.shape[1:]),
             self.margin,
             None if self.backdrop is None else self.backdrop.expand(batch),
-            None if self.palette is None else self.palette.expand(batch),
             None if self.tone is None else self.tone.expand(batch),
         )
 
@@ -122,19 +120,17 @@ class Compositor:
         pixels on each side; None if there is nothing around it. top: how many of its rows lie above the
         photo.
         """
-        image, parts = state.image, self.model.parts
-        backdrop = palette = tone = None
-        if parts is not None:
-            places = state.keypoints.values
+        image = state.image
+        backdrop = tone = None
+        if self.model.parts is not None:
             backdrop = Backdrop.of(self.foreground(state), image)
-            palette = Palette.of(image, parts.skin(places), parts.lips(places))
             tone = Tone.of(state.motion_image)
         if surroundings is None:
-            return SourceLayers(image, 0, backdrop, palette, tone)
+            return SourceLayers(image, 0, backdrop, tone)
         if backdrop is not None:
             surroundings = with_crown(surroundings, backdrop, top)
         margin = (surroundings.shape[-1] - image.shape[-1]) // 2
-        return SourceLayers(surroundings, margin, backdrop, palette, tone)
+        return SourceLayers(surroundings, margin, backdrop, tone)
 
     def foreground(self, state: SourceState) -> Tensor:
         """(B, 1, 64, 64) in [0, 1]: what of a source moves with its keypoints."""
@@ -160,7 +156,7 @@ class Compositor:
         source = state.keypoints.values
         state, layers = state.expand(len(driving)), layers.expand(len(driving))
         made = self.model.generator.generate(state, driving)
-        painted = self._coloured(made.decoded, layers, driving)
+        painted = made.decoded if layers.tone is None else layers.tone(made.decoded)
         motion = made.motion
         person, occlusion = motion.without_background(), motion.occlusion
         if self._head is not None:
@@ -174,7 +170,7 @@ class Compositor:
         state, layers = state.expand(len(driving)), layers.expand(len(driving))
         generator = self.model.generator
         made = generator.generate(state, driving)
-        painted = self._coloured(made.decoded, layers, driving)
+        painted = made.decoded if layers.tone is None else layers.tone(made.decoded)
         deformation, uncovered = made.motion.deformation, None
         if layers.backdrop is not None:
             deformation, uncovered = layers.backdrop.parted(deformation, made.motion.without_background())
@@ -188,12 +184,3 @@ class Compositor:
         if layers.backdrop is not None and uncovered is not None:
             frames = layers.backdrop.behind(frames, uncovered)
         return Composition(frames, painted, warped, made.motion)
-
-    def _coloured(self, decoded: Tensor, layers: SourceLayers, driving: Keypoints) -> Tensor:
-        """The decoder's picture in the source's colours."""
-        parts, palette = self.model.parts, layers.palette
-        if parts is not None and palette is not None:
-            (rows, columns), inside = parts.between_lips(driving.values, (decoded.shape[2], decoded.shape[3]))
-            painted, decoded = decoded, decoded.clone()
-            decoded[:, :, rows, columns] = palette.between_lips(painted[:, :, rows, columns], inside)
-        return decoded if layers.tone is None else layers.tone(decoded)

@@ -1,7 +1,7 @@
-"""The inside of a mouth at the photo's own size, by the network's detail painter.
+"""The inside of a mouth, and eyes that open, at the photo's own size, by the network's detail painters.
 
-What the painter sees is cut out of the moved photo, however large that is; what it paints is laid over the
-photo's pixels within the exact outline of the lips, so that their edge is as sharp as the photo.
+What a painter sees is cut out of the moved photo, however large that is; what it paints is laid over the
+photo's pixels within the exact outline of lips or lids, so that their edge is as sharp as the photo.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,22 @@ from einops import rearrange
 from torch import Tensor
 
 from mcnet_cli.compositing.draw import Movement, Paint, larger, sampled, taken, tensor
+from mcnet_cli.compositing.gaze import Gaze
 from mcnet_cli.compositing.layers import BLOCK, Front
-from mcnet_cli.model.detail_painter import DetailPainter, Painted, SourceMouth, limit
-from mcnet_cli.model.geometry import ramp
-from mcnet_cli.model.mouth_shape import MouthShape, MouthSquare, beyond_lips, finer, pixel_places
+from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, Painted, SourceDetail, limit
+from mcnet_cli.model.detail_shape import (
+    Shape,
+    Square,
+    beyond_arcs,
+    corner_frame,
+    finer,
+    in_frame,
+    pixel_places,
+)
+from mcnet_cli.model.eye_shape import IRIS, EyeShape
+from mcnet_cli.model.face_parts import EYE, FaceParts
+from mcnet_cli.model.geometry import grid_sample, ramp
+from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
 
 # Opening over the width in the driving, and its ratio to that in the source, between which painting sets in:
@@ -24,8 +36,11 @@ from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_arou
 PARTED, WIDENED = (0.04, 0.09), (1.3, 1.8)
 # Least opening that a source's is taken for: landmarks don't tell smaller ones from none.
 LEAST_OPENING = 0.02
-# How far painting reaches beyond the inner lips' points, in mouth's widths.
+# How far painting reaches beyond the points of inner lips or lids, in widths of the mouth or eye.
 REACH = 0.03
+# How near the middle of a painted iris may come to the lids, in its radii, and to the corners, in the eye's
+# widths.
+IRIS_INSIDE, IRIS_ALONG = 0.6, 0.25
 # Samples along each side of a pixel of the painter's square, at most; of mouths larger than that pixels are
 # skipped, which the enlarged front has sampled finely enough.
 FINEST = 2
@@ -37,7 +52,7 @@ SHARPENED, SHARPENED_PX = 0.5, 5
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """Where a person's mouth is painted.
+    """Where a person's mouth and eyes are painted.
 
     axes: coordinates of the front's columns and rows. coarse, step: those of the middles of every `step`
     pixels, at which outlines are computed. picture: (1, 4, 2·(T + H), 2·W) the enlarged front where torch
@@ -50,16 +65,42 @@ class Canvas:
     picture: Tensor | None
 
 
-class MouthPainter:
+class _Detail:
+    """A mouth or an eye of one person, which a painter paints."""
+
+    def __init__(self, painter: MouthPainter | EyePainter, front: Front, canvas: Canvas) -> None:
+        self._painter, self._front, self._canvas = painter, front, canvas
+
+    def _encode(self, before: Shape, resting: Tensor) -> SourceDetail:
+        """What the painter needs of the source. before: its own shape."""
+        square = before.square()
+        return self._painter.encode(self._seen(Movement(resting, None, []), square), before.within(square))
+
+    def _painted(self, movement: Movement, after: Shape, source: SourceDetail, strength: float) -> Paint:
+        """What is painted of a shape, at the front's own size, within its outline."""
+        square, canvas = after.square(), self._canvas
+        paint = self._painter(self._seen(movement, square), after.within(square), source)
+        window, distances = _distances(finer(after.arcs[:, :2]), after.width, canvas)
+        within = square.within(grid_of(canvas.axes, window)[None])
+        layers = torch.cat([_sharpened(paint), paint.share], 1)
+        laid = grid_sample(layers, within, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
+        share = strength * limit(distances) * laid[3]
+        return Paint(window, share, 255 * rearrange(laid[:3], "c h w -> h w c").contiguous())
+
+    def _seen(self, movement: Movement, square: Square) -> Tensor:
+        return _square_of(self._front, self._canvas, movement, square, self._painter.config.size)
+
+
+class Mouth(_Detail):
     """Paints the mouth of one person.
 
     placing: numbers of the keypoints that place a mouth in a face.
     """
 
-    def __init__(self, painter: DetailPainter, placing: Sequence[int], front: Front, canvas: Canvas) -> None:
-        self._painter, self._placing = painter, [*placing]
-        self._front, self._canvas = front, canvas
-        self._source: tuple[MouthShape, SourceMouth] | None = None
+    def __init__(self, painter: MouthPainter, placing: Sequence[int], front: Front, canvas: Canvas) -> None:
+        super().__init__(painter, front, canvas)
+        self._placing = [*placing]
+        self._source: tuple[MouthShape, SourceDetail] | None = None
 
     def paint(self, movement: Movement, resting: Tensor, source: Tensor, driving: Tensor) -> Paint | None:
         """What is painted; None while the mouth doesn't open.
@@ -68,43 +109,93 @@ class MouthPainter:
         (1, K, 2) keypoints.
         """
         if self._source is None:
-            at_rest = Movement(resting, None, [])
-            self._source = self._encoded(at_rest, source[:, self._placing])
+            before = self._shape(source[:, self._placing])
+            self._source = before, self._encode(before, resting)
         before, encoded = self._source
         points = driving[:, self._placing]
         # points alone tell how far a mouth is open; most frames need no lips
-        strength = _strength(before, MouthShape(points, before.lips))
+        strength = _strength(before, MouthShape(points, before.arcs))
+        return self._painted(movement, before.moved(points), encoded, strength) if strength else None
+
+    def _shape(self, points: Tensor) -> MouthShape:
+        if self._front.mouth is None:
+            return MouthShape.of_points(points)
+        return MouthShape(points, torch.from_numpy(self._front.mouth).to(points)[None])
+
+
+class Eye(_Detail):
+    """Paints an eye of one person where it opens and the source doesn't show it.
+
+    lids: (2, 9, 2) coordinates of the source's, as in `eye_shape`. eye: 0 for the picture's left one.
+    """
+
+    def __init__(
+        self, painter: EyePainter, parts: FaceParts, eye: int, lids: Tensor, front: Front, canvas: Canvas
+    ) -> None:
+        super().__init__(painter, front, canvas)
+        self._parts, self._eye, self._lids = parts, eye, lids
+        self._source: tuple[EyeShape, SourceDetail, float] | None = None
+
+    def paint(
+        self, movement: Movement, resting: Tensor, source: Tensor, driving: Tensor, gaze: Gaze
+    ) -> Paint | None:
+        """What is painted; None while the source shows all of the eye. Arguments as for `Mouth.paint`."""
+        eye, corners = self._eye, self._parts.eye_corners(driving)
+        radius = gaze.radii[:, eye].to(source)
+        if self._source is None:
+            iris = _iris(gaze.source[:, eye].to(source), radius)
+            lids = self._lids.to(source)[None]
+            middle = lids.shape[2] // 2
+            before = EyeShape(torch.cat([lids[:, 0, [0, -1]], lids[:, :, middle], iris], 1), lids)
+            own = self._parts.eye_corners(source)
+            width = float(before.width / (own[:, 0] - own[:, 1]).norm(dim=-1))
+            self._source = before, self._encode(before, resting), width
+        before, encoded, width = self._source
+        lids = self._parts.lids(driving, eye)
+        apart = float((corners[:, 0] - corners[:, 1]).norm()) * width
+        opening = (lids[:, 0] - lids[:, 1]).norm(dim=-1) / apart
+        strength = float(_opens(before.opening, opening))
         if not strength:
             return None
-        shape = before.moved(points)
-        square = shape.square()
-        seen = _square_of(self._front, self._canvas, movement, square, self._painter.config.size)
-        paint = self._painter(seen, square.shape_within(shape), encoded)
-        return self._laid_in(paint, shape, square, strength)
-
-    def _encoded(self, at_rest: Movement, points: Tensor) -> tuple[MouthShape, SourceMouth]:
-        if self._front.mouth is None:
-            shape = MouthShape.of_points(points)
-        else:
-            known = torch.from_numpy(self._front.mouth).to(points)
-            shape = MouthShape(points, known[None])
-        square = shape.square()
-        seen = _square_of(self._front, self._canvas, at_rest, square, self._painter.config.size)
-        return shape, self._painter.encode(seen, square.shape_within(shape))
-
-    def _laid_in(self, paint: Painted, shape: MouthShape, square: MouthSquare, strength: float) -> Paint:
-        """The paint of a square at the front's own size, within the lips."""
-        canvas, inner = self._canvas, finer(shape.lips[:, :2])
-        window, distances = _lips_distances(inner, shape.width, canvas)
-        within = square.within(grid_of(canvas.axes, window)[None])
-        layers = torch.cat([_sharpened(paint.colours), paint.share], 1)
-        laid = F.grid_sample(layers, within, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
-        share = strength * limit(distances) * laid[3]
-        return Paint(window, share, 255 * rearrange(laid[:3], "c h w -> h w c").contiguous())
+        grown = apart / float(before.width)
+        after = before.moved(lids, before.points[:, 4:], self._parts.eye_corners(source), corners)
+        shown = float(gaze.shown[0, eye])
+        after = _looking(before, after, gaze.driving[:, eye].to(source), shown, grown * radius)
+        return self._painted(movement, after, encoded, strength * float(self._painter.hidden(before, after)))
 
 
-def _sharpened(colours: Tensor) -> Tensor:
-    """(B, 3, S, S) pictures with stronger edges."""
+def _iris(centre: Tensor, radius: Tensor) -> Tensor:
+    """(B, 2, 2): the centre and a point of the rim."""
+    return torch.stack([centre, centre + torch.stack([radius, torch.zeros_like(radius)], -1)], 1)
+
+
+def _looking(before: EyeShape, after: EyeShape, centre: Tensor, shown: float, radius: Tensor) -> EyeShape:
+    """An eye whose iris, of that radius, goes to a centre (B, 2), but not under its lids or into its corners.
+
+    shown: how far the source's lids are open. Where the iris of a shut eye is, is a guess: such eyes look as
+    far from their own middle as the driving's from where they rest.
+    """
+    own = in_frame(before.points[:, [IRIS]], *corner_frame(before.points))[:, 0, 0]
+    origin, axes = corner_frame(after.points)
+    along, below = in_frame(torch.cat([centre[:, None], after.points[:, 2:4]], 1), origin, axes).unbind(-1)
+    across = (along[:, 0] + (1 - shown) * (0.5 - own)).clamp(IRIS_ALONG, 1 - IRIS_ALONG)
+    upper, lower = below[:, 1], below[:, 2]
+    slack = ((lower - upper) / 2 - IRIS_INSIDE * radius / after.width).clamp_min(0)
+    middle = (upper + lower) / 2
+    down = below[:, 0].clamp(middle - slack, middle + slack)
+    centre = (torch.stack([across, down], -1)[:, None] @ axes)[:, 0] + origin
+    return EyeShape(torch.cat([after.points[:, :4], _iris(centre, radius)], 1), after.arcs)
+
+
+def _opens(before: Tensor, after: Tensor) -> Tensor:
+    """(B,) in [0, 1]: how far an eye opens, of its openings in source and driving."""
+    wider = after / before.clamp_min(LEAST_OPENING)
+    return ramp(after, *EYE.parted) * ramp(wider, *EYE.widened)
+
+
+def _sharpened(paint: Painted) -> Tensor:
+    """(B, 3, S, S) colours with stronger edges."""
+    colours = paint.colours
     soft = F.avg_pool2d(colours, SHARPENED_PX, 1, SHARPENED_PX // 2, count_include_pad=False)
     return (colours + SHARPENED * (colours - soft)).clamp(0, 1)
 
@@ -116,19 +207,19 @@ def _strength(before: MouthShape, after: MouthShape) -> float:
     return float(ramp(opening, *PARTED) * ramp(wider, *WIDENED))
 
 
-def _lips_distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window, Tensor]:
-    """The window of a front around the inner lips, and (h, w) how far its pixels are out of them.
+def _distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window, Tensor]:
+    """The window of a front around what two arcs enclose, and (h, w) how far its pixels are outside of it.
 
-    The distance is smooth, and so is computed at every `step`-th pixel. In mouth's widths.
+    The distance is smooth, and so is computed at every `step`-th pixel. In `width`s.
     """
     coarse = window_around(arcs.flatten(1, 2), REACH * width.max(), canvas.coarse)
-    beyond = beyond_lips(arcs, grid_of(canvas.coarse, coarse)[None])[0] / width
+    beyond = beyond_arcs(arcs, grid_of(canvas.coarse, coarse)[None])[0] / width
     rows, columns = window = enlarged(coarse, canvas.step, canvas.axes)
     distances = larger(beyond[None], canvas.step)[0]
     return window, distances[: rows.stop - rows.start, : columns.stop - columns.start]
 
 
-def _square_of(front: Front, canvas: Canvas, movement: Movement, square: MouthSquare, size: int) -> Tensor:
+def _square_of(front: Front, canvas: Canvas, movement: Movement, square: Square, size: int) -> Tensor:
     """(1, 3, size, size) in [0, 1] of the moved front, without its matte."""
     pixel = 1 / front.scale[0]  # in coordinates
     fine = min(max(1, round(2 * float(square.half) / pixel / size)), FINEST)
@@ -171,4 +262,4 @@ def _at(maps: Tensor, pixels: Tensor, factor: int, before: int) -> Tensor:
     """
     sides = factor * torch.tensor(maps.shape[:0:-1], device=pixels.device)
     grid = (2 * (pixels + before) + 1) / sides - 1
-    return F.grid_sample(maps[None], grid, padding_mode="border", align_corners=False)
+    return grid_sample(maps[None], grid, padding_mode="border", align_corners=False)

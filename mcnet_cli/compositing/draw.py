@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mcnet_cli.compositing.layers import BLOCK, TILE, Front, ends
 from mcnet_cli.compositing.plate import Picture, over
+from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.windows import Window
 
 # Blocks of rows that OpenCV draws at once: with more, what is computed for them leaves a processor's cache;
@@ -253,7 +254,7 @@ def sampled(picture: Tensor, places: Tensor) -> Tensor:
     """(C, h, w): a (1, C, H, W) picture at (2, h, w) places in its pixels."""
     sides = torch.tensor(picture.shape[:1:-1], device=places.device)
     grid = (2 * rearrange(places, "c h w -> 1 h w c") + 1) / sides - 1
-    return F.grid_sample(picture, grid, padding_mode="border", align_corners=False)[0]
+    return grid_sample(picture, grid, padding_mode="border", align_corners=False)[0]
 
 
 def larger(maps: Tensor, factor: int) -> Tensor:

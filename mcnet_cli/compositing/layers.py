@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.compositing.plate import Floats, Picture, besides, over, times_alpha, without_people
+from mcnet_cli.model.eye_shape import EYE_ARCS
 from mcnet_cli.model.mouth_shape import LIPS
 
 # How far a motion reaches beyond the network's square, in halves of its side: it goes on as at the square's
@@ -81,7 +82,8 @@ class Front:
     y, x: coordinates of rows (H) and columns (W) in the network's square, where its edges are -1 and 1.
     scale: pixels a unit of coordinates, along x and y.
     face: (64, 64) in [0, 1], the cells of dense motion in which the source shows the face.
-    mouth: (4, 11, 2) coordinates of the lips, as in `mouth_shape`; None if they are unknown.
+    mouth, eyes: (4, 11, 2) and (2, 2, 9, 2) coordinates of lips and lids, as in `mouth_shape` and
+    `eye_shape`; None if they are unknown.
     whole: whether everything is front, since no person was found.
     colours_down, colours_across: (H, S) and (W, S), which interpolate the S² pixels that the network paints.
     """
@@ -99,6 +101,7 @@ class Front:
     scale: tuple[float, float]
     face: Floats
     mouth: Floats | None
+    eyes: Floats | None
     whole: bool
     colours_down: Floats
     colours_across: Floats
@@ -268,7 +271,8 @@ def _front(
         x=x.astype(np.float32),
         scale=(scale[0], scale[1]),
         face=_face_cells(person, scale),
-        mouth=_lips(person, scale),
+        mouth=_arcs(person, scale, LIPS),
+        eyes=_arcs(person, scale, EYE_ARCS),
         whole=whole,
         colours_down=interpolation(y, pixels),
         colours_across=interpolation(x, pixels),
@@ -402,13 +406,13 @@ def _face_cells(person: Person, scale: Sequence[float]) -> Floats:
     return blurred
 
 
-def _lips(person: Person, scale: Sequence[float]) -> Floats | None:
-    """(4, 11, 2): coordinates of a person's lips."""
+def _arcs(person: Person, scale: Sequence[float], numbers: object) -> Floats | None:
+    """(..., 2): coordinates of the points with (...) numbers of a person's face mesh."""
     if person.outline is None:
         return None
     corner = np.array([person.square.x, person.square.y])
-    lips: Floats = ((person.outline[np.array(LIPS)] - corner) / scale - 1).astype(np.float32)
-    return lips
+    arcs: Floats = ((person.outline[np.array(numbers)] - corner) / scale - 1).astype(np.float32)
+    return arcs
 
 
 def middles(places: Floats, count: int) -> Floats:

@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
-from mcnet_cli.compositing.details import Canvas, MouthPainter
+from mcnet_cli.compositing.details import Canvas, Eye, Mouth
 from mcnet_cli.compositing.draw import (
     Movement,
     Paint,
@@ -27,9 +27,9 @@ from mcnet_cli.compositing.draw import (
 from mcnet_cli.compositing.finer import FineCells
 from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, ENLARGED, Front, PhotoLayers, middles
 from mcnet_cli.compositing.plate import Picture
-from mcnet_cli.model.detail_painter import DetailPainter
+from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
 from mcnet_cli.model.face_parts import FaceParts, Inside, Outline, within
-from mcnet_cli.model.geometry import coordinate_grid, ramp
+from mcnet_cli.model.geometry import coordinate_grid, grid_sample, ramp
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of
 
 # Width of the edge between what is warped and what is painted at lips and lids, in coordinates of the
@@ -51,8 +51,8 @@ class PhotoCompositor:
     layers: the photo's. parts: where mouth and eyes are among the network's keypoints; None leaves lips and
     lids to the network. device: where drawings are. by_opencv: or by torch, which is slower on a CPU.
     paints: False shows the warped photo alone, without what the network paints.
-    painter: of the inside of mouths; None leaves that to the network's decoder. placing: numbers of the
-    keypoints by which the painter knows where a mouth is.
+    painter, eye_painter: of the inside of mouths and of eyes that open; None leaves that to the network's
+    decoder. placing: numbers of the keypoints by which the painter knows where a mouth is.
     """
 
     def __init__(
@@ -63,13 +63,18 @@ class PhotoCompositor:
         *,
         by_opencv: bool,
         paints: bool = True,
-        painter: DetailPainter | None = None,
+        painter: MouthPainter | None = None,
+        eye_painter: EyePainter | None = None,
         placing: Sequence[int] = (),
     ) -> None:
         self.layers, self._parts, self._paints = layers, parts, paints
         self._tables = [_Tables.of(front, device, by_opencv=by_opencv) for front in layers.fronts]
         self._mouths = [
-            None if painter is None else MouthPainter(painter, placing, front, tables.canvas)
+            None if painter is None else Mouth(painter, placing, front, tables.canvas)
+            for front, tables in zip(layers.fronts, self._tables, strict=True)
+        ]
+        self._eyes = [
+            _eyes(eye_painter, parts, front, tables.canvas)
             for front, tables in zip(layers.fronts, self._tables, strict=True)
         ]
 
@@ -81,21 +86,18 @@ class PhotoCompositor:
         (H, W, 3) uint8, or (H, W, 4) with straight alpha if the layers have no plate.
         """
         frame: Picture = self.layers.plate.copy()
-        for front, tables, mouth, person in zip(
-            self.layers.fronts, self._tables, self._mouths, self.layers.order, strict=True
-        ):
+        for number, (front, tables) in enumerate(zip(self.layers.fronts, self._tables, strict=True)):
             behind = frame[front.rows, front.columns]
-            movement = self._movement(front, tables, mouth, drawings[person])
+            movement = self._movement(number, drawings[self.layers.order[number]])
             if tables.picture is None:
                 draw_by_opencv(front, movement, behind)
             else:
                 draw_by_torch(tables.picture, movement, behind)
         return _straight(frame) if self.layers.is_transparent else frame
 
-    def _movement(
-        self, front: Front, tables: "_Tables", mouth: MouthPainter | None, drawing: Drawing
-    ) -> Movement:
-        """What a frame does with a front. mouth: what paints the inside of the mouth, else the decoder."""
+    def _movement(self, number: int, drawing: Drawing) -> Movement:
+        """What a frame does with one of the fronts."""
+        front, tables, mouth = self.layers.fronts[number], self._tables[number], self._mouths[number]
         field = (drawing.whole if front.whole else drawing.person).float()
         if self._parts is not None:
             field = self._parts.settled(field, drawing.source, drawing.driving)
@@ -106,11 +108,24 @@ class PhotoCompositor:
         movement = Movement(places, finer, [])
         if not self._paints:
             return movement
-        paints = [_paint(tables, field, drawing, self._parts, mouth=mouth is None)]
+        eyes = [] if drawing.gaze is None else self._eyes[number]
+        paints = [_paint(tables, field, drawing, self._parts, mouth=mouth is None, eyes=not eyes)]
+        moved = movement, tables.resting, drawing.source, drawing.driving
         if mouth is not None:
-            paints.append(mouth.paint(movement, tables.resting, drawing.source, drawing.driving))
+            paints.append(mouth.paint(*moved))
+        if drawing.gaze is not None:
+            paints += [eye.paint(*moved, drawing.gaze) for eye in eyes]
         movement.paints.extend(paint for paint in paints if paint is not None)
         return movement
+
+
+def _eyes(painter: EyePainter | None, parts: FaceParts | None, front: Front, canvas: Canvas) -> list[Eye]:
+    """Both eyes of a front, if there is a painter, and it is known where they are."""
+    if painter is None or parts is None or front.eyes is None:
+        return []
+    return [
+        Eye(painter, parts, eye, torch.from_numpy(lids), front, canvas) for eye, lids in enumerate(front.eyes)
+    ]
 
 
 def _straight(frame: Picture) -> Picture:
@@ -200,16 +215,19 @@ def _places(tables: _Tables, field: Tensor) -> Tensor:
 
 
 def _paint(
-    tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | None, *, mouth: bool
+    tables: _Tables, field: Tensor, drawing: Drawing, parts: FaceParts | None, *, mouth: bool, eyes: bool
 ) -> Paint | None:
-    """What the decoder paints; None where the warped source shows all. mouth: whether it paints mouths."""
-    face = F.grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
+    """What the decoder paints; None where the warped source shows all.
+
+    mouth, eyes: whether it paints the insides of mouths and eyes.
+    """
+    face = grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
     untrusted = ramp(1 - drawing.occlusion.float(), DISTRUST, 1) * face
     blocks = tables.down @ F.pad(untrusted, (BEYOND_CELLS,) * 4)[0, 0] @ tables.across.T
     seen = _seen(blocks)
     insides: tuple[Inside, ...] = ()
     if parts is not None:
-        insides = (parts.insides if mouth else parts.insides_of_eyes)(drawing.source, drawing.driving)
+        insides = parts.insides(drawing.source, drawing.driving, mouth=mouth, eyes=eyes)
     opened = [
         (inside, enlarged(inside.outline.window(tables.coarse, SOFT_EDGE), tables.step, tables.axes))
         for inside in insides
@@ -229,7 +247,11 @@ def _paint(
     share = _larger(blocks[top:bottom, left:right], BLOCK)
     share = share[: rows.stop - rows.start, : columns.stop - columns.start].clamp(0, 1)
     if parts is not None:
-        share *= 1 - _inside(parts.lips_outline(drawing.driving), (rows, columns), tables)
+        for outline in (
+            parts.lips_outline(drawing.driving),
+            *(() if eyes else parts.eye_outlines(drawing.driving)),
+        ):
+            share *= 1 - _inside(outline, (rows, columns), tables)
     for inside, window in opened:
         here, _ = common((rows, columns), window)
         painted = inside.hidden * _inside(inside.outline, window, tables)

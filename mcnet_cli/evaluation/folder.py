@@ -11,7 +11,8 @@ from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.evaluation.html import Strips, write_page, write_sheet
 from mcnet_cli.evaluation.report import EvaluationReport
 from mcnet_cli.evaluation.request import EvaluationRequest
-from mcnet_cli.files import partial_name, sweep_partials, sync_folder, system_failure
+from mcnet_cli.files import partial_name, sweep_partials, system_failure
+from mcnet_cli.system import sync_folder
 
 JSON_FILE, CSV_FILE, MARKDOWN_FILE = "report.json", "report.csv", "report.md"
 PAGE_FILE, SHEET_FILE = "report.html", "sheet.png"

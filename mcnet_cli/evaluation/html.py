@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.pictures import resized, side_by_side
+from mcnet_cli.arrays import resized, side_by_side
 from mcnet_cli.errors import shown
 from mcnet_cli.evaluation.report import ClipResult, EvaluationReport, Row, Summary
 from mcnet_cli.evaluation.request import ANIMATION, FIGURES, RECONSTRUCTION, REENACTMENT

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation import Animator, Transfer
 from mcnet_cli.animation.driving import Driving, OpenFrames, pictures_of
-from mcnet_cli.animation.pictures import Picture, face_picture, resized
+from mcnet_cli.animation.source import face_picture
+from mcnet_cli.arrays import Picture, resized
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError, UsageError, shown

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mcnet_cli.errors import UsageError
+from mcnet_cli.options import DETECTORS, require_among
 from mcnet_cli.weights import NEVER, Fetch
 
 RECONSTRUCTION, REENACTMENT, ANIMATION = "reconstruction", "reenactment", "animation"
 PROTOCOLS = (RECONSTRUCTION, REENACTMENT, ANIMATION)
-DETECTORS = ("blazeface", "face-alignment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +248,7 @@ class EvaluationRequest:
     def __post_init__(self) -> None:
         self._check_protocols()
         self._check_metrics()
-        if self.detector not in DETECTORS:
-            raise UsageError(f"--detector {self.detector}: must be {' or '.join(DETECTORS)}")
+        require_among("--detector", self.detector, DETECTORS)
         if self.every < 1:
             raise UsageError(f"--every {self.every}: must be at least 1")
         if self.max_frames is not None and self.max_frames < 2:

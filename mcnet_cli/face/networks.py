@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.assets import asset
 from mcnet_cli.errors import WeightsError
+from mcnet_cli.files import asset
 
 
 def read_network(name: str) -> cv2.dnn.Net:

@@ -18,6 +18,7 @@ from mcnet_cli.errors import SystemFailure, shown
 from mcnet_cli.files import system_failure
 from mcnet_cli.media.frames import MAX_FRAME_PIXELS
 from mcnet_cli.media.process import running
+from mcnet_cli.system import exceeded_size_limit
 
 # Demuxers that read one file and nothing else. A whitelist of protocols alone is not enough: a playlist of
 # local files would pass. `mov` and `matroska` include mp4 and webm.
@@ -36,7 +37,6 @@ _DISK_ERRORS = {
     "Read-only file system": errno.EROFS,
     "Cannot allocate memory": errno.ENOMEM,
 }
-SIGXFSZ = 25
 
 
 def ffmpeg_binary() -> str:
@@ -117,6 +117,6 @@ def disk_failure(text: str, status: int, target: Path) -> SystemFailure | None:
     for words, number in _DISK_ERRORS.items():
         if words.lower() in text.lower():
             return system_failure(OSError(number, os.strerror(number)), target)
-    if status == -SIGXFSZ:
+    if exceeded_size_limit(status):
         return system_failure(OSError(errno.EFBIG, os.strerror(errno.EFBIG)), target)
     return None

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from mcnet_cli.errors import InputError, UsageError, shown
-from mcnet_cli.files import partial_name, publish, sweep_partials, sync_folder, system_failure
+from mcnet_cli.files import partial_name, publish, sweep_partials, system_failure
 from mcnet_cli.media.encode import open_file, open_stdout
 from mcnet_cli.media.frames import Frame, FrameSink
 from mcnet_cli.media.pictures import encode_png
 from mcnet_cli.media.sound import Sound
+from mcnet_cli.system import sync_folder
 
 Kind = Literal["video", "gif", "webp", "pattern", "stdout"]
 _KINDS: dict[str, Kind] = {

@@ -247,6 +247,8 @@ def _first_size(path: Path, paths: list[Path]) -> tuple[int, int]:
 
 def _read_pictures(source: FrameSource, paths: list[Path]) -> Generator[Frame, None, None]:
     """Yields the pictures; one that can't be read is replaced by the one before, to keep the timing."""
+    from mcnet_cli.arrays import resized  # OpenCV loads here
+
     sizes: set[tuple[int, int]] = set()
     unreadable: list[str] = []
     previous: Frame | None = None
@@ -254,7 +256,7 @@ def _read_pictures(source: FrameSource, paths: list[Path]) -> Generator[Frame, N
         try:
             frame = read_image(path)
             sizes.add((frame.shape[1], frame.shape[0]))
-            previous = _scaled(frame, source.width, source.height)
+            previous = resized(frame, source.width, source.height)
         except InputError as error:
             unreadable.append(str(error))
             if source.strict:
@@ -270,13 +272,3 @@ def _read_pictures(source: FrameSource, paths: list[Path]) -> Generator[Frame, N
     if unreadable:
         counts = f"{len(unreadable)} of {len(paths)} pictures in {shown(source.path)}"
         source.note_damage(f"{counts} can't be read: {unreadable[0]}")
-
-
-def _scaled(frame: Frame, width: int, height: int) -> Frame:
-    if frame.shape[:2] == (height, width):
-        return frame
-    import cv2
-
-    shrinks = width * height < frame.shape[0] * frame.shape[1]
-    scaled = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return np.asarray(scaled, np.uint8)

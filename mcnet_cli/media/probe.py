@@ -1,7 +1,6 @@
 """What a video file says about itself. Only ffmpeg is needed for it, not ffprobe."""
 
 import re
-import signal
 import subprocess
 import threading
 from dataclasses import dataclass
@@ -59,15 +58,22 @@ def probe(path: Path) -> VideoInfo:
         compiled(first.output("pipe:", format="framecrc", vframes=1)), stdout=subprocess.PIPE
     ) as child:
         head = bytearray(4096)
-        impatience = threading.Timer(_TIME_LIMIT_S, child.process.kill)
-        impatience.daemon = True
-        impatience.start()
+        took_too_long = threading.Event()
+
+        def give_up() -> None:
+            took_too_long.set()
+            child.process.kill()
+
+        time_limit = threading.Timer(_TIME_LIMIT_S, give_up)
+        time_limit.daemon = True
+        time_limit.start()
         try:
             got = child.read_exactly(memoryview(head))
-            if child.finish() == -signal.SIGKILL:
+            child.finish()
+            if took_too_long.is_set():
                 raise InputError(f"{shown(path)} takes too long to open", hint="it may be damaged")
         finally:
-            impatience.cancel()
+            time_limit.cancel()
         log = child.log
     said = "\n".join(log.lines).split("\n[info] Output #")[0]
     _check_size(path, said)

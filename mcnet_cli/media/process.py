@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, cast
 
 from mcnet_cli.errors import SystemFailure, shown
+from mcnet_cli.system import child_options
 
 logger = logging.getLogger(__name__)
 
@@ -141,13 +142,12 @@ def running(
     *,
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
-    pass_fds: tuple[int, ...] = (),
+    descriptors: tuple[int, ...] = (),
     watch: re.Pattern[str] | None = None,
 ) -> Iterator[Child]:
     """Starts ffmpeg with `arguments` (the binary first) and ends it when the block is left.
 
-    The child has its own session, so that a Ctrl-C at the terminal reaches us alone, and it inherits that
-    SIGXFSZ and SIGPIPE are ignored: a full disk or a closed pipe is then an error message, not a death.
+    A Ctrl-C at the terminal reaches us alone. descriptors: open files that the child inherits.
 
     Raises SystemFailure if it can't be started.
     """
@@ -159,10 +159,8 @@ def running(
             stdout=stdout,
             stderr=subprocess.PIPE,
             bufsize=0,
-            pass_fds=pass_fds,
-            start_new_session=True,
-            restore_signals=False,
             env=child_environment(),
+            **child_options(descriptors),
         )
 
     try:

@@ -1,7 +1,5 @@
 """Adding the driving video's sound to a finished film, cut to its length."""
 
-import os
-import shutil
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +9,7 @@ import ffmpeg
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.media.ffmpeg import compiled, disk_failure, file_name, open_input, require_encoder
 from mcnet_cli.media.process import running
+from mcnet_cli.system import SetAside, set_aside
 
 _AAC = {"acodec": "aac", "audio_bitrate": "160k"}
 _OPUS = {"acodec": "libopus", "audio_bitrate": "128k"}  # Matroska can't say where AAC's padding begins
@@ -35,24 +34,17 @@ def add_sound(
     alpha: whether the film has transparency.
     """
     require_encoder(_CODECS[container]["acodec"], target)
-    # Only one file lies beside the target at any time: the silent film lives on without a name.
-    descriptor = os.open(part, os.O_RDONLY)
-    try:
-        part.unlink()
-        complaint = _mux(descriptor, part, sound, duration_s, container, target, alpha)
+    with set_aside(part) as silent:
+        complaint = _mux(silent, part, sound, duration_s, container, target, alpha)
         if complaint and sound.strict:
             raise InputError(complaint, hint="without --strict the film is made as far as its sound goes")
         if not part.exists():
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            with open(descriptor, "rb", closefd=False) as silent, part.open("xb") as copy:
-                shutil.copyfileobj(silent, copy)
-    finally:
-        os.close(descriptor)
+            silent.copy_to(part)
     return [complaint] if complaint else []
 
 
 def _mux(
-    descriptor: int,
+    silent: SetAside,
     part: Path,
     sound: Sound,
     duration_s: Fraction,
@@ -75,7 +67,7 @@ def _mux(
     if alpha and container == "webm":
         # Players look for this mark of a track with transparency; ffmpeg's copy of the track has none.
         extra["metadata:s:v:0"] = "alpha_mode=1"
-    film = open_input(Path(f"/dev/fd/{descriptor}"))["V:0"]
+    film = open_input(silent.path)["V:0"]
     output = ffmpeg.output(
         film,
         heard,
@@ -88,7 +80,7 @@ def _mux(
         **_CODECS[container],
         **extra,
     )
-    with running(compiled(output.overwrite_output()), pass_fds=(descriptor,)) as child:
+    with running(compiled(output.overwrite_output()), descriptors=silent.descriptors) as child:
         status = child.finish()
         log = child.log
     if failure := disk_failure(log.text, status, target):

@@ -10,10 +10,9 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mcnet_cli._safetensors import read_tensors
-from mcnet_cli.assets import asset
+from mcnet_cli.checkpoint.safetensors_file import read_tensors
 from mcnet_cli.errors import WeightsError, shown
-from mcnet_cli.files import require_regular_file
+from mcnet_cli.files import asset, require_regular_file
 
 HEADS = "metrics/lpips-alex.safetensors"
 Pictures = NDArray[np.uint8]

@@ -2,11 +2,11 @@
 
 The paper's network is in `config`, `geometry`, `blocks`, `keypoints`, `motion`, `modulation`, `memory` and
 `generator`. What `lite` adds to it is in `landmark_motion`, `face_parts` and `hinted_generator`, and in
-`detail_painter` and `mouth_shape`, which those do not import. `mcnet` puts a network together as its config
-says.
+`detail_painter`, `detail_shape`, `mouth_shape` and `eye_shape`, which those do not import. `mcnet` puts a
+network together as its config says.
 """
 
-from mcnet_cli.model.config import PRESETS, ModelConfig
+from mcnet_cli.model.config import PRESETS, ModelConfig, PainterConfig
 from mcnet_cli.model.generator import Canvas, Rendering, SourceState
 from mcnet_cli.model.geometry import Keypoints, transfer_motion
 from mcnet_cli.model.mcnet import MCNet
@@ -17,6 +17,7 @@ __all__ = [
     "Keypoints",
     "MCNet",
     "ModelConfig",
+    "PainterConfig",
     "Rendering",
     "SourceState",
     "transfer_motion",

@@ -10,6 +10,7 @@ Condition = Literal["both", "keypoints", "features", "none"]
 Border = Literal["zeros", "border"]
 Pictures = Literal["each", "shared"]
 LANDMARKS = 478  # points that keypoints can stand for: the face mesh's 468, then ten of skull, hair and body
+PAINTERS = "painter", "eye_painter"  # fields of `ModelConfig`, and parts of the network
 # Points of the face mesh that place a mouth in a face: its corners, the middles of the inner and of the outer
 # lips, the outer corners of the eyes, the tip of the nose and the chin.
 PLACING = (61, 291, 13, 14, 0, 17, 33, 263, 1, 152)
@@ -172,9 +173,9 @@ class GeneratorConfig:
 
 @dataclass(frozen=True, slots=True)
 class PainterConfig:
-    """The detail painter, which paints the inside of mouths at the portrait's own size.
+    """A detail painter, which paints the inside of mouths or eyes at the portrait's own size.
 
-    size: side in pixels of the squares around mouths that it sees; 0 for no painter.
+    size: side in pixels of the squares around them that it sees; 0 for no painter.
     channels: at a half, a quarter and an eighth of that size. tokens: of its memory bank; 0 for no bank.
     """
 
@@ -212,7 +213,8 @@ class ModelConfig:
     motion: MotionConfig = field(default_factory=MotionConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    painter: PainterConfig = field(default_factory=PainterConfig)
+    painter: PainterConfig = field(default_factory=PainterConfig)  # of mouths
+    eye_painter: PainterConfig = field(default_factory=PainterConfig)
 
     def __post_init__(self) -> None:
         _require(self.size in (64, 128, 256, 512), "size", self.size, "must be 64, 128, 256 or 512")
@@ -254,11 +256,22 @@ class ModelConfig:
             f"needs motion.mouth, and keypoints that are landmarks {PLACING}",
         )
         _require(
+            not self.eye_painter.size or bool(eyes),
+            "eye_painter.size",
+            self.eye_painter.size,
+            "needs motion.eyes",
+        )
+        _require(
             all(size in self.feature_sizes[1:] for size in self.memory.sizes),
             "memory.sizes",
             self.memory.sizes,
             f"must be among {self.feature_sizes[1:]}",
         )
+
+    @property
+    def painters(self) -> tuple[str, ...]:
+        """Those of `PAINTERS` that the network has."""
+        return tuple(name for name in PAINTERS if getattr(self, name).size)
 
     @property
     def feature_sizes(self) -> tuple[int, ...]:
@@ -289,8 +302,8 @@ class ModelConfig:
         data = dataclasses.asdict(self)
         if not self.keypoints.landmarks:
             del data["keypoints"]["landmarks"]
-        if not self.painter.size:
-            del data["painter"]
+        for name in set(PAINTERS) - set(self.painters):
+            del data[name]
         for part, names in NEWER_FIELDS.items():
             default = getattr(DEFAULT, part)
             for name in names:
@@ -425,5 +438,6 @@ PRESETS: dict[str, ModelConfig] = {
             final_kernel=3,
         ),
         painter=PainterConfig(size=128),
+        eye_painter=PainterConfig(size=64, channels=(24, 48, 64)),
     ),
 }

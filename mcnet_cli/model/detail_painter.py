@@ -1,17 +1,19 @@
-"""The detail painter: a small network that paints the inside of mouths at the portrait's own size.
+"""The detail painters: small networks that paint the inside of mouths, and eyes, at the portrait's own size.
 
 It is MCNet's memory compensation at a finer scale (ICCV 2023, sec. 3.2): a learned bank of tokens,
 conditioned by a style of the source, is read by attention to complete what warping the source can't show. The
 source's own tokens are read beside it, so that colours and teeth are the person's where the source has them.
-It sees a square around the mouth (`mouth_shape`) of the warped source, and the lips' outlines in it.
+A painter sees a square around the mouth or eye (`mouth_shape`, `eye_shape`) of the warped source, and the
+outlines in it.
 
-It doesn't paint colours but light and the shares of two chromas, the skin's and the lips', which it takes
-from the portrait: what it paints in a grey portrait is grey, and tinted in one that is tinted.
+It doesn't paint colours but light and shares of chromas that it takes from the portrait, such as the skin's:
+what it paints in a grey portrait is grey, and tinted in one that is tinted.
 """
 
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,16 +21,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from mcnet_cli.model.config import PainterConfig
+from mcnet_cli.model.detail_shape import FAR, Shape, pixel_places
 from mcnet_cli.model.geometry import full_precision, ramp, smooth_ramp
-from mcnet_cli.model.mouth_shape import CHIN, NOSE, MouthShape, beyond_lips, pixel_places
 
-# Distances from outlines, in mouth's widths, are cut here; they are computed at every `COARSE`-th pixel.
-FAR, COARSE = 0.4, 4
-# Opening of the source's mouth over its width: below the first number it is shut, and all that is between the
-# driving's lips is painted; from the second on the network decides what of the warped source stays. Ratio of
-# the driving's opening to that: between these, and from the second on, all is painted again.
-SHUT, STRETCHED = (0.05, 0.11), (2.0, 3.0)
-# Paint has its whole share from so far inside of the lips on, none from so far outside; in mouth's widths.
+# Paint has its whole share from so far inside of lips or lids on, none from so far outside; in widths.
 INSIDE, OUTSIDE = -0.035, 0.01
 # Distances from the outlines, in widths, between which skin and lips show their colours.
 SKIN, LIPS = (0.05, 0.3), (0.02, 0.0)
@@ -38,28 +34,25 @@ BRIGHTNESS, DARK = (0.299, 0.587, 0.114), 0.05
 REDDEST_LIPS = 0.7
 # Largest share of the lips' chroma in what is painted: tongues are redder than lips.
 REDDEST = 1.5
+# Chromas that irises are mixed of, towards red and towards blue, which leave the brightness as it is. They
+# count as far as the skin has chroma, wholly from the last number on: an iris in a grey picture is grey.
+REDDER, BLUER, COLOURFUL = (0.701, -0.299, -0.299), (-0.114, -0.114, 0.886), 0.25
 SLOPE = 0.1  # of leaky ReLUs
 HEADS = 4  # of attention
-DESCRIBED = 6  # numbers of `MouthShape.described`
+DESCRIBED = 6  # numbers of `Shape.described`
 
 
 @dataclass(frozen=True, slots=True)
-class SourceMouth:
-    """All that the painter needs of a source.
+class SourceDetail:
+    """All that a painter needs of a source.
 
-    tokens: (B, N, C) of its own mouth. style: (B, C). shape: where its mouth is, in coordinates of its
+    tokens: (B, N, C) of its own mouth or eye. style: (B, C). shape: where that is, in coordinates of its
     square.
     """
 
     tokens: Tensor
     style: Tensor
-    shape: MouthShape
-
-    def hides(self, driving: MouthShape) -> Tensor:
-        """(B,) in [0, 1]: 1 if the source shows nothing, or too little, of what the driving's mouth shows."""
-        shut = 1 - ramp(self.shape.opening, *SHUT)
-        wider = driving.opening / self.shape.opening.clamp_min(SHUT[0])
-        return torch.maximum(shut, ramp(wider, *STRETCHED))
+    shape: Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +63,31 @@ class Painted:
     share: Tensor
 
 
-class DetailPainter(nn.Module):
-    """Paints the inside of mouths in squares of `config.size` pixels a side, of the warped source.
+@dataclass(frozen=True, slots=True)
+class Tints:
+    """What a painter mixes colours of, (B, 3, 1, 1) each.
 
-    bank: (T, C), the memory's tokens; None without a memory.
+    fill: a colour that covers what the source doesn't show. chromas: colours less their brightness, over it.
     """
+
+    fill: Tensor
+    chromas: tuple[Tensor, ...]
+
+
+class DetailPainter(nn.Module):
+    """Paints the inside of a shape in squares of `config.size` pixels a side, of the warped source.
+
+    Subclasses say what of a shape the source hides, and of which chromas they mix colours.
+
+    SHUT: opening of the source's shape over its width: below the first number it is shut, and all that is
+    inside the driving's is painted; from the second on the network decides what of the warped source stays.
+    STRETCHED: ratio of the driving's opening to that: between these, and from the second on, all is painted
+    again. CHROMAS: how many are mixed.
+    """
+
+    SHUT: ClassVar[tuple[float, float]]
+    STRETCHED: ClassVar[tuple[float, float]]
+    CHROMAS: ClassVar[int]
 
     def __init__(self, config: PainterConfig) -> None:
         super().__init__()
@@ -100,36 +113,50 @@ class DetailPainter(nn.Module):
         self.up_full = nn.Conv2d(fine, 4 * narrow, 1)
         self.beside = _convolution(INPUTS, narrow)
         self.last = _convolution(2 * narrow, narrow)
-        self.out = nn.Conv2d(narrow, 4, 3, padding=1)
+        self.out = nn.Conv2d(narrow, 2 + self.CHROMAS, 3, padding=1)
 
-    def encode(self, picture: Tensor, shape: MouthShape) -> SourceMouth:
+    def tints(self, picture: Tensor, inner: Tensor, outer: Tensor) -> Tints:
+        """What colours are mixed of, in a (B, 3, S, S) picture with a shape's distances."""
+        raise NotImplementedError
+
+    def shares(self, values: list[Tensor]) -> list[Tensor]:
+        """How much of each chroma there is, of what the network says, (B, 1, S, S) each."""
+        raise NotImplementedError
+
+    def hidden(self, source: Shape, driving: Shape) -> Tensor:
+        """(B,) in [0, 1]: 1 if the source shows nothing, or too little, of what the driving shows."""
+        shut = 1 - ramp(source.opening, *self.SHUT)
+        wider = driving.opening / source.opening.clamp_min(self.SHUT[0])
+        return torch.maximum(shut, ramp(wider, *self.STRETCHED))
+
+    def encode(self, picture: Tensor, shape: Shape) -> SourceDetail:
         """All that depends on the source alone.
 
-        picture: (B, 3, S, S) in [0, 1], the square around its own mouth. shape: in coordinates of that
-        square.
+        picture: (B, 3, S, S) in [0, 1], the square around its own shape, which is in that square's
+        coordinates.
         """
-        inner, _ = distances(shape, self.config.size)
+        inner, _ = shape.distances(self.config.size)
         x = self._laid_out(torch.cat([2 * picture - 1, inner / FAR], 1))
         for layer in self.source:
             x = _active(layer(x))
         style = self.style(torch.cat([x.mean((2, 3)), shape.described().to(x.dtype)], 1))
-        return SourceMouth(rearrange(x, "b c h w -> b (h w) c") + self.places, style, shape)
+        return SourceDetail(rearrange(x, "b c h w -> b (h w) c") + self.places, style, shape)
 
     def _laid_out(self, pictures: Tensor) -> Tensor:
         """Pictures in the weights' precision, as convolutions compute fastest."""
         return pictures.to(self.out.weight.dtype).contiguous(memory_format=torch.channels_last)
 
-    def forward(self, warped: Tensor, shape: MouthShape, source: SourceMouth) -> Painted:
+    def forward(self, warped: Tensor, shape: Shape, source: SourceDetail) -> Painted:
         """What is painted into (B, 3, S, S) squares of the warped source, in [0, 1].
 
-        shape: the driving's mouth, in coordinates of the square. source: of batch B.
+        shape: the driving's, in coordinates of the square. source: of batch B.
         """
         size = self.config.size
         with full_precision(warped):
-            inner, outer = distances(shape, size)
-            skin, lips, colour = _tints(warped.float(), inner, outer)
-            inside = limit(inner) * source.hides(shape)[:, None, None, None]
-            seen = torch.lerp(warped.float(), colour, inside)  # no stripes of stretched lips to be copied
+            inner, outer = shape.distances(size)
+            tints = self.tints(warped.float(), inner, outer)
+            inside = limit(inner) * self.hidden(source.shape, shape)[:, None, None, None]
+            seen = torch.lerp(warped.float(), tints.fill, inside)  # no stripes of stretched lips to be copied
             places = _places(shape, size)
             inputs = torch.cat([2 * seen - 1, inner / FAR, outer / FAR, places], 1)
             inputs = self._laid_out(inputs)
@@ -146,10 +173,49 @@ class DetailPainter(nn.Module):
         x = torch.cat([F.pixel_shuffle(self.up_full(x), 2), self.beside(inputs)], 1)
         x = self.out(_active(self.last(_active(x))))
         with full_precision(x):
-            light, pale, red, share = x.float().chunk(4, 1)
-            tint = torch.sigmoid(pale) * skin + REDDEST * torch.sigmoid(red) * lips
+            light, *values, share = x.float().split(1, 1)
+            mixed = zip(self.shares(values), tints.chromas, strict=True)
+            tint = torch.stack([part * chroma for part, chroma in mixed]).sum(0)
             colours = (torch.sigmoid(light) * (1 + tint)).clamp(0, 1)
             return Painted(colours, torch.lerp(torch.sigmoid(share), torch.ones_like(share), inside))
+
+
+class MouthPainter(DetailPainter):
+    """Paints the inside of mouths: teeth of the light's tint, tongues as red as the lips."""
+
+    SHUT, STRETCHED, CHROMAS = (0.05, 0.11), (2.0, 3.0), 2
+
+    def tints(self, picture: Tensor, inner: Tensor, outer: Tensor) -> Tints:
+        """The chromas of the skin around the lips and of the lips; the lips' colour covers."""
+        skin = _mean(picture, (outer > SKIN[0]) & (outer < SKIN[1]))
+        lips = _mean(picture, (inner > LIPS[0]) & (outer < LIPS[1]))
+        red = _chroma(lips)
+        length = red.norm(dim=1, keepdim=True).clamp_min(1e-4)
+        return Tints(lips, (_chroma(skin), red * (REDDEST_LIPS / length).clamp_max(1)))
+
+    def shares(self, values: list[Tensor]) -> list[Tensor]:
+        """At most all of the skin's chroma, and more of the lips'; never less than nothing of one."""
+        pale, red = values
+        return [torch.sigmoid(pale), REDDEST * torch.sigmoid(red)]
+
+
+class EyePainter(DetailPainter):
+    """Paints eyes that open: whites of the light's tint, and irises of any hue."""
+
+    SHUT, STRETCHED, CHROMAS = (0.10, 0.17), (1.6, 2.4), 3
+
+    def tints(self, picture: Tensor, inner: Tensor, outer: Tensor) -> Tints:
+        """The chroma of the skin around the lids, and two of irises; the skin's colour covers."""
+        skin = _mean(picture, (inner > SKIN[0]) & (inner < SKIN[1]))
+        chroma = _chroma(skin)
+        colourful = (chroma.norm(dim=1, keepdim=True) / COLOURFUL).clamp_max(1)
+        red, blue = (torch.tensor(way, device=skin.device)[:, None, None] for way in (REDDER, BLUER))
+        return Tints(skin, (chroma, colourful * red, colourful * blue))
+
+    def shares(self, values: list[Tensor]) -> list[Tensor]:
+        """At most all of the skin's chroma, and as much of the others either way."""
+        pale, red, blue = values
+        return [torch.sigmoid(pale), torch.tanh(red), torch.tanh(blue)]
 
 
 class TokenMemory(nn.Module):
@@ -199,46 +265,28 @@ class _Residual(nn.Module):
 
 
 def limit(beyond: Tensor) -> Tensor:
-    """How much may be painted, in [0, 1], so that lips keep their edge.
+    """How much may be painted, in [0, 1], so that lips and lids keep their edge.
 
-    beyond: distances from the inner lips' outline in mouth's widths, inside negative.
+    beyond: distances from the inside in widths of the mouth or eye, inside negative.
     """
     return smooth_ramp(-beyond, -OUTSIDE, -INSIDE)
 
 
-INPUTS = 9  # channels of what the trunk sees: colours, two distances, places from nose and chin
+INPUTS = 9  # channels of what the trunk sees: colours, two distances, places from two anchors
 
 
-def _places(shape: MouthShape, size: int) -> Tensor:
-    """(B, 4, S, S): x and y of pixels from the tip of the nose and from the chin, in mouth's widths."""
+def _places(shape: Shape, size: int) -> Tensor:
+    """(B, 4, S, S): x and y of pixels from a shape's two anchors, in its widths."""
     grid = rearrange(pixel_places(size, shape.points), "h w c -> c h w")
-    offsets = [grid - shape.points[:, point, :, None, None] for point in (NOSE, CHIN)]
+    offsets = [grid - anchor[..., None, None] for anchor in shape.anchors()]
     return torch.cat(offsets, 1) / shape.width[:, None, None, None]
 
 
-def distances(shape: MouthShape, size: int, step: int = COARSE) -> tuple[Tensor, Tensor]:
-    """(B, 1, S, S) distances from the inner and the outer lips, in mouth's widths, at most `FAR`.
-
-    step: they are computed at every `step`-th pixel.
-    """
-    grid = pixel_places(size // step, shape.lips).expand(len(shape.lips), -1, -1, -1)
-    beyond = torch.stack([beyond_lips(shape.lips[:, :2], grid), beyond_lips(shape.lips[:, 2:], grid)], 1)
-    beyond = (beyond / shape.width[:, None, None, None]).clamp(-FAR, FAR)
-    inner, outer = F.interpolate(beyond, (size, size), mode="bilinear", align_corners=False).chunk(2, 1)
-    return inner, outer
-
-
-def _tints(picture: Tensor, inner: Tensor, outer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, 3, 1, 1) each: chroma of the skin around the lips and of the lips, and the lips' colour."""
-    on_skin = ((outer > SKIN[0]) & (outer < SKIN[1])).float()
-    on_lips = ((inner > LIPS[0]) & (outer < LIPS[1])).float()
-    skin, lips = (
-        (picture * mask).sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp_min(1)
-        for mask in (on_skin, on_lips)
-    )
-    tint, red = _chroma(skin), _chroma(lips)
-    length = red.norm(dim=1, keepdim=True).clamp_min(1e-4)
-    return tint, red * (REDDEST_LIPS / length).clamp_max(1), lips
+def _mean(picture: Tensor, where: Tensor) -> Tensor:
+    """(B, 3, 1, 1): the mean colour of a picture where a (B, 1, S, S) map is true."""
+    mask = where.float()
+    mean: Tensor = (picture * mask).sum((2, 3), keepdim=True) / mask.sum((2, 3), keepdim=True).clamp_min(1)
+    return mean
 
 
 def _chroma(colour: Tensor) -> Tensor:

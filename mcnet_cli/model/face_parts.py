@@ -9,12 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from einops import einsum
 from torch import Tensor
 
-from mcnet_cli.model.geometry import coordinate_grid, full_precision, gaussian_heatmaps, ramp, resized
-from mcnet_cli.model.windows import Axes, Window, axes_of, grid_of, window_around
+from mcnet_cli.model.geometry import (
+    coordinate_grid,
+    full_precision,
+    gaussian_heatmaps,
+    grid_sample,
+    ramp,
+    resized,
+)
+from mcnet_cli.model.windows import Axes, Window, axes_of, window_around
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,18 +191,24 @@ class FaceParts:
             decided = decided * (1 - lips) + (1 - mouth.painted(grid, SOFT_EDGE)) * lips
             return torch.minimum(decided, 1 - torch.maximum(*(eye.painted(grid, SOFT_EDGE) for eye in eyes)))
 
-    def insides(self, source: Tensor, driving: Tensor) -> tuple[Inside, Inside, Inside]:
-        """The insides of the mouth and of both eyes. source, driving: (B, K, 2)."""
-        before, after = (_between_lips(points[:, [*self.mouth[:4]]]) for points in (source, driving))
-        mouth = Inside(Outline(after, MOUTH.edge), MOUTH.hidden(before, after))
-        return mouth, *self.insides_of_eyes(source, driving)
+    def insides(
+        self, source: Tensor, driving: Tensor, *, mouth: bool = True, eyes: bool = True
+    ) -> tuple[Inside, ...]:
+        """The insides of the mouth and of both eyes, or of one of these alone. source, driving: (B, K, 2)."""
+        found: list[Inside] = []
+        if mouth:
+            before, after = (_between_lips(points[:, [*self.mouth[:4]]]) for points in (source, driving))
+            found.append(Inside(Outline(after, MOUTH.edge), MOUTH.hidden(before, after)))
+        if eyes:
+            before, after = (_eyes(points[:, [*self.eyes]]) for points in (source, driving))
+            hidden = EYE.hidden(before, after)
+            found += [Inside(Outline(after[:, eye], EYE.edge), hidden[:, eye]) for eye in (0, 1)]
+        return tuple(found)
 
-    def insides_of_eyes(self, source: Tensor, driving: Tensor) -> tuple[Inside, Inside]:
-        """The same of both eyes alone."""
-        before, after = (_eyes(points[:, [*self.eyes]]) for points in (source, driving))
-        hidden = EYE.hidden(before, after)
-        left, right = (Inside(Outline(after[:, eye], EYE.edge), hidden[:, eye]) for eye in (0, 1))
-        return left, right
+    def eye_outlines(self, driving: Tensor) -> tuple[Outline, ...]:
+        """Around both eyes, as far as `occlusion` has them painted. driving: (B, K, 2)."""
+        eyes = _eyes(driving[:, [*self.eyes]])
+        return tuple(Outline(eyes[:, eye], EYE.edge + SOFT_EDGE) for eye in (0, 1))
 
     def lips_outline(self, driving: Tensor) -> Outline:
         """Around lips and mouth, where geometry alone decides what is painted. driving: (B, K, 2)."""
@@ -277,28 +289,17 @@ class FaceParts:
     ) -> Tensor:
         """(B, N, 2): what a deformation lacks to take keypoints from where the source has them."""
         field, places = deformation.permute(0, 3, 1, 2), driving[:, None, [*numbers]]
-        found = F.grid_sample(field, places, padding_mode="border", align_corners=True)
+        found = grid_sample(field, places, padding_mode="border", align_corners=True)
         missing: Tensor = source[:, [*numbers]] - found[:, :, 0].transpose(1, 2)
         return missing
 
-    def between_lips(self, driving: Tensor, size: tuple[int, int]) -> tuple[Window, Tensor]:
-        """The inside of the mouth, (B, 1, h, w) in [0, 1], in a window (rows, columns) of the (H, W) grid."""
-        with full_precision(driving):
-            outline, axes = (
-                Outline(_between_lips(driving[:, [*self.mouth[:4]]]), MOUTH.edge),
-                axes_of(size, driving),
-            )
-            window = outline.window(axes, SOFT_EDGE)
-            return window, outline.inside(grid_of(axes, window), SOFT_EDGE)
+    def lids(self, keypoints: Tensor, eye: int) -> Tensor:
+        """(B, 2, 2) the middles of the upper and the lower lid of an eye: 0 is the picture's left one."""
+        return keypoints[:, [*self.eyes[3 * eye : 3 * eye + 2]]]
 
-    def skin(self, keypoints: Tensor) -> Tensor:
-        """(B, 2, 2) coordinates on both cheeks, of (B, K, 2) keypoints."""
-        corners = keypoints[:, [self.eyes[2], self.eyes[5], *self.mouth[:2]]]
-        return (corners[:, :2] + corners[:, 2:]) / 2
-
-    def lips(self, keypoints: Tensor) -> Tensor:
-        """(B, 2, 2) coordinates on the upper and the lower lip, of (B, K, 2) keypoints."""
-        return (keypoints[:, [*self.mouth[2:4]]] + keypoints[:, [*self.mouth[4:]]]) / 2
+    def eye_corners(self, keypoints: Tensor) -> Tensor:
+        """(B, 2, 2) the outer corners of both eyes, the picture's left one first."""
+        return keypoints[:, [self.eyes[2], self.eyes[5]]]
 
     @property
     def _corrected_keypoints(self) -> list[int]:

@@ -143,10 +143,40 @@ def sample(
     image: Tensor, grid: Tensor, border: Border, *, align_corners: bool, mode: str = "bilinear"
 ) -> Tensor:
     """(B, C, H, W) sampled at a (B, h, w, 2) grid, in the grid's precision: bfloat16 would be pixels off."""
-    sampled = F.grid_sample(image.to(grid.dtype), grid, mode, border, align_corners).to(image.dtype)
+    sampled = grid_sample(image.to(grid.dtype), grid, mode, border, align_corners=align_corners)
+    sampled = sampled.to(image.dtype)
     if image.stride(1) == 1:  # the layout that convolutions want, and `grid_sample` doesn't keep
         sampled = sampled.contiguous(memory_format=torch.channels_last)
     return sampled
+
+
+def grid_sample(
+    image: Tensor,
+    grid: Tensor,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    *,
+    align_corners: bool,
+) -> Tensor:
+    """`torch.nn.functional.grid_sample`, which nothing else calls: Apple's GPUs lack parts of it."""
+    if image.device.type == "mps":
+        return grid_sample_without_borders(image, grid, padding_mode, align_corners=align_corners)
+    return F.grid_sample(image, grid, mode, padding_mode, align_corners)
+
+
+def grid_sample_without_borders(
+    image: Tensor, grid: Tensor, padding_mode: str, *, align_corners: bool
+) -> Tensor:
+    """Bilinear sampling for devices without the padding mode `border`, and without bicubic sampling.
+
+    Apple's GPUs have neither before torch 2.13. Places beyond the border are moved onto the centres of its
+    pixels, so that no zeros are mixed in: the values are those of `border` but for rounding.
+    """
+    if padding_mode == "border":
+        sides = torch.tensor(image.shape[:1:-1], dtype=grid.dtype, device=grid.device)
+        centres = torch.ones_like(sides) if align_corners else 1 - 1 / sides
+        grid, padding_mode = grid.clamp(-centres, centres), "zeros"
+    return F.grid_sample(image, grid, "bilinear", padding_mode, align_corners)
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mcnet_cli.model.config import PLACING, ModelConfig
-from mcnet_cli.model.detail_painter import DetailPainter
+from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
 from mcnet_cli.model.face_parts import BROWS, FaceParts
 from mcnet_cli.model.generator import Generator, Rendering, SourceState
 from mcnet_cli.model.geometry import Keypoints
@@ -23,7 +23,8 @@ class MCNet(nn.Module):
     official ones, prefixed by `generator.` and `kp_detector.`.
 
     parts: where mouth and eyes are among the keypoints, if the config says that; None for the paper's
-    network. painter: of the inside of mouths at the portrait's own size, if the config has one.
+    network. painter, eye_painter: of the inside of mouths, and of eyes that open, at the portrait's own size,
+    if the config has them.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -39,7 +40,8 @@ class MCNet(nn.Module):
         hinted = any((setting.hint_channels, setting.detail_keypoints))
         self.generator = (HintedGenerator if hinted else Generator)(config, dense_motion)
         self.kp_detector = KeypointDetector(config.keypoints)
-        self.painter = DetailPainter(config.painter) if config.painter.size else None
+        self.painter = MouthPainter(config.painter) if config.painter.size else None
+        self.eye_painter = EyePainter(config.eye_painter) if config.eye_painter.size else None
 
     def channels_last(self) -> Self:
         """Lays the convolutions' weights out as CPUs and GPUs compute them fastest; results stay the same.

@@ -2,7 +2,7 @@
 
 from mcnet_cli.preprocessing.preprocess import preprocess
 from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport
-from mcnet_cli.preprocessing.request import PreprocessRequest, Settings, choose_framing, parse_shard
+from mcnet_cli.preprocessing.request import PreprocessRequest, Settings, choose_framing
 
 __all__ = [
     "PreprocessPlan",
@@ -10,6 +10,5 @@ __all__ = [
     "PreprocessRequest",
     "Settings",
     "choose_framing",
-    "parse_shard",
     "preprocess",
 ]

@@ -26,6 +26,7 @@ from mcnet_cli.errors import McnetError, SystemFailure, UsageError, shown
 from mcnet_cli.preprocessing.clip_maker import MAX_ATTEMPTS, ClipMaker, Networks
 from mcnet_cli.preprocessing.inputs import InputFile
 from mcnet_cli.preprocessing.request import Settings
+from mcnet_cli.system import release_signals, signals_held
 
 TICK_S = 0.5  # longest time without an event
 GRACE_S = 1.2  # for processes to undo what they were doing
@@ -80,7 +81,7 @@ class _Pool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self.maker), daemon=True)
-        with _signals_held():
+        with signals_held(SIGNALS):
             process.start()
             self.workers.append(_Worker(process, ours))
         theirs.close()
@@ -158,8 +159,7 @@ def _serve(pipe: Connection, maker: ClipMaker) -> None:
     """The main function of a worker: asks for files until there are no more, or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sends SIGTERM
     signal.signal(signal.SIGTERM, _leave)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    release_signals(SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     networks = Networks(maker.settings, maker.device)
     last_report = 0.0
@@ -195,18 +195,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_on_ray(maker: ClipMaker, files: Sequence[InputFile], workers: int) -> Events:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.face import CropBox, Framing, extents_box
 from mcnet_cli.face.landmarks import EYES
 from mcnet_cli.preprocessing.request import Settings
@@ -69,7 +70,8 @@ def following_placements(points: Array, framing: Framing, size: int) -> NDArray[
     known = np.isfinite(raw[:, 0, 0])
     for row, column in np.ndindex(2, 3):
         raw[:, row, column] = np.interp(times, times[known], raw[known, row, column])
-    return _smoothed(raw)
+    # What all the single placements show, their averages show too: averages are convex.
+    return gaussian_over_time(raw, SMOOTHING_FRAMES, SMOOTHING_REACH)
 
 
 def _aligned(points: Array, framing: Framing, size: int) -> Matrix:
@@ -84,17 +86,6 @@ def _aligned(points: Array, framing: Framing, size: int) -> Matrix:
     factor = (z.conj() @ w) / (z.conj() @ z).real
     linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
     return np.column_stack([linear, seen.mean(0) - linear @ wanted.mean(0)])
-
-
-def _smoothed(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian averages over time, which are convex: they show what all single placements show."""
-    reach = SMOOTHING_REACH
-    offsets = np.arange(-reach, reach + 1)
-    weights = np.exp(-0.5 * (offsets / SMOOTHING_FRAMES) ** 2)
-    weights /= weights.sum()
-    padded = np.pad(matrices, ((reach, reach), (0, 0), (0, 0)), mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, len(weights), axis=0)
-    return np.asarray(windows @ weights, np.float64)
 
 
 def _eye_angle(points: Array) -> float:

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -15,6 +14,7 @@ from mcnet_cli.preprocessing.records import INDEX, Record, Records, prepare
 from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport, write_preview
 from mcnet_cli.preprocessing.request import PreprocessRequest
 from mcnet_cli.progress import OnProgress, Progress, silent
+from mcnet_cli.system import processor_count
 
 MAX_WARNINGS = 10
 
@@ -98,8 +98,7 @@ def _device(request: PreprocessRequest) -> str:
 
 def default_workers() -> int:
     """One process for every second processor, because decoders and encoders need some too."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, count // 2)
+    return max(1, processor_count() // 2)
 
 
 @contextlib.contextmanager

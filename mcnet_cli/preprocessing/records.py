@@ -18,6 +18,7 @@ from mcnet_cli.files import atomic_output, system_failure
 from mcnet_cli.preprocessing.inputs import InputFile
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.writer import remove
+from mcnet_cli.system import locked
 
 INDEX = "clips.jsonl"
 FOLDER = "clips.records"
@@ -169,13 +170,7 @@ class Records:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            import fcntl
-        except ImportError:  # Windows: one run at a time
-            yield
-            return
-        try:
-            with (self.folder / "lock").open("w") as file:
-                fcntl.lockf(file, fcntl.LOCK_EX)
+            with locked(self.folder / "lock", wait=True):
                 yield
         except OSError as error:
             raise system_failure(error, self.folder / "lock") from error

@@ -3,21 +3,19 @@
 import hashlib
 import json
 import logging
-import re
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import Framing
-from mcnet_cli.options import require_among, require_between
+from mcnet_cli.options import DETECTORS, RATE_LIMITS, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights, weights_framing
 
 RULES = ("framing", "paper")
 FORMATS = ("mp4", "png")
 ALIGNMENTS = ("none", "eyes")
 ENGINE_NAMES = ("local", "ray")
-DETECTORS = ("blazeface", "face-alignment")
 MIN_FACE_PX = 64  # default for the height of the median face
 PAPER_MIN_FACE_PX = 256  # default for the longer side of the tube's box (VoxCeleb preprocessing)
 
@@ -61,7 +59,7 @@ class Settings:
         require_between("--size", self.size, 16, 2048)
         if self.size % 2:
             raise UsageError(f"--size {self.size}: must be even, as videos want it")
-        require_between("--fps", self.fps, Fraction(1, 100), 1000)
+        require_between("--fps", self.fps, *RATE_LIMITS)
         require_between("--detect-every", self.detect_every, 1, 1000)
         require_between("--min-frames", self.min_frames, 1, 1024)
         require_between("--min-face", self.min_face, 1, 10_000)
@@ -131,14 +129,6 @@ class PreprocessRequest:
 def is_table(name: str) -> bool:
     """Whether an input's name says that it is a metadata table."""
     return Path(name).suffix.lower() == ".csv"
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """`2/8`, the second of eight parts, as (1, 8); UsageError otherwise."""
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise UsageError(f"--shard {text}: must be like 2/8, the second of eight parts")
-    return int(found[1]) - 1, int(found[2])
 
 
 def choose_framing(rule: str, weights: str | None = None, fetch: Fetch = NEVER) -> Framing:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mcnet_cli.face import glanced_matte
+from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.training.colour import ColourChange, Jitter, jittered
 from mcnet_cli.training.config import AugmentConfig
 from mcnet_cli.training.sampling import Pair, chance
@@ -194,7 +195,7 @@ def _transformed(
     grid = F.affine_grid(identity, [len(frames), 3, size, size], align_corners=True)
     grid = shape(grid) if shape else grid
     grid = torch.einsum("bij,bhwj->bhwi", theta[:, :, :2], grid) + theta[:, None, None, :, 2]
-    pictures = F.grid_sample(pictures, grid.to(device), padding_mode="border", align_corners=True)
+    pictures = grid_sample(pictures, grid.to(device), padding_mode="border", align_corners=True)
     inverse = torch.linalg.inv(theta[:, :, :2])
     moved = (coordinates - theta[:, None, :, 2]) @ inverse.transpose(1, 2)
     return pictures, shape.inverse(moved) if shape else moved

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import random
 import shutil
 from collections.abc import Mapping
@@ -16,9 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mcnet_cli._safetensors import write_tensors
+from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.files import sync_folder, system_failure
+from mcnet_cli.files import system_failure
+from mcnet_cli.system import sync_file, sync_folder
 
 logger = logging.getLogger(__name__)
 WEIGHTS, STATE, FACTS = "weights.safetensors", "state.safetensors", "facts.json"
@@ -54,10 +54,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         part.mkdir(parents=True)
         write_tensors(part / WEIGHTS, checkpoint.weights, {})
         write_tensors(part / STATE, checkpoint.state, {})
-        (part / FACTS).write_text(json.dumps(checkpoint.facts))
+        (part / FACTS).write_text(json.dumps(checkpoint.facts), encoding="ascii")
         for name in (WEIGHTS, STATE, FACTS):
-            with open(part / name, "rb") as file:
-                os.fsync(file.fileno())
+            sync_file(part / name)
         sync_folder(part)
         aside = folder / f".{final.name}.old.part"
         if final.exists():  # torn, or of the same step before the last stage
@@ -94,7 +93,7 @@ def _dispensable(folder: Path, keep: int) -> list[Path]:
 
 def _score(path: Path) -> float | None:
     try:
-        score = json.loads((path / FACTS).read_text()).get("score")
+        score = json.loads((path / FACTS).read_text(encoding="ascii")).get("score")
     except (OSError, ValueError):
         return None
     return None if score is None else float(score)
@@ -105,7 +104,7 @@ def load_latest(folder: Path) -> Checkpoint | None:
     saved = saved_steps(folder)
     for path in saved:
         try:
-            facts: dict[str, Any] = json.loads((path / FACTS).read_text())
+            facts: dict[str, Any] = json.loads((path / FACTS).read_text(encoding="ascii"))
             facts["step"] += 0  # a number
             return Checkpoint(load_file(path / WEIGHTS), load_file(path / STATE), facts)
         except (FileNotFoundError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcnet_cli.compositing.colours import BRIGHTNESS
+from mcnet_cli.compositing.tone import BRIGHTNESS
 
 
 @dataclass(frozen=True, slots=True)

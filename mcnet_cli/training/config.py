@@ -1,6 +1,5 @@
 """The configuration of a training run. `RunConfig` is the whole; its defaults are the recipe of `lite`."""
 
-import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -121,71 +120,24 @@ class KeypointTraining:
 
 
 @dataclass(frozen=True, slots=True)
-class OpeningConfig:
-    """The last stage of training with landmarks: the decoder learns to paint mouths and eyes that open.
-
-    steps: of the decoder; 0 for no such stage. alone: steps of the discriminators before those. Both are at
-        most the run's own steps, so that a trial run stays short.
-    count: mouths that are collected, at most the run's samples. batch_size: mouths in a step. eyes: how many
-        eyes there are for each mouth in both; 0 for mouths alone. Of `lite` at 256² each takes 0.9 MB.
-    learning_rate: of the decoder. discriminator_rate: of the discriminators.
-    gan, feature_matching, pixel, still, roughness: loss weights: adversarial, feature matching, L1 inside the
-        openings, L1 outside (against the picture before), R1 penalty.
-    """
-
-    steps: int = 1600
-    alone: int = 400
-    count: int = 1600
-    batch_size: int = 12
-    eyes: float = 0.4
-    learning_rate: float = 2e-4
-    discriminator_rate: float = 5e-4
-    gan: float = 1.0
-    feature_matching: float = 2.0
-    pixel: float = 10.0
-    still: float = 20.0
-    roughness: float = 0.1
-
-    def __post_init__(self) -> None:
-        _within(self, 0, 1e6, "steps", "alone", "gan", "feature_matching", "pixel", "still", "roughness")
-        _within(self, 1, 1e6, "count", "batch_size")
-        _within(self, 0, 1, "learning_rate", "discriminator_rate")
-        _within(self, 0, 10, "eyes")
-        _require(self.count >= self.batch_size, f"count = {self.count}: must be batch_size or more")
-
-    def no_longer_than(self, steps: int, samples: int) -> "OpeningConfig":
-        """The stage after a run of so many steps, on so many samples."""
-        count = max(self.batch_size, min(self.count, samples))
-        return replace(self, steps=min(self.steps, steps), alone=min(self.alone, steps), count=count)
-
-    def wanted(self, kind: str) -> int:
-        """How many "mouths" or "eyes" are drawn."""
-        return math.ceil(self.count * self._share(kind))
-
-    def together(self, kind: str) -> int:
-        """How many "mouths" or "eyes" are in a step."""
-        return math.ceil(self.batch_size * self._share(kind))
-
-    def _share(self, kind: str) -> float:
-        return self.eyes if kind == "eyes" else 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class PainterTraining:
-    """The stage in which the detail painter learns, after all others, if `model.painter.size` isn't 0.
+    """The stages in which the detail painters learn, after all others: those that the model has.
 
-    steps: of the painter; 0 leaves it as it is. alone: of those, the first ones, without a discriminator.
+    part: which of them learn: "mouths", "eyes" or "all".
+    steps: of each painter; 0 leaves it as it is. alone: of those, the first ones, without a discriminator.
         Both are at most the run's own steps, so that a trial run stays short.
     only: the run is this stage alone; the rest of the network is that of the weights it begins with.
-    per_clip: pairs of frames that are collected of a clip, whose mouths are wide enough; each takes 0.1 MB.
-    batch_size: mouths in a step. learning_rate: of the painter, twice that in the steps alone.
+    per_clip: pairs of frames that are collected of a clip, whose mouths or eyes are wide enough; each takes
+        0.1 MB. batch_size: mouths or eyes in a step. learning_rate: of the painter, twice that in the steps
+        alone.
     discriminator_rate: of the discriminator. decay_from, final_rate: as in the schedule. ema: decay of the
         weights' moving average, which is the result.
-    pixel, perceptual, gan, feature_matching, roughness: loss weights: L1 inside the lips, differences to the
+    pixel, perceptual, gan, feature_matching, roughness: loss weights: L1 inside, differences to the
         perceptual network, adversarial, feature matching, R1 penalty.
     faded, colour, blurred: as in augmentation; the share of pairs that are made softer.
     """
 
+    part: Literal["all", "mouths", "eyes"] = "all"
     steps: int = 3500
     alone: int = 350
     only: bool = False
@@ -322,7 +274,6 @@ class RunConfig:
     losses: LandmarkLossWeights | PaperLossWeights = field(default_factory=LandmarkLossWeights)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    openings: OpeningConfig = field(default_factory=OpeningConfig)
     painter: PainterTraining = field(default_factory=PainterTraining)
     output: OutputConfig = field(default_factory=OutputConfig)
     model: ModelConfig = PRESETS["lite"]
@@ -340,12 +291,8 @@ class RunConfig:
             f"losses are not those of keypoints.supervision = {self.keypoints.supervision}",
         )
         _require(
-            with_landmarks or not self.openings.steps,
-            "openings.steps over 0 needs keypoints.supervision = landmarks",
-        )
-        _require(
-            not self.painter.only or bool(self.painter.steps and self.model.painter.size),
-            "painter.only needs painter.steps and model.painter.size over 0",
+            not self.painter.only or bool(self.painter.steps and self.model.painters),
+            "painter.only needs painter.steps, and model.painter.size or model.eye_painter.size over 0",
         )
         landmarks = self.model.keypoints.landmarks
         _require(

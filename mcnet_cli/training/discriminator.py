@@ -1,4 +1,4 @@
-"""The discriminator, which says of frames with their keypoints whether they are real (FOMM, NeurIPS 2019)."""
+"""Discriminators, which say whether pictures are real: of frames (FOMM, NeurIPS 2019), and of insides."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from mcnet_cli.model import Keypoints
 from mcnet_cli.model.geometry import gaussian_heatmaps
 
 VARIANCE = 0.01
+Opinion = tuple[Tensor, list[Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,86 @@ class Discriminator(nn.Module):
         """The same with gradient for the frames alone: what trains the generator leaves the rest be."""
         judgement: Judgement = with_constants(self, frames, keypoints)
         return judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Insides:
+    """Pictures around mouths or eyes and masks of their inside: (N, 3, s, s) and (N, 1, s, s)."""
+
+    pictures: Tensor
+    masks: Tensor
+
+
+class InsideDiscriminator(nn.Module):
+    """Judges the inside of mouths or eyes by patches of two sizes.
+
+    It sees a real frame in which what was made replaces the inside alone: a discriminator of whole pictures
+    finds easier differences first.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            [
+                nn.Conv2d(4, width, 4, 2, 1),
+                nn.Conv2d(width, 2 * width, 4, 2, 1),
+                nn.Conv2d(2 * width, 4 * width, 4, 2, 1),
+                nn.Conv2d(4 * width, 4 * width, 3, padding=1),
+            ]
+        )
+        self.fine = nn.Conv2d(2 * width, 1, 3, padding=1)
+        self.coarse = nn.Conv2d(4 * width, 1, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):  # torch's own initial values are so small that it learns late
+                nn.init.kaiming_normal_(module.weight, 0.2)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, insides: Insides) -> Opinion:
+        """(N,) scores, over 0 for real, of what is under the masks; the features of each block."""
+        x, features = torch.cat([4 * insides.pictures - 2, insides.masks], 1), []
+        for block in self.blocks:
+            x = F.leaky_relu(block(x), 0.2)
+            features.append(x)
+        scores = inside(self.fine(features[1]), insides.masks) + inside(self.coarse(x), insides.masks)
+        return scores, features
+
+    def as_critic(self, insides: Insides) -> Opinion:
+        """The same with gradient for the pictures alone: what trains the generator leaves the rest be."""
+        opinion: Opinion = with_constants(self, insides)
+        return opinion
+
+    def loss(self, real: Insides, made: Insides) -> Tensor:
+        """What the discriminator minimises: the logistic loss (GAN, NeurIPS 2014)."""
+        (seems_real, _), (seems_made, _) = self(real), self(made)
+        return F.softplus(-seems_real).mean() + F.softplus(seems_made).mean()
+
+    def roughness(self, real: Insides) -> Tensor:
+        """How steeply its scores of real insides change with their pixels, squared.
+
+        Kept low, it doesn't learn them by heart (R1; Mescheder et al., ICML 2018).
+        """
+        pictures = real.pictures.detach().requires_grad_()
+        scores, _ = self(Insides(pictures, real.masks))
+        (slope,) = torch.autograd.grad(scores.sum(), pictures, create_graph=True)
+        return slope.square().sum((1, 2, 3)).mean()
+
+    def generator_losses(self, real: Insides, made: Insides) -> tuple[Tensor, Tensor]:
+        """The generator's side: that `made` seems real, and has the real one's features (pix2pixHD)."""
+        scores, found = self.as_critic(made)
+        with torch.no_grad():
+            _, wanted = self(real)
+        differences = [
+            inside((goal - feature).abs().mean(1, keepdim=True), real.masks).mean()
+            for goal, feature in zip(wanted, found, strict=True)
+        ]
+        return F.softplus(-scores).mean(), torch.stack(differences).sum()
+
+
+def inside(maps: Tensor, masks: Tensor) -> Tensor:
+    """(N,) means of (N, 1, h, w) maps over (N, 1, H, W) masks."""
+    share = F.adaptive_avg_pool2d(masks, (maps.shape[2], maps.shape[3]))
+    return (maps * share).sum((1, 2, 3)) / share.sum((1, 2, 3)).clamp_min(1e-3)
 
 
 def with_constants(module: nn.Module, *inputs: Any) -> Any:

@@ -5,10 +5,9 @@ from typing import Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mcnet_cli.model.geometry import coordinate_grid, full_precision
+from mcnet_cli.model.geometry import coordinate_grid, full_precision, grid_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class RandomTransform:
         height, width = frames.shape[2:]
         grid = coordinate_grid(height, width, like=self.theta).reshape(1, -1, 2)
         places = self.warp_points(grid).reshape(-1, height, width, 2)
-        return F.grid_sample(frames, places, padding_mode="reflection", align_corners=False)
+        return grid_sample(frames, places, padding_mode="reflection", align_corners=False)
 
     def jacobian(self, points: Tensor) -> Tensor:
         """∂T_i/∂z_j at (B, N, 2) points: (B, N, 2, 2). Gradient flows through it to the points."""

@@ -6,9 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
+from mcnet_cli.arrays import resized
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import atomic_output
 from mcnet_cli.media import open_frames
@@ -50,16 +50,7 @@ def clip_info(clip: ClipPath) -> ClipInfo:
 def read_all(clip: ClipPath, size: int) -> list[Array]:
     """All frames of a clip at (size, size, 3), as far as they decode; InputError if none does."""
     with open_frames(clip.path) as source:
-        return [resized(frame, size) for frame in source]
-
-
-def resized(frame: Array, size: int) -> Array:
-    """A square frame at another size."""
-    if frame.shape[:2] == (size, size):
-        return frame
-    shrinks = frame.shape[0] > size
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(frame, (size, size), interpolation=interpolation))
+        return [resized(frame, size, size) for frame in source]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +69,7 @@ class SoughtFrames:
         at_s = float(self.numbers[number] / self.rate)
         with open_frames(self.clip.path, start_s=at_s, max_frames=1) as source:
             for frame in source:
-                return resized(frame, self.size)
+                return resized(frame, self.size, self.size)
         raise InputError(f"{shown(self.clip.path)} has no frame {self.numbers[number]}")
 
 

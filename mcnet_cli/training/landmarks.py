@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from mcnet_cli._safetensors import write_tensors
+from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.files import atomic_output
 from mcnet_cli.media.clips import ClipPath

@@ -18,7 +18,6 @@ from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.journal import Journal
 from mcnet_cli.training.learner import Learner, Step
 from mcnet_cli.training.moment import Moment
-from mcnet_cli.training.opening_stage import learn_openings
 from mcnet_cli.training.painter_stage import learn_details
 from mcnet_cli.training.sampling import Draw, PairSampler, stream, workers_watched
 from mcnet_cli.training.sheets import write_contact_sheet, write_sheet
@@ -36,8 +35,8 @@ class State:
     """How far a run is; what checkpoints remember besides tensors.
 
     samples: pairs drawn, by all processes. skipped: steps that weren't finite; bad_in_a_row: the latest of
-    them. bad_clips: names of clips that failed while they were read. openings, painter: whether their stages
-    are over.
+    them. bad_clips: names of clips that failed while they were read. painter: whether the painters'
+    stages are over.
     """
 
     step: int = 0
@@ -46,7 +45,6 @@ class State:
     skipped: int = 0
     bad_in_a_row: int = 0
     bad_clips: list[str] = field(default_factory=list)
-    openings: bool = False
     painter: bool = False
 
 
@@ -105,7 +103,8 @@ class Training:
                 hint="choose another -o, or the same --config",
             )
         self.learner.restore(found)
-        self.state = State(**found.facts["state"])
+        known = {name: value for name, value in found.facts["state"].items() if name in State.__slots__}
+        self.state = State(**known)
         self.figures = found.facts["figures"]
         self._last_row = time.monotonic(), self.state.samples
         return True
@@ -146,9 +145,7 @@ class Training:
                 if on_progress:
                     on_progress(stage, done, total, figures)
 
-            if config.openings.steps and not state.openings and not config.painter.only:
-                self._learn_openings(see, journal)
-            if config.model.painter.size and config.painter.steps and not state.painter:
+            if config.model.painters and config.painter.steps and not state.painter:
                 self._learn_details(see, journal)
             if state != began:
                 self.validate(journal)
@@ -156,21 +153,8 @@ class Training:
                 self.write_sheet()
                 self.write_contact_sheet()
 
-    def _learn_openings(self, see: Progress, journal: Journal) -> None:
-        """The stage in which the decoder learns what opens, by one process; interrupted, it begins anew."""
-        if self.world.is_main:
-            learner, state = self.learner, self.state
-            openings = self.config.openings.no_longer_than(state.step, state.samples)
-            config = dataclasses.replace(self.config, openings=openings)
-            found = learn_openings(learner.ema, self.data.clips, config, learner.compute.device, see)
-            if found:
-                row = {f"openings_{name}": value for name, value in found.items()}
-                journal.write({"step": self.state.step} | row)
-        self.world.barrier()
-        self.state.openings = True
-
     def _learn_details(self, see: Progress, journal: Journal) -> None:
-        """The detail painter's stage, by one process; it keeps checkpoints of its own, and its mouths."""
+        """The detail painters' stages, by one process; they keep checkpoints and squares of their own."""
         if self.world.is_main:
             learner, folder = self.learner, self.run / "painter"
             config = dataclasses.replace(self.config, painter=self.config.painter.after(self.state.step))
@@ -213,7 +197,7 @@ class Training:
     def _count(self, step: Step, batches: Sequence[Batch], journal: Journal) -> None:
         """Adds a step to the state; InputError after three in a row that weren't finite."""
         state, clips = self.state, [name for batch in batches for name in batch.clips]
-        state.step, state.openings, state.painter = state.step + 1, False, False
+        state.step, state.painter = state.step + 1, False
         state.samples += len(clips) * self.world.size
         if step.bad is None:
             state.bad_in_a_row = 0

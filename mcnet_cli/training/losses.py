@@ -13,7 +13,7 @@ from mcnet_cli.face.openings import EYE_CONTOURS
 from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.metrics.landmarks import INNER_LIPS
 from mcnet_cli.model import Keypoints
-from mcnet_cli.model.geometry import band_limited_downsample, full_precision
+from mcnet_cli.model.geometry import band_limited_downsample, full_precision, grid_sample
 from mcnet_cli.model.memory import MemoryTrace
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.equivariance import RandomTransform
@@ -140,7 +140,7 @@ def crop_boxes(points: Tensor, size: int, side: int, rng: np.random.Generator) -
 def crop(images: Tensor, theta: Tensor, side: int) -> Tensor:
     """(B, 3, side, side) cut out at (B, 2, 3) affines."""
     grid = F.affine_grid(theta, [len(images), 3, side, side], align_corners=True)
-    return F.grid_sample(images, grid, align_corners=True)
+    return grid_sample(images, grid, align_corners=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
-"""The stage in which the detail painter learns to paint the inside of mouths.
+"""The stages in which the detail painters learn to paint the inside of mouths, and eyes that open.
 
 What a shut mouth hides can't be known, so a discriminator judges what is painted, in a real frame in which
-the painter's work replaces the inside of the mouth alone (`openings`). The rest of the network stays as it
-is.
+the painter's work replaces that inside alone. The rest of the network stays as it is.
 """
 
 import copy
@@ -22,8 +21,8 @@ from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import MCNet
-from mcnet_cli.model.detail_painter import DetailPainter, Painted, distances, limit
-from mcnet_cli.model.mouth_shape import MouthShape
+from mcnet_cli.model.detail_painter import DetailPainter, Painted, limit
+from mcnet_cli.model.detail_shape import Shape
 from mcnet_cli.training.checkpoints import (
     Checkpoint,
     load_latest,
@@ -34,14 +33,13 @@ from mcnet_cli.training.checkpoints import (
 from mcnet_cli.training.colour import ColourChange
 from mcnet_cli.training.config import PainterTraining, RunConfig
 from mcnet_cli.training.dataset import Clip
-from mcnet_cli.training.mouths import Mouths, gather_mouths
-from mcnet_cli.training.openings import OpeningDiscriminator, Openings
+from mcnet_cli.training.details import PARTS, Details, Part, gather
+from mcnet_cli.training.discriminator import InsideDiscriminator, Insides
 from mcnet_cli.training.sampling import chance
 
 logger = logging.getLogger(__name__)
 See = Callable[[str, int, int, str], None]  # stage, done, total, unit and figures; may raise to end it all
 
-GATHERING, PAINTING = "looking for mouths that open", "painting details"
 # Longest gradient of the painter and of the discriminator.
 MAX_GRAD_NORM = 10.0
 # Every how many steps the R1 penalty and the perceptual loss are computed, so many times as heavy: they are
@@ -64,39 +62,44 @@ def learn_details(
     folder: Path,
     see: See,
 ) -> dict[str, float]:
-    """Trains the painter of `model` in place; goes on with what `folder` holds of that. Mean losses.
+    """Trains the painters of `model` in place; goes on with what `folder` holds of that. Mean losses.
 
     Depends on `model`, the clips and the configuration alone, however often it is interrupted.
     """
-    assert model.painter is not None
-    kept = folder / "mouths.safetensors"
-    if not kept.is_file():
+    found: dict[str, float] = {}
+    for part in PARTS:
+        painter: DetailPainter | None = getattr(model, part.painter)
+        if painter is None or config.painter.part not in ("all", part.name):
+            continue
+        kept = folder / f"{part.name}.safetensors"
+        if not kept.is_file():
 
-        def show(done: int, total: int) -> None:
-            see(GATHERING, done, total, "clips")
+            def show(done: int, total: int, part: Part = part) -> None:
+                see(f"looking for {part.name} that open", done, total, "clips")
 
-        gather_mouths(model, clips, config, compute, show).save(kept)
-    mouths, stage = Mouths.load(kept), PainterStage(model.painter, config, compute, perceptual, folder)
-    stage.resume()
-    losses = stage.learn(mouths, see)
-    model.painter.load_state_dict(stage.average.state_dict())
-    return {"mouths": float(len(mouths))} | losses
+            gather(part, model, clips, config, compute, show).save(kept)
+        details, stage = Details.load(kept), PainterStage(part, painter, config, compute, perceptual, folder)
+        stage.resume()
+        losses = stage.learn(details, see)
+        painter.load_state_dict(stage.average.state_dict())
+        found |= {part.name: float(len(details))} | {f"{part.name}_{k}": v for k, v in losses.items()}
+    return found
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A batch of moved mouths as the painter sees them.
+    """A batch of moved mouths or eyes as the painter sees them.
 
-    warped, real: (B, 3, S, S) in [0, 1]. shape: the drivings' mouths. inside: (B, 1, S, S), what may be
-    painted. sources, source_shape: the sources' own mouths.
+    warped, real: (B, 3, S, S) in [0, 1]. shape: the drivings'. inside: (B, 1, S, S), what may be painted.
+    sources, source_shape: the sources' own.
     """
 
     warped: Tensor
     real: Tensor
-    shape: MouthShape
+    shape: Shape
     inside: Tensor
     sources: Tensor
-    source_shape: MouthShape
+    source_shape: Shape
 
     def painted(self, painter: DetailPainter) -> tuple[Tensor, Painted]:
         """The squares with what `painter` paints in them, and the paint."""
@@ -104,22 +107,17 @@ class Scene:
         return torch.lerp(self.warped, paint.colours, self.inside * paint.share), paint
 
 
-def scene(mouths: Mouths, chosen: Tensor, device: torch.device) -> Scene:
+def scene(part: Part, details: Details, chosen: Tensor, device: torch.device) -> Scene:
     """The chosen pairs, as they are."""
-    of = mouths.of[chosen]
+    of = details.of[chosen]
     warped, real, sources = (
         pictures.to(device).float() / 255
-        for pictures in (mouths.warped[chosen], mouths.real[chosen], mouths.sources[of])
+        for pictures in (details.warped[chosen], details.real[chosen], details.sources[of])
     )
-    shape = MouthShape(mouths.points[chosen].to(device), mouths.lips[chosen].to(device))
-    own = MouthShape(mouths.source_points[of].to(device), mouths.source_lips[of].to(device))
-    return Scene(warped, real, shape, inside_lips(shape, warped.shape[-1]), sources, own)
-
-
-def inside_lips(shape: MouthShape, size: int) -> Tensor:
-    """(B, 1, S, S) in [0, 1]: what may be painted in squares of that size."""
-    inner, _ = distances(shape, size, step=2)
-    return limit(inner)
+    shape = part.shape(details.points[chosen].to(device), details.arcs[chosen].to(device))
+    own = part.shape(details.source_points[of].to(device), details.source_arcs[of].to(device))
+    inside, _ = shape.distances(warped.shape[-1], step=2)
+    return Scene(warped, real, shape, limit(inside), sources, own)
 
 
 def varied(scene: Scene, setting: PainterTraining, rng: np.random.Generator) -> Scene:
@@ -141,10 +139,10 @@ def _mirrored(pictures: Tensor, flipped: Tensor) -> Tensor:
     return torch.where(flipped[:, None, None, None], pictures.flip(3), pictures)
 
 
-def _mirrored_shape(shape: MouthShape, flipped: Tensor) -> MouthShape:
+def _mirrored_shape(shape: Shape, flipped: Tensor) -> Shape:
     other = shape.mirrored()
     points = torch.where(flipped[:, None, None], other.points, shape.points)
-    return MouthShape(points, torch.where(flipped[:, None, None, None], other.lips, shape.lips))
+    return shape.like(points, torch.where(flipped[:, None, None, None], other.arcs, shape.arcs))
 
 
 def _softened(pictures: Tensor, sigma: np.ndarray) -> Tensor:
@@ -161,24 +159,26 @@ def _softened(pictures: Tensor, sigma: np.ndarray) -> Tensor:
 
 
 class PainterStage:
-    """The painter's training in progress: a copy that learns, its moving average, a discriminator."""
+    """A painter's training in progress: a copy that learns, its moving average, a discriminator."""
 
     def __init__(
         self,
+        part: Part,
         painter: DetailPainter,
         config: RunConfig,
         compute: Compute,
         perceptual: PerceptualDistance | None,
         folder: Path,
     ) -> None:
-        """folder: for checkpoints."""
+        """folder: in which there is one for checkpoints of that part."""
         torch.manual_seed(config.seed)
         setting, device = config.painter, compute.device
-        self.config, self.setting, self.compute, self.folder = config, setting, compute, folder
+        self.part, self.folder = part, folder / part.name
+        self.config, self.setting, self.compute = config, setting, compute
         self.perceptual, self.step = perceptual, 0
         self.average = copy.deepcopy(painter).to(device).eval().requires_grad_(False)
         self.painter = copy.deepcopy(painter).to(device).train().requires_grad_(True)
-        self.judge = OpeningDiscriminator().to(device)
+        self.judge = InsideDiscriminator().to(device)
         self.networks: dict[str, nn.Module] = {"painter": self.painter, "discriminator": self.judge}
         for network in (*self.networks.values(), self.average):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -188,18 +188,18 @@ class PainterStage:
             for name, network in self.networks.items()
         }
 
-    def learn(self, mouths: Mouths, see: See) -> dict[str, float]:
+    def learn(self, details: Details, see: See) -> dict[str, float]:
         """Runs to the end; mean losses of the last steps. If `see` raises, this moment is saved first."""
         setting, rows = self.setting, list[dict[str, float]]()
         while self.step < setting.steps:
             rng = chance(self.config.seed, self.step, 10)
-            chosen = torch.from_numpy(rng.integers(len(mouths), size=setting.batch_size))
+            chosen = torch.from_numpy(rng.integers(len(details), size=setting.batch_size))
             with torch.no_grad():
-                batch = varied(scene(mouths, chosen, self.compute.device), setting, rng)
+                batch = varied(scene(self.part, details, chosen, self.compute.device), setting, rng)
             row = self.update(batch)
             if bad := next((name for name, value in row.items() if not math.isfinite(value)), None):
                 raise InputError(
-                    f"step {self.step} of the detail painter: {bad} is not finite",
+                    f"step {self.step} of the painter of {self.part.name}: {bad} is not finite",
                     hint="lower painter.learning_rate",
                 )
             self.step += 1
@@ -208,7 +208,7 @@ class PainterStage:
             if self.step % self.config.checkpoint_every == 0:
                 self.save()
             try:
-                see(PAINTING, self.step, setting.steps, f"steps, L1 inside mouths {pixel:.4f}")
+                see(f"painting {self.part.name}", self.step, setting.steps, f"steps, L1 inside {pixel:.4f}")
             except BaseException:
                 self.save()
                 raise
@@ -227,10 +227,10 @@ class PainterStage:
         if self.perceptual is not None and setting.perceptual and step % PERCEPTUAL_EVERY == 0:
             losses["perceptual"] = self.perceptual([shown], batch.real)[0]
             total = total + PERCEPTUAL_EVERY * setting.perceptual * losses["perceptual"]
-        real, made = Openings(batch.real, batch.inside), Openings(shown, batch.inside)
+        real, made = Insides(batch.real, batch.inside), Insides(shown, batch.inside)
         judges = step >= setting.alone and bool(setting.gan or setting.feature_matching)
         if judges:
-            constant = Openings(made.pictures.detach(), made.masks)
+            constant = Insides(made.pictures.detach(), made.masks)
             losses["discriminator"] = self._judge_learns(real, constant)
             with self.compute.autocast():
                 gan, features = self.judge.generator_losses(real, made)
@@ -244,13 +244,13 @@ class PainterStage:
         return {name: loss.item() for name, loss in losses.items()}
 
     def _pixel(self, result: Tensor, paint: Painted, batch: Scene) -> Tensor:
-        """Mean absolute error inside the lips: of the result and, for a part, of the paint alone."""
+        """Mean absolute error inside lips or lids: of the result and, for a part, of the paint alone."""
         area = 3 * batch.inside.sum().clamp_min(1)
         errors = [(picture - batch.real).abs() * batch.inside for picture in (result, paint.colours)]
         loss: Tensor = (errors[0].sum() + PAINT_SHARE * errors[1].sum()) / area
         return loss
 
-    def _judge_learns(self, real: Openings, made: Openings) -> Tensor:
+    def _judge_learns(self, real: Insides, made: Insides) -> Tensor:
         with self.compute.autocast():
             loss = self.judge.loss(real, made)
         total = loss

@@ -7,9 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mcnet_cli._header import read_header
-from mcnet_cli._safetensors import read_tensors
-from mcnet_cli.checkpoint import FLOATS
+from mcnet_cli.checkpoint.safetensors_file import FLOATS, read_header, read_tensors
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import require_regular_file
 from mcnet_cli.metrics import PerceptualDistance, load_perceptual

@@ -10,6 +10,7 @@ import torch
 from mcnet_cli import __version__
 from mcnet_cli.errors import McnetError
 from mcnet_cli.media.clips import find_clips
+from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.training.augment import augment
 from mcnet_cli.training.config import SMALL, RunConfig
 from mcnet_cli.training.frames import clip_info
@@ -31,8 +32,8 @@ class TrainPlan:
 
     parameters: of the network. clips, identities, frames: as names and headers say. seconds_a_step: measured
     at full size. memory_mb: the process's peak (on a GPU: what torch took there) in those steps, without the
-    frames. frames_mb: of all frames, as they would lie in memory. hours and steps: estimates from that.
-    opening_steps, painter_steps: those of the last stages, which steps and hours leave out.
+    frames; None where nobody knows. frames_mb: of all frames, as they would lie in memory. hours and steps:
+    estimates from that. painter_steps: those of the last stages, which steps and hours leave out.
     """
 
     device: str
@@ -44,9 +45,8 @@ class TrainPlan:
     seconds_a_step: float
     steps: int
     hours: float
-    memory_mb: int
+    memory_mb: int | None
     frames_mb: int
-    opening_steps: int
     painter_steps: int
 
     def as_json(self) -> dict[str, Any]:
@@ -56,14 +56,14 @@ class TrainPlan:
     def as_text(self) -> str:
         """Lines for people."""
         millions = self.parameters / 1e6
+        memory = "not" if self.memory_mb is None else f"{self.memory_mb} MB"
         lines = (
             f"network     {millions:.1f} million parameters, on {self.device} in {self.precision}",
             f"clips       {self.clips} of {self.identities} identities, about {self.frames} frames",
-            f"memory      {self.memory_mb} MB measured, and {self.frames_mb} MB for frames that are kept",
+            f"memory      {memory} measured, and {self.frames_mb} MB for frames that are kept",
             f"speed       {self.seconds_a_step:.2f} s a step, measured on {TIMED} steps of noise",
             f"length      {self.steps} steps in {self.hours:.1f} hours, estimated from that",
-            f"openings    {self.opening_steps} steps more in the end, on crops" if self.opening_steps else "",
-            f"painter     {self.painter_steps} steps after all, on mouths" if self.painter_steps else "",
+            f"painter     {self.painter_steps} steps after all, on details" if self.painter_steps else "",
         )
         return "\n".join(filter(None, lines))
 
@@ -88,7 +88,6 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         small = _seconds_a_step(learner, SMALL, config.schedule.small_batch)
     identities = len({clip.identity for clip in found}) + request.synthetic
     steps, seconds = _length(config, identities * config.data.repeats, share, small, full)
-    openings = config.openings.no_longer_than(steps, steps * config.batch_size)
     return TrainPlan(
         str(compute.device),
         compute.precision,
@@ -101,8 +100,7 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
         round(seconds / 3600, 2),
         _peak_mb(compute.device),
         frames * 3 * config.model.size**2 >> 20,
-        openings.alone + openings.steps if openings.steps and not config.painter.only else 0,
-        config.painter.after(steps).steps if config.model.painter.size else 0,
+        config.painter.after(steps).steps * len(config.model.painters),
     )
 
 
@@ -138,11 +136,8 @@ def _seconds_a_step(learner: Learner, size: int, batch: int) -> float:
     return (time.monotonic() - began) / TIMED
 
 
-def _peak_mb(device: torch.device) -> int:
+def _peak_mb(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) >> 20
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak >> (20 if sys.platform == "darwin" else 10)
+    peak = peak_memory_mb(with_children=False)
+    return None if peak is None else int(peak)

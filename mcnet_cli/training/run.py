@@ -13,7 +13,7 @@ from mcnet_cli.checkpoint import Weights, read_weights, write_weights
 from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.media.clips import find_clips
-from mcnet_cli.model import ModelConfig
+from mcnet_cli.model import ModelConfig, PainterConfig
 from mcnet_cli.training.checkpoints import remove_partial, saved_steps
 from mcnet_cli.training.config import FRAMING
 from mcnet_cli.training.dataset import Dataset, load_dataset
@@ -96,10 +96,11 @@ def _train(
 def _fits(initial: ModelConfig, wanted: ModelConfig) -> bool:
     """Whether weights of the architecture `initial` can begin a run of `wanted`.
 
-    They may lack the detail painter.
+    They may lack detail painters.
     """
-    unpainted = dataclasses.replace(wanted, painter=initial.painter)
-    return initial in ((wanted,) if initial.painter.size else (wanted, unpainted))
+    lacking: dict[str, Any] = {name: PainterConfig() for name in wanted.painters}
+    lacking |= {name: getattr(wanted, name) for name in initial.painters}
+    return initial == dataclasses.replace(wanted, **lacking)
 
 
 def initial_weights(name: str, fetch: Fetch = NEVER) -> Weights:

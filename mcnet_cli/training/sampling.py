@@ -5,7 +5,6 @@ work by every k-th number, and workers change nothing.
 """
 
 import contextlib
-import multiprocessing
 import signal
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
 from mcnet_cli.face import OUTER, OuterTracker
+from mcnet_cli.system import worker_start_method
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array
 
@@ -161,7 +161,7 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generat
         worker_init_fn=_leave_signals_to_the_parent,
         generator=torch.Generator(),  # lest the workers' seeds are drawn from the run's
         collate_fn=_as_it_is,  # type: ignore[arg-type]
-        multiprocessing_context="fork" if "fork" in multiprocessing.get_all_start_methods() else None,
+        multiprocessing_context=worker_start_method(),
     )
 
 

@@ -13,7 +13,7 @@ from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import ModelConfig
 from mcnet_cli.model.config import PainterConfig
-from mcnet_cli.training.config import RECIPES, OpeningConfig, RunConfig
+from mcnet_cli.training.config import RECIPES, RunConfig
 from mcnet_cli.training.loss_weights import PaperLossWeights
 
 FILE_LIMIT = 1 << 20  # bytes
@@ -95,8 +95,9 @@ def resolve(layers: Iterable[Settings], files: Sequence[str] = ()) -> RunConfig:
             defaults,
             keypoints=supervision,
             losses=PaperLossWeights(),
-            openings=OpeningConfig(steps=0),
-            model=dataclasses.replace(model, keypoints=detector, motion=motion, painter=PainterConfig()),
+            model=dataclasses.replace(
+                model, keypoints=detector, motion=motion, painter=PainterConfig(), eye_painter=PainterConfig()
+            ),
         )
     try:
         config: RunConfig = build(RunConfig, merged, defaults)

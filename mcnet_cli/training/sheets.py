@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mcnet_cli.media import write_image
 from mcnet_cli.model import Keypoints
+from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.training.augment import augment
 from mcnet_cli.training.config import AugmentConfig
 from mcnet_cli.training.dataset import Clip
@@ -43,7 +44,7 @@ def write_sheet(path: Path, learner: Learner, sampler: PairSampler) -> None:
         _dotted(_levels(batch.driving), found[1]),
         *map(_levels, (made.frames, made.painted, made.warped)),
         _levels(F.interpolate(made.motion.occlusion.float(), (size, size)).expand(-1, 3, -1, -1)),
-        _levels(F.grid_sample(squares, grid.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)),
+        _levels(grid_sample(squares, grid.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)),
     ]
     _write(path, np.concatenate([column.reshape(-1, *column.shape[2:]) for column in columns], axis=1))
 

@@ -1,15 +1,13 @@
 """Ending a run: Ctrl-C and TERM let the step end and be saved; one process at a time writes to a run."""
 
 import contextlib
-import errno
 import logging
-import os
-import platform
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
+from mcnet_cli import system
 from mcnet_cli.errors import UsageError, shown
 
 logger = logging.getLogger(__name__)
@@ -49,22 +47,9 @@ def stop(number: int) -> None:
 def locked(run: Path) -> Iterator[None]:
     """Holds the lock of a run's folder; death releases it. UsageError if another process holds it."""
     try:
-        import fcntl
-    except ImportError:  # Windows has no such locks
-        yield
-        return
-    with open(run / ".lock", "a+", encoding="utf-8") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                raise
-            file.seek(0)
-            holder = shown(file.read(100).strip()) or "another process"
-            raise UsageError(
-                f"{shown(run)} is in use by {holder}", hint="wait for it, or choose another -o"
-            ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
-        file.flush()
-        yield
+        with system.locked(run / ".lock", wait=False):
+            yield
+    except system.LockHeld as error:
+        raise UsageError(
+            f"{shown(run)} is in use by {shown(str(error))}", hint="wait for it, or choose another -o"
+        ) from error

@@ -1,23 +1,20 @@
-"""Weights by name: the registry, the cache, downloads, conversion, verification.
+"""Weights by name: which there are, where they are kept, how they are fetched, converted and verified.
 
 Commands call `resolve_weights` for a network's weights, and `cached_path` or `resolve_file` for those of
 other kinds. Importing this package doesn't load torch.
 """
 
-from mcnet_cli.weights.actions import CacheReport, convert_file, fetch, remove, show
-from mcnet_cli.weights.cache import Cache
-from mcnet_cli.weights.framing import weights_framing
+from mcnet_cli.checkpoint.safetensors_file import weights_framing
+from mcnet_cli.weights.manage import convert_file, fetch, remove, show, survey
 from mcnet_cli.weights.registry import Entry, registry
 from mcnet_cli.weights.resolve import NEVER, Fetch, cached_path, find, resolve_file, resolve_weights
-from mcnet_cli.weights.survey import Status, survey
+from mcnet_cli.weights.store import Cache
 
 __all__ = [
     "NEVER",
     "Cache",
-    "CacheReport",
     "Entry",
     "Fetch",
-    "Status",
     "cached_path",
     "convert_file",
     "fetch",

@@ -1,4 +1,4 @@
-"""The weights that have names, and addresses of those on the hub."""
+"""The weights that have names (`registry.toml`), and the addresses of files on the hub."""
 
 import functools
 import hashlib
@@ -7,15 +7,15 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mcnet_cli.assets import asset
 from mcnet_cli.errors import WeightsError, shown
+from mcnet_cli.files import asset
 
 Kind = Literal["model", "perceptual", "detector", "metric"]
 
 CACHE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+HUB_PREFIX = "hf:"
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,95}"
 _ADDRESS = re.compile(rf"hf:({_PART}/{_PART})(?:@({_PART}))?/({_PART}(?:/{_PART}){{0,9}})")
-HUB_PREFIX = "hf:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Embedded:
     """A file that ships with mcnet, by its name among the assets."""
 
     file: str
-    sha256: str | None = None
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A file of a model repository (`OWNER/REPO`) on the hub.
+    """A file of a model repository (`OWNER/REPO`) on the Hugging Face hub.
 
-    sha256: None where it isn't known beforehand: then the first download is trusted, and recorded.
+    sha256: None if it isn't known beforehand; then the first download is trusted, and its sha256 recorded.
     """
 
     repository: str
@@ -50,7 +50,7 @@ class HubFile:
 
     @property
     def address(self) -> str:
-        """As `parse` takes it."""
+        """The address that `parse` takes."""
         revision = "" if self.revision == "main" else f"@{self.revision}"
         return f"{HUB_PREFIX}{self.repository}{revision}/{self.file}"
 
@@ -59,7 +59,7 @@ class HubFile:
 class TorchHubFile:
     """A file that people put into torch hub's folder, where the library that uses it looks for it.
 
-    url: its last part is the file's name there, and holds the first digits of its sha256, as torch hub wants.
+    url: its last part is the file's name in that folder, and holds the first digits of its sha256.
     """
 
     url: str
@@ -71,39 +71,41 @@ class TorchHubFile:
 
     @property
     def sha256_prefix(self) -> str:
-        """What the sha256 begins with."""
+        """The digits with which its sha256 must begin."""
         return self.file.partition(".")[0].rpartition("-")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Manual:
-    """A checkpoint that people get themselves and let mcnet convert.
+    """A checkpoint that people download themselves and let mcnet convert.
 
-    why: mcnet can't download it. url: where its authors say where it is.
+    why: the reason why mcnet can't download it. url: a page of its authors that says where it is.
     """
 
     why: str
     url: str
 
 
-Source = Embedded | HubFile | TorchHubFile | Manual
 _SOURCES = {"embedded": Embedded, "hub": HubFile, "torch_hub": TorchHubFile, "manual": Manual}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Weights that mcnet can find. size_mb: about, in millions of bytes; None if nobody knows beforehand."""
+    """Weights that mcnet can find.
+
+    licence, purpose: in words. size_mb: about, in millions of bytes; None if unknown before the download.
+    """
 
     name: str
     kind: Kind
-    source: Source
+    source: Embedded | HubFile | TorchHubFile | Manual
     licence: str
     purpose: str
     size_mb: int | None = None
 
     @property
     def cache_name(self) -> str:
-        """Of its folder in the cache: the name itself, for a hub address one made from it."""
+        """The name of its folder in the cache: its own, or for a hub address one made from it."""
         if not self.name.startswith(HUB_PREFIX):
             return self.name
         readable = re.sub(r"[^A-Za-z0-9._-]", "--", self.name)[:80]

@@ -1,4 +1,4 @@
-"""From a name to a verified file: the one place where commands find their weights."""
+"""Turns a name into a verified file: the one place where commands find their weights."""
 
 import os
 import shlex
@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcnet_cli.assets import asset
 from mcnet_cli.errors import WeightsError, shown
-from mcnet_cli.weights.cache import Cache, Record, sha256_of
-from mcnet_cli.weights.download import NetworkFailure, OnProgress, fetch_file
+from mcnet_cli.files import asset
+from mcnet_cli.weights.hub import NetworkFailure, OnProgress
 from mcnet_cli.weights.registry import (
     CACHE_NAME,
     Embedded,
@@ -21,23 +20,20 @@ from mcnet_cli.weights.registry import (
     own,
     registry,
 )
+from mcnet_cli.weights.store import RECORD, Cache, Record, fetch_file, sha256_of
 
 DEFAULT = "lite"
 VARIABLE = "MCNET_WEIGHTS"
-
-
-def _refuse(_entry: Entry) -> bool:
-    return False
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """What to do about missing weights that could be downloaded.
 
-    agree: asked whether an entry may be. on_progress: told how the download goes.
+    agree: asked whether an entry may be downloaded. on_progress: called while it is.
     """
 
-    agree: Callable[[Entry], bool] = _refuse
+    agree: Callable[[Entry], bool] = lambda _entry: False
     on_progress: OnProgress | None = None
 
 
@@ -45,10 +41,10 @@ NEVER = Fetch()
 
 
 def resolve_weights(name: str | None = None, *, fetch: Fetch = NEVER, cache: Cache | None = None) -> Path:
-    """The file of a network's weights, by a registered name, a name in the cache, a hub address or a path.
+    """The file of a network's weights: by a registered name, a hub address, a name in the cache or a path.
 
-    In this order; without a name `$MCNET_WEIGHTS`, else `lite`. A path is returned unread. WeightsError if
-    there are no such weights, if they are damaged, or missing and `fetch` did not agree to get them.
+    They are tried in this order; without a name, `$MCNET_WEIGHTS`, then `lite`. A path is returned unread.
+    WeightsError if there are no such weights, or they are damaged, or missing and `fetch` didn't agree.
     """
     name = name or os.environ.get(VARIABLE) or DEFAULT
     if entry := entry_of(name):
@@ -70,39 +66,40 @@ def _models() -> str:
 
 
 def resolve_file(name: str, *, fetch: Fetch = NEVER, cache: Cache | None = None) -> Path:
-    """The verified file of a registered name (of any kind) or a hub address.
+    """The verified file of a registered name (of any kind), a hub address or a name in the cache.
 
-    WeightsError if it is damaged, or missing and `fetch` did not agree to get it.
+    WeightsError if it is damaged, or missing and `fetch` didn't agree to download it.
     """
     cache = cache or Cache()
-    entry = _required(name)
+    entry = find_entry(name, cache)
     if found := find(entry, cache):
         return found.verified()
     if not isinstance(entry.source, HubFile):
         raise how_to_get(entry)
-    if fetch.agree(entry):
-        try:
-            return fetch_file(entry, cache, on_progress=fetch.on_progress)[0]
-        except NetworkFailure as error:
-            raise WeightsError(str(error), hint=error.hint) from error
-    raise WeightsError(
-        f"{shown(name)} is not on this machine ({entry.size}, licence: {entry.licence})",
-        hint=f"mcnet fetch-weights {shlex.quote(name)}",
-    )
+    if not fetch.agree(entry):
+        raise WeightsError(
+            f"{shown(name)} is not on this machine ({entry.size}, licence: {entry.licence})",
+            hint=f"mcnet fetch-weights {shlex.quote(name)}",
+        )
+    try:
+        return fetch_file(entry, cache, on_progress=fetch.on_progress)[0]
+    except NetworkFailure as error:
+        raise WeightsError(str(error), hint=error.hint) from error
 
 
 def cached_path(name: str, *, cache: Cache | None = None) -> Path | None:
-    """The verified file of a registered name (of any kind) or a hub address; None if it isn't here.
-
-    WeightsError if it is here and damaged.
-    """
-    found = find(_required(name), cache or Cache())
+    """Like `resolve_file`, but None if the file isn't on this machine; WeightsError only if it is damaged."""
+    cache = cache or Cache()
+    found = find(find_entry(name, cache), cache)
     return found.verified() if found else None
 
 
-def _required(name: str) -> Entry:
+def find_entry(name: str, cache: Cache) -> Entry:
+    """The entry of a registered name, a hub address or a name in the cache; WeightsError for any other."""
     if entry := entry_of(name):
         return entry
+    if (cache.folder(name) / RECORD).exists():
+        return own(name)
     raise WeightsError(f"no weights are called {shown(name)}", hint="see mcnet fetch-weights --list")
 
 
@@ -110,7 +107,7 @@ def _required(name: str) -> Entry:
 class Found:
     """A file on this machine, of the right size where that is known.
 
-    sha256: it, or what it must begin with, or nothing if nobody knows. record: the cache's, None outside it.
+    sha256: the digest or its first digits. record: the cache's, None for files outside the cache.
     """
 
     path: Path
@@ -118,8 +115,8 @@ class Found:
     record: Record | None = None
 
     def verified(self) -> Path:
-        """The path, hashed just now; WeightsError if it is damaged."""
-        if self.sha256 and not (digest := sha256_of(self.path)).startswith(self.sha256):
+        """The path, after hashing the file; WeightsError if it is damaged."""
+        if not (digest := sha256_of(self.path)).startswith(self.sha256):
             raise WeightsError(
                 f"{shown(self.path)} is damaged: its sha256 begins with {digest[:10]}, "
                 f"not with {self.sha256[:10]}",
@@ -129,14 +126,14 @@ class Found:
 
 
 def find(entry: Entry, cache: Cache) -> Found | None:
-    """Where the file of an entry lies; None if it isn't here, WeightsError if what is here can't be it."""
+    """The file of an entry; None if it isn't on this machine, WeightsError if what is there can't be it."""
     match entry.source:
         case Embedded(file, sha256):
-            return Found(asset(file), sha256 or "")
+            return Found(asset(file), sha256)
         case TorchHubFile():
             path = torch_hub_folder() / entry.source.file
             return Found(path, entry.source.sha256_prefix) if path.exists() else None
-        case _:
+        case HubFile() | Manual():
             if (record := cache.record(entry.cache_name)) is None:
                 return None
             if isinstance(entry.source, HubFile) and entry.source.sha256 not in (None, record.sha256):
@@ -166,7 +163,7 @@ def how_to_get(entry: Entry) -> WeightsError:
 def torch_hub_folder() -> Path:
     """Where torch hub keeps checkpoints, and face-alignment and torchvision look for theirs.
 
-    As torch.hub.get_dir() has it, without loading torch.
+    The same as `torch.hub.get_dir()`, without loading torch.
     """
     base = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
     return Path(base).expanduser() / "hub" / "checkpoints"

@@ -9,7 +9,7 @@ import torch
 from face_tools import animator, example, mesh, portrait, portrait_face
 
 from mcnet_cli import Motion, Transfer
-from mcnet_cli.animation.frames import photos
+from mcnet_cli.animation.frames import frames_of
 from mcnet_cli.animation.gaze import EyeLandmarks, gaze_shifts
 from mcnet_cli.animation.retarget import Pose, Retargeting
 from mcnet_cli.errors import UsageError
@@ -119,10 +119,9 @@ def test_eyes_can_be_left_as_they_look_in_the_source() -> None:
 
 
 def test_an_iris_stays_where_it_is_while_lids_close_over_it() -> None:
-    face, source = example().faces[0].face, example().faces[0].source.keypoints
-    retargeting = Retargeting(
-        still_motion(np.zeros((2, 2))), Transfer(), source, face, animator().landmarks, 0
-    )
+    face = example().faces[0]
+    source = face.source.keypoints
+    retargeting = Retargeting(still_motion(np.zeros((2, 2))), Transfer(), face, animator().landmarks, 0)
     blink = Keypoints(source.values.clone())
     upper, lower = (animator().landmarks.index(point) for point in (159, 145))
     blink.values[:, upper] = blink.values[:, lower].lerp(blink.values[:, upper], 0.5)
@@ -130,6 +129,6 @@ def test_an_iris_stays_where_it_is_while_lids_close_over_it() -> None:
     assert pose.gaze is not None and retargeting._gaze is not None
     gaze = retargeting._gaze.gaze(np.array([0]), blink)
     assert torch.allclose(gaze.driving, gaze.source, atol=1e-6)
-    made = photos(example(), animator().renderer, "still")
+    made = frames_of(example(), animator().renderer, "photo", "still", None)
     (kept,), (moved,) = made([Pose(blink, gaze)]), made([Pose(blink)])
     assert (kept != moved).any()

@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,17 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from mcnet_cli.animation import Motion, read_motion, write_motion
-from mcnet_cli.animation.driving import SAMPLE_LIMIT, LandmarkTrack
-from mcnet_cli.animation.retarget import telling
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.face import OUTER, Landmarks
-from mcnet_cli.face.outer import average_face
 
 BLINK = 0.08  # how far lids go, in coordinates
-
-
-def face_at(points: np.ndarray) -> Landmarks:
-    return Landmarks(points.astype(np.float32), 1.0, points[:10].astype(np.float32))
 
 
 def motion(frames: int = 5, *, jacobians: bool = True, landmarks: bool = True, found: str = "") -> Motion:
@@ -154,7 +145,6 @@ def test_an_existing_motion_file_stays_unless_asked(tmp_path: Path) -> None:
 
 
 Entries = dict[str, torch.Tensor]
-FRAME = np.zeros((480, 640, 3), np.uint8)
 META = {"mcnet.motion": "1", "mcnet.rate": "25", "mcnet.detector": "0123456789abcdef" * 4}
 
 
@@ -251,48 +241,3 @@ def test_a_cut_motion_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b.motion").write_bytes((tmp_path / "a.motion").read_bytes()[:-10])
     with pytest.raises(InputError, match=r"b\.motion"):
         read_motion(tmp_path / "b.motion")
-
-
-def test_landmarks_of_a_clip_take_two_kilobytes_a_frame_and_keep_their_place() -> None:
-    track, rng = LandmarkTrack(whole=True), np.random.default_rng(0)
-    points = rng.uniform(0, 300, (468, 2)).astype(np.float32)
-    for shift in range(3):
-        track.add(face_at(points + shift) if shift != 1 else None, FRAME)
-    assert track.found.tolist() == [True, False, True]
-    assert track.landmarks.nbytes == 3 * 1872
-    for kept in (track.landmarks, track.irises):
-        pixels = (kept[2].astype(np.float32) * 640 + (640, 480)) / 2
-        assert np.abs(pixels - points[: len(pixels)] - 2).max() < 0.2
-        assert not kept[1].any()
-
-
-def test_the_telling_landmarks_are_the_same_whether_all_are_kept_or_not() -> None:
-    points = np.random.default_rng(0).uniform(0, 300, (468, 2)).astype(np.float32)
-    tracks = LandmarkTrack(whole=True), LandmarkTrack(whole=False)
-    for track in tracks:
-        track.add(face_at(points), FRAME)
-    assert np.array_equal(telling(tracks[0].landmarks), telling(tracks[1].landmarks))
-    assert tracks[1].landmarks.nbytes < 400
-
-
-def test_exact_points_beyond_the_mesh_go_with_the_picture() -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
-    picture = cv2.resize(noise, (640, 480), interpolation=cv2.INTER_CUBIC)
-    face = face_at(average_face()[:, :2] * 200 + (320, 220))
-    track = LandmarkTrack(whole=False, exact=(1, OUTER[-1]))
-    track.add(face, picture)
-    track.add(None, picture)
-    track.add(face, np.roll(picture, 6, axis=1))
-    nose, shoulder = np.diff(track.exact[[0, 2]], axis=0)[0]
-    np.testing.assert_array_equal(nose, [0, 0])
-    np.testing.assert_allclose(shoulder, [6, 0], atol=0.7)
-
-
-def test_samples_of_a_long_clip_are_bounded_and_spread_over_it() -> None:
-    track = LandmarkTrack(whole=False)
-    for frame in range(1000):
-        track.add(face_at(np.full((468, 2), frame)), FRAME)
-    seen = [int(points[0, 0]) for points in track.samples]
-    assert SAMPLE_LIMIT // 2 <= len(seen) <= SAMPLE_LIMIT
-    assert seen[0] == 0 and seen[-1] > 990
-    assert len({*np.diff(seen)}) == 1

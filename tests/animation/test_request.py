@@ -13,7 +13,6 @@ from mcnet_cli.animation import AnimationRequest
 from mcnet_cli.animation.outputs import default_name, plan_outputs
 from mcnet_cli.animation.request import require_inputs
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.options import parse_batch_size, parse_face, parse_rate, parse_reference, parse_time
 
 
 def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
@@ -74,45 +73,6 @@ def test_pictures_that_can_not_be_are_usage_errors(tmp_path: Path, options: dict
 def test_a_motion_file_has_no_picture_to_compare_with(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--compare"):
         request(tmp_path, driving=tmp_path / "clip.motion", compare=True)
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [("25", Fraction(25)), ("29.97", Fraction(2997, 100)), ("30000/1001", Fraction(30000, 1001))],
-)
-def test_a_rate_is_a_number_or_a_fraction(text: str, rate: Fraction) -> None:
-    assert parse_rate(text) == rate
-
-
-@pytest.mark.parametrize("text", ["", "fast", "-5", "1/0", "1e3", "inf", "25/1.5", "٣"])
-def test_anything_else_is_no_rate(text: str) -> None:
-    with pytest.raises(UsageError, match="--fps"):
-        parse_rate(text)
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("83.5", 83.5), ("1:23.5", 83.5), ("1:01:01", 3661)])
-def test_a_time_is_seconds_or_minutes_or_hours(text: str, seconds: float) -> None:
-    assert parse_time(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "soon", "1:", "nan"])
-def test_anything_else_is_no_time(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_time(text)
-
-
-def test_a_batch_size_is_auto_or_a_number() -> None:
-    assert (parse_batch_size("auto"), parse_batch_size("8")) == (None, 8)
-    with pytest.raises(UsageError, match="--batch-size"):
-        parse_batch_size("many")
-
-
-def test_a_reference_and_a_face_are_names_or_numbers() -> None:
-    assert [parse_reference(text) for text in ("best", "first", "12")] == ["best", "first", 12]
-    assert [parse_face(text) for text in ("largest", "all", "1")] == ["largest", "all", 1]
-    for parse, text in ((parse_reference, "worst"), (parse_reference, "-1"), (parse_face, "1.5")):
-        with pytest.raises(UsageError, match=text):
-            parse(text)
 
 
 def test_the_default_output_is_named_after_both_in_the_current_folder(

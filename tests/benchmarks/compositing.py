@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mcnet_cli import Animator, Transfer
-from mcnet_cli.animation.pictures import resized
+from mcnet_cli.arrays import resized
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.media import read_image
 

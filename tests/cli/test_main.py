@@ -17,12 +17,13 @@ Fail = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = """
 import errno, os, signal, sys, time
 import typer
-from mcnet_cli.cli._app import app
+from mcnet_cli.cli import application
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._options import Json, Quiet, Verbose
 from mcnet_cli.errors import InputError, SystemFailure, UsageError, WeightsError, shown
+from mcnet_cli.progress import Progress
 
-@app.command()
+@application().command()
 def fail(name: str = "", json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     {body}
 """
@@ -35,14 +36,14 @@ sys.exit(main(sys.argv[1:]))
 @pytest.fixture
 def fail(mcnet: Fail) -> Fail:
     """Runs the failing command, or with no `body` the command that the words name, within this process."""
-    from mcnet_cli.cli._app import app
+    from mcnet_cli.cli import application
 
     def run(*words: str, body: str = "") -> subprocess.CompletedProcess[str]:
         exec(COMMAND.replace("{body}", body or "pass"), {})
         try:
             return mcnet(*(["fail"] if body else []), *words)
         finally:
-            app.registered_commands.pop()
+            application().registered_commands.pop()
 
     return run
 
@@ -232,7 +233,7 @@ def test_progress_stops_a_run_whose_interrupt_was_swallowed() -> None:
         time.sleep(30)
     except KeyboardInterrupt:
         pass
-    console.progress("rendering", 1, 2)
+    console.progress(Progress("rendering", 1, 2))
     os._exit(9)
 """
     assert run("-q", body=body).returncode == 130
@@ -275,9 +276,9 @@ def test_progress_is_plain_lines_without_a_terminal_and_nothing_when_quiet() -> 
     body = """
     import mcnet_cli.cli._console as module
     module.PLAIN_INTERVAL_S = 0
-    console.progress("rendering", 1, 4)
+    console.progress(Progress("rendering", 1, 4))
     time.sleep(0.01)
-    console.progress("rendering", 2, 4)
+    console.progress(Progress("rendering", 2, 4))
 """
     loud = run(body=body).stderr.splitlines()
     assert loud and all(line.startswith("rendering: ") and "/4 frames, " in line for line in loud)

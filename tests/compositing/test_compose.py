@@ -58,3 +58,12 @@ def test_a_margin_shows_where_a_motion_leads_beyond_the_square(lite: MCNet) -> N
     first, second = (compositor.compose(state, layers, sunk).warped for layers in (narrow, around))
     assert (second[..., :8, :] > 0.99).float().mean() > 0.9 > (first[..., :8, :] > 0.99).float().mean()
     torch.testing.assert_close(first[..., 128:, :], second[..., 128:, :], atol=2e-3, rtol=0)
+
+
+def test_frames_can_be_fitted(lite: MCNet) -> None:
+    compositor, (image, motion) = Compositor(lite), made(lite, 256)
+    state = lite.encode_source(image)
+    moved = motion.values.detach().requires_grad_()
+    compositor.frames(state, compositor.layers(state), Keypoints(moved)).mean().backward()
+    assert moved.grad is not None
+    assert moved.grad.abs().max() > 0

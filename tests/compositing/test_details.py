@@ -9,11 +9,12 @@ import pytest
 import torch
 from face_tools import animator, example
 
-from mcnet_cli.compositing import Drawing, PhotoCompositor, PhotoLayers, photo_layers
+from mcnet_cli.compositing import Drawing, Gaze, PhotoCompositor, PhotoLayers, photo_layers
 from mcnet_cli.model.config import PainterConfig
-from mcnet_cli.model.detail_painter import DetailPainter
+from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
+from mcnet_cli.model.detail_shape import beyond_arcs
 from mcnet_cli.model.geometry import Keypoints
-from mcnet_cli.model.mouth_shape import MouthShape, beyond_lips
+from mcnet_cli.model.mouth_shape import MouthShape
 
 PLACES = {13: -0.06, 14: 0.08, 0: -0.06, 17: 0.08, 152: 0.08}  # what opens a mouth, in coordinates
 
@@ -24,9 +25,9 @@ def layers() -> PhotoLayers:
 
 
 @cache
-def painter(size: int = 64) -> DetailPainter:
+def painter(size: int = 64) -> MouthPainter:
     torch.manual_seed(0)
-    return DetailPainter(PainterConfig(size=size, channels=(12, 16, 16), tokens=4)).eval()
+    return MouthPainter(PainterConfig(size=size, channels=(12, 16, 16), tokens=4)).eval()
 
 
 def placing() -> list[int]:
@@ -67,7 +68,7 @@ def lips_distances(share: float) -> np.ndarray:
     shape = source.moved(drawing(share).driving[:, numbers])
     x, y = torch.from_numpy(front.x), torch.from_numpy(front.y)
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
-    distances = (beyond_lips(shape.lips[:, :2], grid) / shape.width)[0].numpy()
+    distances = (beyond_arcs(shape.arcs[:, :2], grid) / shape.width)[0].numpy()
     whole = np.full(example().photo.shape[:2], 1.0, np.float32)
     whole[front.rows, front.columns] = distances
     return whole
@@ -107,13 +108,13 @@ def test_mouths_of_unknown_lips_are_painted_too() -> None:
 
 def test_the_painter_sees_the_frame_as_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    paint = DetailPainter.forward
+    paint = MouthPainter.forward
 
-    def noted(made: DetailPainter, warped: torch.Tensor, shape: MouthShape, source: object) -> object:
+    def noted(made: MouthPainter, warped: torch.Tensor, shape: MouthShape, source: object) -> object:
         seen.append((warped, shape))
         return paint(made, warped, shape, source)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(DetailPainter, "forward", noted)
+    monkeypatch.setattr(MouthPainter, "forward", noted)
     drawn(1)
     (warped, shape) = seen[0]
     frame, front = drawn(1, painted=False), layers().fronts[0]
@@ -128,3 +129,57 @@ def test_the_painter_sees_the_frame_as_it_is_drawn(monkeypatch: pytest.MonkeyPat
     expected = cv2.warpAffine(part, matrix, (64, 64), flags=cv2.INTER_AREA).astype(float) / 255
     away = np.abs(warped[0].permute(1, 2, 0).numpy() - expected)[40:].mean()  # the chin, which nobody paints
     assert away < 0.03
+
+
+@cache
+def eyes_drawn(opening: float, *, by_opencv: bool = True, painted: bool = True) -> np.ndarray:
+    """The example as if its eyes were shut, and opened by a share of what they are."""
+    known, parts = layers(), animator().renderer.model.parts
+    assert parts is not None
+    fronts = tuple(
+        replace(front, eyes=None if front.eyes is None else np.repeat(front.eyes[:, 1:], 2, axis=1))
+        for front in known.fronts
+    )
+    still = drawing(0)
+    shut, driving = still.source.clone(), still.driving.clone()
+    for eye in (0, 1):
+        upper, lower = parts.eyes[3 * eye], parts.eyes[3 * eye + 1]
+        shut[:, upper] = shut[:, lower]
+        driving[:, upper] = driving[:, lower] + opening * (driving[:, upper] - driving[:, lower])
+    middles = torch.stack([parts.lids(still.driving, eye).mean(1) for eye in (0, 1)], 1)
+    width = (still.source[:, parts.eyes[2]] - still.source[:, parts.eyes[5]]).norm(dim=-1)
+    nowhere, everywhere = torch.ones(2, 1, 2, 2), torch.tensor([[[-1.0, -1.0], [1.0, 1.0]]] * 2)
+    gaze = Gaze(middles, middles, 0.07 * width.expand(1, 2), torch.zeros(1, 2), nowhere, everywhere)
+    torch.manual_seed(0)
+    painter = EyePainter(PainterConfig(size=32, channels=(12, 16, 16), tokens=4)).eval()
+    compositor = PhotoCompositor(
+        replace(known, fronts=fronts),
+        parts,
+        torch.device("cpu"),
+        by_opencv=by_opencv,
+        eye_painter=painter if painted else None,
+        paints=painted,
+    )
+    return compositor.frame([replace(still, source=shut, driving=driving, gaze=gaze)])
+
+
+def test_eyes_that_were_shut_are_painted_between_their_lids() -> None:
+    difference = apart(eyes_drawn(1), eyes_drawn(1, painted=False))
+    parts, front = animator().renderer.model.parts, layers().fronts[0]
+    assert parts is not None and front.eyes is not None
+    x, y = torch.from_numpy(front.x), torch.from_numpy(front.y)
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
+    beyond = torch.stack([beyond_arcs(torch.from_numpy(lids)[None], grid)[0] for lids in front.eyes]).amin(0)
+    whole = np.full(example().photo.shape[:2], 1.0, np.float32)
+    whole[front.rows, front.columns] = beyond.numpy()
+    assert (difference[whole < -0.015] > 3).mean() > 0.8
+    upper_half = np.arange(len(whole))[:, None] < len(whole) * 0.55  # mouths have no painter here
+    assert difference[(whole > 0.02) & upper_half].max() <= 1
+
+
+def test_eyes_that_stay_shut_are_not_painted() -> None:
+    assert np.array_equal(eyes_drawn(0), eyes_drawn(0, painted=False))
+
+
+def test_both_ways_to_draw_paint_the_same_eyes() -> None:
+    assert np.abs(eyes_drawn(1).astype(int) - eyes_drawn(1, by_opencv=False)).mean() < 0.3

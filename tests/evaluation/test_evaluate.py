@@ -21,7 +21,7 @@ from animation_tools import (
 )
 from onnx_tools import write_recognizer
 
-from mcnet_cli.animation.pictures import resized
+from mcnet_cli.arrays import resized
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError, UsageError, WeightsError
 from mcnet_cli.evaluation import EvaluationReport, EvaluationRequest, Settings, evaluate

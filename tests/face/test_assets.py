@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from places import SHIPPED
 
-import mcnet_cli.assets
-from mcnet_cli.assets import asset
+import mcnet_cli.files
 from mcnet_cli.errors import WeightsError
 from mcnet_cli.face.networks import read_network
+from mcnet_cli.files import asset
 
 FOLDER = SHIPPED / "face"
 
@@ -28,7 +28,7 @@ def test_an_asset_is_found_in_the_checkout() -> None:
 def test_the_installed_packages_own_assets_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mcnet_cli.assets, "PACKAGE", tmp_path / "mcnet_cli")
+    monkeypatch.setattr(mcnet_cli.files, "PACKAGE", tmp_path / "mcnet_cli")
     for folder in ("weights", "mcnet_cli/assets"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "model").write_text(folder)
@@ -38,7 +38,7 @@ def test_the_installed_packages_own_assets_come_first(
 def test_an_asset_that_is_not_there_or_damaged_is_a_weights_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mcnet_cli.assets, "PACKAGE", tmp_path / "mcnet_cli")
+    monkeypatch.setattr(mcnet_cli.files, "PACKAGE", tmp_path / "mcnet_cli")
     with pytest.raises(WeightsError, match="face/nothing"):
         asset("face/nothing")
     (tmp_path / "weights").mkdir()

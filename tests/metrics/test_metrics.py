@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from onnx_tools import write_recognizer
 from safetensors.torch import load_file
 
-from mcnet_cli.assets import asset
 from mcnet_cli.errors import WeightsError
 from mcnet_cli.face import MOUTH, opening
+from mcnet_cli.files import asset
 from mcnet_cli.metrics import (
     LPIPS,
     TEMPLATE,

@@ -1,4 +1,4 @@
-"""The detail painter: what it paints where, in which colours, and networks with and without one."""
+"""Detail painters: what they paint where, in which colours, and networks with and without them."""
 
 import json
 from dataclasses import replace
@@ -12,11 +12,12 @@ from mcnet_cli.checkpoint import read_weights, write_weights
 from mcnet_cli.errors import WeightsError
 from mcnet_cli.model import PRESETS, MCNet, ModelConfig
 from mcnet_cli.model.config import PainterConfig
-from mcnet_cli.model.detail_painter import DetailPainter, SourceMouth, distances, limit
+from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, SourceDetail, limit
+from mcnet_cli.model.eye_shape import EyeShape
 from mcnet_cli.model.mouth_shape import MouthShape
 
 SMALL = PainterConfig(size=32, channels=(12, 8, 8), tokens=4)
-WITH_PAINTER = replace(PRESETS["lite"], painter=SMALL)
+WITH_PAINTER = replace(PRESETS["lite"], painter=SMALL, eye_painter=SMALL)
 
 
 def shape(*openings: float) -> MouthShape:
@@ -29,32 +30,32 @@ def shape(*openings: float) -> MouthShape:
     return MouthShape.of_points(points)
 
 
-def painter(config: PainterConfig = SMALL) -> DetailPainter:
+def painter(config: PainterConfig = SMALL) -> MouthPainter:
     torch.manual_seed(0)
-    return DetailPainter(config).eval().requires_grad_(False)
+    return MouthPainter(config).eval().requires_grad_(False)
 
 
 def pictures(count: int, size: int = SMALL.size) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
-def encoded(made: DetailPainter, seen: Tensor, opening: float = 0.0) -> SourceMouth:
+def encoded(made: MouthPainter, seen: Tensor, opening: float = 0.0) -> SourceDetail:
     return made.encode(seen, shape(*[opening] * len(seen)))
 
 
 def test_mouths_may_be_painted_between_the_lips_alone() -> None:
     mouth = shape(0.5)
-    inner, outer = distances(mouth, 128)
+    inner, outer = mouth.distances(128)
     share = limit(inner)
     assert share[0, 0, 80, 64] == 1
     assert (share[inner > 0.02] == 0).all() and (share[outer > 0] == 0).all()
-    assert limit(distances(shape(0.0), 128)[0]).max() < 0.3
+    assert limit(shape(0.0).distances(128)[0]).max() < 0.3
 
 
 def test_mouths_that_the_source_has_shut_or_open_by_far_less_are_painted_whole() -> None:
     made, seen = painter(), pictures(1)
     mouth = shape(0.6)
-    inside = limit(distances(mouth, SMALL.size)[0]) == 1
+    inside = limit(mouth.distances(SMALL.size)[0]) == 1
     assert inside.any()
     assert (made(seen, mouth, encoded(made, seen)).share[inside] == 1).all()
     assert (made(seen, mouth, encoded(made, seen, opening=0.4)).share[inside] < 1).all()
@@ -88,7 +89,7 @@ def test_a_batch_is_painted_as_each_alone() -> None:
 def test_stretched_lips_between_a_shut_mouths_lips_are_not_seen() -> None:
     made, seen, mouth = painter(), pictures(1), shape(0.6)
     source = encoded(made, seen)
-    inside = limit(distances(mouth, SMALL.size)[0]) == 1
+    inside = limit(mouth.distances(SMALL.size)[0]) == 1
     other = torch.where(inside, 1 - seen, seen)
     assert torch.allclose(made(other, mouth, source).colours, made(seen, mouth, source).colours, atol=1e-5)
     opened = encoded(made, seen, opening=0.4)
@@ -107,7 +108,44 @@ def test_the_bank_is_read_and_can_be_left_out() -> None:
     assert without(seen, mouth, encoded(without, seen)).colours.shape == seen.shape
 
 
-def test_painters_need_keypoints_that_place_a_mouth() -> None:
+def eye(*openings: float) -> EyeShape:
+    """Eyes that are open by these shares of their width, in the middle of squares."""
+    u = torch.linspace(-1, 1, 9)
+    bend = 0.6 * torch.tensor(openings)[:, None] * (1 - u.square())
+    across = (0.6 * u).expand(len(bend), -1)
+    arcs = torch.stack([torch.stack([across, -bend], -1), torch.stack([across, bend], -1)], 1)
+    iris = torch.tensor([(0.0, 0.0), (0.15, 0.0)]).expand(len(bend), 2, 2)
+    return EyeShape(torch.cat([arcs[:, 0, [0, -1]], arcs[:, :, 4], iris], 1), arcs)
+
+
+def eye_painter() -> EyePainter:
+    torch.manual_seed(0)
+    return EyePainter(SMALL).eval().requires_grad_(False)
+
+
+def test_eyes_that_the_source_has_shut_are_painted_whole() -> None:
+    made, seen = eye_painter(), pictures(1)
+    inside = limit(eye(0.4).distances(SMALL.size)[0]) == 1
+    assert inside.any()
+    assert (made(seen, eye(0.4), made.encode(seen, eye(0.05))).share[inside] == 1).all()
+    assert (made(seen, eye(0.4), made.encode(seen, eye(0.35))).share[inside] < 1).all()
+
+
+def test_eyes_in_grey_portraits_are_grey_and_others_of_any_hue() -> None:
+    made, seen = eye_painter(), pictures(1)
+    grey = seen.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    colours = made(grey, eye(0.4), made.encode(grey, eye(0.0))).colours
+    assert (colours - colours.mean(1, keepdim=True)).abs().max() < 1e-4
+    tinted = seen * torch.tensor([1.0, 0.6, 0.4])[:, None, None]
+    assert made.out.bias is not None
+    made.out.bias[3] = 3.0  # towards blue
+    red, _, blue = made(tinted, eye(0.4), made.encode(tinted, eye(0.0))).colours.mean((0, 2, 3))
+    assert blue > red
+
+
+def test_painters_need_keypoints_that_place_a_mouth_or_eyes() -> None:
+    with pytest.raises(ValueError, match=r"eye_painter\.size = 32: needs motion\.eyes"):
+        replace(PRESETS["mcnet"], eye_painter=SMALL)
     with pytest.raises(ValueError, match=r"painter\.size = 32: needs motion\.mouth"):
         replace(PRESETS["mcnet"], painter=SMALL)
     with pytest.raises(ValueError, match=r"multiple of 16"):
@@ -116,7 +154,7 @@ def test_painters_need_keypoints_that_place_a_mouth() -> None:
 
 def test_networks_without_a_painter_are_described_as_ever() -> None:
     assert MCNet(PRESETS["mcnet"]).painter is None
-    assert "painter" not in json.loads(PRESETS["mcnet"].to_json())
+    assert not {"painter", "eye_painter"} & json.loads(PRESETS["mcnet"].to_json()).keys()
     assert ModelConfig.from_json(WITH_PAINTER.to_json()) == WITH_PAINTER
 
 
@@ -126,7 +164,8 @@ def test_weights_files_carry_the_painter(tmp_path: Path) -> None:
     write_weights(path, model.state_dict(), WITH_PAINTER, framing=None, smooth=None, card={}, half=False)
     weights = read_weights(path)
     assert weights.config == WITH_PAINTER
-    assert torch.equal(weights.state["painter.memory.bank"], model.state_dict()["painter.memory.bank"])
+    for bank in ("painter.memory.bank", "eye_painter.memory.bank"):
+        assert torch.equal(weights.state[bank], model.state_dict()[bank])
     lacking = {name: x for name, x in model.state_dict().items() if name != "painter.memory.bank"}
     with pytest.raises(WeightsError, match=r"missing painter\.memory\.bank"):
         write_weights(path, lacking, WITH_PAINTER, framing=None, smooth=None, card={})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.preprocessing import PreprocessRequest, Settings, parse_shard
+from mcnet_cli.preprocessing import PreprocessRequest, Settings
 from mcnet_cli.preprocessing.inputs import InputFile, Segment, find_inputs, safe_name
 
 HEADER = "video_id,start,end,bbox,fps,width,height,partition,person_id\n"
@@ -192,13 +192,6 @@ def test_settings_that_make_no_sense_are_usage_errors_that_name_the_option(setti
 def test_requests_that_make_no_sense_are_usage_errors(tmp_path: Path, options: dict) -> None:
     with pytest.raises(UsageError):
         PreprocessRequest(**{"inputs": ("a.mp4",), "output": tmp_path, "settings": Settings(), **options})
-
-
-def test_shards_are_read_exactly() -> None:
-    assert parse_shard("2/8") == (1, 8)
-    for text in ("0/8", "9/8", "1", "a/b", "-1/2", "1/0"):
-        with pytest.raises(UsageError, match="--shard"):
-            parse_shard(text)
 
 
 def test_every_setting_changes_the_digest() -> None:

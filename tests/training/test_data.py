@@ -130,7 +130,7 @@ def test_of_a_long_clip_every_nth_frame_is_used(tmp_path: Path) -> None:
 
 
 def test_landmarks_beside_a_clip_are_scaled_to_its_frames(tmp_path: Path) -> None:
-    from mcnet_cli._safetensors import write_tensors
+    from mcnet_cli.checkpoint.safetensors_file import write_tensors
 
     write_face_clip(tmp_path / "clips" / "a.mp4", 4, size=2 * SIZE)
     write_face_clip(tmp_path / "clips" / "b.mp4", 4, landmarks=False)

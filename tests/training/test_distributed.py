@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_tools import LANDMARKS, PAPER, STAGE, environment, mcnet_train, options, talking, write_clips
+from training_tools import (
+    PAINTER,
+    PAPER,
+    WITH_MOUTHS,
+    environment,
+    mcnet_train,
+    options,
+    write_clips,
+    write_mouths,
+)
 
 from mcnet_cli.training.world import Launch, World
 
@@ -116,9 +125,9 @@ def test_a_restarted_group_goes_on_from_the_last_checkpoint(tmp_path: Path) -> N
     assert rows == list(range(1, 41))
 
 
-def test_one_of_two_processes_paints_openings_and_the_other_waits(tmp_path: Path) -> None:
-    clips, words = talking(tmp_path / "clips"), options("steps=2", *STAGE, base=LANDMARKS)
-    done = mcnet_train(clips, tmp_path / "run", *words, prefix=TORCHRUN)
+def test_one_of_two_processes_trains_the_painters_and_the_other_waits(tmp_path: Path) -> None:
+    words = options("steps=2", *PAINTER, "painter.only=false", base=WITH_MOUTHS)
+    done = mcnet_train(write_mouths(tmp_path / "clips"), tmp_path / "run", *words, prefix=TORCHRUN)
     assert done.returncode == 0, done.stderr
-    assert "openings_discriminator" in (tmp_path / "run" / "log.jsonl").read_text()
+    assert "painter_mouths_discriminator" in (tmp_path / "run" / "log.jsonl").read_text()
     assert (tmp_path / "run" / "weights.safetensors").exists()

@@ -1,70 +1,30 @@
-"""The stage in which the detail painter learns: its mouths, what it changes, going on after a stop."""
+"""The stages in which detail painters learn: mouths and eyes, what they change, going on after a stop."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from training_tools import TINY, config, points_of, run_training, write_clips
+from training_tools import PAINTER, WITH_MOUTHS, config, run_training, write_mouths
 
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media.clips import find_clips
-from mcnet_cli.model import PRESETS, MCNet
-from mcnet_cli.model.mouth_shape import INNER_LOWER, LIPS
+from mcnet_cli.model import MCNet
+from mcnet_cli.model.eye_shape import EYE_ARCS
 from mcnet_cli.training import RunConfig
 from mcnet_cli.training.dataset import load_dataset
-from mcnet_cli.training.mouths import Mouths, gather_mouths
-from mcnet_cli.training.painter_stage import GATHERING, PAINTING, PainterStage, scene, varied
+from mcnet_cli.training.details import EYES, MOUTHS, Details, Part, gather
+from mcnet_cli.training.painter_stage import PainterStage, scene, varied
 from mcnet_cli.training.run import initial_weights
 from mcnet_cli.training.sampling import chance
 
-LITE = PRESETS["lite"]
-BASE = [
-    *(line for line in TINY if not line.startswith(("model.motion.mouth", "model.motion.eyes"))),
-    f"model.keypoints.count={LITE.keypoints.count}",
-    "model.keypoints.jacobians=false",
-    f"model.keypoints.landmarks={[*LITE.keypoints.landmarks]}",
-    f"model.motion.mouth={[*LITE.motion.mouth]}",
-    f"model.motion.eyes={[*LITE.motion.eyes]}",
-    *(f"losses.{name}perceptual=0" for name in ("", "decoded_", "crop_", "warped_")),
-]
-PAINTER = [
-    "painter.only=true",
-    "painter.steps=4",
-    "painter.alone=1",
-    "painter.per_clip=7",
-    "painter.batch_size=2",
-    "painter.perceptual=0",
-    "checkpoint_every=2",
-    "model.painter={size=32, channels=[12, 8, 8], tokens=4}",
-]
-SIZE = 64
+EYE_PAINTER = "model.eye_painter={size=32, channels=[12, 8, 8], tokens=0}"
 
 
 def settings(*changes: str) -> RunConfig:
-    return config(*PAINTER, *changes, base=BASE)
-
-
-def write_mouths(folder: Path, opening: float = 12.0) -> Path:
-    """Clips in which a mouth is shut in every other frame, else open by so many pixels."""
-    for path in write_clips(folder, "ab").glob("*.npz"):
-        landmarks = dict(np.load(path))
-        points = landmarks["points"]
-        points[:] = points_of(len(points), SIZE)
-        places = {61: (14, 40), 291: (50, 40), 0: (32, 36), 17: (32, 46), 33: (16, 20), 263: (48, 20)}
-        places |= {1: (32, 30), 152: (32, 60)}
-        for arc in LIPS:
-            places |= {
-                point: (17 + 3 * number, 40) for number, point in enumerate(arc) if point not in places
-            }
-        for point, place in places.items():
-            points[:, point] = place
-        for number, point in enumerate(INNER_LOWER):
-            points[1::2, point, 1] += opening * (1 - abs(number / 5 - 1) ** 3)
-        np.savez(path, **landmarks)
-    return folder
+    return config(*PAINTER, *changes, base=WITH_MOUTHS)
 
 
 @pytest.fixture(scope="module")
@@ -72,40 +32,40 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_mouths(tmp_path_factory.mktemp("clips"))
 
 
-def gathered(clips: Path, run: RunConfig) -> Mouths:
+def gathered(clips: Path, run: RunConfig, part: Part = MOUTHS) -> Details:
     torch.manual_seed(0)
     data = load_dataset(find_clips(clips), run, clips)
-    return gather_mouths(MCNet(run.model).eval(), data.clips, run, choose("cpu", "fp32"), lambda *_: None)
+    return gather(part, MCNet(run.model).eval(), data.clips, run, choose("cpu", "fp32"), lambda *_: None)
 
 
 def test_mouths_are_pairs_of_a_source_and_the_frames_that_it_is_moved_to(clips: Path) -> None:
     mouths = gathered(clips, settings())
     assert len(mouths) >= 2 and mouths.real.shape == (len(mouths), 3, 32, 32)
     assert int(mouths.of.max()) == len(mouths.sources) - 1
-    seen = scene(mouths, torch.arange(len(mouths)), torch.device("cpu"))
+    seen = scene(MOUTHS, mouths, torch.arange(len(mouths)), torch.device("cpu"))
     opened = seen.shape.opening > 0.1
     assert opened.any()
     assert seen.inside[opened].amax((1, 2, 3)).min() > 0.9
     again = gathered(clips, settings())
-    assert torch.equal(mouths.warped, again.warped) and torch.equal(mouths.lips, again.lips)
+    assert torch.equal(mouths.warped, again.warped) and torch.equal(mouths.arcs, again.arcs)
 
 
 def test_mouths_are_kept_in_a_file(clips: Path, tmp_path: Path) -> None:
     mouths = gathered(clips, settings())
     mouths.save(tmp_path / "mouths")
-    kept = Mouths.load(tmp_path / "mouths")
+    kept = Details.load(tmp_path / "mouths")
     assert torch.equal(kept.real, mouths.real) and torch.equal(kept.source_points, mouths.source_points)
 
 
 def test_clips_whose_mouths_stay_shut_are_of_no_use(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no clip shows a mouth that opens"):
+    with pytest.raises(InputError, match="no clip shows mouths that open"):
         gathered(write_mouths(tmp_path, opening=2.0), settings())
 
 
 def test_pairs_are_varied_together(clips: Path) -> None:
     mouths = gathered(clips, settings())
     widest = mouths.points[:, 3, 1].argmax()
-    seen = scene(mouths, widest.expand(8), torch.device("cpu"))
+    seen = scene(MOUTHS, mouths, widest.expand(8), torch.device("cpu"))
     same = varied(
         seen, settings("painter.colour=0", "painter.faded=0", "painter.blurred=0").painter, chance(0)
     )
@@ -133,14 +93,14 @@ def test_only_the_painter_learns_and_the_file_has_it(clips: Path, tmp_path: Path
     assert not before.config.painter.size and after.config.painter.size == 32
     assert all(torch.equal(after.state[name], tensor) for name, tensor in before.state.items())
     assert report.steps == 0
-    assert GATHERING in stages and stages.count(PAINTING) == 4
-    assert "painter_discriminator" in (tmp_path / "run" / "log.jsonl").read_text()
+    assert "looking for mouths that open" in stages and stages.count("painting mouths") == 4
+    assert "painter_mouths_discriminator" in (tmp_path / "run" / "log.jsonl").read_text()
 
 
 def test_a_stopped_run_goes_on_to_the_same_painter(clips: Path, tmp_path: Path) -> None:
     def stop_at(count: int) -> object:
         def see(stage: str, done: int, *_: object) -> None:
-            if stage == PAINTING and done == count:
+            if stage == "painting mouths" and done == count:
                 raise KeyboardInterrupt
 
         return see
@@ -156,7 +116,7 @@ def test_a_stopped_run_goes_on_to_the_same_painter(clips: Path, tmp_path: Path) 
 def test_a_painter_goes_on_as_what_it_was(clips: Path, tmp_path: Path) -> None:
     run, folder = settings(), tmp_path / "painter"
     stage, other = (
-        PainterStage(MCNet(each.model).painter, each, choose("cpu", "fp32"), None, folder)
+        PainterStage(MOUTHS, MCNet(each.model).painter, each, choose("cpu", "fp32"), None, folder)
         for each in (run, settings("model.painter.tokens=8"))
     )
     assert not stage.resume()
@@ -166,12 +126,41 @@ def test_a_painter_goes_on_as_what_it_was(clips: Path, tmp_path: Path) -> None:
         other.resume()
 
 
+def test_both_painters_learn_one_after_the_other(tmp_path: Path) -> None:
+    clips = write_mouths(tmp_path / "clips")
+    for path in clips.glob("*.npz"):  # in which eyes blink, too
+        landmarks = dict(np.load(path))
+        for arcs, x in zip(EYE_ARCS, (14, 40), strict=True):
+            for arc, way in zip(arcs, (-1, 1), strict=True):
+                for number, point in enumerate(arc):
+                    open_by = 3 * (1 - abs(number / 4 - 1) ** 2)
+                    landmarks["points"][:, point] = x + 3 * number, 20
+                    landmarks["points"][1::2, point, 1] += way * open_by
+        np.savez(path, **landmarks)
+    run = settings(EYE_PAINTER)
+    eyes = gathered(clips, run, EYES)
+    assert eyes.real.shape[1:] == (3, 32, 32) and eyes.arcs.shape[1:] == (2, 9, 2)
+    seen = scene(EYES, eyes, torch.arange(len(eyes)), torch.device("cpu"))
+    assert (seen.shape.opening > 0.2).any() and (seen.source_shape.opening < 0.1).any()
+    stages: list[str] = []
+    report = run_training(clips, tmp_path / "run", run, lambda stage, *_: stages.append(stage))
+    painted = [stage for stage in stages if stage.startswith("painting")]
+    assert painted == ["painting mouths"] * 4 + ["painting eyes"] * 4
+    assert read_weights(report.weights).config.eye_painter == run.model.eye_painter
+    log = (tmp_path / "run" / "log.jsonl").read_text()
+    assert "painter_mouths_pixel" in log and "painter_eyes_pixel" in log
+    only = settings("painter.part=eyes", EYE_PAINTER)
+    stages.clear()
+    run_training(clips, tmp_path / "eyes", only, lambda stage, *_: stages.append(stage))
+    assert "painting eyes" in stages and "painting mouths" not in stages
+
+
 def test_the_stage_follows_the_run_unless_it_is_the_run(clips: Path, tmp_path: Path) -> None:
     report = run_training(clips, tmp_path, settings("painter.only=false", "steps=2"))
     assert report.steps == 2
-    assert "painter_pixel" in (tmp_path / "log.jsonl").read_text()
+    assert "painter_mouths_pixel" in (tmp_path / "log.jsonl").read_text()
 
 
 def test_the_stage_alone_needs_a_painter() -> None:
-    with pytest.raises(UsageError, match=r"painter\.only needs painter\.steps and model\.painter\.size"):
+    with pytest.raises(UsageError, match=r"painter\.only needs painter\.steps, and model\.painter\.size"):
         settings("model.painter.size=0")

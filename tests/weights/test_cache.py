@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import mcnet_cli.assets
-from mcnet_cli.assets import asset
+import mcnet_cli.files
 from mcnet_cli.errors import SystemFailure, WeightsError
+from mcnet_cli.files import asset
 from mcnet_cli.weights import Cache, cached_path, registry, resolve_file, resolve_weights, survey
-from mcnet_cli.weights.cache import Record, default_root
+from mcnet_cli.weights.manage import as_table
 from mcnet_cli.weights.registry import CACHE_NAME, Embedded, Entry, HubFile, TorchHubFile, entry_of
 from mcnet_cli.weights.resolve import torch_hub_folder
-from mcnet_cli.weights.survey import as_table
+from mcnet_cli.weights.store import Record, default_root
 
 
 @pytest.fixture
@@ -200,6 +200,18 @@ def test_a_damaged_record_is_said_to_be_one(cache: Cache, text: str) -> None:
     assert cache.names() == []
 
 
+def test_a_file_stays_while_its_record_is_damaged(cache: Cache) -> None:
+    path = cache.root / "mine" / "mine-01234567.safetensors"
+    kept(cache, "mine", file=path.relative_to(cache.root).as_posix())
+    path.write_bytes(b"content")
+    (path.parent / "record.json").write_text("{")
+    with cache.locked("mine"):
+        pass
+    assert path.exists()
+    cache.remove("mine")
+    assert not path.exists()
+
+
 def test_each_use_hashes_the_file_again(cache: Cache) -> None:
     path = kept(cache, "mine", b"content")
     assert resolve_weights("mine", cache=cache) == path
@@ -276,7 +288,7 @@ def test_the_default_ships_with_the_package(
     table = registry()  # read it before its folder goes
     assert table
     shipped = asset("mcnet-lite.safetensors")
-    monkeypatch.setattr(mcnet_cli.assets, "PACKAGE", tmp_path / "mcnet_cli")
+    monkeypatch.setattr(mcnet_cli.files, "PACKAGE", tmp_path / "mcnet_cli")
     with pytest.raises(WeightsError, match=r"mcnet-lite\.safetensors is missing"):
         resolve_weights(cache=cache)
     (tmp_path / "weights").mkdir()

@@ -7,7 +7,6 @@ import pytest
 import torch
 from animation_tools import FRAMING, tiny_config, write_tiny
 
-from mcnet_cli._legacy import read_epoch
 from mcnet_cli.checkpoint import read_weights, write_weights
 from mcnet_cli.errors import McnetError, UsageError, WeightsError
 from mcnet_cli.model import MCNet, ModelConfig
@@ -124,23 +123,6 @@ def test_code_in_a_file_never_runs(cache: Cache, tmp_path: Path, zipped: bool) -
     assert not marker.exists()
     torch.load(path, weights_only=False)  # the trap is a real one
     assert marker.exists()
-
-
-@pytest.mark.parametrize(
-    ("content", "epoch"),
-    [
-        ({"epoch": 99}, 99),
-        ({}, None),
-        ({"epoch": -1}, None),
-        ({"epoch": 1e9}, None),
-        ({"epoch": 10**40}, None),
-        ({"epoch": True}, None),
-        ([99], None),
-    ],
-)
-def test_the_epoch_is_read_where_there_is_one(tmp_path: Path, content: object, epoch: int | None) -> None:
-    torch.save(content, tmp_path / "a.pth")
-    assert read_epoch(tmp_path / "a.pth") == epoch
 
 
 @pytest.mark.slow

@@ -20,8 +20,9 @@ from hub_server import COMMIT, Hub, running_hub
 
 from mcnet_cli.errors import McnetError, SystemFailure, WeightsError
 from mcnet_cli.weights import Cache, Fetch, cached_path, fetch, resolve_weights
-from mcnet_cli.weights.download import NetworkFailure, fetch_file
+from mcnet_cli.weights.hub import NetworkFailure
 from mcnet_cli.weights.registry import Entry, HubFile, entry_of
+from mcnet_cli.weights.store import fetch_file
 
 ADDRESS, FILE = "hf:someone/faces/net.safetensors", "someone/faces/net.safetensors"
 DATA = "someone/faces/data.bin"
@@ -65,7 +66,7 @@ def fetching(cache: Cache) -> "subprocess.Popen[str]":
     program = f"""
 from pathlib import Path
 from mcnet_cli.weights import Cache
-from mcnet_cli.weights.download import fetch_file
+from mcnet_cli.weights.store import fetch_file
 from mcnet_cli.weights.registry import Entry, HubFile
 entry = Entry("data", "metric", HubFile("someone/faces", "data.bin"), "", "")
 fetch_file(entry, Cache(Path({str(cache.root)!r})))

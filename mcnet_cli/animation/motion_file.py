@@ -1,0 +1,209 @@
+"""Motion files: a driving's motion without its pictures, written once and used any number of times.
+
+They are safetensors, checked before use, so that one from a stranger is safe to open.
+"""
+
+import math
+import re
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mcnet_cli.animation.motion import IRISES, MESH_POINTS, Motion
+from mcnet_cli.checkpoint.safetensors_file import Header, read_header, read_tensors, write_tensors
+from mcnet_cli.errors import InputError, shown
+from mcnet_cli.files import atomic_output, require_regular_file
+from mcnet_cli.media import Span
+from mcnet_cli.model import ModelConfig
+from mcnet_cli.options import RATE_LIMITS
+
+MOTION_SUFFIX = ".motion"
+# What a file may hold. Beyond these it is taken for damaged or hostile.
+FORMAT = "1"
+FRAME_LIMIT = 1_000_000  # eleven hours at 25 frames/s
+KEYPOINT_LIMIT = 500
+LARGEST_VALUE = 100.0
+SMALLEST_DETERMINANT = 1e-8
+
+
+def write_motion(path: Path, motion: Motion, *, overwrite: bool = False) -> None:
+    """Saves a motion to a file that holds no picture and no sound.
+
+    The file appears under its name when it is complete. Equal motions give equal bytes.
+
+    Args:
+        path: the file; `mcnet animate` knows motion files by the suffix `.motion`.
+        motion: with all 468 landmarks or none, as `Animator.motion` gives it.
+        overwrite: replace an existing file; otherwise that is a UsageError.
+
+    Raises:
+        UsageError: the name is taken.
+        SystemFailure: the disk is full or not writable.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mcnet_cli import Animator, read_motion, write_motion
+        >>> motion = Animator.load("lite").motion("driving.mp4", max_frames=5)
+        >>> write_motion(Path("wave.motion"), motion)
+        >>> len(read_motion(Path("wave.motion")))
+        5
+    """
+    tensors = {"values": torch.from_numpy(motion.values), "found": torch.from_numpy(motion.found)}
+    if motion.jacobians is not None:
+        tensors["jacobians"] = torch.from_numpy(motion.jacobians)
+    if motion.landmarks is not None:
+        tensors["landmarks"] = torch.from_numpy(motion.landmarks)
+    if motion.irises is not None:
+        tensors["irises"] = torch.from_numpy(motion.irises)
+    metadata = {
+        "mcnet.motion": FORMAT,
+        "mcnet.rate": str(motion.rate),
+        "mcnet.detector": motion.digest,
+    }
+    with atomic_output(path, overwrite=overwrite) as part:
+        write_tensors(part, tensors, metadata)
+
+
+def read_motion(path: Path) -> Motion:
+    """Reads what `write_motion` wrote.
+
+    Raises InputError, which names the file and the first thing wrong: no motion file, damaged, or numbers
+    that make no sense.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mcnet_cli import read_motion
+        >>> read_motion(Path("portrait.jpg"))  # doctest: +IGNORE_EXCEPTION_DETAIL
+        Traceback (most recent call last):
+        InputError: portrait.jpg is damaged
+    """
+    require_regular_file(path)
+    header = read_header(path, error=InputError)
+    if header.metadata.get("mcnet.motion") != FORMAT:
+        raise InputError(f"{shown(path)} is not a motion file", hint="make one with --save-motion")
+    rate = _rate(path, header.metadata.get("mcnet.rate", ""))
+    digest = header.metadata.get("mcnet.detector", "")
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise InputError(f"{shown(path)}: its detector's digest makes no sense")
+    _check_entries(path, header)
+    entries = {name: t.numpy() for name, t in read_tensors(path, header.shapes, error=InputError).items()}
+    for name, entry in entries.items():
+        if name != "found" and not (np.isfinite(entry).all() and np.abs(entry).max() <= LARGEST_VALUE):
+            raise InputError(f"{shown(path)}: {name} holds numbers that make no sense")
+    motion = Motion(
+        entries["values"],
+        entries.get("jacobians"),
+        entries.get("landmarks"),
+        entries["found"],
+        rate,
+        digest,
+        entries.get("irises"),
+    )
+    _check_jacobians(path, motion.jacobians)
+    if not motion.found.any():
+        raise InputError(f"{shown(path)}: there is no face in any of its frames")
+    return motion
+
+
+def is_motion_file(path: Path) -> bool:
+    """Whether a driving's name says that it is a motion file."""
+    return path.suffix.lower() == MOTION_SUFFIX
+
+
+def read_motion_part(
+    path: Path,
+    config: ModelConfig,
+    digest: str,
+    *,
+    span: Span,
+    fps: Fraction | None,
+    requires_face: bool = False,
+) -> Motion:
+    """The part `span` of a motion file, at `fps` frames a second if that is given.
+
+    config, digest: of the network that it is to move, and of its keypoint detector. InputError for a file
+    that doesn't fit them, without frames there, or without a face in them.
+    """
+    motion = read_motion(path)
+    require_fit(motion, config, digest, shown(path))
+    motion = motion[span.first(motion.rate) :][: span.until_end(motion.rate)]
+    if not len(motion):
+        raise InputError(f"{shown(path)}: nothing is left of it after --start {span.start_s:g}")
+    if fps is not None:
+        step = motion.rate / fps
+        rows = np.array([int(row * step) for row in range(math.ceil(len(motion) / step))])
+        motion = replace(motion[rows], rate=fps)
+    motion = motion[: span.max_frames]
+    if not motion.found.any():
+        raise faceless(path)
+    if requires_face and not motion.found.all():
+        raise no_face_in(path, int((~motion.found).argmax()))
+    return motion
+
+
+def require_fit(motion: Motion, config: ModelConfig, digest: str, name: str) -> None:
+    """InputError if a motion isn't of the keypoints that a network needs."""
+    if motion.digest != digest:
+        raise InputError(
+            f"{name} was made by another keypoint detector than these weights have",
+            hint="take the weights that it was made with, or make it again from the video",
+        )
+    kind = (motion.values.shape[1], motion.jacobians is not None)
+    if kind != (config.keypoints.count, config.keypoints.jacobians):
+        raise InputError(f"{name}: its keypoints are not of the number or kind that the weights need")
+
+
+def no_face_in(path: Path, number: int) -> InputError:
+    """The error for a frame without a face, where each has to have one."""
+    return InputError(f"{shown(path)}: no face in frame {number}", hint="--on-no-face hold goes on without")
+
+
+def faceless(path: Path) -> InputError:
+    """The error for a driving that shows no face at all."""
+    return InputError(
+        f"{shown(path)}: no face was found in any frame",
+        hint="say where it is with --driving-crop X,Y,W,H",
+    )
+
+
+def _rate(path: Path, text: str) -> Fraction:
+    if re.fullmatch(r"[0-9]{1,9}(/[0-9]{1,9})?", text) and not text.endswith("/0"):
+        rate = Fraction(*map(int, text.split("/")))
+        if RATE_LIMITS[0] <= rate <= RATE_LIMITS[1]:
+            return rate
+    raise InputError(f"{shown(path)}: its frame rate makes no sense")
+
+
+def _check_entries(path: Path, header: Header) -> None:
+    """Names, types and shapes, before anything is allocated."""
+    for name in ("values", "found"):
+        if name not in header.shapes:
+            raise InputError(f"{shown(path)}: missing {name}")
+    shape = header.shapes["values"]
+    if len(shape) != 3 or not (1 <= shape[0] <= FRAME_LIMIT and 1 <= shape[1] <= KEYPOINT_LIMIT):
+        raise InputError(f"{shown(path)}: values has the shape {shape}, which makes no sense")
+    frames, count = shape[:2]
+    expected = {
+        "values": ("F32", (frames, count, 2)),
+        "jacobians": ("F32", (frames, count, 2, 2)),
+        "landmarks": ("F16", (frames, MESH_POINTS, 2)),
+        "irises": ("F16", (frames, IRISES, 2)),
+        "found": ("BOOL", (frames,)),
+    }
+    for name, shape in header.shapes.items():
+        if name not in expected:
+            raise InputError(f"{shown(path)}: unexpected {shown(name[:100])}")
+        if (header.dtypes[name], shape) != expected[name]:
+            raise InputError(
+                f"{shown(path)}: {name} is {shown(header.dtypes[name])} {shape}, "
+                f"not {expected[name][0]} {expected[name][1]}"
+            )
+
+
+def _check_jacobians(path: Path, jacobians: NDArray[np.float32] | None) -> None:
+    if jacobians is not None and np.abs(np.linalg.det(jacobians)).min() < SMALLEST_DETERMINANT:
+        raise InputError(f"{shown(path)}: one of its jacobians can't be inverted")

@@ -1,0 +1,184 @@
+"""What the shapes of mouths and eyes have in common: arcs between two corners, and a square around them.
+
+The detail painters see such squares. Coordinates are those of `geometry`: the picture's side is 2.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+# Least length that anything is divided by, in coordinates.
+NO_LENGTH = 1e-4
+# Distances from outlines, in a shape's widths, are cut here; they are computed at every `COARSE`-th pixel.
+FAR, COARSE = 0.4, 4
+
+
+class Shape(Protocol):
+    """A mouth or an eye in each picture of a batch.
+
+    points: (B, N, 2), of which the first two are the corners, the picture's left one first. arcs: (B, A, M,
+    2) from the left corner to the right one, of which the first two enclose the inside.
+    """
+
+    @property
+    def points(self) -> Tensor: ...
+    @property
+    def arcs(self) -> Tensor: ...
+    @property
+    def width(self) -> Tensor:
+        """(B,) distance of the corners."""
+        ...
+
+    @property
+    def opening(self) -> Tensor:
+        """(B,) height of the inside over the width."""
+        ...
+
+    def described(self) -> Tensor:
+        """(B, 6) numbers that say how a shape is held."""
+        ...
+
+    def anchors(self) -> tuple[Tensor, Tensor]:
+        """Two points, (B, 2) each, from which a painter counts pixels' places."""
+        ...
+
+    def distances(self, size: int, step: int = COARSE) -> tuple[Tensor, Tensor]:
+        """(B, 1, S, S) distances from the inside and from a second outline, in widths, at most `FAR`.
+
+        Of a shape in coordinates of a square of `size` pixels; computed at every `step`-th of them.
+        """
+        ...
+
+    def square(self) -> "Square":
+        """The square that the painter sees."""
+        ...
+
+    def within(self, square: "Square") -> Self:
+        """The same shape in coordinates of squares."""
+        ...
+
+    def mirrored(self) -> Self:
+        """The same in pictures that are mirrored."""
+        ...
+
+    def like(self, points: Tensor, arcs: Tensor) -> Self:
+        """One of the same kind."""
+        ...
+
+    def __getitem__(self, rows: Tensor | slice) -> Self:
+        """Some of the batch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """Squares around mouths or eyes, at any angle.
+
+    centre: (B, 2). axes: (B, 2, 2), unit vectors to the square's right and down. half: (B,) half of the side.
+    """
+
+    centre: Tensor
+    axes: Tensor
+    half: Tensor
+
+    def grid(self, size: int) -> Tensor:
+        """(B, size, size, 2): where the pixels of such squares lie."""
+        return self.beyond(pixel_places(size, self.centre).expand(len(self.centre), -1, -1, -1))
+
+    def beyond(self, places: Tensor) -> Tensor:
+        """(B, ..., 2) places in the square, whose edges are -1 and 1, as the picture's coordinates."""
+        flat = places.flatten(1, -2) @ (self.half[:, None, None] * self.axes)
+        return (flat + self.centre[:, None]).reshape(places.shape)
+
+    def within(self, places: Tensor) -> Tensor:
+        """(B, ..., 2) coordinates of the picture as places in the square: the inverse of `beyond`."""
+        flat = (places.flatten(1, -2) - self.centre[:, None]) @ self.axes.transpose(1, 2)
+        return (flat / self.half[:, None, None]).reshape(places.shape)
+
+
+def pixel_places(size: int, like: Tensor) -> Tensor:
+    """(size, size, 2): the middles of the pixels of a square, whose edges are -1 and 1."""
+    line = (torch.arange(size, device=like.device) * 2 + 1) / size - 1
+    return torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)
+
+
+def beyond_arcs(arcs: Tensor, places: Tensor) -> Tensor:
+    """(B, ...): how far (B, ..., 2) places are outside of what two arcs enclose; inside it is negative.
+
+    arcs: (B, 2, N, 2) the upper and the lower one.
+    """
+    outline = torch.cat([arcs[:, 0], arcs[:, 1].flip(1)], 1)  # all around
+    flat = places.flatten(1, -2)
+    start, step = outline, outline.roll(-1, 1) - outline
+    # (B, N, P): offsets along x and y from each of the outline's N points
+    x, y = (rearrange(flat[..., k], "b p -> b 1 p") - start[..., k, None] for k in (0, 1))
+    step_x, step_y = step[..., 0, None], step[..., 1, None]
+    share = (x * step_x + y * step_y) / (step_x.square() + step_y.square()).clamp_min(NO_LENGTH**2)
+    share = share.clamp(0, 1)
+    distance = ((x - share * step_x).square() + (y - share * step_y).square()).amin(1).sqrt()
+    # a ray to the right crosses the outline an odd number of times from inside
+    crosses = (y < 0) != (y < step_y)
+    right = x * step_y < y * step_x
+    inside = ((crosses & (right == (step_y > 0))).sum(1) % 2).bool()
+    return torch.where(inside, -distance, distance).reshape(places.shape[:-1])
+
+
+def finer(arcs: Tensor) -> Tensor:
+    """(B, A, 2·N - 1, 2): arcs (B, A, N, 2) with a point more between each two, along smooth curves."""
+    before = torch.cat([2 * arcs[:, :, :1] - arcs[:, :, 1:2], arcs[:, :, :-2]], 2)
+    after = torch.cat([arcs[:, :, 2:], 2 * arcs[:, :, -1:] - arcs[:, :, -2:-1]], 2)
+    # Catmull and Rom's curve, half way
+    between = (9 * (arcs[:, :, :-1] + arcs[:, :, 1:]) - before - after) / 16
+    pairs = torch.stack([arcs[:, :, :-1], between], 3).flatten(2, 3)
+    return torch.cat([pairs, arcs[:, :, -1:]], 2)
+
+
+def moved_arcs(arcs: Tensor, middles: Tensor, points: Tensor, fading: int) -> Tensor:
+    """(B, A, N, 2) arcs, given in the frame of two corners, in the frame of others.
+
+    middles: (B or 1, A, 2), where the middles of the arcs were in that frame. points: (B, 2 + A, 2), corners
+    and middles now. fading: how a middle's displacement fades towards the corners: by 1 - |u|^fading, u from
+    -1 to 1 along the arc.
+    """
+    origin, axes = corner_frame(points)
+    due = in_frame(points[:, 2:], origin, axes) - middles
+    along = arcs[..., 0]
+    first, last = along[..., :1], along[..., -1:]
+    u = (2 * (along - first) / (last - first).clamp_min(NO_LENGTH) - 1).clamp(-1, 1)
+    arcs = arcs + (1 - u.abs() ** fading)[..., None] * due[:, :, None]
+    return (arcs.flatten(1, 2) @ axes + origin[:, None]).reshape(arcs.shape)
+
+
+def corner_frame(points: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 2) the first of (B, N, 2) points, (B, 2, 2) vectors to the second one and, as long, down."""
+    across, down = directions(points[:, 0], points[:, 1])
+    width = distance(points, 0, 1)[:, None]
+    return points[:, 0], torch.stack([across * width, down * width], 1)
+
+
+def in_frame(places: Tensor, origin: Tensor, axes: Tensor) -> Tensor:
+    """(B, ..., 2) places in a frame of two vectors of equal length at right angles."""
+    flat = (places.flatten(1, -2) - origin[:, None]) @ axes.transpose(1, 2)
+    return (flat / axes[:, :1].square().sum(-1, keepdim=True)).reshape(places.shape)
+
+
+def directions(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 2) unit vectors from left to right and, across it, down."""
+    across = right - left
+    across = across / across.norm(dim=-1, keepdim=True).clamp_min(NO_LENGTH)
+    return across, torch.stack([-across[:, 1], across[:, 0]], dim=-1)
+
+
+def distance(points: Tensor, first: int, second: int) -> Tensor:
+    """(B,) between two of (B, N, 2) points, never 0."""
+    length: Tensor = (points[:, first] - points[:, second]).norm(dim=-1)
+    return length.clamp_min(NO_LENGTH)
+
+
+def cut_and_enlarged(distances: Tensor, size: int) -> Tensor:
+    """(B, C, size, size): (B, C, s, s) distances, at most `FAR`."""
+    return F.interpolate(distances.clamp(-FAR, FAR), (size, size), mode="bilinear", align_corners=False)

@@ -1,0 +1,234 @@
+"""What differs between operating systems, with a portable way beside whatever only Unix has.
+
+No other module asks which system it runs on. Each function looks for the feature that it needs, not for the
+name of a system, so tests can hide a feature and run the portable way on Linux.
+"""
+
+import contextlib
+import os
+import platform
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_SIGXFSZ = 25  # the same number on Linux and macOS; Windows has no such signal
+
+
+class LockHeld(Exception):  # noqa: N818 - a state that callers put into their user's words
+    """Another process holds a lock. Its message says which one, as far as that is known."""
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Holds the lock file `path`. The system releases the lock if this process dies.
+
+    Unix locks by `lockf`: forked workers don't inherit it, as they would with `flock`. Elsewhere the filelock
+    package locks by what there is: `msvcrt` on Windows, exclusive creation as the last resort.
+
+    wait: whether to wait for another holder. Otherwise the holder's process and host are kept in the file.
+
+    Raises:
+        LockHeld: another process holds it, and `wait` is false.
+        OSError: the file can't be opened or locked.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        with _locked_by_library(path, wait=wait):
+            yield
+        return
+    with open(path, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except (BlockingIOError, PermissionError) as error:
+            file.seek(0)
+            raise LockHeld(file.read(100).strip() or "another process") from error
+        if not wait:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}\n")
+            file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _locked_by_library(path: Path, *, wait: bool) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        raise LockHeld("another process") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sync_file(path: Path) -> None:
+    """Has the disk keep what was written to `path`. It is opened for writing, as Windows wants it."""
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename in `folder` durable, where the system opens folders and the file system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def user_cache_folder() -> Path:
+    """The system's folder for caches of this user. RuntimeError if there is no home folder."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base)
+
+
+def peak_memory_mb(*, with_children: bool) -> float | None:
+    """Most memory that this process has held, plus that of its largest finished child if `with_children`.
+
+    Windows tells through psutil, if that is installed, and of this process alone. None where nobody knows.
+    """
+    try:
+        import resource
+    except ImportError:
+        return _peak_memory_by_psutil()
+    whose = [resource.RUSAGE_SELF, *([resource.RUSAGE_CHILDREN] if with_children else [])]
+    peak = sum(resource.getrusage(who).ru_maxrss for who in whose)
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)  # from bytes on macOS, else kB
+
+
+def _peak_memory_by_psutil() -> float | None:
+    try:
+        import psutil
+    except ImportError:
+        return None
+    peak = getattr(psutil.Process().memory_info(), "peak_wset", None)  # on Windows alone
+    return None if peak is None else round(peak / (1 << 20), 1)
+
+
+def processor_count() -> int:
+    """How many processors this process may use; where the system doesn't say, how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worker_start_method() -> str:
+    """How `multiprocessing` starts workers that read data: by `fork` on Linux, else by `spawn`.
+
+    Forked workers start at once and share memory. On macOS the system's own libraries may not survive a fork.
+    """
+    return "fork" if hasattr(os, "fork") and sys.platform != "darwin" else "spawn"
+
+
+def child_options(descriptors: Iterable[int] = ()) -> dict[str, Any]:
+    """Arguments of `subprocess.Popen` for a child that a Ctrl-C at the terminal doesn't reach.
+
+    On Unix it has its own session, inherits the open `descriptors`, and inherits that SIGXFSZ and SIGPIPE are
+    ignored: a full disk or a closed pipe is then an error message, not a death. On Windows it has its own
+    process group and opens no console window.
+    """
+    if hasattr(os, "setsid"):
+        return {"start_new_session": True, "restore_signals": False, "pass_fds": tuple(descriptors)}
+    new_group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+    no_window = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+    return {"creationflags": new_group | no_window}
+
+
+def exceeded_size_limit(status: int) -> bool:
+    """Whether a child with this exit status was killed because a file grew over the limit on its size."""
+    return status == -_SIGXFSZ
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A file whose name is free for another one.
+
+    path: what we and child processes open. descriptors: what children must inherit for that.
+    """
+
+    path: Path
+    descriptors: tuple[int, ...] = ()
+
+    def copy_to(self, path: Path) -> None:
+        """Copies the whole file."""
+        for descriptor in self.descriptors:
+            os.lseek(descriptor, 0, os.SEEK_SET)  # some systems share the position with whoever reads it
+        shutil.copyfile(self.path, path)
+
+
+@contextlib.contextmanager
+def set_aside(path: Path) -> Iterator[SetAside]:
+    """Frees the name of the file `path` and keeps its content until the block is left.
+
+    On Unix the file lives on without a name, so that nothing is left of it even if we are killed. Elsewhere
+    it gets a second name beside the first, which `files.sweep_partials` removes if we are killed.
+    """
+    if hasattr(os, "setsid") and Path("/dev/fd").is_dir():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            path.unlink()
+            yield SetAside(Path(f"/dev/fd/{descriptor}"), (descriptor,))
+        finally:
+            os.close(descriptor)
+        return
+    renamed = path.with_name(f"{path.name}.aside")
+    path.rename(renamed)
+    try:
+        yield SetAside(renamed)
+    finally:
+        renamed.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def signals_held(numbers: Iterable[int]) -> Iterator[None]:
+    """Holds signals back until the block is left; processes started in it hold them until `release_signals`.
+
+    Windows can't hold signals back: there this does nothing.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def release_signals(numbers: Iterable[int]) -> None:
+    """Lets signals through that whoever started this process held back."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
+def reader_has_left(descriptor: int) -> bool:
+    """Whether `descriptor` is a pipe that nobody reads any more (`mcnet ... | head`). True if unknown."""
+    if not hasattr(select, "poll"):
+        return True
+    try:
+        poll = select.poll()
+        poll.register(descriptor, 0)
+        return any(state & select.POLLERR for _, state in poll.poll(0))
+    except (OSError, ValueError):
+        return True
+
+
+def lacks_system_library(error: ImportError) -> bool:
+    """Whether an import failed because a shared library of the system is missing."""
+    return any(mark in str(error) for mark in (".so", ".dylib", "DLL load failed"))

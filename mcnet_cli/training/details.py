@@ -1,0 +1,328 @@
+"""Mouths and eyes for the detail painters to learn from: pairs of frames of a clip, at the clip's own size.
+
+The source is moved by the network as `mcnet animate` moves a photo, so what a painter sees in training is
+what it sees in use. Squares are cut out once; training never decodes a clip again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mcnet_cli.arrays import resized
+from mcnet_cli.checkpoint.safetensors_file import write_tensors
+from mcnet_cli.devices import Compute
+from mcnet_cli.errors import InputError
+from mcnet_cli.face import FaceMesh, OuterTracker
+from mcnet_cli.face.landmarks import Mesh
+from mcnet_cli.files import atomic_output
+from mcnet_cli.model import Keypoints, MCNet, PainterConfig
+from mcnet_cli.model.detail_shape import Shape, Square
+from mcnet_cli.model.eye_shape import EyeShape
+from mcnet_cli.model.geometry import grid_sample
+from mcnet_cli.model.mouth_shape import MouthShape
+from mcnet_cli.training.config import RunConfig
+from mcnet_cli.training.dataset import Clip
+from mcnet_cli.training.frames import Array, read_all
+from mcnet_cli.training.sampling import chance
+
+Show = Callable[[int, int], None]  # clips done, clips in all
+
+# Frames that are the least open are sources in this share of the cases; the others are any frame.
+SHUT_SHARE, SHUT_SOURCES = 0.1, 0.6
+# A source is moved to so many frames, which are drawn by their opening and a little more, so that shut mouths
+# and eyes are seen too.
+DRIVINGS, HARDLY_OPEN = 7, 0.02
+# Frames are enlarged or reduced to no more than this side.
+LONGEST_PX = 512
+# Standard deviations of a square's place around a mouth or eye: of the shift, in its half sides, of the
+# logarithm of its size and of its angle in radians.
+SHIFT, SCALE, TURN = 0.025, 0.05, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the face that a painter paints, and which clips show enough of it.
+
+    painter: the field of `ModelConfig`, and the part of the network. shape: what its shapes are.
+    corners, lips: numbers of landmarks, for each side of the face that has one.
+    most_open: openings over the width count at most so much as drivings. least_open: of a clip's most open
+    frames. most_shut: of its least open ones. least_px, wide_px: clips of narrower ones are left out; those
+    of wider ones have all the pairs that are asked for, others, which are softer, fewer.
+    """
+
+    name: Literal["mouths", "eyes"]
+    painter: Literal["painter", "eye_painter"]
+    shape: type[MouthShape] | type[EyeShape]
+    corners: tuple[tuple[int, int], ...]
+    lips: tuple[tuple[int, int], ...]
+    most_open: float
+    least_open: float
+    most_shut: float
+    least_px: float
+    wide_px: float
+
+    def config(self, run: RunConfig) -> PainterConfig:
+        """The architecture of the painter in a run."""
+        return run.model.painter if self.painter == "painter" else run.model.eye_painter
+
+    def measured(self, points: Array) -> tuple[Array, Array]:
+        """(T,) openings over the width, and (T,) widths, of (T, 468, 2) landmarks; means of both sides."""
+        widths, heights = (
+            np.mean([np.linalg.norm(points[:, a] - points[:, b], axis=1) for a, b in pairs], 0).clip(1e-3)
+            for pairs in (self.corners, self.lips)
+        )
+        return heights / widths, widths
+
+
+MOUTHS = Part("mouths", "painter", MouthShape, ((61, 291),), ((13, 14),), 0.6, 0.15, 1.0, 32.0, 60.0)
+EYES = Part(
+    "eyes",
+    "eye_painter",
+    EyeShape,
+    ((33, 133), (362, 263)),
+    ((159, 145), (386, 374)),
+    most_open=0.45,
+    least_open=0.22,
+    most_shut=0.17,
+    least_px=20.0,
+    wide_px=32.0,
+)
+PARTS = MOUTHS, EYES
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """N moved mouths or eyes of M sources, as squares of S pixels; shapes are in their coordinates.
+
+    warped, real: (N, 3, S, S) uint8, the source moved and the frame that it should look like.
+    points, arcs: (N, P, 2) and (N, A, L, 2) the driving's shape, with the source's outlines carried along.
+    of: (N,) the number of the source. sources: (M, 3, S, S) uint8.
+    source_points, source_arcs: (M, P, 2) and (M, A, L, 2).
+    """
+
+    warped: Tensor
+    real: Tensor
+    points: Tensor
+    arcs: Tensor
+    of: Tensor
+    sources: Tensor
+    source_points: Tensor
+    source_arcs: Tensor
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Details"]) -> "Details":
+        """Those of all parts."""
+        first = np.cumsum([0, *(len(part.sources) for part in parts[:-1])]).tolist()
+        entries = {each.name: torch.cat([getattr(part, each.name) for part in parts]) for each in fields(cls)}
+        entries["of"] = torch.cat([part.of + before for part, before in zip(parts, first, strict=True)])
+        return cls(**entries)
+
+    def save(self, path: Path) -> None:
+        """Writes them to a file that `load` reads."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_output(path, overwrite=True) as part:
+            write_tensors(part, {each.name: getattr(self, each.name) for each in fields(self)}, {})
+
+    @classmethod
+    def load(cls, path: Path) -> "Details":
+        """Reads what `save` wrote."""
+        return cls(**load_file(path))
+
+
+def gather(
+    part: Part, model: MCNet, clips: Sequence[Clip], config: RunConfig, compute: Compute, show: Show
+) -> Details:
+    """Pairs of all clips in which a part opens; InputError if there is none.
+
+    Depends on `model`, the clips and the configuration alone.
+    """
+    found: list[Details] = []
+    for number, clip in enumerate(clips):
+        if clip.points is not None and (pairs := _pairs(part, clip, number, config)):
+            rng = chance(config.seed, number, 9)
+            found += _of_clip(part, model, clip, pairs, config, compute, rng)
+        show(number + 1, len(clips))
+    if not found:
+        raise InputError(f"no clip shows {part.name} that open wide enough for the detail painter to learn")
+    return Details.joined(found)
+
+
+def _pairs(part: Part, clip: Clip, number: int, config: RunConfig) -> list[tuple[int, list[int]]]:
+    """Sources, and the frames that each is moved to; none if the clip is of no use."""
+    assert clip.points is not None
+    opening, widths = part.measured(clip.points)
+    width_px = (
+        float(np.median(widths)) * min(clip.own_side or config.model.size, LONGEST_PX) / config.model.size
+    )
+    if np.percentile(opening, 95) < part.least_open or np.percentile(opening, 5) > part.most_shut:
+        return []
+    if width_px < part.least_px:
+        return []
+    rng, order = chance(config.seed, number, 8), np.argsort(opening, kind="stable")
+    shut = order[: max(1, round(SHUT_SHARE * len(order)))]
+    weights = np.minimum(opening, part.most_open) + HARDLY_OPEN
+    count = max(1, round(config.painter.per_clip * min(1.0, width_px / part.wide_px) / DRIVINGS))
+    pairs = []
+    for _ in range(count):
+        source = rng.choice(shut) if rng.random() < SHUT_SOURCES else rng.integers(len(order))
+        drivings = rng.choice(len(order), DRIVINGS, p=weights / weights.sum())
+        pairs.append((int(source), [int(driving) for driving in drivings]))
+    return pairs
+
+
+def _of_clip(
+    part: Part,
+    model: MCNet,
+    clip: Clip,
+    pairs: Sequence[tuple[int, list[int]]],
+    config: RunConfig,
+    compute: Compute,
+    rng: np.random.Generator,
+) -> Iterator[Details]:
+    frames, points = own_frames(clip, config.model.size)
+    size = part.config(config).size
+    for source, drivings in pairs:
+        chosen = [source, *drivings]
+        shown, places = [frames[n] for n in chosen], points[chosen]
+        moved = MovedSource.of(model, shown, places, compute)
+        if part is MOUTHS:
+            shapes: Sequence[tuple[Shape, Shape]] = moved.mouths()
+        else:
+            shapes = moved.eyes(np.stack(list(map(_irises, shown, places))))
+        for before, after in shapes:
+            yield moved.cut(before, after, size, rng)
+
+
+def own_frames(clip: Clip, size: int) -> tuple[Sequence[Array], Array]:
+    """The clip's frames at its own size, and their landmarks in pixels there. size: the network's."""
+    assert clip.points is not None
+    if clip.path is None:
+        return [np.asarray(clip.frames[n]) for n in range(len(clip.frames))], clip.points
+    side = min(clip.own_side, LONGEST_PX)
+    decoded = read_all(clip.path, side)
+    return [decoded[n] for n in clip.numbers], clip.points * (side / size)
+
+
+@dataclass(frozen=True, slots=True)
+class MovedSource:
+    """A source moved to B driving frames, at their own size.
+
+    frames: (1 + B, 3, H, W) in [0, 1], the source first. maps: (B, H, W, 2), where in the source pixels of
+    the moved one come from. places: (1 + B, 478, 2) landmarks, with those beyond the mesh. values:
+    (1 + B, K, 2) keypoints.
+    """
+
+    model: MCNet
+    frames: Tensor
+    maps: Tensor
+    places: Tensor
+    values: Tensor
+
+    @classmethod
+    @torch.inference_mode()
+    def of(cls, model: MCNet, frames: Sequence[Array], points: Array, compute: Compute) -> "MovedSource":
+        """frames: the source, then the drivings, (S, S, 3). points: (1 + B, 468, 2) landmarks in pixels."""
+        side, size, device = frames[0].shape[0], model.config.size, compute.device
+        small, tracker = [resized(frame, size, size) for frame in frames], OuterTracker()
+        tracked = [tracker(*seen) for seen in zip(small, points * (size / side), strict=True)]
+        places = torch.from_numpy(np.stack(tracked)).to(device) * (2 / (size - 1)) - 1
+        values = places[:, list(model.config.keypoints.landmarks)]
+        picture = _pictures([small[0]], device)
+        count = len(frames) - 1
+        driving, parts = Keypoints(values[1:]), model.parts
+        assert parts is not None
+        with compute.autocast():
+            state = model.encode_source(picture, Keypoints(values[:1])).expand(count)
+            field = model.generator.dense_motion_network(state.motion_image, state.keypoints, driving)
+        person = parts.settled(field.without_background().float(), state.keypoints.values, driving.values)
+        maps = parts.corrected(person, state.keypoints.values, driving.values, (side, side))
+        return cls(model, _pictures(frames, device), maps, places, values)
+
+    def mouths(self) -> list[tuple[MouthShape, MouthShape]]:
+        """The source's mouth, and those of the drivings with the source's lips."""
+        source = MouthShape.of(self.places[:1])
+        return [(source, source.moved(self.values[1:, self.model.placing]))]
+
+    def eyes(self, irises: Array) -> list[tuple[EyeShape, EyeShape]]:
+        """The same of both eyes. irises: (1 + B, 2, 2, 2) pixels of centres and points of rims."""
+        parts, size = self.model.parts, self.model.config.size
+        assert parts is not None
+        unit = size / self.frames.shape[-1] * (2 / (size - 1))
+        rings, found = torch.from_numpy(irises).to(self.places) * unit - 1, []
+        for eye in (0, 1):
+            source = EyeShape.of(self.places[:1], rings[:1, eye], eye)
+            lids, corners = parts.lids(self.values, eye), parts.eye_corners(self.values)
+            found.append((source, source.moved(lids[1:], rings[1:, eye], corners[:1], corners[1:])))
+        return found
+
+    def cut(self, source: Shape, shape: Shape, size: int, rng: np.random.Generator | None) -> Details:
+        """Squares of `size` pixels around the drivings' shapes; rng moves them a little at random."""
+        count = len(self.maps)
+        square, own = _shaken(shape.square(), rng), _shaken(source.square(), rng)
+        fine = self._finer(square, size)
+        places = square.grid(size * fine)
+        maps = grid_sample(self.maps.permute(0, 3, 1, 2), places, align_corners=True).permute(0, 2, 3, 1)
+        picture, real = self.frames[:1], self.frames[1:]
+        warped = _sampled(picture.expand(count, -1, -1, -1), maps, fine)
+        fine = self._finer(own, size)
+        inside, inner = shape.within(square), source.within(own)
+        return Details(
+            warped=warped,
+            real=_sampled(real, places, places.shape[1] // size),
+            points=inside.points.cpu(),
+            arcs=inside.arcs.cpu(),
+            of=torch.zeros(count, dtype=torch.long),
+            sources=_sampled(picture, own.grid(size * fine), fine),
+            source_points=inner.points.cpu(),
+            source_arcs=inner.arcs.cpu(),
+        )
+
+    def _finer(self, square: Square, size: int) -> int:
+        """How many samples along each side a pixel of the squares needs, lest it skips pixels of frames."""
+        return max(1, round(float(square.half.max()) * self.frames.shape[-1] / size))
+
+
+def _irises(frame: Array, points: Array) -> Array:
+    """(2, 2, 2) pixels: of both eyes in a frame the iris's centre and the first point of its rim."""
+    found = _face_mesh().again(frame, Mesh(points, 1.0).region)
+    rings: Array = found.irises.reshape(2, 5, 2)[:, :2]
+    return rings
+
+
+_face_mesh = cache(FaceMesh)
+
+
+def _shaken(square: Square, rng: np.random.Generator | None) -> Square:
+    """Squares at places that chance moves a little."""
+    if rng is None:
+        return square
+    count, like = len(square.half), square.half
+    shift = torch.from_numpy(rng.normal(0, SHIFT, (count, 2))).to(like)
+    scale = torch.from_numpy(np.exp(rng.normal(0, SCALE, count))).to(like)
+    angle = torch.from_numpy(rng.normal(0, TURN, count)).to(like)
+    turn = torch.stack([angle.cos(), angle.sin(), -angle.sin(), angle.cos()], -1).reshape(-1, 2, 2)
+    return Square(square.centre + shift * square.half[:, None], turn @ square.axes, square.half * scale)
+
+
+def _sampled(pictures: Tensor, places: Tensor, fine: int) -> Tensor:
+    """(B, 3, S, S) uint8 of pictures in [0, 1] at (B, S·fine, S·fine, 2) places, on the CPU."""
+    sampled = grid_sample(pictures, places, "bicubic", "border", align_corners=True)
+    if fine > 1:
+        sampled = F.avg_pool2d(sampled, fine)
+    return (sampled.clamp(0, 1) * 255).round().byte().cpu()
+
+
+def _pictures(frames: Sequence[Array], device: torch.device) -> Tensor:
+    """(B, 3, H, W) in [0, 1] of (H, W, 3) uint8."""
+    return torch.from_numpy(np.stack(frames)).to(device).permute(0, 3, 1, 2).float() / 255
