@@ -168,7 +168,7 @@ def check_devices() -> Iterator[Finding]:
 def check_ffmpeg() -> Iterator[Finding]:
     """Which ffmpeg is used, where it comes from, and which of mcnet's encoders it has."""
     from mcnet_cli.media import ffmpeg_binary, ffmpeg_version
-    from mcnet_cli.media.codecs import has_encoder
+    from mcnet_cli.media.ffmpeg import has_encoder
 
     binary, version = ffmpeg_binary(), ffmpeg_version()
     origin = "imageio-ffmpeg"

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 
 from mcnet_cli.media import ffmpeg_binary, open_frames
 from mcnet_cli.preprocessing import PreprocessReport, PreprocessRequest, Settings, preprocess
-from mcnet_cli.preprocessing.inputs import Source
-from mcnet_cli.preprocessing.video import Tools, process
+from mcnet_cli.preprocessing.clip_maker import Networks, make_clips
+from mcnet_cli.preprocessing.inputs import InputFile
 from mcnet_cli.preprocessing.writer import Writer
 
 DRIVING = EXAMPLES / "driving.mp4"
@@ -55,9 +55,9 @@ def write_film(path: Path, frames: Sequence[np.ndarray], *, rate: str = "25") ->
     return path
 
 
-def tools(settings: Settings) -> Tools:
-    """With the networks that all tests share."""
-    made = Tools(settings)
+def networks(settings: Settings) -> Networks:
+    """The networks that all tests share."""
+    made = Networks(settings)
     made.__dict__.update(detector=detector(), mesh=mesh())
     return made
 
@@ -66,9 +66,9 @@ def cut_up(film: Path, output: Path, *, segments: Any = (), **settings: Any) -> 
     """Processes one file here and now; ten frames are enough for a clip."""
     wanted = Settings(**{"min_frames": 10, **settings})
     output.mkdir(exist_ok=True)
-    source = Source(film, film.stem, segments)
-    writer = Writer(source, output, wanted, before_files=lambda files: None)
-    process(source, writer, tools(wanted), lambda done, total: None)
+    file = InputFile(film, film.stem, segments)
+    writer = Writer(file, output, wanted, before_files=lambda files: None)
+    make_clips(file, writer, networks(wanted), lambda done, total: None)
     return writer
 
 

@@ -11,7 +11,7 @@ from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.files import check_free, system_failure
 from mcnet_cli.media import output_kind, require_transparency
-from mcnet_cli.media.pattern import numbered
+from mcnet_cli.media.output import numbered
 
 NAME_LIMIT = 255  # bytes, what nearly all file systems allow
 SUFFIX = ".mp4"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcnet_cli.errors import McnetError, WeightsError, shown
-from mcnet_cli.files import require_regular_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -169,16 +168,3 @@ class Description:
 def _require(makes_sense: bool) -> None:
     if not makes_sense:
         raise ValueError
-
-
-def weights_framing(path: Path) -> dict[str, float] | None:
-    """How faces were cropped for training (see `face.crop.Framing`); None if the file doesn't say.
-
-    Of mcnet's own weights the header alone is read, without torch. WeightsError if these are no weights.
-    """
-    require_regular_file(path, error=WeightsError)
-    if is_safetensors(path) and (metadata := read_header(path).metadata).get("mcnet.format") == FORMAT:
-        return Description.parse(path, metadata).framing
-    from mcnet_cli.checkpoint.weights_file import read_weights  # whatever else it is, and whatever is wrong
-
-    return read_weights(path).framing

@@ -18,7 +18,6 @@ from mcnet_cli.cli._options import (
     panel,
     weights_option,
 )
-from mcnet_cli.progress import Progress
 
 face_option, crop_option = panel("Faces"), panel("Crop")
 
@@ -223,7 +222,5 @@ def preprocess(
         strict=strict,
         dry_run=dry_run,
     )
-    report = preprocessing.preprocess(
-        request, lambda now: console.progress(Progress(now.stage, now.done, now.total, now.unit))
-    )
+    report = preprocessing.preprocess(request, console.progress)
     console.report(report.as_json(), report.as_text())

@@ -1,35 +1,41 @@
-"""Animated WebP and GIF as frames at a constant rate.
+"""Animated WebP and GIF: how long their frames are shown, and reading them at a constant rate.
 
-Pillow decodes: most versions of ffmpeg don't read animated WebP, and for a GIF whose frames are shown for
-different times each version takes a rate of its own.
+Pillow decodes them. Most versions of ffmpeg don't read animated WebP, and for a GIF whose frames are shown
+for different times each version chooses another rate.
 """
 
 import math
+import struct
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.media.frames import Frame, FrameSource, Span
-from mcnet_cli.media.image import opened_picture, to_rgb
-from mcnet_cli.media.options import LARGEST_FRAME_PIXELS
-from mcnet_cli.media.timing import gif_durations_ms, is_gif, webp_durations_ms
+from mcnet_cli.media.frames import MAX_FRAME_PIXELS, Frame, FrameSource, Span
+from mcnet_cli.media.pictures import opened_picture, to_rgb
 
-_SHORTEST_MS = 10
-_STILL_MS = 40
+_MIN_FRAME_MS = 10
+_STILL_MS = 40  # how long a file without an animation is shown
+_ANMF_HEADER_BYTES = 16
+_GIF_DEFAULT_MS = 100  # what every browser takes where a GIF asks for less than 20 ms
+_GIF_MIN_MS = 20
 _USUAL_RATES = tuple(map(Fraction, (12, 15, 24, 25, 30, 48, 50, 60)))
 
 
 def open_animated(path: Path, head: bytes, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
-    """The animated WebP or GIF `path`, which starts with `head`, at a rate that keeps every frame's time."""
+    """Frames of the animated WebP or GIF `path`, which starts with `head`.
+
+    The rate is `fps`, or one that shows every frame for as long as the file says.
+    """
     gif = is_gif(head)
     listed = gif_durations_ms(path) if gif else webp_durations_ms(path)
     with opened_picture(path) as picture:
         size = picture.size
-    if size[0] * size[1] > LARGEST_FRAME_PIXELS:
+    if size[0] * size[1] > MAX_FRAME_PIXELS:
         raise InputError(f"the frames of {shown(path)} are too large: {size[0]}x{size[1]}")
-    durations = [max(ms, _SHORTEST_MS) for ms in listed] or [_STILL_MS]
+    durations = [max(ms, _MIN_FRAME_MS) for ms in listed] or [_STILL_MS]
     own_rate = constant_rate(durations, rounding_ms=10 if gif else 1)
     rate = fps or own_rate or exact_rate(durations)
     steady = own_rate is not None and rate == own_rate
@@ -44,10 +50,10 @@ def open_animated(path: Path, head: bytes, *, fps: Fraction | None, span: Span, 
 
 
 def constant_rate(durations_ms: list[int], *, rounding_ms: int) -> Fraction | None:
-    """The rate of frames that are shown equally long, but for the container's rounding; None for others."""
+    """The rate of frames that are all shown equally long, up to the container's rounding; else None."""
     if max(durations_ms) - min(durations_ms) > rounding_ms:
         return None
-    timed_ms = durations_ms[:-1] or durations_ms  # how long the last is shown, some writers make up
+    timed_ms = durations_ms[:-1] or durations_ms  # some writers make up the last frame's time
     count, total_ms = len(timed_ms), sum(timed_ms)
     mean = Fraction(1000 * count, total_ms)
     if len(set(durations_ms)) == 1:
@@ -61,44 +67,41 @@ def constant_rate(durations_ms: list[int], *, rounding_ms: int) -> Fraction | No
 
 
 def exact_rate(durations_ms: list[int]) -> Fraction:
-    """The lowest rate at which every frame is shown for exactly its time, 100 at most."""
-    return Fraction(1000, max(math.gcd(*durations_ms), _SHORTEST_MS))
+    """The lowest rate, 100 at most, at which every frame is shown for exactly its time."""
+    return Fraction(1000, max(math.gcd(*durations_ms), _MIN_FRAME_MS))
 
 
 def _read(
     source: FrameSource, durations: list[int], steady: bool, span: Span
 ) -> Generator[Frame, None, None]:
-    """Yields for each moment of the constant rate the frame that is shown then."""
+    """Yields the frames at the source's constant rate."""
     order = iter(range(len(durations))) if steady else _shown_at(durations, source.frame_rate)
     first, limit = span.first(source.frame_rate), span.limit(source.frame_rate)
     decoded = _decode(source, len(durations))
-    frame, have = None, -1
+    frame, decoded_index = None, -1
     for index in islice(order, first, None if limit is None else first + limit):
-        while have < index:
-            frame, have = next(decoded, None), have + 1
+        while decoded_index < index:
+            frame, decoded_index = next(decoded, None), decoded_index + 1
             if frame is None:
                 return
         assert frame is not None
         yield frame
     if not source.frames_read and limit != 0:
-        raise InputError(
-            f"{shown(source.path)} has no frame at {span.start_s:g} s or later",
-            hint="take an earlier --start",
-        )
+        raise span.nothing_left(source.path)
 
 
 def _shown_at(durations: list[int], rate: Fraction) -> Iterator[int]:
-    """The index of the frame that is shown at each moment k / rate."""
-    moment, until_ms = 0, 0
+    """The index of the frame that is shown at 0, 1 / rate, 2 / rate and so on."""
+    number, until_ms = 0, 0
     for index, duration in enumerate(durations):
         until_ms += duration
-        while moment * 1000 / rate < until_ms:
+        while number * 1000 / rate < until_ms:
             yield index
-            moment += 1
+            number += 1
 
 
 def _decode(source: FrameSource, count: int) -> Generator[Frame, None, None]:
-    """Decodes the frames in turn; the first that can't be decoded ends them."""
+    """Decodes the frames one after the other, up to the first that can't be decoded."""
     decoded = 0
     try:
         with opened_picture(source.path) as picture:
@@ -113,3 +116,82 @@ def _decode(source: FrameSource, count: int) -> Generator[Frame, None, None]:
         source.note_damage(
             f"{shown(source.path)} is damaged: {decoded} of {count} frames were read ({error})"
         )
+
+
+def is_animated_webp(head: bytes) -> bool:
+    """Whether a file that starts with `head` (21 bytes or more) is a WebP with the animation flag."""
+    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
+
+
+def is_gif(head: bytes) -> bool:
+    """Whether a file that starts with `head` is a GIF."""
+    return head[:6] in (b"GIF87a", b"GIF89a")
+
+
+def webp_durations_ms(path: Path) -> list[int]:
+    """How long each whole frame of an animated WebP is shown."""
+    durations = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        at = 12
+        while at + 8 <= size:
+            file.seek(at)
+            kind, length = struct.unpack("<4sI", file.read(8))
+            if kind == b"ANMF" and at + 8 + length <= size:
+                header = file.read(_ANMF_HEADER_BYTES)
+                if len(header) == _ANMF_HEADER_BYTES:
+                    durations.append(int.from_bytes(header[12:15], "little"))
+            at += 8 + length + length % 2
+    return durations
+
+
+def is_whole_still_webp(path: Path) -> bool:
+    """Whether a file is a WebP of one picture and has the length that its header claims."""
+    with path.open("rb") as file:
+        head = file.read(32)
+    whole = len(head) == 32 and int.from_bytes(head[4:8], "little") + 8 == path.stat().st_size
+    return whole and head[8:12] == b"WEBP" and not is_animated_webp(head)
+
+
+def gif_durations_ms(path: Path) -> list[int]:
+    """How long each frame of a GIF is shown, up to the first damage in the file."""
+    durations: list[int] = []
+    with path.open("rb") as file:
+        header = file.read(13)
+        if len(header) < 13:
+            return durations
+        _skip_colours(file, header[10])
+        delay_ms = _GIF_DEFAULT_MS
+        while kind := file.read(1):
+            if kind == b"\x21":
+                label = file.read(1)
+                block = _skip_blocks(file)
+                if label == b"\xf9" and len(block) >= 4:
+                    asked = int.from_bytes(block[1:3], "little") * 10
+                    delay_ms = asked if asked >= _GIF_MIN_MS else _GIF_DEFAULT_MS
+            elif kind == b"\x2c":
+                description = file.read(9)
+                if len(description) < 9:
+                    break
+                _skip_colours(file, description[8])
+                file.read(1)  # the LZW minimum code size
+                _skip_blocks(file)
+                durations.append(delay_ms)
+                delay_ms = _GIF_DEFAULT_MS
+            else:
+                break
+    return durations
+
+
+def _skip_colours(file: BinaryIO, flags: int) -> None:
+    if flags & 0x80:
+        file.seek(3 << (flags & 7) + 1, 1)
+
+
+def _skip_blocks(file: BinaryIO) -> bytes:
+    """Reads a chain of sub-blocks to its end and returns the first one."""
+    first: bytes | None = None
+    while (length := file.read(1)) and length != b"\0":
+        block = file.read(length[0])
+        first = block if first is None else first
+    return first or b""

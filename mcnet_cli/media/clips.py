@@ -1,4 +1,4 @@
-"""Which files of a folder are clips, and whose."""
+"""Finding the clips in a folder, and the person that each shows."""
 
 import os
 import zlib
@@ -16,7 +16,7 @@ PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 class ClipPath:
     """A video file, or a folder of pictures.
 
-    name: its path below the folder of clips. identity: the person in it, as far as names tell.
+    name: its path below the folder of clips. identity: the person in it, according to names of files.
     """
 
     path: Path
@@ -29,7 +29,7 @@ class ClipPath:
         return self.path.with_name(stem + suffix)
 
     def key(self, *about: object) -> str:
-        """A file name for what is kept of this clip; another if the clip, or what it is `about`, changes."""
+        """A name for a cache file about this clip, which changes with the clip's file and with `about`."""
         status = self.path.stat()
         text = "\0".join(map(str, (self.name, status.st_size, status.st_mtime_ns, *about)))
         return f"{self.path.stem[:60]}-{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}"
@@ -64,7 +64,7 @@ def _clips_below(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         here = Path(place)
         status = here.stat()
-        if (status.st_dev, status.st_ino) in seen:  # a link back up
+        if (status.st_dev, status.st_ino) in seen:  # a symbolic link back up
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))

@@ -1,30 +1,113 @@
-"""Video files as frames: ffmpeg decodes, a pipe brings the pixels."""
+"""Opening anything that can give frames; ffmpeg decodes videos, and a pipe brings their pixels."""
 
+import itertools
 import re
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from mcnet_cli.errors import InputError, shown
-from mcnet_cli.media.frames import Frame, FrameSource, Span
-from mcnet_cli.media.options import compiled, open_input
+from mcnet_cli.errors import InputError, UsageError, shown
+from mcnet_cli.media.animated import is_animated_webp, is_gif, open_animated
+from mcnet_cli.media.ffmpeg import compiled, open_input
+from mcnet_cli.media.frames import Frame, FrameSource, Span, require_local_file
+from mcnet_cli.media.pictures import as_picture, open_folder, open_picture
 from mcnet_cli.media.probe import VideoInfo, probe
 from mcnet_cli.media.process import Log, running
 
-# What ffmpeg logs when it (re)builds its graph: the size of the frames that arrive.
+_HEAD_BYTES = 64
+# ffmpeg logs the size of the frames that arrive whenever it (re)builds its graph.
 _GRAPH_SIZE = re.compile(r"\[graph .* input from stream .*\] \[verbose\] w:(\d+) h:(\d+) pixfmt:")
 _PACKET = re.compile(rb"^\d+,\s*-?\d+,\s*(-?\d+),\s*(\d+),", re.M)
 _TIME_BASE = re.compile(rb"^#tb (\d+): (\d+)/(\d+)", re.M)
-_FEWEST = 10_000
-# Bare streams and pictures can't be sought; their start is found by decoding up to it.
+_MIN_FRAME_LIMIT = 10_000
+# ffmpeg can't seek in bare streams and pictures; it decodes them from their start.
 _UNSEEKABLE = {"h264", "hevc", "gif", "apng", "yuv4mpegpipe", "webp_pipe"}
 
 
-def open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
-    """Frames of the video `path`: frame i is what is shown at start + i / rate."""
+def is_picture(path: Path) -> bool:
+    """Whether a file is a single picture and no animation. InputError if it is no readable regular file."""
+    return _is_still(_head(path))
+
+
+def open_frames(
+    path: Path,
+    *,
+    fps: Fraction | None = None,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    max_frames: int | None = None,
+    strict: bool = False,
+) -> FrameSource:
+    """Opens a video, a gif, an animated WebP, a folder of pictures or one picture as a stream of frames.
+
+    Args:
+        path: a local file or folder; the content decides what it is, not the suffix.
+        fps: frames per second; by default the clip's own, 25 for pictures. Frames are repeated or left out.
+        start_s: where to begin, in seconds of the clip.
+        end_s: where to end.
+        max_frames: the largest number of frames.
+        strict: whether damage ends the iteration with InputError instead of a warning.
+
+    Raises:
+        InputError: the file can't be used. While iterating: no frame can be decoded, or damage with `strict`.
+        UsageError: times or a rate out of range.
+        SystemFailure: ffmpeg can't be run.
+    """
+    if start_s < 0 or (end_s is not None and end_s <= start_s):
+        raise UsageError(f"the end ({end_s} s) must come after the start ({start_s} s), and neither before 0")
+    if fps is not None and not 0 < fps <= 1000:
+        raise UsageError(f"a rate of {float(fps):g} frames a second is out of range (over 0, up to 1000)")
+    span = Span(start_s, end_s, max_frames)
+    if path.is_dir():
+        return open_folder(path, fps=fps, span=span, strict=strict)
+    head = _head(path)
+    if is_animated_webp(head) or is_gif(head):
+        return open_animated(path, head, fps=fps, span=span, strict=strict)
+    if _is_still(head):
+        return open_picture(path, fps=fps, span=span, strict=strict)
+    return _open_video(path, fps=fps, span=span, strict=strict)
+
+
+def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | None = None) -> FrameSource:
+    """Arrays (H, W, 3) uint8 RGB, all of one size, as a stream of frames.
+
+    InputError at the first one of another kind or size, or if there are none.
+    """
+    pictures = map(as_picture, itertools.islice(frames, max_frames))
+    first = next(pictures, None)
+    if first is None:
+        raise InputError("there are no frames")
+
+    def produce(_source: FrameSource) -> Generator[Frame, None, None]:
+        for number, frame in enumerate(itertools.chain([first], pictures)):
+            if frame.shape != first.shape:
+                raise InputError(f"frame {number} is {frame.shape}, and the first one {first.shape}")
+            yield frame
+
+    size = first.shape[1], first.shape[0]
+    return FrameSource(produce, path=Path("the driving"), size=size, frame_rate=rate)
+
+
+def _head(path: Path) -> bytes:
+    require_local_file(path)
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)
+
+
+def _is_still(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a single picture."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"acTL" not in head
+    if head[:4] == b"RIFF":
+        return head[8:12] == b"WEBP" and not is_animated_webp(head)
+    return head.startswith((b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*"))
+
+
+def _open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
+    """Frames of the video `path`: frame i is the one that is shown at start + i / rate."""
     info = probe(path)
     rate = fps or info.frame_rate
     source = FrameSource(
@@ -43,39 +126,39 @@ def open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) ->
 
 
 def _start_s(span: Span, rate: Fraction) -> float:
-    """When the first wanted frame is shown; a moment between two frames would show it twice."""
+    """When the first wanted frame is shown. A time between two frames would repeat that frame."""
     return float(span.first(rate) / rate)
 
 
 def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
-    # A sixteenth of a frame early, so that rounding never loses the frame at the start itself.
+    # The seek goes a sixteenth of a frame too far back, so that rounding never loses the first frame.
     rate = source.frame_rate
     start_s = max(0.0, _start_s(span, rate) - float(Fraction(1, 16) / rate))
     is_seekable = info.format_name.split(",")[0] not in _UNSEEKABLE
     seek = {"ss": f"{start_s:.6f}"} if span.start_s and is_seekable else {}
-    # Decoding several frames at a time makes damaged ones come out by chance.
+    # With several threads, which frames of a damaged file come out would depend on chance.
     stream = open_input(info.path, threads=1, **seek)["V:0"]
     stream = stream.filter("fps", fps=str(rate), start_time=0)
     if span.start_s and not is_seekable:
         stream = stream.filter("trim", start=f"{start_s:.6f}").filter("setpts", "PTS-STARTPTS")
     stream = stream.filter("scale", info.width, info.height)
     limit = span.limit(rate)
-    enough = {} if limit is None else {"vframes": limit}
-    return compiled(stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **enough))
+    count = {} if limit is None else {"vframes": limit}
+    return compiled(stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **count))
 
 
 def _decode(source: FrameSource, info: VideoInfo, span: Span) -> Generator[Frame, None, None]:
     if span.limit(source.frame_rate) == 0:
         return
-    # Timestamps that lie could have one frame repeated for days. Real clips take over a byte a frame.
-    most = max(_FEWEST, info.path.stat().st_size)
+    # Wrong timestamps could have one frame repeated for days. Real clips take over a byte per frame.
+    max_frames = max(_MIN_FRAME_LIMIT, info.path.stat().st_size)
     with running(_command(source, info, span), stdout=subprocess.PIPE, watch=_GRAPH_SIZE) as child:
         while True:
             frame = np.empty((info.height, info.width, 3), np.uint8)
             view = frame.data.cast("B")
             if child.read_exactly(view) < len(view):
                 break
-            if source.frames_read >= most:
+            if source.frames_read >= max_frames:
                 source.note_damage(
                     f"{shown(info.path)} is damaged: one frame lasts for hours, it is cut there"
                 )
@@ -83,17 +166,15 @@ def _decode(source: FrameSource, info: VideoInfo, span: Span) -> Generator[Frame
             yield frame
         child.finish()
         log = child.log
-    _judge(source, info, span, log)
+    _note_problems(source, info, span, log)
 
 
-def _judge(source: FrameSource, info: VideoInfo, span: Span, log: Log) -> None:
-    """Compares what came with what was promised; sets the source's warnings."""
+def _note_problems(source: FrameSource, info: VideoInfo, span: Span, log: Log) -> None:
+    """Compares the frames that came with what the header promised, and sets the source's warnings."""
     name, count = shown(info.path), source.frames_read
     if count == 0:
         if span.start_s and not log.error_count:
-            raise InputError(
-                f"{name} has no frame at {span.start_s:g} s or later", hint="take an earlier --start"
-            )
+            raise span.nothing_left(info.path)
         raise InputError(f"{name} has no frames that can be decoded: {log.reason}")
     sizes = list(dict.fromkeys(log.matches))
     if len(sizes) > 1:
@@ -113,7 +194,7 @@ def _judge(source: FrameSource, info: VideoInfo, span: Span, log: Log) -> None:
 
 
 def _ends_early(info: VideoInfo) -> bool:
-    """Whether no stream, sound included, reaches the length that the header claims."""
+    """Whether all streams, sound included, end before the length that the header claims."""
     assert info.duration_s is not None
     everything = open_input(info.path).output("pipe:", format="framecrc", map=0, codec="copy")
     end_s = 0.0

@@ -1,6 +1,8 @@
-"""A stream of frames, whatever it comes from."""
+"""Streams of frames: which part of a clip is wanted, where frames come from, and where they go."""
 
 import math
+import os
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,9 +13,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.errors import InputError
+from mcnet_cli.errors import InputError, shown
+from mcnet_cli.files import require_regular_file
 
 Frame = NDArray[np.uint8]  # (H, W, 3), RGB
+MAX_FRAME_PIXELS = 64 * 1024 * 1024
+_ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+[:,]")  # such as https: or concat:
 Producer = Callable[["FrameSource"], Generator[Frame, None, None]]
 
 
@@ -34,33 +39,39 @@ class Span:
         return None if self.end_s is None else max(0, frame_at(self.end_s, rate) - self.first(rate))
 
     def limit(self, rate: Fraction) -> int | None:
-        """At most how many frames are wanted, or None for all."""
+        """The largest number of frames that are wanted, or None for all."""
         counts = (self.until_end(rate), self.max_frames)
         return min((count for count in counts if count is not None), default=None)
 
     def frames_of(self, duration_s: float | None, rate: Fraction) -> int | None:
-        """How many frames of a clip of `duration_s` are wanted, or None where nobody knows."""
+        """How many frames of a clip of `duration_s` are wanted, or None if that is unknown."""
         limit = self.limit(rate)
         if duration_s is None:
             return limit
         count = max(0, round(duration_s * rate) - self.first(rate))
         return count if limit is None else min(count, limit)
 
+    def nothing_left(self, path: Path) -> InputError:
+        """The error for a clip that ends before the start."""
+        return InputError(
+            f"{shown(path)} has no frame at {self.start_s:g} s or later", hint="take an earlier --start"
+        )
+
 
 def frame_at(time_s: float, rate: Fraction) -> int:
     """The number of the first frame at or after `time_s` seconds, where frame i is shown at i / rate."""
-    return math.ceil(time_s * rate - 1e-6)  # less what decimal fractions lose in binary
+    return math.ceil(time_s * rate - 1e-6)  # the tolerance covers rounding of decimal fractions
 
 
 class FrameSource:
-    """Frames at a constant rate, one at a time. Use `open_frames` to make one.
+    """Frames at a constant rate, one at a time. `open_frames` makes one.
 
-    An iterator and a context manager: nothing runs before the first frame is asked for, and leaving the
-    block ends what runs.
+    It is an iterator and a context manager. Decoding begins with the first frame that is asked for, and
+    leaving the block ends the decoder.
 
-    path: what the frames come from. width, height: of every frame. frame_rate: frames a second, exact.
-    frame_count_hint: what the header promises, if anything. audio: the file with the sound, or None.
-    audio_start_s: where in it the first frame's sound begins.
+    path: what the frames come from. width, height: of every frame. frame_rate: frames per second, exact.
+    frame_count_hint: the number of frames according to the header, if it has one. audio: the file with the
+    sound, or None. audio_start_s: the first frame's time in that file.
 
     Complete after the iteration: frames_read; damaged, whether part of the file could not be used; warnings,
     one line each.
@@ -98,7 +109,7 @@ class FrameSource:
         self.warnings.append(text)
 
     def close(self) -> None:
-        """Ends the reading; harmless if it has ended."""
+        """Ends the decoder, if it still runs."""
         self._frames.close()
 
     def __iter__(self) -> Self:
@@ -116,3 +127,49 @@ class FrameSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class FrameSink:
+    """Takes frames one at a time. `open_output` makes one.
+
+    send: gets each frame with its number, from 0. alpha: whether frames are RGBA instead of RGB.
+    frames_written: the number of frames so far. warnings: one line each, complete when the output's block has
+    been left.
+    """
+
+    def __init__(
+        self, size: tuple[int, int], send: Callable[[Frame, int], None], *, alpha: bool = False
+    ) -> None:
+        self.width, self.height = size
+        self.alpha = alpha
+        self.frames_written = 0
+        self.warnings: list[str] = []
+        self._send = send
+
+    def write(self, frame: Frame) -> None:
+        """Takes one frame of the output's size; blocks while the writer is busy.
+
+        The frame is (H, W, 3) uint8 RGB, or with `alpha` (H, W, 4) uint8 RGBA whose colours are not
+        multiplied by their alpha.
+
+        Raises SystemFailure if the disk or ffmpeg fails, BrokenPipeError if nobody reads stdout any more.
+        """
+        channels = 4 if self.alpha else 3
+        if frame.shape != (self.height, self.width, channels) or frame.dtype != np.uint8:
+            wanted = f"{self.width}x{self.height} pixels of {channels} bytes"
+            raise ValueError(f"a frame of shape {frame.shape} and type {frame.dtype}, not of {wanted}")
+        self._send(np.ascontiguousarray(frame), self.frames_written)
+        self.frames_written += 1
+
+
+def require_local_file(path: Path) -> os.stat_result:
+    """Raises InputError unless `path` is a readable, non-empty regular file on this machine."""
+    if not os.path.lexists(path) and _ADDRESS.match(str(path)):
+        raise InputError(
+            f"{shown(path)} is not a local file",
+            hint="mcnet reads files only: download it first, then give its name",
+        )
+    status = require_regular_file(path)
+    if status.st_size == 0:
+        raise InputError(f"{shown(path)} is empty (0 bytes)")
+    return status

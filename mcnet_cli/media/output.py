@@ -1,16 +1,21 @@
-"""Opening an output by its name."""
+"""Opening an output by its name: video files, animations, stdout, or numbered PNG files."""
 
+import os
+import re
+import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from mcnet_cli.errors import UsageError, shown
+from mcnet_cli.errors import InputError, UsageError, shown
+from mcnet_cli.files import partial_name, publish, sweep_partials, system_failure
 from mcnet_cli.media.encode import open_file, open_stdout
-from mcnet_cli.media.pattern import NUMBER, open_pattern
-from mcnet_cli.media.sink import FrameSink
+from mcnet_cli.media.frames import Frame, FrameSink
+from mcnet_cli.media.pictures import encode_png
 from mcnet_cli.media.sound import Sound
+from mcnet_cli.system import sync_folder
 
 Kind = Literal["video", "gif", "webp", "pattern", "stdout"]
 _KINDS: dict[str, Kind] = {
@@ -22,11 +27,13 @@ _KINDS: dict[str, Kind] = {
     ".webp": "webp",
 }
 _TRANSPARENT = (".webp", ".webm", ".mov", ".png")
-_WIDEST_NUMBER = 20
+_MAX_DIGITS = 20
+_NUMBER = re.compile(r"%0?(\d*)d")
+_FIRST_NUMBER = 1  # as in ffmpeg
 
 
 def output_kind(path_text: str) -> Kind:
-    """What an output's name asks for: `-` is stdout, a suffix a format, `NAME%05d.png` a pattern of pictures.
+    """The kind of output that a name means: `-` is stdout, `NAME%05d.png` a pattern of pictures.
 
     Raises UsageError for any other name.
     """
@@ -37,8 +44,8 @@ def output_kind(path_text: str) -> Kind:
     if suffix in _KINDS:
         return _KINDS[suffix]
     if suffix == ".png":
-        numbers = NUMBER.findall(path.name)
-        if len(numbers) == 1 and int(numbers[0] or 0) <= _WIDEST_NUMBER:
+        numbers = _NUMBER.findall(path.name)
+        if len(numbers) == 1 and int(numbers[0] or 0) <= _MAX_DIGITS:
             return "pattern"
         raise UsageError(
             f"the output {shown(path_text)} is one picture",
@@ -51,7 +58,7 @@ def output_kind(path_text: str) -> Kind:
 
 
 def require_transparency(path_text: str) -> None:
-    """UsageError unless the output of that name can hold transparency. `output_kind` must know the name."""
+    """UsageError if the output of that name, which `output_kind` must know, can't hold transparency."""
     if Path(path_text).suffix.lower() not in _TRANSPARENT:
         name = "stdout" if path_text == "-" else shown(path_text)
         raise UsageError(
@@ -73,28 +80,28 @@ def open_output(
     threads: int | None = None,
     alpha: bool = False,
 ) -> Iterator[FrameSink]:
-    """Opens a film for writing. When the block is left it is complete, counted, and at its final name.
+    """Opens a film for writing. At the end of the block it is complete, counted, and has its final name.
 
-    If the block is left by an exception nothing is there, and what was there before is untouched (stdout and
-    its reader excepted). Odd sides are made even for video, by repeating the last row or column. A gif holds
-    at most 50 frames a second: of a faster film every n-th frame is kept.
+    After an exception in the block nothing new is there, and what was there before is untouched (except for
+    stdout and its reader). Odd sides are made even for video, by repeating the last row or column. A GIF
+    holds at most 50 frames per second; of a faster film every n-th frame is kept.
 
     Args:
         target: a name that `output_kind` knows; the folders of a pattern are made.
         size: width and height of the frames.
-        frame_rate: frames a second, exact.
-        audio: a file whose first sound track goes under a video, cut to its length or filled with silence.
-        audio_start_s: where in it to begin.
+        frame_rate: frames per second, exact.
+        audio: a file whose first sound track a video gets, cut to its length or filled with silence.
+        audio_start_s: where in that file to begin.
         overwrite: whether files at the target may be replaced.
         strict: whether sound that can't be decoded is an InputError instead of a warning.
-        threads: of the encoder; the same number gives the same bytes on every machine. None for as many as
-            it likes. Pictures are written by one.
+        threads: of the encoder; the same number gives the same bytes on every machine. None lets the encoder
+            choose. Pictures are written by one thread.
         alpha: whether frames are RGBA, (H, W, 4), with colours that are not multiplied by their alpha. The
             film keeps the transparency: .webp, .webm (VP9), .mov (ProRes 4444) and patterns of PNGs can.
 
     Raises:
-        UsageError: no such format, or one that can't hold the transparency asked for, the target is taken,
-            or its folder is missing.
+        UsageError: the format is unknown or can't hold the transparency asked for, the target exists, or its
+            folder is missing.
         InputError: no frame was written, or damaged sound with `strict`.
         SystemFailure: the disk is full or fails, or ffmpeg fails or lacks the encoder.
         BrokenPipeError: the reader of stdout left.
@@ -106,7 +113,7 @@ def open_output(
     if kind == "stdout":
         opened = open_stdout(size=size, frame_rate=frame_rate)
     elif kind == "pattern":
-        opened = open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha)
+        opened = _open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha)
     else:
         sound = Sound(audio, audio_start_s, strict) if audio else None
         opened = open_file(
@@ -120,3 +127,120 @@ def open_output(
         )
     with opened as sink:
         yield sink
+
+
+@contextmanager
+def _open_pattern(
+    pattern: Path, *, size: tuple[int, int], overwrite: bool, alpha: bool = False
+) -> Iterator[FrameSink]:
+    """A sink that writes the files of `pattern` from number 1 on; all of them appear at the end.
+
+    A new folder appears with all its files at once. Into a folder that exists files are moved one by one.
+    """
+    folder = pattern.parent
+    is_new = not folder.exists()
+    if not is_new:
+        _check_free(pattern, overwrite)
+    with ExitStack() as stack:
+        stack.enter_context(_made_parents(folder.parent if is_new else folder))
+        beside = folder.absolute() if is_new else pattern
+        sweep_partials(beside)
+        part = partial_name(beside)
+        stack.callback(shutil.rmtree, part, ignore_errors=True)
+        try:
+            part.mkdir()
+        except OSError as error:
+            raise system_failure(error, pattern) from error
+
+        def send(frame: Frame, number: int) -> None:
+            _write(part / numbered(pattern.name, number + _FIRST_NUMBER), frame, pattern)
+
+        sink = FrameSink(size, send, alpha=alpha)
+        yield sink
+        if not sink.frames_written:
+            raise InputError(f"there are no frames to write to {shown(pattern)}")
+        if is_new:
+            _publish_folder(part, folder)
+        else:
+            _publish_files(part, pattern, sink.frames_written, overwrite)
+
+
+def numbered(name: str, number: int) -> str:
+    """The `number`-th name of a pattern such as `%05d.png`."""
+    return _NUMBER.sub(lambda match: f"{number:0{int(match[1] or 0)}d}", name)
+
+
+def _check_free(pattern: Path, overwrite: bool) -> None:
+    """Raises UsageError if the folder holds a file of the pattern already."""
+    if not pattern.parent.is_dir():
+        raise UsageError(f"{shown(pattern.parent)} is not a folder")
+    before, after = (re.escape(text) for text in _NUMBER.split(pattern.name)[::2])
+    taken = re.compile(f"{before}[0-9]+{after}")
+    for entry in [] if overwrite else os.scandir(pattern.parent):
+        if taken.fullmatch(entry.name):
+            raise UsageError(
+                f"{shown(entry.path)} exists already",
+                hint="choose another -o, or replace it with --overwrite",
+            )
+
+
+@contextmanager
+def _made_parents(folder: Path) -> Iterator[None]:
+    """Makes `folder` and its parents, and removes the new ones if the block fails."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    made: list[Path] = []
+    try:
+        try:
+            for path in reversed(missing):
+                path.mkdir()
+                made.append(path)
+        except OSError as error:
+            raise system_failure(error, folder) from error
+        yield
+    except BaseException:
+        for path in reversed(made):
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _write(path: Path, frame: Frame, pattern: Path) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(encode_png(frame))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise system_failure(error, pattern) from error
+
+
+def _publish_folder(part: Path, folder: Path) -> None:
+    sync_folder(part)
+    try:
+        part.rename(folder)
+    except OSError as error:
+        if folder.exists():
+            raise UsageError(
+                f"{shown(folder)} exists already", hint="somebody else has just made it"
+            ) from error
+        raise system_failure(error, folder) from error
+    sync_folder(folder.parent)
+
+
+def _publish_files(part: Path, pattern: Path, count: int, overwrite: bool) -> None:
+    """Moves the files to their names. On failure those that replaced no other file are removed."""
+    new: list[Path] = []
+    try:
+        for number in range(_FIRST_NUMBER, _FIRST_NUMBER + count):
+            name = numbered(pattern.name, number)
+            target = pattern.with_name(name)
+            is_new = not os.path.lexists(target)
+            publish(part / name, target, overwrite=overwrite)
+            if is_new:
+                new.append(target)
+    except BaseException as error:
+        for path in new:
+            path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise system_failure(error, pattern) from error
+        raise

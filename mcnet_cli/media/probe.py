@@ -1,4 +1,4 @@
-"""What a video file says about itself, found with ffmpeg alone (there need be no ffprobe)."""
+"""What a video file says about itself. Only ffmpeg is needed for it, not ffprobe."""
 
 import re
 import subprocess
@@ -8,7 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.media.options import LARGEST_FRAME_PIXELS, compiled, open_input, require_local_file
+from mcnet_cli.media.ffmpeg import compiled, open_input
+from mcnet_cli.media.frames import MAX_FRAME_PIXELS, require_local_file
 from mcnet_cli.media.process import Log, running
 
 _HEAD = re.compile(
@@ -18,19 +19,20 @@ _DURATION = re.compile(r"^\[info\]\s+Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", r
 _AUDIO = re.compile(r"^\[info\]\s+Stream #0.*?: Audio: (?!none)", re.M)
 _FORMAT = re.compile(r"^\[info\] Input #0, (.+?), from ", re.M)
 _SIZE = re.compile(r"^\[info\]\s+Stream #0.*?: Video: .*? (\d{2,})x(\d{2,})", re.M)
-_FASTEST = 1000  # frames a second
-_USUAL_RATE = Fraction(25)
+_MAX_RATE = 1000  # frames per second
+_DEFAULT_RATE = Fraction(25)
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"pnot"}
 _TIME_LIMIT_S = 120.0
-_LEAST_BYTES_PER_S = 100  # a header that claims more time for its bytes lies
+_MIN_BYTES_PER_S = 100  # a header that claims a longer film for the size of its file is wrong
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
     """A video as it is to be shown: upright, with square pixels.
 
-    frame_rate: exact; frames of a variable rate are brought to it. duration_s: what the header claims, None
-    where it claims nothing or more than the file's bytes could hold. format_name: ffmpeg's demuxer.
+    frame_rate: exact; a variable rate is converted to it. duration_s: what the header claims; None if it
+    claims nothing, or more than the file's bytes could hold (then `duration_lies`). format_name: ffmpeg's
+    demuxer.
     """
 
     path: Path
@@ -62,16 +64,16 @@ def probe(path: Path) -> VideoInfo:
             took_too_long.set()
             child.process.kill()
 
-        impatience = threading.Timer(_TIME_LIMIT_S, give_up)
-        impatience.daemon = True
-        impatience.start()
+        time_limit = threading.Timer(_TIME_LIMIT_S, give_up)
+        time_limit.daemon = True
+        time_limit.start()
         try:
             got = child.read_exactly(memoryview(head))
             child.finish()
             if took_too_long.is_set():
                 raise InputError(f"{shown(path)} takes too long to open", hint="it may be damaged")
         finally:
-            impatience.cancel()
+            time_limit.cancel()
         log = child.log
     said = "\n".join(log.lines).split("\n[info] Output #")[0]
     _check_size(path, said)
@@ -79,18 +81,18 @@ def probe(path: Path) -> VideoInfo:
     if not found:
         raise _refusal(path, log, said)
     ticks, per_second, width, height, wide, high = map(int, found.groups())
-    rate = Fraction(per_second, ticks) if ticks and per_second else _USUAL_RATE
+    rate = Fraction(per_second, ticks) if ticks and per_second else _DEFAULT_RATE
     claimed = _claimed_duration(said)
-    lies = claimed is not None and size_bytes < claimed * _LEAST_BYTES_PER_S and claimed > 3600
+    lies = claimed is not None and size_bytes < claimed * _MIN_BYTES_PER_S and claimed > 3600
     name_match = _FORMAT.search(said)
     width, height = _square_pixels(width, height, Fraction(wide, high) if wide and high else Fraction(1))
-    if width * height > LARGEST_FRAME_PIXELS:
+    if width * height > MAX_FRAME_PIXELS:
         raise _too_large(path, width, height)
     return VideoInfo(
         path=path,
         width=width,
         height=height,
-        frame_rate=rate if rate <= _FASTEST else _USUAL_RATE,
+        frame_rate=rate if rate <= _MAX_RATE else _DEFAULT_RATE,
         duration_s=None if lies else claimed,
         has_audio=bool(_AUDIO.search(said)),
         format_name=name_match[1] if name_match else "",
@@ -99,7 +101,7 @@ def probe(path: Path) -> VideoInfo:
 
 
 def _square_pixels(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
-    """The size with square pixels; the longer of the two possible, so that nothing is lost."""
+    """The size with square pixels. One side grows and none shrinks, so that no detail is lost."""
     if not Fraction(1, 8) <= aspect <= 8:
         return width, height
     if aspect >= 1:
@@ -114,17 +116,17 @@ def _claimed_duration(said: str) -> float | None:
 
 def _check_size(path: Path, said: str) -> None:
     found = _SIZE.search(said)
-    if found and int(found[1]) * int(found[2]) > LARGEST_FRAME_PIXELS:
+    if found and int(found[1]) * int(found[2]) > MAX_FRAME_PIXELS:
         raise _too_large(path, int(found[1]), int(found[2]))
 
 
 def _too_large(path: Path, width: int, height: int) -> InputError:
-    limit = LARGEST_FRAME_PIXELS >> 20
+    limit = MAX_FRAME_PIXELS >> 20
     return InputError(f"the frames of {shown(path)} are too large: {width}x{height}, over {limit} megapixels")
 
 
 def _refusal(path: Path, log: Log, said: str) -> InputError:
-    """Why no frame came, in the user's words."""
+    """Why no frame came, in words that a user understands."""
     text = log.text
     if "whitelist" in text or "m3u8" in text:
         return InputError(

@@ -1,10 +1,9 @@
-"""Running ffmpeg as a child that never blocks on its own messages and never outlives us."""
+"""Running ffmpeg as a child process that never blocks on its own messages and never outlives us."""
 
 import contextlib
 import logging
 import os
 import re
-import shutil
 import subprocess
 import threading
 from collections import deque
@@ -17,38 +16,25 @@ from mcnet_cli.system import child_options
 
 logger = logging.getLogger(__name__)
 
-# ffmpeg's log line with `-loglevel level+...`: "[h264 @ 0x5581] [error] text". Anchored, so that a title
-# inside a file can't pose as an error.
+# A line that `-loglevel level+...` marks as an error: "[h264 @ 0x5581] [error] text". The pattern is anchored
+# so that a title inside a file can't pose as an error.
 _ERROR_LINE = re.compile(r"^(?:\[[^\]]*\] )*?\[(?:error|fatal|panic)\] (.*)$")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY$|^FFREPORT$|^AV_LOG_FORCE", re.IGNORECASE)
-_LONGEST_LINE = 8192  # bytes; what a hostile file can make ffmpeg print in one line
-
-
-def ffmpeg_binary() -> str:
-    """The ffmpeg to run: $MCNET_FFMPEG, else the one on PATH, else the imageio-ffmpeg wheel's."""
-    if chosen := os.environ.get("MCNET_FFMPEG") or shutil.which("ffmpeg"):
-        return chosen
-    try:
-        import imageio_ffmpeg
-
-        return cast(str, imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError) as error:
-        raise SystemFailure(
-            "no ffmpeg found", hint="pip install imageio-ffmpeg, or set MCNET_FFMPEG"
-        ) from error
+_MAX_LINE_BYTES = 8192  # a hostile file can make ffmpeg print very long lines
 
 
 def child_environment() -> dict[str, str]:
-    """Our environment without tokens and without variables that make ffmpeg write files or colours."""
+    """The environment without tokens and without variables that make ffmpeg write files or colours."""
     return {name: value for name, value in os.environ.items() if not _SECRET_NAME.search(name)}
 
 
 @dataclass(slots=True)
 class Log:
-    """What a child said on stderr, in bounded memory.
+    """What a child wrote to stderr, in bounded memory.
 
-    errors: the first error messages; error_count: how many there were in all; lines: its first lines, for
-    whoever parses them; matches: the distinct groups of `watch` in any line.
+    watch: a pattern to look for in every line. errors: the first error messages; last: the last ones.
+    error_count: how many there were in all. lines: the first lines. matches: the groups of `watch`, without
+    repetitions in a row.
     """
 
     watch: re.Pattern[str] | None = None
@@ -74,7 +60,7 @@ class Log:
 
     @property
     def text(self) -> str:
-        """The error messages that were kept, one a line."""
+        """The error messages that were kept, one per line."""
         return "\n".join(dict.fromkeys([*self.errors, *self.last]))
 
     @property
@@ -95,7 +81,7 @@ class Child:
     def _read_stderr(self) -> None:
         stderr = cast(IO[bytes], self.process.stderr)
         with contextlib.suppress(OSError, ValueError):
-            while line := stderr.readline(_LONGEST_LINE):
+            while line := stderr.readline(_MAX_LINE_BYTES):
                 self.log.add(line.decode("utf-8", "replace").rstrip())
 
     def read_exactly(self, buffer: memoryview) -> int:
@@ -143,7 +129,7 @@ _living: set[subprocess.Popen[bytes]] = set()
 
 
 def end_children() -> None:
-    """Kills all children that still run: a signal may come before anybody holds one just started."""
+    """Kills all children that still run, also one that was started just before a signal came."""
     for process in list(_living):
         process.kill()
         process.wait()
@@ -194,7 +180,7 @@ def running(
 
 
 def _undisturbed(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-    """Starts a process in a thread: a signal handler that raised in the midst of it would lose the child."""
+    """Starts a process in a thread, because a signal handler that raises in Popen would lose the child."""
     made: list[subprocess.Popen[bytes]] = []
     failed: list[OSError] = []
     lock, given_up = threading.Lock(), threading.Event()
@@ -214,7 +200,7 @@ def _undisturbed(start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Pop
         thread.start()
         thread.join()
     except BaseException:
-        with lock:  # the thread has either started the process, or never will
+        with lock:  # once the lock is free the thread has either started the process or never will
             given_up.set()
             for process in made:
                 process.kill()

@@ -1,4 +1,4 @@
-"""The driving's sound under the finished picture, cut to its length."""
+"""Adding the driving video's sound to a finished film, cut to its length."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -7,8 +7,7 @@ from pathlib import Path
 import ffmpeg
 
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.media.codecs import require_encoder
-from mcnet_cli.media.options import compiled, disk_failure, file_name, open_input
+from mcnet_cli.media.ffmpeg import compiled, disk_failure, file_name, open_input, require_encoder
 from mcnet_cli.media.process import running
 from mcnet_cli.system import SetAside, set_aside
 
@@ -19,7 +18,7 @@ _CODECS = {"mp4": _AAC, "mov": _AAC, "matroska": _OPUS, "webm": _OPUS}
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A local file's first sound track from `start_s` on; `strict`: whether damage to it is an error."""
+    """The first sound track of a local file from `start_s` on; with `strict` damage to it is an error."""
 
     path: Path
     start_s: float = 0.0
@@ -31,8 +30,8 @@ def add_sound(
 ) -> list[str]:
     """Replaces the silent film `part` by one with sound that lasts exactly `duration_s`; returns warnings.
 
-    Where the sound can't be decoded the film stays silent, with a warning, or an InputError if it is strict.
-    `alpha`: whether the film has transparency.
+    If the sound can't be decoded the film stays silent, with a warning, or InputError if the sound is strict.
+    alpha: whether the film has transparency.
     """
     require_encoder(_CODECS[container]["acodec"], target)
     with set_aside(part) as silent:
@@ -53,10 +52,10 @@ def _mux(
     target: Path,
     alpha: bool,
 ) -> str | None:
-    """Writes `part` with sound; returns what is wrong with the sound, and leaves no file if it has none."""
+    """Writes `part` with sound. Returns what is wrong with the sound; leaves no file if there is none."""
     seek = {"ss": f"{sound.start_s:.6f}"} if sound.start_s else {}
-    # `-shortest` loses frames: the sound is made endless, then cut. `async=1` with `first_pts=0` fills gaps
-    # with silence, a late start too.
+    # `-shortest` loses frames, so the sound is made endless and then cut. `async=1` with `first_pts=0` fills
+    # gaps and a late start with silence.
     heard = (
         open_input(sound.path, **seek)["a:0"]
         .filter("aresample", **{"async": 1, "first_pts": 0})

@@ -1,15 +1,13 @@
-"""Videos to training clips: faces found, followed, cropped, and listed; on one machine or a cluster."""
+"""Making training clips from videos: faces are found, tracked, cropped and listed, here or on a cluster."""
 
-from mcnet_cli.preprocessing.framing import choose_framing
-from mcnet_cli.preprocessing.pipeline import Progress, preprocess
+from mcnet_cli.preprocessing.preprocess import preprocess
 from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport
-from mcnet_cli.preprocessing.request import PreprocessRequest, Settings
+from mcnet_cli.preprocessing.request import PreprocessRequest, Settings, choose_framing
 
 __all__ = [
     "PreprocessPlan",
     "PreprocessReport",
     "PreprocessRequest",
-    "Progress",
     "Settings",
     "choose_framing",
     "preprocess",

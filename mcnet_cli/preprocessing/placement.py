@@ -1,6 +1,6 @@
-"""Where a clip's square lies in its frames: the crop rules and the alignment.
+"""Where a clip's square lies in the frames of the video: the crop rules and the alignment.
 
-A placement is a (2, 3) matrix from the clip's pixels to the frame's. Points without a face are NaN.
+A placement is a (2, 3) matrix from the clip's pixels to the frame's. Frames without a face have NaN points.
 """
 
 import math
@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.face import CropBox, Framing, extents_box
 from mcnet_cli.face.topology import OUTER_EYE_CORNERS
+from mcnet_cli.preprocessing.request import Settings
 
 Matrix = NDArray[np.float64]
 Array = NDArray[np.floating]
 
 SMOOTHING_FRAMES = 3.0  # sigma of a followed face's placements
-SMOOTHING_REACH = math.ceil(3 * SMOOTHING_FRAMES)  # frames before and after that count
-# Points that expressions hardly move (lids' corners, bridge and tip of the nose) and where they are in a face
-# that looks ahead: relative to the middle of the mesh, in its heights. Means of 96 frames of many people.
-STEADY = (33, 133, 362, 263, 168, 6, 1, 2)
-AHEAD = np.array(
+SMOOTHING_REACH = math.ceil(3 * SMOOTHING_FRAMES)  # frames before and after that are averaged
+# Points that expressions hardly move: corners of the eyes, bridge and tip of the nose. The template is where
+# they are in a frontal face, relative to the mesh's centre and in mesh heights: means of 96 frames of many
+# people.
+RIGID_POINTS = (33, 133, 362, 263, 168, 6, 1, 2)
+RIGID_TEMPLATE = np.array(
     [
         *[(-0.293, -0.168), (-0.112, -0.152), (0.112, -0.152), (0.293, -0.168)],
         *[(0.0, -0.187), (0.0, -0.129), (0.0, 0.109), (0.0, 0.141)],
@@ -28,15 +30,28 @@ AHEAD = np.array(
 )
 
 
+def placements_of(points: Array, settings: Settings) -> NDArray[np.float64]:
+    """(T, 2, 3) placements for the (T, 468, 2) points of a clip or a picture, as the settings say."""
+    framing, size = settings.framing, settings.size
+    if settings.follow:
+        return following_placements(points, framing, size)
+    if settings.align == "eyes":
+        square = level_placement(points, framing, size)
+    else:
+        found = points[np.isfinite(points[:, 0, 0])]
+        square = fixed_placement(np.concatenate([found.min(1), found.max(1)], 1), framing, size)
+    return np.broadcast_to(square, (len(points), 2, 3))
+
+
 def fixed_placement(extents: Array, framing: Framing, size: int) -> Matrix:
-    """One placement for a whole clip. extents: (T, 4) of the mesh: left, top, right, bottom."""
+    """One placement for a whole clip. extents: (T, 4) left, top, right, bottom of the mesh in each frame."""
     return _matrix(extents_box(extents, framing), np.eye(2), size)
 
 
 def level_placement(points: Array, framing: Framing, size: int) -> Matrix:
-    """The same, turned so that the eyes are level in the median frame.
+    """One placement for a whole clip, turned so that the eyes are level in the median frame.
 
-    points: (T, 468, 2), at least one frame of them with a face.
+    points: (T, 468, 2), with a face in at least one frame.
     """
     found = points[np.isfinite(points[:, 0, 0])]
     turn = _turn(_eye_angle(found))
@@ -45,12 +60,12 @@ def level_placement(points: Array, framing: Framing, size: int) -> Matrix:
 
 
 def following_placements(points: Array, framing: Framing, size: int) -> NDArray[np.float64]:
-    """(T, 2, 3) placements that hold a face still, as high as the framing says, smoothed over time.
+    """(T, 2, 3) placements that keep a face still, as high as the framing says, smoothed over time.
 
-    The place, size and turn come from points that expressions don't move, so that an opening mouth neither
+    Position, size and angle come from points that expressions don't move, so that an opening mouth neither
     shifts nor shrinks the face.
     """
-    raw = np.stack([_steadied(frame, framing, size) for frame in points])
+    raw = np.stack([_aligned(frame, framing, size) for frame in points])
     times = np.arange(len(raw))
     known = np.isfinite(raw[:, 0, 0])
     for row, column in np.ndindex(2, 3):
@@ -59,14 +74,14 @@ def following_placements(points: Array, framing: Framing, size: int) -> NDArray[
     return gaussian_over_time(raw, SMOOTHING_FRAMES, SMOOTHING_REACH)
 
 
-def _steadied(points: Array, framing: Framing, size: int) -> Matrix:
-    """The similarity that brings one frame's steady points nearest to their places (least squares)."""
+def _aligned(points: Array, framing: Framing, size: int) -> Matrix:
+    """The similarity transform that best fits one frame's rigid points to the template (least squares)."""
     height = framing.face_height
     centre = np.array([framing.center_x, framing.center_y])
     if framing.tube_factor:
         height, centre = 1 / framing.tube_factor, np.array([0.5, 0.5])
-    wanted = (AHEAD * height + centre) * size
-    seen = points[list(STEADY)].astype(np.float64)
+    wanted = (RIGID_TEMPLATE * height + centre) * size
+    seen = points[list(RIGID_POINTS)].astype(np.float64)
     z, w = ((p - p.mean(0)) @ (1, 1j) for p in (wanted, seen))
     factor = (z.conj() @ w) / (z.conj() @ z).real
     linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
@@ -74,7 +89,7 @@ def _steadied(points: Array, framing: Framing, size: int) -> Matrix:
 
 
 def _eye_angle(points: Array) -> float:
-    """The median turn of the line between the eyes, in radians."""
+    """The median angle of the line between the eyes, in radians."""
     lines = points[:, OUTER_EYE_CORNERS[1]] - points[:, OUTER_EYE_CORNERS[0]]
     usual = lines.mean(0)
     start = math.atan2(usual[1], usual[0])
@@ -83,13 +98,13 @@ def _eye_angle(points: Array) -> float:
 
 
 def _turn(angle: float) -> NDArray[np.float64]:
-    """(2, 2) that makes a line of this angle level."""
+    """The (2, 2) rotation that makes a line of this angle level."""
     cos, sin = math.cos(angle), math.sin(angle)
     return np.array([[cos, sin], [-sin, cos]])
 
 
 def _matrix(box: CropBox, turn: NDArray[np.float64], size: int) -> Matrix:
-    """The placement of a box that lies in the turned frame."""
+    """The placement of a box in the frame that has been rotated by `turn`."""
     placement: Matrix = turn.T @ np.array([[box.width / size, 0, box.x], [0, box.height / size, box.y]])
     return placement
 
@@ -112,7 +127,7 @@ def side_px(placement: Matrix, size: int) -> float:
 
 
 def share_outside(placement: Matrix, size: int, frame_size: tuple[int, int]) -> float:
-    """How much of the square shows nothing of a frame of (width, height); on a grid of 32 x 32 points."""
+    """The share of the square beyond a frame of (width, height), sampled at 32 x 32 points."""
     steps = (np.arange(32) + 0.5) * size / 32
     grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2) @ placement[:, :2].T + placement[:, 2]
     inside = (grid >= 0) & (grid <= frame_size)

@@ -1,7 +1,7 @@
-"""What has been done: one record a file, from which the index is made. Records make a run resumable.
+"""What has been done: one record per input file. The index is made from them, and a run resumes by them.
 
-A record is written when all clips of its file are in place. It counts as long as the clips are there with
-their sizes, and the file's size and time and what was asked for are as they were.
+A record is written when all clips of its file are in place. It is valid while the clips exist in their sizes,
+the input file has the same size and time, and the settings are the same.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from typing import Any
 
 from mcnet_cli.errors import SystemFailure, UsageError, shown
 from mcnet_cli.files import atomic_output, system_failure
-from mcnet_cli.preprocessing.inputs import Source
+from mcnet_cli.preprocessing.inputs import InputFile
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.writer import remove
 from mcnet_cli.system import locked
@@ -27,11 +27,11 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A file that has been worked on.
+    """What has been done with an input file.
 
-    source: its absolute path. stamp: its size and time, None if it could not be looked at. wanted: digests of
-    the settings and of the segments; empty while the work goes on. files: sizes of what was written, by name
-    below the output folder. rows: of the index. warnings: of damage that could be got over.
+    source: its absolute path. stamp: its size and time, None if they can't be read. wanted: digests of the
+    settings and of the segments; empty while the work goes on. files: sizes of what was written, by name
+    below the output folder. rows: of the index. warnings: about damage.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Record:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the work on it has ended, well or not."""
+        """Whether the work on it has ended, with or without success."""
         return bool(self.wanted)
 
     @property
@@ -55,7 +55,7 @@ class Record:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether it could be used only in part."""
+        """Whether only part of the file could be used."""
         return any(row.get("damaged") for row in self.rows)
 
 
@@ -68,34 +68,36 @@ def stamp_of(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def wanted_of(source: Source, settings: Settings) -> str:
-    """What is asked for, as a digest."""
-    return f"{settings.digest}-{source.digest}"
+def wanted_of(file: InputFile, settings: Settings) -> str:
+    """Digests of what is asked for."""
+    return f"{settings.digest}-{file.digest}"
 
 
-def unfinished_record(source: Source, files: Iterable[str]) -> Record:
-    """The record of a file that is being worked on: should we be killed, `files` are to be removed."""
-    absolute = os.path.abspath(source.path)  # noqa: PTH100 - links stay
-    return Record(source.name, absolute, stamp_of(source.path), "", dict.fromkeys(files, 0), [], [])
+def unfinished_record(file: InputFile, files: Iterable[str]) -> Record:
+    """The record of a file that is being worked on. If the run is killed, the next one removes `files`."""
+    return Record(file.name, _absolute(file), stamp_of(file.path), "", dict.fromkeys(files, 0), [], [])
 
 
-def failed_record(source: Source, settings: Settings, reason: str) -> Record:
+def failed_record(file: InputFile, settings: Settings, reason: str) -> Record:
     """The record of a file that can't be used."""
-    row = {"clip": None, "status": "failed", "reason": reason, "source": str(source.path)}
-    return done_record(source, settings, {}, [row], [])
+    row = {"clip": None, "status": "failed", "reason": reason, "source": str(file.path)}
+    return done_record(file, settings, {}, [row], [])
 
 
 def done_record(
-    source: Source,
+    file: InputFile,
     settings: Settings,
     files: dict[str, int],
     rows: list[dict[str, Any]],
     warnings: list[str],
 ) -> Record:
     """The record of a file on which the work has ended."""
-    absolute = os.path.abspath(source.path)  # noqa: PTH100 - links stay
-    stamp = stamp_of(source.path)
-    return Record(source.name, absolute, stamp, wanted_of(source, settings), files, rows, warnings)
+    stamp, wanted = stamp_of(file.path), wanted_of(file, settings)
+    return Record(file.name, _absolute(file), stamp, wanted, files, rows, warnings)
+
+
+def _absolute(file: InputFile) -> str:
+    return os.path.abspath(file.path)  # noqa: PTH100 - symbolic links must stay
 
 
 class Records:
@@ -110,50 +112,50 @@ class Records:
         return self.folder / f"{hashlib.sha256(name.casefold().encode()).hexdigest()[:24]}.json"
 
     def read(self, name: str) -> Record | None:
-        """A record, if there is one that makes sense."""
+        """A record, if there is a readable one."""
         return _read(self.path(name))
 
     def write(self, record: Record) -> None:
-        """Keeps a record; SystemFailure if the disk fails."""
+        """Writes a record; SystemFailure if the disk fails."""
         text = json.dumps(asdict(record), separators=(",", ":"))
         with atomic_output(self.path(record.name), overwrite=True) as part:
             part.write_text(text, encoding="ascii")
 
-    def is_done(self, source: Source, settings: Settings) -> bool:
-        """Whether nothing is left to do for a source."""
-        record = self.read(source.name)
+    def is_done(self, file: InputFile, settings: Settings) -> bool:
+        """Whether a valid record says that nothing is left to do for a file."""
+        record = self.read(file.name)
         return (
             record is not None
-            and record.wanted == wanted_of(source, settings)
-            and record.stamp == stamp_of(source.path)
+            and record.wanted == wanted_of(file, settings)
+            and record.stamp == stamp_of(file.path)
             and all(_size(self.output / name) == size for name, size in record.files.items())
         )
 
-    def forget(self, source: Source) -> None:
-        """Removes a source's record, then its files."""
-        if record := self.read(source.name):
-            self.path(source.name).unlink(missing_ok=True)
+    def forget(self, file: InputFile) -> None:
+        """Removes a file's record, then its clips."""
+        if record := self.read(file.name):
+            self.path(file.name).unlink(missing_ok=True)
             remove(self.output / name for name in record.files)
 
-    def check_owner(self, source: Source) -> None:
-        """UsageError if the clips called like this source's are another video's, which still exists."""
-        record = self.read(source.name)
-        if record is None or _same_file(record, source) or not os.path.lexists(record.source):
+    def check_owner(self, file: InputFile) -> None:
+        """UsageError if the clips with this file's name belong to another video that still exists."""
+        record = self.read(file.name)
+        if record is None or _same_file(record, file) or not os.path.lexists(record.source):
             return
         raise UsageError(
-            f"{shown(self.output)} holds clips of another {shown(source.name)}, {shown(record.source)}",
+            f"{shown(self.output)} holds clips of another {shown(file.name)}, {shown(record.source)}",
             hint="choose another -o, or give both videos at once",
         )
 
     def all(self) -> dict[str, Record]:
-        """Every record that makes sense, by the name of its source."""
+        """Every readable record, by the name of its input file."""
         found = (_read(path) for path in self.folder.glob("*.json") if not path.name.startswith("."))
         return {record.name: record for record in found if record is not None}
 
     def write_index(self, order: Sequence[str]) -> dict[str, Record]:
         """Writes clips.jsonl from all records and returns them: first those in `order`, then others by name.
 
-        Whoever writes last has seen every record: shards of one run may end at the same time.
+        The lock makes sure that the last writer has seen every record: shards may end at the same time.
         """
         with self._locked():
             records = self.all()
@@ -190,14 +192,13 @@ def _size(path: Path) -> int | None:
     return None if stamp is None else stamp[0]
 
 
-def _same_file(record: Record, source: Source) -> bool:
-    """Also one that has been moved: its size and time are the same."""
-    absolute = os.path.abspath(source.path)  # noqa: PTH100
-    return record.source == absolute or record.stamp == stamp_of(source.path)
+def _same_file(record: Record, file: InputFile) -> bool:
+    """Whether a record is about this file, also if it has been moved: then its size and time are the same."""
+    return record.source == _absolute(file) or record.stamp == stamp_of(file.path)
 
 
 def prepare(output: Path) -> None:
-    """Makes the output folder with its records' folder; SystemFailure if that can't be."""
+    """Makes the output folder and the records' folder in it; SystemFailure if that fails."""
     try:
         (output / FOLDER).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,25 +1,35 @@
-"""What was done, for people and for programs."""
+"""What a run has done, for people and for programs, and a contact sheet of its clips."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mcnet_cli import __version__
-from mcnet_cli.errors import shown
-from mcnet_cli.face import Framing
+from mcnet_cli.errors import InputError, shown
+from mcnet_cli.face import CropBox, Framing, crop
+from mcnet_cli.face.sampling import Picture
+from mcnet_cli.media import open_frames, read_image, write_image
 from mcnet_cli.preprocessing.records import INDEX, Record
 
-LONGEST_TABLE = 40
+MAX_TABLE_ROWS = 40
+PREVIEW_NAME = "preview.png"
+PREVIEW_COLUMNS, THUMB_PX, LABEL_PX, GAP_PX = 6, 128, 16, 4
+CLIPS_ACROSS = 2
+MAX_PREVIEW_CLIPS = 200  # of more clips, so many are chosen evenly
+BACKGROUND = 24
 
 
 @dataclass(frozen=True, slots=True)
 class PreprocessReport:
     """A finished run.
 
-    records: of the run's inputs, in their order, as far as they are there (others may be another shard's).
-    worked_on: how many of them this run did; the others were done before. framing: of all clips.
+    records: of the run's inputs in their order, except those that another shard has not done yet. worked_on:
+    how many of them this run did; the others were done before. framing: of all clips.
     """
 
     output: Path
@@ -31,22 +41,22 @@ class PreprocessReport:
 
     @property
     def failures(self) -> list[Record]:
-        """Files that could not be used."""
+        """Records of files that could not be used."""
         return [record for record in self.records if record.failure]
 
     @property
     def damaged(self) -> list[Record]:
-        """Files that could be used only in part."""
+        """Records of files of which only part could be used."""
         return [record for record in self.records if record.is_damaged]
 
     @property
     def kept(self) -> list[dict[str, Any]]:
-        """The rows of clips and portraits."""
+        """Rows of the index for clips and portraits."""
         return self._rows("kept")
 
     @property
     def dropped(self) -> Counter[str]:
-        """How many faces were dropped for each reason."""
+        """The number of faces that were dropped for each reason."""
         return Counter(row["reason"] for row in self._rows("dropped"))
 
     def _rows(self, status: str) -> list[dict[str, Any]]:
@@ -71,10 +81,10 @@ class PreprocessReport:
         }
 
     def as_text(self) -> str:
-        """A table of the inputs if there are few, and the sums."""
+        """A table of the inputs if there are not too many, and the sums."""
         kept, dropped = self.kept, self.dropped
         seconds = sum(row["frames"] / Fraction(row["fps"]) for row in kept if "fps" in row)
-        lines = [*self._table()] if len(self.records) <= LONGEST_TABLE else []
+        lines = [*self._table()] if len(self.records) <= MAX_TABLE_ROWS else []
         frames = sum(row["frames"] for row in kept)
         lines.append(f"kept {len(kept)} clips, {frames} frames, {float(seconds) / 60:.1f} minutes")
         if dropped:
@@ -93,7 +103,7 @@ class PreprocessReport:
         return "\n".join(lines)
 
     def _table(self) -> list[str]:
-        """One line an input: tubes kept, frames, tubes dropped, and why."""
+        """One line per input: tubes kept, frames, tubes dropped, and the reasons."""
         table = [("input", "kept", "frames", "dropped", "why")]
         for record in self.records:
             kept = [row for row in record.rows if row["status"] == "kept"]
@@ -130,7 +140,68 @@ class PreprocessPlan:
         }
 
     def as_text(self) -> str:
-        """One line an input that is left to do, and the sums."""
+        """One line per input that is left to do, and the sums."""
         names = [shown(path) for path in self.waiting]
         sums = f"{len(names)} inputs to work on, {self.done} done before; nothing was written"
         return "\n".join([*names, sums])
+
+
+def write_preview(output: Path, rows: Sequence[dict[str, Any]]) -> Path | None:
+    """Writes the contact sheet `output`/preview.png: some frames of each clip side by side, with its name.
+
+    Returns None and writes no file if there are no clips.
+    """
+    kept = [row for row in rows if row["status"] == "kept"]
+    if not kept:
+        return None
+    chosen = [
+        kept[i]
+        for i in np.unique(np.linspace(0, len(kept) - 1, min(len(kept), MAX_PREVIEW_CLIPS)).astype(int))
+    ]
+    width, height = PREVIEW_COLUMNS * THUMB_PX, THUMB_PX + LABEL_PX
+    down = -(-len(chosen) // CLIPS_ACROSS)
+    across = min(CLIPS_ACROSS, len(chosen))
+    shape = (down * (height + GAP_PX), across * (width + GAP_PX), 3)
+    sheet = np.full(shape, BACKGROUND, np.uint8)
+    for index, row in enumerate(chosen):
+        y, x = index // CLIPS_ACROSS * (height + GAP_PX), index % CLIPS_ACROSS * (width + GAP_PX)
+        sheet[y : y + LABEL_PX, x : x + width] = _label(row["clip"], width)
+        for column, picture in enumerate(_samples(output / row["clip"], row)):
+            left = x + column * THUMB_PX
+            sheet[y + LABEL_PX : y + height, left : left + THUMB_PX] = picture
+    path = output / PREVIEW_NAME
+    write_image(path, sheet, overwrite=True)
+    return path
+
+
+def _samples(clip: Path, row: dict[str, Any]) -> Iterator[Picture]:
+    """Thumbnails of evenly chosen frames; fewer if the clip has been damaged since."""
+    count = row["frames"]
+    wanted = np.unique(np.linspace(0, count - 1, min(count, PREVIEW_COLUMNS)).astype(int)).tolist()
+    try:
+        if clip.suffix == ".png":
+            yield _thumb(read_image(clip))
+        elif clip.is_dir():
+            for number in wanted:
+                yield _thumb(read_image(clip / f"{number + 1:05d}.png"))
+        else:
+            with open_frames(clip) as frames:
+                for number, frame in enumerate(frames):
+                    if number in wanted:
+                        yield _thumb(frame)
+    except InputError:
+        return
+
+
+def _thumb(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
+    return crop(picture, CropBox(0, 0, width, height), THUMB_PX)
+
+
+def _label(text: str, width: int) -> Picture:
+    from PIL import Image, ImageDraw
+
+    label = Image.new("RGB", (width, LABEL_PX), (BACKGROUND,) * 3)
+    printable = text.encode("ascii", "replace").decode()
+    ImageDraw.Draw(label).text((2, 2), printable, fill=(230, 230, 230))
+    return np.asarray(label, np.uint8)

@@ -1,33 +1,38 @@
-"""What to preprocess, and how."""
+"""What to preprocess, and how: the settings, the request, and the framing that weights want."""
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from mcnet_cli.errors import UsageError
+from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import Framing
 from mcnet_cli.options import DETECTORS, RATE_LIMITS, require_among, require_between
+from mcnet_cli.weights import NEVER, Fetch, resolve_weights, weights_framing
 
 RULES = ("framing", "paper")
 FORMATS = ("mp4", "png")
 ALIGNMENTS = ("none", "eyes")
-ENGINES = ("local", "ray")
-PAPER_LEAST_PX = 256  # of the tube's box (VoxCeleb preprocessing), where nothing else is asked for
-LEAST_FACE_PX = 64
+ENGINE_NAMES = ("local", "ray")
+MIN_FACE_PX = 64  # default for the height of the median face
+PAPER_MIN_FACE_PX = 256  # default for the longer side of the tube's box (VoxCeleb preprocessing)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What decides about the bytes of the results; UsageError where it makes no sense.
+    """Everything that decides about the bytes of the results; UsageError for values out of range.
 
     rule: `framing`, as weights want it, or `paper`, as VoxCeleb is cropped for the paper. framing: how the
-    square relates to the face (see `choose_framing`); with `paper` always the paper's. size: of the clips'
-    sides in pixels. format: `mp4` or `png`. fps: None for each video's own. align: `eyes` turns clips so that
-    the eyes are level; follow: in each frame anew. detect_every: frames from one search for new faces to the
-    next. min_frames: of a tube. min_face: pixels in the source, of the median face's height (framing) or of
-    the tube's longer side (paper). min_score: mean chance of being a face. min_sharpness: see `sharpness`.
+    square relates to the face (see `choose_framing`); with `paper` always the paper's. size: side of the
+    clips in pixels. format: `mp4` or `png`. fps: None for each video's own. align: `eyes` turns clips so that
+    the eyes are level. follow: whether each frame is aligned by itself. detect_every: frames from one search
+    for new faces to the next. min_frames: of a tube. min_face: pixels in the video, of the median face's
+    height (framing) or of the tube's longer side (paper). min_score: mean of the landmarks' scores.
+    min_sharpness: see `tube.sharpness`.
     """
 
     rule: str = "framing"
@@ -64,11 +69,11 @@ class Settings:
             raise UsageError("--follow: needs --align eyes")
 
     @property
-    def least_face_px(self) -> int:
+    def min_face_px(self) -> int:
         """The smallest face that is kept."""
         if self.min_face is not None:
             return self.min_face
-        return PAPER_LEAST_PX if self.rule == "paper" else LEAST_FACE_PX
+        return PAPER_MIN_FACE_PX if self.rule == "paper" else MIN_FACE_PX
 
     @property
     def digest(self) -> str:
@@ -79,12 +84,12 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessRequest:
-    """The options of `mcnet preprocess`; UsageError where they make no sense.
+    """The options of `mcnet preprocess`; UsageError for values out of range and for contradictions.
 
-    inputs: files, folders, patterns, metadata tables (.csv), as typed. videos: the folder that the tables'
-    videos are in. device: where face-alignment computes; blazeface knows the CPU only. workers: processes,
-    None for as many as suit the machine. shard: (i, n), the i-th of n equal parts, from 0. strict: whether an
-    input that can't be used, or only in part, is an error at the end.
+    inputs: files, folders, patterns, metadata tables (.csv), as typed. videos: the folder with the tables'
+    videos. device: where face-alignment computes; blazeface always uses the CPU. workers: number of
+    processes, None for half the processors. shard: (i, n), the i-th of n equal parts, from 0. strict: whether
+    an input that can't be used, or only in part, is an error at the end.
     """
 
     inputs: tuple[str, ...]
@@ -101,7 +106,7 @@ class PreprocessRequest:
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        require_among("--engine", self.engine, ENGINES)
+        require_among("--engine", self.engine, ENGINE_NAMES)
         require_between("--workers", self.workers, 1, 1024)
         if not self.inputs or "" in self.inputs:
             raise UsageError("an input is needed", hint="mcnet preprocess videos/ -o clips")
@@ -124,3 +129,23 @@ class PreprocessRequest:
 def is_table(name: str) -> bool:
     """Whether an input's name says that it is a metadata table."""
     return Path(name).suffix.lower() == ".csv"
+
+
+def choose_framing(rule: str, weights: str | None = None, fetch: Fetch = NEVER) -> Framing:
+    """The framing for a crop rule.
+
+    weights: the name or path of the weights whose framing the rule `framing` takes; None for
+    `$MCNET_WEIGHTS`, else `lite`. For weights that don't say how faces were cropped for them, it is the
+    paper's, as in `mcnet animate`. UsageError for weights with the rule `paper`, WeightsError if they can't
+    be used.
+    """
+    if rule == "paper":
+        if weights is not None:
+            raise UsageError("--rule paper: crops the same for all weights", hint="leave out --weights")
+        return Framing.PAPER
+    path = resolve_weights(weights, fetch=fetch)
+    framing = weights_framing(path)
+    if framing is None:
+        log.warning("%s doesn't say how it wants faces cropped: the paper's square is taken", shown(path))
+        return Framing.PAPER
+    return Framing(**framing)

@@ -1,186 +1,242 @@
-"""A tube: one face over consecutive frames of a scene.
+"""Tubes, and the candidates for clips that they become.
 
-A clip is cut out by one square, so that the head's movement is seen in it. A face that moves far would make
-the square large and itself small: there its tube ends, and the next frame begins another of the same face. A
-followed face ends its tube only by a leap.
+A tube is one face over consecutive frames of a scene. A clip is cut out by one square, so that the head moves
+within it. A face that moves far would make the square large and itself small: there its tube ends, and the
+next frame begins another tube of the same face. If clips follow the face, only a leap ends a tube.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face import Landmarks, Region, overlap
+from mcnet_cli.face import CropBox, Landmarks, Region, crop, overlap
 from mcnet_cli.face.landmarks import Points
 from mcnet_cli.face.sampling import Picture
 from mcnet_cli.face.topology import IRIS_POINTS, MESH_POINTS
+from mcnet_cli.preprocessing.crop_buffer import CropBuffer
 from mcnet_cli.preprocessing.placement import (
     SMOOTHING_REACH,
+    corners,
     fixed_placement,
     following_placements,
+    inverse,
     level_placement,
+    placements_of,
+    share_outside,
 )
 from mcnet_cli.preprocessing.request import Settings
-from mcnet_cli.preprocessing.sharpness import sharpness
-from mcnet_cli.preprocessing.spool import Spool
 
-LONGEST = 1024  # frames (VoxCeleb preprocessing)
-LEAST_OVERLAP = 0.25  # of the first and the current box (VoxCeleb preprocessing)
-REACH = 1.6  # how far a clip's square may grow and wander, in sides of the first frame's
-TUBE_REACH = 2.5  # where the square is not much larger than the face
-FOLLOWED_REACH = 2.0  # where the square goes with the face: room for a leap
-PATIENCE = 8  # frames in which a face may be hidden without ending its tube
+MAX_FRAMES = 1024  # VoxCeleb preprocessing
+MIN_OVERLAP = 0.25  # intersection over union of the first and the current box (VoxCeleb preprocessing)
+MAX_MISSED = 8  # frames in which a face may be hidden without ending its tube
+MAX_OUTSIDE = 0.3  # share of a square beyond the frame, where only the repeated border is seen
 SHARPNESS_EVERY = 8  # frames
+SHARPNESS_PX = 128
+NOWHERE = np.full((MESH_POINTS, 2), np.nan, np.float32)
 
-# Why a tube ended: with the video or the wanted stretch, at a scene cut, because the face was not found any
-# more, moved away or is another tube's, or because it had the greatest length.
+# Why a tube ended: with the video or the segment, at a scene cut, because the face was not found any more,
+# moved away or came to lie on another tube's, or because the tube had the greatest length.
 End = Literal["end", "cut", "lost", "moved", "double", "longest"]
 
 
+@dataclass(eq=False)
 class Tube:
-    """Landmarks of one face, and its surroundings on disk; memory is bounded, because its length is.
+    """Landmarks of one face, and its surroundings on disk. Memory is bounded because its length is.
 
-    number: of the face among its video's, from 1. first: the first frame's number. ended: why.
+    number: of the face in its video, from 1. first: the first frame's number. faces: one for each frame, None
+    where the face was not found. missed: frames since the face was last found. ended: why.
     """
 
+    number: int
+    first: int
+    buffer: CropBuffer
+    settings: Settings
+    faces: list[Landmarks | None] = field(default_factory=list)
+    missed: int = 0
     ended: End = "end"
-
-    def __init__(self, number: int, first: int, spool: Spool, settings: Settings) -> None:
-        self.number, self.first, self.spool = number, first, spool
-        self._settings = settings
-        self._points: list[Points] = []
-        self._irises: list[Points] = []
-        self._scores: list[float] = []
-        self._sharpness: list[float] = []
-        self._extents: list[Points] = []
-        self._last: Landmarks | None = None
-        self.missed = 0
+    _sharpness: list[float] = field(default_factory=list)
 
     @property
     def region(self) -> Region:
-        """Where the face was when it was last seen."""
-        assert self._last is not None
-        return self._last.region
+        """Where the face was last found."""
+        return next(face.region for face in reversed(self.faces) if face is not None)
 
     @property
     def frames(self) -> int:
-        """Up to the last frame in which the face was seen."""
-        return len(self._points) - self.missed
+        """The number of frames up to the last one in which the face was found."""
+        return len(self.faces) - self.missed
 
     @property
     def last(self) -> int:
-        """The number of that frame."""
+        """The number of that last frame."""
         return self.first + self.frames - 1
 
-    @property
-    def points(self) -> NDArray[np.float32]:
-        """(T, 468, 2) pixels of the frames; NaN where the face was not found."""
-        return np.stack(self._points[: self.frames])
+    def add(self, rgb: Picture, face: Landmarks | None) -> None:
+        """Takes the next frame, with the face in it, or None if that was not found."""
+        self.buffer.add(rgb)
+        if face is not None and len(self.faces) % SHARPNESS_EVERY == 0:
+            self._sharpness.append(sharpness(rgb, face.region.box))
+        self.faces.append(face)
+        self.missed = self.missed + 1 if face is None else 0
 
-    @property
-    def irises(self) -> NDArray[np.float32]:
-        """(T, 10, 2), likewise."""
-        return np.stack(self._irises[: self.frames])
-
-    @property
-    def scores(self) -> NDArray[np.float32]:
-        """(T,) chances that it is a face; 0 where it was not found."""
-        return np.array(self._scores[: self.frames], np.float32)
-
-    @property
-    def sharpness(self) -> float:
-        """The median of some frames'."""
-        return float(np.median(self._sharpness))
-
-    @property
-    def longer_side_px(self) -> float:
-        """Of the box that holds the face in all frames."""
-        extents = np.stack(self._extents)
-        return float((extents[:, 2:].max(0) - extents[:, :2].min(0)).max())
-
-    @property
-    def height_px(self) -> float:
-        """The median of the face's height."""
-        extents = np.stack(self._extents)
-        return float(np.median(extents[:, 3] - extents[:, 1]))
-
-    def end_before(self, found: Landmarks) -> End | None:
+    def end_before(self, face: Landmarks) -> End | None:
         """Why the face is to begin a new tube with this in the next frame; None if the tube goes on.
 
         It has moved away when the clip's square would leave what is kept of the frames, and by the paper's
-        rule when its box and the first hardly overlap.
+        rule when its box and the first one hardly overlap.
         """
-        settings = self._settings
-        if len(self._points) >= LONGEST:
+        settings = self.settings
+        if len(self.faces) >= MAX_FRAMES:
             return "longest"
-        if settings.rule == "paper" and overlap(self._extents[0], found.region.box) < LEAST_OVERLAP:
+        boxes = [known.region.box for known in self.faces if known is not None]
+        if settings.rule == "paper" and overlap(boxes[0], face.region.box) < MIN_OVERLAP:
             return "moved"
         if settings.follow:
-            return None if self._makes_room_for(found) else "moved"
+            return None if self._follows(face) else "moved"
         if settings.align == "eyes":
-            points = np.stack([*self._points, found.points])
-            square = level_placement(points, settings.framing, settings.size)
+            square = level_placement(_points([*self.faces, face]), settings.framing, settings.size)
         else:
-            extents = np.stack([*self._extents, found.region.box])
-            square = fixed_placement(extents, settings.framing, settings.size)
-        return None if self.spool.holds(square, settings.size) else "moved"
+            square = fixed_placement(np.stack([*boxes, face.region.box]), settings.framing, settings.size)
+        return None if self.buffer.holds(square) else "moved"
 
-    def add(self, rgb: Picture, found: Landmarks) -> None:
-        """The next frame, with the face in it."""
-        self._append(rgb, found.points, found.irises, found.score)
-        self._extents.append(found.region.box)
-        self._last, self.missed = found, 0
-        if (len(self._points) - 1) % SHARPNESS_EVERY == 0 or not self._sharpness:
-            self._sharpness.append(sharpness(rgb, found.region.box))
+    def _follows(self, face: Landmarks) -> bool:
+        """Moves what is kept of the next frame to the face; returns whether all squares still lie within it.
 
-    def add_gap(self, rgb: Picture) -> None:
-        """The next frame, in which the face was not found."""
-        nowhere = np.full((MESH_POINTS, 2), np.nan, np.float32)
-        self._append(rgb, nowhere, nowhere[: 2 * IRIS_POINTS], 0.0)
-        self.missed += 1
-
-    def _makes_room_for(self, found: Landmarks) -> bool:
-        """Moves what is kept of the next frame to a followed face; whether all squares still lie in it.
-
-        A frame's square is a mean of those around it, and where the face is hidden it lies between them: so
-        this face changes the squares of frames before.
+        A frame's square is an average of those around it, and while the face is hidden it is interpolated. So
+        this face changes the squares of earlier frames.
         """
-        framing, size = self._settings.framing, self._settings.size
-        (alone,) = following_placements(found.points[None], framing, size)
-        self.spool.move(alone, size)
-        points = np.stack([*self._points[-(2 * SMOOTHING_REACH + PATIENCE) :], found.points])
-        *before, square = following_placements(points, framing, size)
-        changed = range(len(self._points))[-(SMOOTHING_REACH + PATIENCE) :]
-        return self.spool.holds(square, size) and all(
-            self.spool.holds(before[number - len(self._points)], size, number) for number in changed
+        framing, size = self.settings.framing, self.settings.size
+        (alone,) = following_placements(face.points[None], framing, size)
+        self.buffer.move(alone)
+        recent = _points([*self.faces[-(2 * SMOOTHING_REACH + MAX_MISSED) :], face])
+        *before, square = following_placements(recent, framing, size)
+        changed = range(len(self.faces))[-(SMOOTHING_REACH + MAX_MISSED) :]
+        return self.buffer.holds(square) and all(
+            self.buffer.holds(before[number - len(self.faces)], number) for number in changed
         )
 
-    def _append(self, rgb: Picture, points: Points, irises: Points, score: float) -> None:
-        self.spool.add(rgb)
-        self._points.append(points)
-        self._irises.append(irises)
-        self._scores.append(score)
-
-    def placements(self) -> NDArray[np.float64]:
-        """(T, 2, 3), where the clip's square lies in each frame."""
-        return placements_of(self.points, self._settings)
+    def candidate(self) -> "Candidate":
+        """The clip that this tube would give."""
+        median = float(np.median(self._sharpness))
+        return Candidate.of(self.faces[: self.frames], median, self.buffer.frame_size, self.settings)
 
 
-def reach_of(settings: Settings) -> float:
-    """How much is kept around a face, in sides of its clip's square."""
-    if settings.follow:
-        return FOLLOWED_REACH
-    return TUBE_REACH if settings.framing.tube_factor else REACH
+def _points(faces: Sequence[Landmarks | None]) -> NDArray[np.float32]:
+    """(T, 468, 2) points; NaN where there is no face."""
+    return np.stack([NOWHERE if face is None else face.points for face in faces])
 
 
-def placements_of(points: NDArray[np.floating], settings: Settings) -> NDArray[np.float64]:
-    """(T, 2, 3) squares for the (T, 468, 2) points of a clip or a picture, as the settings want them."""
-    framing, size = settings.framing, settings.size
-    if settings.follow:
-        return following_placements(points, framing, size)
-    if settings.align == "eyes":
-        square = level_placement(points, framing, size)
-    else:
-        found = points[np.isfinite(points[:, 0, 0])]
-        square = fixed_placement(np.concatenate([found.min(1), found.max(1)], 1), framing, size)
-    return np.broadcast_to(square, (len(points), 2, 3))
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A face over the frames of a possible clip, or in a picture.
+
+    points: (T, 468, 2) in the frames' pixels, NaN where it was not found; irises: (T, 10, 2) likewise.
+    scores: (T,) in [0, 1], 0 where it was not found. placements: (T, 2, 3), where the clip's square lies.
+    frame_size: (width, height). height_px: the face's median height. longer_side_px: of the box that holds
+    the face in all frames. sharpness: the median.
+    """
+
+    points: NDArray[np.float32]
+    irises: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    placements: NDArray[np.float64]
+    frame_size: tuple[int, int]
+    height_px: float
+    longer_side_px: float
+    sharpness: float
+
+    @classmethod
+    def of(
+        cls,
+        faces: Sequence[Landmarks | None],
+        sharpness: float,
+        frame_size: tuple[int, int],
+        settings: Settings,
+    ) -> "Candidate":
+        """The candidate of a face in consecutive frames, None where it was not found."""
+        points = _points(faces)
+        boxes = np.stack([face.region.box for face in faces if face is not None])
+        return cls(
+            points,
+            np.stack([NOWHERE[: 2 * IRIS_POINTS] if face is None else face.irises for face in faces]),
+            np.array([0.0 if face is None else face.score for face in faces], np.float32),
+            placements_of(points, settings),
+            frame_size,
+            float(np.median(boxes[:, 3] - boxes[:, 1])),
+            float((boxes[:, 2:].max(0) - boxes[:, :2].min(0)).max()),
+            sharpness,
+        )
+
+    @property
+    def score(self) -> float:
+        """The mean over all frames."""
+        return float(self.scores.mean())
+
+    def outside(self, size: int) -> float:
+        """The largest share of a frame's square that lies beyond the frame."""
+        squares = np.unique(self.placements, axis=0)
+        return max(share_outside(square, size, self.frame_size) for square in squares)
+
+    def overhang_px(self, size: int) -> float:
+        """How far a frame's square reaches beyond the frame, in the frame's pixels."""
+        squares = np.concatenate([corners(square, size) for square in self.placements])
+        return float(max(-squares.min(), (squares - self.frame_size).max()))
+
+    def in_clip(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(T, N, 2) points of the frames in the clip's pixels."""
+        backs = np.stack([inverse(placement) for placement in self.placements])
+        moved = np.einsum("tij,tnj->tni", backs[:, :, :2], points) + backs[:, None, :, 2]
+        return np.asarray(moved, np.float32)
+
+    def as_row(self, size: int) -> dict[str, Any]:
+        """Its part of the index.
+
+        box: left, top, width, height of the square in the middle frame, before it is turned about its centre.
+        """
+        square = corners(self.placements[len(self.placements) // 2], size)
+        along = square[1] - square[0]
+        side = float(np.hypot(*along))
+        left, top = square.mean(0) - side / 2
+        return {
+            "frames": len(self.scores),
+            "hidden_frames": int((self.scores == 0).sum()),
+            "frame_size": list(self.frame_size),
+            "box": [round(float(number), 2) for number in (left, top, side, side)],
+            "turned_deg": round(float(np.degrees(np.arctan2(along[1], along[0]))), 2),
+            "face_px": round(self.height_px, 1),
+            "score": round(self.score, 4),
+            "sharpness": round(self.sharpness, 1),
+            "outside": round(self.outside(size), 3),
+        }
+
+    def reason_to_drop(self, settings: Settings, *, min_frames: int) -> str | None:
+        """Why this gives no clip, in words that can be counted; None if it gives one."""
+        measured_px = self.longer_side_px if settings.rule == "paper" else self.height_px
+        if len(self.scores) < min_frames:
+            return "short"
+        if measured_px < settings.min_face_px:
+            return "small"
+        if self.score < settings.min_score:
+            return "low score"
+        if self.sharpness < settings.min_sharpness:
+            return "blurred"
+        if settings.rule == "paper":
+            at_border = self.overhang_px(settings.size) >= 1
+        else:
+            at_border = self.outside(settings.size) > MAX_OUTSIDE
+        return "at the border" if at_border else None
+
+
+def sharpness(rgb: Picture, box: Points) -> float:
+    """The variance of the Laplacian (Pech-Pacheco et al. 2000) of a box (4,) in 128 x 128 grey pixels.
+
+    Faces that are out of focus, smeared by motion, or enlarged from few pixels have 12 or less.
+    """
+    extent = np.maximum(box[2:] - box[:2], 1)
+    face = crop(rgb, CropBox(float(box[0]), float(box[1]), float(extent[0]), float(extent[1])), SHARPNESS_PX)
+    grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())

@@ -1,4 +1,4 @@
-"""From the faces of one file to clips, portraits, landmarks, and rows of the index."""
+"""Writing what one file's faces give: clips, portraits, their landmarks, and rows of the index."""
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -8,31 +8,35 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
 from mcnet_cli import __version__
 from mcnet_cli.face import Landmarks, resample
 from mcnet_cli.face.sampling import Picture
-from mcnet_cli.files import system_failure
+from mcnet_cli.files import atomic_output, system_failure
 from mcnet_cli.media import ffmpeg_version, open_output, write_image
-from mcnet_cli.preprocessing.inputs import Source
-from mcnet_cli.preprocessing.landmarks_file import SUFFIX, write_landmarks
-from mcnet_cli.preprocessing.metadata import Segment
-from mcnet_cli.preprocessing.names import safe_name, unique_name
+from mcnet_cli.preprocessing.inputs import InputFile, Segment, safe_name, unique_name
 from mcnet_cli.preprocessing.placement import inverse
 from mcnet_cli.preprocessing.request import Settings
-from mcnet_cli.preprocessing.shot import Shot, reason_to_drop
-from mcnet_cli.preprocessing.spool import through
-from mcnet_cli.preprocessing.tube import Tube
+from mcnet_cli.preprocessing.tube import Candidate, Tube, sharpness
+
+LANDMARKS_SUFFIX = ".landmarks.safetensors"
+LANDMARKS_FORMAT = {"mcnet.landmarks": "1"}  # one entry: of several, the library would shuffle the order
+MAX_FLOAT16_PX = 512  # side up to which float16 is exact to a quarter of a pixel
 
 
 @dataclass
 class Writer:
-    """Writes below `output` what one file's faces give, and remembers it.
+    """Writes below `output` what the faces of one file give, and remembers it.
 
-    rows: of the index, one a face, kept or dropped. files: all that was written. before_files: told of them
-    before there are more, so that whoever is killed leaves word of what to remove.
+    before_files: gets the list of files before each new one is written, so that a run that is killed leaves
+    a record of what to remove. rows: of the index, one per face, kept or dropped. files: all that were
+    written.
     """
 
-    source: Source
+    file: InputFile
     output: Path
     settings: Settings
     before_files: Callable[[list[Path]], None]
@@ -40,10 +44,11 @@ class Writer:
     files: list[Path] = field(default_factory=list)
     _taken: set[str] = field(default_factory=set)
 
-    def tube(self, tube: Tube, frame_size: tuple[int, int], rate: Fraction, segment: Segment | None) -> None:
-        """Writes a finished tube's clip, unless there is a reason not to."""
-        settings, shot = self.settings, Shot.of_tube(tube, frame_size)
-        row = self._row(shot, segment.identity if segment else f"{self.source.name}-{tube.number}")
+    def write_clip(self, tube: Tube, rate: Fraction, segment: Segment | None) -> None:
+        """Writes the clip of a tube that has ended, unless there is a reason to drop it."""
+        settings, candidate = self.settings, tube.candidate()
+        identity = segment.identity if segment else f"{self.file.name}-{tube.number}"
+        row = self._add_row(identity, candidate.as_row(settings.size))
         row |= {
             "first": tube.first,
             "last": tube.last,
@@ -54,110 +59,132 @@ class Writer:
         }
         if segment and segment.partition:
             row["partition"] = segment.partition
-        if reason := reason_to_drop(shot, settings, least_frames=settings.min_frames):
+        if reason := candidate.reason_to_drop(settings, min_frames=settings.min_frames):
             row |= {"status": "dropped", "reason": reason}
             return
-        target = self._target(row["identity"], f"{self.source.name}#{tube.first:06d}-{tube.last:06d}")
-        pictures = tube.spool.pictures(tube.frames)
+        target = self._target(row["identity"], f"{self.file.name}#{tube.first:06d}-{tube.last:06d}")
+        pictures = tube.buffer.pictures(tube.frames)
         cropped = (
-            resample(picture, through(placement, tube.spool, number), (settings.size, settings.size))
-            for number, (picture, placement) in enumerate(zip(pictures, shot.placements, strict=True))
+            resample(picture, tube.buffer.to_clip(placement, number), (settings.size, settings.size))
+            for number, (picture, placement) in enumerate(zip(pictures, candidate.placements, strict=True))
         )
         suffix = ".mp4" if settings.format == "mp4" else ""
-        self._write(row, target.with_name(target.name + suffix), cropped, shot, rate)
+        self._write(row, target.with_name(target.name + suffix), cropped, candidate, rate)
 
-    def portrait(self, number: int, rgb: Picture, face: Landmarks) -> None:
-        """Writes the `number`-th face of a picture as a portrait, unless there is a reason not to."""
-        shot = Shot.of_picture(rgb, face, self.settings)
-        row = self._row(shot, f"{self.source.name}-{number}")
-        if reason := reason_to_drop(shot, self.settings, least_frames=1):
+    def write_portrait(self, number: int, rgb: Picture, face: Landmarks) -> None:
+        """Writes the `number`-th face of a picture as a portrait, unless there is a reason to drop it."""
+        height, width = rgb.shape[:2]
+        candidate = Candidate.of([face], sharpness(rgb, face.region.box), (width, height), self.settings)
+        row = self._add_row(f"{self.file.name}-{number}", candidate.as_row(self.settings.size))
+        if reason := candidate.reason_to_drop(self.settings, min_frames=1):
             row |= {"status": "dropped", "reason": reason}
             return
         size = (self.settings.size, self.settings.size)
-        cropped = resample(rgb, inverse(shot.placements[0]), size)
-        target = self._target(row["identity"], self.source.name)
-        self._write(row, target.with_name(target.name + ".png"), [cropped], shot, Fraction(1))
+        cropped = resample(rgb, inverse(candidate.placements[0]), size)
+        target = self._target(row["identity"], self.file.name)
+        self._write(row, target.with_name(target.name + ".png"), [cropped], candidate, Fraction(1))
 
-    def nothing_found(self) -> None:
-        """Notes that there was no face at all."""
-        self.rows.append({**self._head(None), "status": "dropped", "reason": "no face", **self._tail()})
+    def note_no_face(self) -> None:
+        """Adds the row that says that there was no face at all."""
+        row = self._add_row(None, {})
+        row |= {"status": "dropped", "reason": "no face"}
 
     def undo(self) -> None:
         """Removes all that was written."""
         remove(self.files)
 
-    def _head(self, identity: str | None) -> dict[str, Any]:
-        return {
+    def _add_row(self, identity: str | None, measured: dict[str, Any]) -> dict[str, Any]:
+        """Adds a row to the index and returns it. measured: what is known about the face."""
+        row = {
             "clip": None,
             "status": "kept",
             "reason": None,
-            "source": str(self.source.path),
+            "source": str(self.file.path),
             "identity": identity,
-        }
-
-    def _tail(self) -> dict[str, Any]:
-        versions = {"mcnet": __version__, "ffmpeg": ffmpeg_version(), "detector": self.settings.detector}
-        return {
+            **measured,
             "rule": self.settings.rule,
             "framing": self.settings.framing.as_json(),
             "align": self.settings.align,
             "damaged": False,
-            "versions": versions,
+            "versions": {
+                "mcnet": __version__,
+                "ffmpeg": ffmpeg_version(),
+                "detector": self.settings.detector,
+            },
         }
-
-    def _row(self, shot: Shot, identity: str) -> dict[str, Any]:
-        row = {**self._head(identity), **shot.as_row(self.settings.size), **self._tail()}
         self.rows.append(row)
         return row
 
     def _target(self, identity: str, name: str) -> Path:
-        """The clip's path, but for its suffix. A table may want the same stretch of two faces."""
-        folder = safe_name(identity)
-        name = unique_name(f"{folder}/{name}", self._taken)
-        self._taken.add(name.casefold())
-        return self.output / name
+        """The clip's path without its suffix, which is unique: a table may want a person's frames twice."""
+        return self.output / unique_name(f"{safe_name(identity)}/{name}", self._taken)
 
     def _write(
-        self, row: dict[str, Any], film: Path, frames: Iterable[Picture], shot: Shot, rate: Fraction
+        self,
+        row: dict[str, Any],
+        film: Path,
+        frames: Iterable[Picture],
+        candidate: Candidate,
+        rate: Fraction,
     ) -> None:
-        """Writes a film (a video, a picture, or a folder of pictures) and its landmarks, both or neither.
-
-        One thread encodes it: so its bytes are the same on every machine.
-        """
+        """Writes a film (a video, a picture, or a folder of pictures) and its landmarks, both or neither."""
         name = film.name.removesuffix(film.suffix if film.suffix in (".mp4", ".png") else "")
-        landmarks = film.with_name(name + SUFFIX)
-        new = [film, landmarks]
+        landmarks = film.with_name(name + LANDMARKS_SUFFIX)
         try:
             film.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise system_failure(error, film) from error
-        self.files += new  # from here on `undo` must see them
+        self.files += [film, landmarks]  # from here on `undo` removes them
         self.before_files(self.files)
         if film.suffix == ".png":
             (frame,) = frames
             write_image(film, frame, overwrite=True)
         else:
             _encode(film, frames, (self.settings.size, self.settings.size), rate)
-        points, irises = shot.in_clip(shot.points), shot.in_clip(shot.irises)
-        write_landmarks(landmarks, points, irises, shot.scores, self.settings.size)
+        points, irises = candidate.in_clip(candidate.points), candidate.in_clip(candidate.irises)
+        write_landmarks(landmarks, points, irises, candidate.scores, self.settings.size)
         row["clip"] = film.relative_to(self.output).as_posix()
 
 
 def _encode(film: Path, frames: Iterable[Picture], size: tuple[int, int], rate: Fraction) -> None:
+    """Writes a video or a folder of pictures, with one thread so that all machines give the same bytes."""
     pattern = film if film.suffix == ".mp4" else film / "%05d.png"
     with open_output(pattern, size=size, frame_rate=rate, overwrite=True, threads=1) as sink:
         for frame in frames:
             sink.write(frame)
 
 
+def write_landmarks(
+    path: Path,
+    points: NDArray[np.floating],
+    irises: NDArray[np.floating],
+    scores: NDArray[np.floating],
+    size: int,
+) -> None:
+    """Writes a clip's `points` (T, 468, 2), `irises` (T, 10, 2), and `scores` (T,) in [0, 1].
+
+    Points are in pixels of a clip of side `size`; irises are in the order of `Landmarks`. Frames in which the
+    face was not found have NaN and the score 0. Up to 512 pixels, points are float16.
+    """
+    kind = np.float16 if size <= MAX_FLOAT16_PX else np.float32
+    entries = {
+        "points": points.astype(kind),
+        "irises": irises.astype(kind),
+        "scores": scores.astype(np.float32),
+    }
+    data = save(entries, metadata=LANDMARKS_FORMAT)
+    with atomic_output(path, overwrite=True) as part:
+        part.write_bytes(data)
+
+
 def remove(paths: Iterable[Path]) -> None:
-    """Removes files and folders, where they exist, and folders of pictures when the last one goes."""
+    """Removes files and folders if they exist, and a clip's folder of pictures with its last picture."""
     for path in paths:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
             continue
         path.unlink(missing_ok=True)
-        if "#" in path.parent.name:  # a clip's; a person's folder may be in use by another process
+        if "#" in path.parent.name:  # a clip's folder; a person's may be in use by another process
             with suppress(OSError):
                 path.parent.rmdir()
 

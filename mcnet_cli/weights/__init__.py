@@ -4,7 +4,7 @@ Commands call `resolve_weights` for a network's weights, and `cached_path` or `r
 other kinds. Importing this package doesn't load torch.
 """
 
-from mcnet_cli.checkpoint.safetensors_file import weights_framing
+from mcnet_cli.checkpoint import weights_framing
 from mcnet_cli.weights.manage import convert_file, fetch, remove, show, survey
 from mcnet_cli.weights.registry import Entry, registry
 from mcnet_cli.weights.resolve import NEVER, Fetch, cached_path, find, resolve_file, resolve_weights

@@ -15,13 +15,13 @@ from mcnet_cli.media import (
     FrameSink,
     as_photo,
     as_picture,
-    codecs,
+    ffmpeg_binary,
     open_output,
     probe,
-    process,
     read_image,
     read_photo,
 )
+from mcnet_cli.media.ffmpeg import has_encoder
 
 FILMS = [".webp", ".webm", ".mov"]
 TOP, BOTTOM = (200, 40, 90), (30, 160, 220)
@@ -187,7 +187,7 @@ def ffmpeg_without(folder: Path, *encoders: str) -> Path:
     """The real ffmpeg behind a script that leaves `encoders` out of its list."""
     hidden = "|".join(encoders)
     script = folder / "ffmpeg-with-less"
-    real = process.ffmpeg_binary()
+    real = ffmpeg_binary()
     script.write_text(
         "#!/bin/sh\n"
         f'case "$*" in *-encoders*) "{real}" "$@" | grep -Ev " ({hidden}) ";;\n'
@@ -206,7 +206,7 @@ def test_a_missing_encoder_is_named(
 ) -> None:
     (tmp_path / "out").mkdir()
     monkeypatch.setenv("MCNET_FFMPEG", str(ffmpeg_without(tmp_path, *missing)))
-    assert not codecs.has_encoder(missing[0])
+    assert not has_encoder(missing[0])
     with pytest.raises(SystemFailure, match=f"no encoder {missing[-1]}"):
         write_film(tmp_path / "out" / f"film{suffix}", see_through_frames(2))
     assert os.listdir(tmp_path / "out") == []

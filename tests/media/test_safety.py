@@ -16,7 +16,7 @@ from places import ROOT, TESTS
 
 from mcnet_cli.errors import InputError, SystemFailure
 from mcnet_cli.media import ffmpeg_binary, open_frames, read_image
-from mcnet_cli.media.options import compiled, open_input
+from mcnet_cli.media.ffmpeg import compiled, open_input
 from mcnet_cli.media.process import Log, child_environment, running
 
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1.0,\n{}\n#EXT-X-ENDLIST\n"

@@ -11,7 +11,7 @@ from preprocess_tools import EMPTY, HEAD, cut_up, frame, frames_of, landmarks_of
 
 from mcnet_cli.face import faces_in
 from mcnet_cli.media import open_frames, read_image, write_image
-from mcnet_cli.preprocessing.metadata import Segment
+from mcnet_cli.preprocessing.inputs import Segment
 
 
 def outcome(rows: list[dict]) -> list[tuple[int, int, str | None]]:

@@ -8,9 +8,7 @@ import pytest
 
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.preprocessing import PreprocessRequest, Settings
-from mcnet_cli.preprocessing.inputs import Source, find_sources
-from mcnet_cli.preprocessing.metadata import Segment
-from mcnet_cli.preprocessing.names import safe_name
+from mcnet_cli.preprocessing.inputs import InputFile, Segment, find_inputs, safe_name
 
 HEADER = "video_id,start,end,bbox,fps,width,height,partition,person_id\n"
 
@@ -21,13 +19,13 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(b"x")
 
 
-def found(tmp_path: Path, *inputs: Path | str, **options: object) -> list[Source]:
+def found(tmp_path: Path, *inputs: Path | str, **options: object) -> list[InputFile]:
     options = {"output": tmp_path / "out", "settings": Settings(), **options}
-    return find_sources(PreprocessRequest(inputs=tuple(map(str, inputs)), **options))  # type: ignore[arg-type]
+    return find_inputs(PreprocessRequest(inputs=tuple(map(str, inputs)), **options))  # type: ignore[arg-type]
 
 
-def names(sources: list[Source]) -> list[str]:
-    return [source.name for source in sources]
+def names(files: list[InputFile]) -> list[str]:
+    return [file.name for file in files]
 
 
 def test_folders_are_searched_through_in_natural_order_for_videos_and_pictures(tmp_path: Path) -> None:
@@ -122,8 +120,8 @@ def test_a_table_names_people_moments_and_places(tmp_path: Path) -> None:
 def test_a_table_without_people_has_them_in_the_videos_names(tmp_path: Path) -> None:
     table = tmp_path / "vox.csv"
     table.write_text("video_id,start,end,bbox,fps,width,height\nvid#id7,0,9,0-0-50-50,25,100,100\n")
-    (source,) = found(tmp_path, table, videos=tmp_path)
-    assert (source.name, source.segments[0].identity, source.segments[0].partition) == ("vid", "id7", None)
+    (file,) = found(tmp_path, table, videos=tmp_path)
+    assert (file.name, file.segments[0].identity, file.segments[0].partition) == ("vid", "id7", None)
 
 
 @pytest.mark.parametrize(

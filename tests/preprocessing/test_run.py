@@ -14,11 +14,10 @@ from preprocess_tools import EMPTY, HEAD, contents, frame, index, moving, run, w
 from mcnet_cli.errors import InputError, SystemFailure, UsageError
 from mcnet_cli.media import read_image, write_image
 from mcnet_cli.preprocessing import PreprocessPlan, PreprocessRequest, Settings, preprocess
-from mcnet_cli.preprocessing.engine_local import run_locally
-from mcnet_cli.preprocessing.inputs import Source
+from mcnet_cli.preprocessing.clip_maker import ClipMaker, Networks, OnFrames
+from mcnet_cli.preprocessing.engines import run_locally, run_on_ray
+from mcnet_cli.preprocessing.inputs import InputFile
 from mcnet_cli.preprocessing.records import Records, prepare, unfinished_record
-from mcnet_cli.preprocessing.task import Work
-from mcnet_cli.preprocessing.video import OnFrames, Tools
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +112,7 @@ def test_what_a_killed_run_left_of_a_film_goes_when_it_is_worked_on_again(tmp_pa
     orphan.parent.mkdir()
     orphan.write_bytes(b"of other settings")
     name = orphan.relative_to(tmp_path / "clips").as_posix()
-    Records(tmp_path / "clips").write(unfinished_record(Source(film, "b"), [name]))
+    Records(tmp_path / "clips").write(unfinished_record(InputFile(film, "b"), [name]))
     run(tmp_path / "clips", film)
     assert sorted(os.listdir(orphan.parent)) == [
         f"b#000000-000010.{kind}" for kind in ("landmarks.safetensors", "mp4")
@@ -177,35 +176,35 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(films: Path, tmp_path: P
     assert not (tmp_path / "clips").exists()
 
 
-class Fragile(Work):
+class Fragile(ClipMaker):
     """Dies at `dies.png` each time, at `once.png` the first time; a library fails at `raises.png`."""
 
-    def do(self, source: Source, tools: Tools, on_frames: OnFrames) -> None:
+    def make(self, file: InputFile, networks: Networks, on_frames: OnFrames) -> None:
         mark = self.output / "died"
-        if source.name == "dies" or (source.name == "once" and not mark.exists()):
-            if source.name == "once":
+        if file.name == "dies" or (file.name == "once" and not mark.exists()):
+            if file.name == "once":
                 mark.touch()
             os._exit(1)
-        if source.name == "raises":
-            tools.__dict__["detector"] = None
-        if source.name == "full":
+        if file.name == "raises":
+            networks.__dict__["detector"] = None
+        if file.name == "full":
             raise SystemFailure("no space")
-        super().do(source, tools, on_frames)
-        tools.__dict__.pop("detector", None)
+        super().make(file, networks, on_frames)
+        networks.__dict__.pop("detector", None)
 
 
-def pictures(folder: Path, *names: str) -> list[Source]:
+def pictures(folder: Path, *names: str) -> list[InputFile]:
     for name in names:
         write_image(folder / f"{name}.png", frame((60, 40, HEAD)))
-    return [Source(folder / f"{name}.png", name) for name in names]
+    return [InputFile(folder / f"{name}.png", name) for name in names]
 
 
 def test_a_process_that_dies_is_replaced_and_its_work_tried_again(tmp_path: Path) -> None:
-    sources = pictures(tmp_path, "dies", "once", "raises", "good")
+    files = pictures(tmp_path, "dies", "once", "raises", "good")
     prepare(tmp_path / "clips")
-    work = Fragile(tmp_path / "clips", Settings())
-    finished = [event.finished for event in run_locally(work, sources, 1) if event.finished]
-    assert sorted(source.name for source in finished) == ["dies", "good", "once", "raises"]
+    maker = Fragile(tmp_path / "clips", Settings())
+    finished = [event.finished for event in run_locally(maker, files, 1) if event.finished]
+    assert sorted(file.name for file in finished) == ["dies", "good", "once", "raises"]
     failures = {name: record.failure for name, record in Records(tmp_path / "clips").all().items()}
     assert (failures["good"], failures["once"]) == (None, None)
     assert failures["dies"] is not None
@@ -216,16 +215,16 @@ def test_a_process_that_dies_is_replaced_and_its_work_tried_again(tmp_path: Path
 
 def test_a_failing_system_ends_the_run(tmp_path: Path) -> None:
     prepare(tmp_path / "clips")
-    work = Fragile(tmp_path / "clips", Settings())
+    maker = Fragile(tmp_path / "clips", Settings())
     with pytest.raises(SystemFailure, match="no space"):
-        list(run_locally(work, pictures(tmp_path, "full"), 1))
+        list(run_locally(maker, pictures(tmp_path, "full"), 1))
 
 
 def test_leaving_a_run_ends_its_processes_and_leaves_whole_clips_only(films: Path, tmp_path: Path) -> None:
     prepare(tmp_path / "clips")
-    work = Work(tmp_path / "clips", Settings(min_frames=2))
+    maker = ClipMaker(tmp_path / "clips", Settings(min_frames=2))
     long = write_film(tmp_path / "long.mp4", moving(60, dx=0))
-    events = run_locally(work, [Source(films / "c.png", "c"), Source(long, "long")], 1)
+    events = run_locally(maker, [InputFile(films / "c.png", "c"), InputFile(long, "long")], 1)
     while next(events).frames < 1:
         pass
     began = time.monotonic()
@@ -256,15 +255,15 @@ def test_a_local_cluster_that_does_not_start_is_tried_again_and_then_an_error_of
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "init", too_slow)
     with pytest.raises(SystemFailure, match=r"a local cluster: The current node timed out during startup\.$"):
-        run(tmp_path / "clips", *[source.path for source in pictures(tmp_path, "a")], engine="ray")
+        run(tmp_path / "clips", *[file.path for file in pictures(tmp_path, "a")], engine="ray")
     assert len(starts) == 3
     assert not (tmp_path / "clips").exists()
 
 
 @pytest.mark.slow
 def test_rays_processes_find_mcnet_where_we_found_it(tmp_path: Path) -> None:
-    (source,) = pictures(tmp_path, "good")
-    words = ["preprocess", str(source.path), "-o", str(tmp_path / "clips"), "--engine", "ray", "--json"]
+    (file,) = pictures(tmp_path, "good")
+    words = ["preprocess", str(file.path), "-o", str(tmp_path / "clips"), "--engine", "ray", "--json"]
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
     code += f"from mcnet_cli.cli import main; sys.exit(main({words!r}))"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -277,12 +276,10 @@ def test_rays_processes_find_mcnet_where_we_found_it(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ray_tries_again_what_dies_and_notes_what_raises(tmp_path: Path) -> None:
-    from mcnet_cli.preprocessing.engine_ray import run_on_ray
-
-    sources = pictures(tmp_path, "dies", "once", "raises", "good")
+    files = pictures(tmp_path, "dies", "once", "raises", "good")
     prepare(tmp_path / "clips")
-    finished = [event.finished for event in run_on_ray(Fragile(tmp_path / "clips", Settings()), sources, 2)]
-    assert len([source for source in finished if source]) == 4
+    finished = [event.finished for event in run_on_ray(Fragile(tmp_path / "clips", Settings()), files, 2)]
+    assert len([file for file in finished if file]) == 4
     failures = {name: record.failure for name, record in Records(tmp_path / "clips").all().items()}
     assert (failures["good"], failures["once"]) == (None, None)
     assert "died, 3 times" in str(failures["dies"])
@@ -294,4 +291,4 @@ def test_ray_is_asked_for_politely_where_it_is_not_installed(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(UsageError, match="Ray"):
-        run(tmp_path / "clips", *[source.path for source in pictures(tmp_path, "a")], engine="ray")
+        run(tmp_path / "clips", *[file.path for file in pictures(tmp_path, "a")], engine="ray")

@@ -1,4 +1,4 @@
-"""Parts of preprocessing by themselves: squares, what is kept on disk, cuts, records."""
+"""Where a clip's square lies, and what is kept on disk around it."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from face_tools import portrait_face, scene
-from preprocess_tools import EMPTY
 
 from mcnet_cli.face import Framing
-from mcnet_cli.preprocessing.cuts import CutFinder
+from mcnet_cli.preprocessing.crop_buffer import CropBuffer
 from mcnet_cli.preprocessing.placement import (
     corners,
     fixed_placement,
@@ -19,7 +18,7 @@ from mcnet_cli.preprocessing.placement import (
     share_outside,
     side_px,
 )
-from mcnet_cli.preprocessing.spool import Spool, through
+from mcnet_cli.preprocessing.request import Settings
 
 POINTS = portrait_face().points.astype(np.float64)
 
@@ -89,52 +88,36 @@ def test_the_share_outside_is_an_areas() -> None:
 def test_what_is_kept_of_a_face_is_exact_and_has_no_name(tmp_path: Path) -> None:
     square = np.array([[0.5, 0, 100], [0, 0.5, 60]])
     frames = [scene(320, 240, [(60 + t, 40, 150)]) for t in range(3)]
-    spool = Spool(square, 1.6, 256, (320, 240), tmp_path)
+    buffer = CropBuffer(square, Settings(size=256), (320, 240), tmp_path)
     for picture in frames:
-        spool.add(picture)
+        buffer.add(picture)
     assert os.listdir(tmp_path) == []
-    offset = -spool.transform(0)[:, 2].astype(int)
-    for kept, picture in zip(spool.pictures(3), frames, strict=True):
+    offset = -buffer.transform(0)[:, 2].astype(int)
+    for kept, picture in zip(buffer.pictures(3), frames, strict=True):
         height, width = kept.shape[:2]
         assert (kept == picture[offset[1] : offset[1] + height, offset[0] : offset[0] + width]).all()
-    spool.close()
+    buffer.close()
 
 
 def test_a_large_face_is_kept_at_twice_the_clips_resolution(tmp_path: Path) -> None:
     square = np.array([[8.0, 0, 500], [0, 8.0, 200]])
-    spool = Spool(square, 1.6, 64, (1920, 1080), tmp_path)
-    spool.add(scene(1920, 1080, []))
-    (kept,) = spool.pictures(1)
+    buffer = CropBuffer(square, Settings(size=64), (1920, 1080), tmp_path)
+    buffer.add(scene(1920, 1080, []))
+    (kept,) = buffer.pictures(1)
     assert kept.shape[0] < 1080 / 3
-    combined = through(square, spool, 0)
-    shown = np.vstack([np.column_stack([combined]), [0, 0, 1]]) @ np.vstack([spool.transform(0), [0, 0, 1]])
+    combined = buffer.to_clip(square, 0)
+    shown = np.vstack([np.column_stack([combined]), [0, 0, 1]]) @ np.vstack([buffer.transform(0), [0, 0, 1]])
     assert np.allclose(shown[:2], inverse(square))
-    spool.close()
+    buffer.close()
 
 
 def test_a_square_is_held_if_all_that_it_shows_of_the_frame_is_kept(tmp_path: Path) -> None:
     square = np.array([[0.5, 0, 20], [0, 0.5, 60]])
-    spool = Spool(square, 1.6, 256, (640, 480), tmp_path)
-    assert spool.holds(square, 256)
-    assert spool.holds(moved(square, -100), 256), "beyond the frame there is nothing to keep"
-    assert not spool.holds(moved(square, 100), 256)
-    assert not spool.holds(square * 2, 256)
+    buffer = CropBuffer(square, Settings(size=256), (640, 480), tmp_path)
+    assert buffer.holds(square)
+    assert buffer.holds(moved(square, -100)), "beyond the frame there is nothing to keep"
+    assert not buffer.holds(moved(square, 100))
+    assert not buffer.holds(square * 2)
     assert corners(square, 256).tolist() == [[20, 60], [148, 60], [148, 188], [20, 188]]
     assert side_px(square, 256) == 128
-    spool.close()
-
-
-def test_a_cut_is_a_sudden_change_and_movement_and_flicker_are_none() -> None:
-    finder = CutFinder()
-    pan = [np.roll(EMPTY, 4 * step, axis=1) for step in range(10)]
-    assert not any(finder(picture) for picture in pan)
-    assert finder(255 - EMPTY)
-    assert not finder(255 - EMPTY)
-    assert not finder(np.clip(255.0 - EMPTY + 10, 0, 255).astype(np.uint8))
-
-
-def test_a_lively_scene_is_no_series_of_cuts() -> None:
-    finder = CutFinder()
-    rng = np.random.default_rng(0)
-    noise = [rng.integers(0, 2, (9, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1) * 255 for _ in range(8)]
-    assert sum(finder(picture) for picture in noise) <= 1
+    buffer.close()

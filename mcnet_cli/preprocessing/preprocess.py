@@ -1,72 +1,60 @@
-"""`preprocess`: from inputs to clips, their landmarks, and the index."""
+"""Preprocessing: from videos and pictures to clips of single faces, their landmarks, and an index."""
 
 import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.preprocessing.engine import find_engine
-from mcnet_cli.preprocessing.inputs import Source, find_sources
-from mcnet_cli.preprocessing.preview import write_preview
+from mcnet_cli.preprocessing.clip_maker import ClipMaker
+from mcnet_cli.preprocessing.engines import ENGINES
+from mcnet_cli.preprocessing.inputs import InputFile, find_inputs
 from mcnet_cli.preprocessing.records import INDEX, Record, Records, prepare
-from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport
+from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport, write_preview
 from mcnet_cli.preprocessing.request import PreprocessRequest
-from mcnet_cli.preprocessing.task import Work
+from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import processor_count
 
-MOST_WARNINGS = 10
+MAX_WARNINGS = 10
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """`done` of `total` (None: nobody knows) units of a stage."""
-
-    stage: str
-    done: int
-    total: int | None
-    unit: str
-
-
-OnProgress = Callable[[Progress], None]
-
-
 def preprocess(
-    request: PreprocessRequest, on_progress: OnProgress | None = None
+    request: PreprocessRequest, on_progress: OnProgress = silent
 ) -> PreprocessReport | PreprocessPlan:
-    """Does what is left to do of a request; with `dry_run` it only says what that is.
+    """Does what is left to do of a request; with `dry_run` it only reports what that is.
 
-    InputError if no input at all can be used or, with `strict`, if one can't; SystemFailure if the system
-    fails; UsageError for a request that makes no sense.
+    InputError if no input can be used or, with `strict`, if a single one can't. SystemFailure if the system
+    fails. UsageError if the output folder holds clips of other videos with the same names.
     """
     began = time.monotonic()
-    everything = find_sources(request)
+    all_files = find_inputs(request)
     index, parts = request.shard or (0, 1)
-    sources = everything[index::parts]
+    files = all_files[index::parts]
     records = Records(request.output)
-    for source in sources:
-        records.check_owner(source)
+    for file in files:
+        records.check_owner(file)
     settings = request.settings
-    waiting = [s for s in sources if not (request.resume and records.is_done(s, settings))]
+    waiting = [file for file in files if not (request.resume and records.is_done(file, settings))]
     if request.dry_run:
-        return PreprocessPlan(request.output, tuple(s.path for s in waiting), len(sources) - len(waiting))
-    with _cleared_if_useless(records, is_part=request.shard is not None):
+        paths = tuple(file.path for file in waiting)
+        return PreprocessPlan(request.output, paths, len(files) - len(waiting))
+    with _cleared_on_failure(records, is_part=request.shard is not None):
         prepare(request.output)
-        _run(request, waiting, on_progress or (lambda progress: None))
-        found = {source.name: record for source in sources if (record := records.read(source.name))}
-        _require_some(found.values())
-        every = records.write_index([source.name for source in everything])
+        _run(request, waiting, on_progress)
+        found = [record for file in files if (record := records.read(file.name))]
+        _require_some(found)
+        all_records = records.write_index([file.name for file in all_files])
     preview = None
     if request.preview:
-        rows = [row for source in everything if source.name in every for row in every[source.name].rows]
+        names = [file.name for file in all_files if file.name in all_records]
+        rows = [row for name in names for row in all_records[name].rows]
         preview = write_preview(request.output, rows)
     report = PreprocessReport(
         request.output,
-        tuple(found.values()),
+        tuple(found),
         len(waiting),
         time.monotonic() - began,
         preview,
@@ -81,14 +69,14 @@ def preprocess(
     return report
 
 
-def _run(request: PreprocessRequest, waiting: Sequence[Source], on_progress: OnProgress) -> None:
+def _run(request: PreprocessRequest, waiting: Sequence[InputFile], on_progress: OnProgress) -> None:
     if not waiting:
         return
-    engine = find_engine(request.engine)
-    workers = min(request.workers or usual_workers(), len(waiting))
-    work = Work(request.output.absolute(), request.settings, _device(request))
+    engine = ENGINES[request.engine]
+    workers = min(request.workers or default_workers(), len(waiting))
+    maker = ClipMaker(request.output.absolute(), request.settings, _device(request))
     done, frames, total = 0, 0, None
-    with contextlib.closing(engine(work, waiting, workers)) as events:
+    with contextlib.closing(engine(maker, waiting, workers)) as events:
         for event in events:
             done += event.finished is not None
             if event.frames:
@@ -100,7 +88,7 @@ def _run(request: PreprocessRequest, waiting: Sequence[Source], on_progress: OnP
 
 
 def _device(request: PreprocessRequest) -> str:
-    """Where the detector computes; torch, which takes seconds to load, is asked only where it is needed."""
+    """Where the detector computes. Torch, which takes seconds to load, is imported only if it is needed."""
     if request.settings.detector == "blazeface":
         return "cpu"
     from mcnet_cli.devices import choose_device
@@ -108,16 +96,16 @@ def _device(request: PreprocessRequest) -> str:
     return str(choose_device(request.device))
 
 
-def usual_workers() -> int:
-    """A process for every second processor: decoders and encoders want some too."""
+def default_workers() -> int:
+    """One process for every second processor, because decoders and encoders need some too."""
     return max(1, processor_count() // 2)
 
 
 @contextlib.contextmanager
-def _cleared_if_useless(records: Records, *, is_part: bool) -> Iterator[None]:
-    """If the block fails before there is any clip, what it made is removed, folders included.
+def _cleared_on_failure(records: Records, *, is_part: bool) -> Iterator[None]:
+    """If the block fails before there is any clip, removes what it made, folders included.
 
-    is_part: of a run of which other parts may be at work in the same folder; then nothing is removed.
+    is_part: whether other parts of the run may be at work in the same folder; then nothing is removed.
     """
     output = records.output
     before = {*output.glob("*")}
@@ -136,7 +124,7 @@ def _cleared_if_useless(records: Records, *, is_part: bool) -> Iterator[None]:
 
 
 def _require_some(records: Collection[Record]) -> None:
-    """InputError if no input at all could be used."""
+    """InputError if no input could be used."""
     failures = [record.failure for record in records if record.failure]
     if not failures or len(failures) < len(records):
         return
@@ -146,13 +134,13 @@ def _require_some(records: Collection[Record]) -> None:
 
 
 def _warn(report: PreprocessReport) -> None:
-    """Says what was wrong with inputs."""
+    """Logs what was wrong with inputs."""
     wrong = [record.failure for record in report.failures if record.failure]
     wrong += [warning for record in report.records for warning in record.warnings]
     if report.records and not report.kept:
         why = ", ".join(f"{count} {reason}" for reason, count in report.dropped.most_common())
         wrong.append(f"there are no clips: all faces were dropped ({why})")
-    for line in wrong[:MOST_WARNINGS]:
+    for line in wrong[:MAX_WARNINGS]:
         log.warning("%s", line)
-    if len(wrong) > MOST_WARNINGS:
-        log.warning("%d more inputs like these are listed in %s", len(wrong) - MOST_WARNINGS, INDEX)
+    if len(wrong) > MAX_WARNINGS:
+        log.warning("%d more inputs like these are listed in %s", len(wrong) - MAX_WARNINGS, INDEX)

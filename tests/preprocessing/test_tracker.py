@@ -1,4 +1,4 @@
-"""Detectors that take several pictures at once are given several, and find the same."""
+"""Scene cuts are found; detectors that take several pictures at once get several, and find the same faces."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,9 +10,10 @@ from face_tools import detector
 from preprocess_tools import EMPTY, HEAD, cut_up, frame, moving, write_film
 
 from mcnet_cli.face import Face
-from mcnet_cli.preprocessing import lookahead, video
-from mcnet_cli.preprocessing.lookahead import with_faces
-from mcnet_cli.preprocessing.metadata import Segment
+from mcnet_cli.preprocessing import tracker
+from mcnet_cli.preprocessing.clip_maker import Networks
+from mcnet_cli.preprocessing.inputs import Segment
+from mcnet_cli.preprocessing.tracker import CutFinder, with_faces
 
 
 class Several:
@@ -57,7 +58,7 @@ def test_few_frames_wait_and_fewer_if_they_are_large(monkeypatch: pytest.MonkeyP
 
     next(with_faces(frames(), Several(), 5, lambda number: True))
     assert taken == 15
-    monkeypatch.setattr(lookahead, "MOST_WAITING_BYTES", 4 * EMPTY.nbytes)
+    monkeypatch.setattr(tracker, "MAX_WAITING_BYTES", 4 * EMPTY.nbytes)
     taken = 0
     next(with_faces(frames(), Several(), 5, lambda number: True))
     assert taken == 4
@@ -85,9 +86,25 @@ def test_clips_are_the_same_with_and_without_batches(
     segments = (Segment("id", Fraction(12, 25), Fraction(22, 25), box),) if with_segments else ()
     plain = cut_up(film, tmp_path / "plain", segments=segments).rows
     several = Several()
-    monkeypatch.setattr(video.Tools, "detector", several)
-    monkeypatch.setattr("preprocess_tools.tools", video.Tools)
+    monkeypatch.setattr(Networks, "detector", several)
+    monkeypatch.setattr("preprocess_tools.networks", Networks)
     batched = cut_up(film, tmp_path / "batched", segments=segments).rows
     assert outcome(batched) == outcome(plain)
     assert len(plain) == (1 if with_segments else 2)
     assert several.batches, "pictures were given to the detector together"
+
+
+def test_a_cut_is_a_sudden_change_and_movement_and_flicker_are_none() -> None:
+    finder = CutFinder()
+    pan = [np.roll(EMPTY, 4 * step, axis=1) for step in range(10)]
+    assert not any(finder(picture) for picture in pan)
+    assert finder(255 - EMPTY)
+    assert not finder(255 - EMPTY)
+    assert not finder(np.clip(255.0 - EMPTY + 10, 0, 255).astype(np.uint8))
+
+
+def test_a_lively_scene_is_no_series_of_cuts() -> None:
+    finder = CutFinder()
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 2, (9, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1) * 255 for _ in range(8)]
+    assert sum(finder(picture) for picture in noise) <= 1

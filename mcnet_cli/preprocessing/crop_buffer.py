@@ -1,0 +1,110 @@
+"""A tube's pictures while it lasts, on disk.
+
+Where a clip's square lies is known only when its tube ends, and each video is decoded once. So what surrounds
+the face, wider than the first frame's square, is kept as raw pixels in a file without a name: it needs no
+memory, and nothing is left after a kill. Pictures much finer than the clip are reduced first, so that a frame
+takes at most 2 MB for clips of 256 pixels, whatever the video's size. Compressed it would take a fifth of the
+space, and as much time as all other work together. Much of it never reaches the disk, because the file is
+gone before the system writes it.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.face.sampling import Picture
+from mcnet_cli.files import system_failure
+from mcnet_cli.preprocessing.placement import Matrix, corners, inverse, side_px
+from mcnet_cli.preprocessing.request import Settings
+
+MAX_RESOLUTION = 3.2  # pixels across a stored picture, in sides of the clip
+# Width of what is kept around the face, in sides of the first frame's square: how far the square may grow and
+# wander. A tube's square is not much larger than the face; one that follows the face needs room for a leap.
+WIDTH, TUBE_WIDTH, FOLLOWING_WIDTH = 1.6, 2.5, 2.0
+
+
+class CropBuffer:
+    """The surroundings of one face, frame by frame.
+
+    placement: the first frame's. frame_size: (width, height). folder: on the disk that takes the file.
+    """
+
+    def __init__(
+        self, placement: Matrix, settings: Settings, frame_size: tuple[int, int], folder: Path
+    ) -> None:
+        width = TUBE_WIDTH if settings.framing.tube_factor else WIDTH
+        if settings.follow:
+            width = FOLLOWING_WIDTH
+        self.frame_size = frame_size
+        self._size = settings.size
+        self._limit = np.array(frame_size)
+        side = side_px(placement, self._size) * width
+        self._sides = np.minimum(np.ceil(side), self._limit).astype(int)
+        shrink = min(1.0, MAX_RESOLUTION * self._size / side)
+        kept = np.maximum(1, np.rint(self._sides * shrink)).astype(int)
+        self._kept = (int(kept[0]), int(kept[1]))
+        self._scale = kept / self._sides
+        self._corner = self._corner_around(placement)
+        self._corners: list[NDArray[np.int_]] = []  # of the window in each frame
+        self._folder = folder
+        try:
+            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` ends it
+        except OSError as error:
+            raise system_failure(error, folder / "a clip") from error
+
+    def _corner_around(self, placement: Matrix) -> NDArray[np.int_]:
+        """The top left corner of the window with a square in its centre, moved to lie within the frame."""
+        corner = np.floor(corners(placement, self._size).mean(0) - self._sides / 2).astype(int)
+        return np.asarray(np.clip(corner, 0, self._limit - self._sides))
+
+    def move(self, placement: Matrix) -> None:
+        """Keeps the surroundings of this square from the next frame on."""
+        self._corner = self._corner_around(placement)
+
+    def holds(self, placement: Matrix, number: int | None = None) -> bool:
+        """Whether all that a square shows of frame `number` is kept; None for the next frame."""
+        square = corners(placement, self._size)
+        low = self._corner if number is None else self._corners[number]
+        high = low + self._sides
+        # At the frame's border a square may reach beyond what is kept: there is nothing else to keep.
+        held = ((square >= low) | (low == 0)) & ((square <= high) | (high == self._limit))
+        return bool(held.all())
+
+    def add(self, rgb: Picture) -> None:
+        """Keeps the surroundings in the next frame. SystemFailure if the disk fails."""
+        (left, top), (right, bottom) = self._corner, self._corner + self._sides
+        part = rgb[top:bottom, left:right]
+        if part.shape[1::-1] != self._kept:
+            part = np.asarray(cv2.resize(part, self._kept, interpolation=cv2.INTER_AREA))
+        try:
+            self._file.write(np.ascontiguousarray(part).data)
+        except OSError as error:
+            raise system_failure(error, self._folder / "a clip") from error
+        self._corners.append(self._corner)
+
+    def pictures(self, count: int) -> Iterator[Picture]:
+        """The first `count` of the kept pictures, (h, w, 3)."""
+        self._file.seek(0)
+        width, height = self._kept
+        for _ in range(count):
+            data = self._file.read(height * width * 3)
+            yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+    def transform(self, number: int) -> Matrix:
+        """(2, 3) from the pixels of frame `number` to its kept picture's."""
+        return np.column_stack([np.diag(self._scale), -self._corners[number] * self._scale])
+
+    def to_clip(self, placement: Matrix, number: int) -> Matrix:
+        """(2, 3) from pixels of the kept picture `number` to the clip's, for a placement in the frame."""
+        placed = self._scale[:, None] * placement
+        placed[:, 2] += self.transform(number)[:, 2]
+        return inverse(placed)
+
+    def close(self) -> None:
+        """Gives the disk's space back."""
+        self._file.close()

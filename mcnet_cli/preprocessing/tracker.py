@@ -1,0 +1,206 @@
+"""Tracking the faces of a video: where scenes begin, which faces a frame shows, and the tubes they form."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mcnet_cli.face import (
+    FACE_SCORE,
+    BatchDetector,
+    Detector,
+    Face,
+    FaceMesh,
+    Landmarks,
+    follow,
+    overlap,
+)
+from mcnet_cli.face.landmarks import Points
+from mcnet_cli.face.sampling import Picture
+from mcnet_cli.media.frames import Frame
+from mcnet_cli.preprocessing.crop_buffer import CropBuffer
+from mcnet_cli.preprocessing.placement import placements_of
+from mcnet_cli.preprocessing.request import Settings
+from mcnet_cli.preprocessing.tube import MAX_MISSED, MIN_OVERLAP, End, Tube
+
+CUT_PX = (64, 36)  # width and height at which frames are compared
+MIN_CUT_CHANGE = 18.0  # mean levels of brightness and colour; smaller changes are no cut
+CUT_RATIO = 3.0  # to the median of recent changes; smaller changes are movement in a lively scene
+RECENT_CHANGES = 12
+MAX_WAITING_BYTES = 256 << 20  # of frames that wait for a batch of the detector
+SAME_FACE = 0.5  # intersection over union from which two tubes show the same face
+
+
+class CutFinder:
+    """Tells for each frame whether a new scene begins with it. Dissolves and fades are not recognised.
+
+    A frame's change in brightness and colour is compared with the usual change of late (the idea of
+    PySceneDetect's adaptive detector).
+    """
+
+    def __init__(self) -> None:
+        self._last: Picture | None = None
+        self._changes: deque[float] = deque(maxlen=RECENT_CHANGES)
+
+    def __call__(self, rgb: Picture) -> bool:
+        """Whether (H, W, 3) `rgb` begins a scene; never for the first frame."""
+        step = max(1, rgb.shape[1] // 320)  # for speed: all pixels of a large frame give the same result
+        small = cv2.resize(rgb[::step, ::step], CUT_PX, interpolation=cv2.INTER_AREA)
+        small = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)
+        last, self._last = self._last, small
+        if last is None:
+            return False
+        change = float(cv2.absdiff(small, last).mean())
+        usual = float(np.median(self._changes)) if self._changes else 0.0
+        self._changes.append(change)  # that of a cut too: where everything flickers, nothing is a cut
+        return change > MIN_CUT_CHANGE and change > CUT_RATIO * usual
+
+
+def with_faces(
+    frames: Iterable[tuple[int, Frame]], detector: Detector, every: int, wanted: Callable[[int], bool]
+) -> Iterator[tuple[int, Frame, list[Face] | None]]:
+    """Adds to numbered frames (H, W, 3), all of one size, the faces in every n-th one, searched in batches.
+
+    Only wanted frames whose number is a multiple of `every` are searched; the others have None. A detector
+    that takes one picture at a time searches none, because it gains nothing from batches.
+    """
+    if not isinstance(detector, BatchDetector) or detector.batch_size == 1:
+        for number, rgb in frames:
+            yield number, rgb, None
+        return
+    waiting: list[tuple[int, Frame]] = []
+    for number, rgb in frames:
+        waiting.append((number, rgb))
+        if len(waiting) >= min(detector.batch_size * every, max(1, MAX_WAITING_BYTES // rgb.nbytes)):
+            yield from _searched(waiting, detector, every, wanted)
+            waiting.clear()
+    yield from _searched(waiting, detector, every, wanted)
+
+
+def _searched(
+    frames: list[tuple[int, Frame]], detector: BatchDetector, every: int, wanted: Callable[[int], bool]
+) -> Iterator[tuple[int, Frame, list[Face] | None]]:
+    chosen = {number: rgb for number, rgb in frames if number % every == 0 and wanted(number)}
+    faces = dict(zip(chosen, detector.detect_batch([*chosen.values()]) if chosen else [], strict=True))
+    for number, rgb in frames:
+        yield number, rgb, faces.get(number)
+
+
+class TubeTracker:
+    """Turns the frames of a video into tubes: faces are searched now and then, and followed in between.
+
+    folder: for temporary files. target: left, top, right, bottom in [0, 1] of the frame: only the face that
+    overlaps it most is wanted; None for all faces.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        mesh: FaceMesh,
+        settings: Settings,
+        folder: Path,
+        target: tuple[float, float, float, float] | None = None,
+    ) -> None:
+        self._detector, self._mesh, self._settings, self._folder = detector, mesh, settings, folder
+        self._target = target
+        self._tubes: list[Tube] = []
+        self._count = 0
+        self._last_search: int | None = None
+
+    def __call__(
+        self, number: int, rgb: Picture, *, cut: bool, faces: list[Face] | None = None
+    ) -> list[Tube]:
+        """Takes frame `number` and returns the tubes that ended before it.
+
+        cut: whether a scene begins with it. faces: those in it, if it has been searched already.
+        """
+        ended = self.finish("cut") if cut else []
+        found = {tube.number: follow(rgb, self._mesh, tube.region) for tube in self._tubes if not tube.missed}
+        lost = any(found.get(tube.number) is None for tube in self._tubes)
+        fresh: list[Landmarks] = []
+        stride = self._settings.detect_every
+        if faces is not None or lost or self._last_search is None or number - self._last_search >= stride:
+            self._last_search = number
+            if faces is None:
+                faces = self._detector(rgb, thorough=not self._tubes)
+            fresh = self._assign(rgb, faces, found)
+        for tube in list(self._tubes):
+            face = found.get(tube.number)
+            if face is not None and (end := tube.end_before(face)):
+                ended.append(self._end(tube, end))
+                self._begin(tube.number, number, rgb, face)
+                continue
+            tube.add(rgb, face)
+            if tube.missed > MAX_MISSED:
+                ended.append(self._end(tube, "lost"))
+        for face in fresh:
+            self._count += 1
+            self._begin(self._count, number, rgb, face)
+        return ended + [self._end(tube, "double") for tube in list(_doubles(self._tubes))]
+
+    def finish(self, end: End = "end") -> list[Tube]:
+        """Ends all tubes, at a cut or at the end. The next frame is searched."""
+        self._last_search = None
+        return [self._end(tube, end) for tube in list(self._tubes)]
+
+    def close(self) -> None:
+        """Ends all tubes and deletes their pictures."""
+        for tube in self.finish():
+            tube.buffer.close()
+
+    def _assign(self, rgb: Picture, faces: list[Face], found: dict[int, Landmarks | None]) -> list[Landmarks]:
+        """Adds the faces of tubes that were lost to `found`, and returns the faces that belong to no tube."""
+        fresh = []
+        for face in self._wanted(rgb, faces):
+            tube = self._tube_of(face, found)
+            if tube is not None and found.get(tube.number) is not None:
+                continue
+            landmarks = self._mesh(rgb, face.region)
+            if landmarks.score <= FACE_SCORE:
+                continue
+            if tube is not None:
+                found[tube.number] = landmarks
+            elif self._target is None or not any(found.values()):
+                fresh.append(landmarks)
+        return fresh
+
+    def _wanted(self, rgb: Picture, faces: list[Face]) -> list[Face]:
+        """All faces, or the one that overlaps the target most."""
+        if self._target is None:
+            return faces
+        height, width = rgb.shape[:2]
+        target: Points = (np.array(self._target) * (width, height, width, height)).astype(np.float32)
+        best = max(faces, key=lambda face: overlap(face.box, target), default=None)
+        return [best] if best is not None and overlap(best.box, target) > 0 else []
+
+    def _tube_of(self, face: Face, found: dict[int, Landmarks | None]) -> Tube | None:
+        """The tube that a face overlaps most, if it overlaps it enough."""
+
+        def shared(tube: Tube) -> float:
+            now = found.get(tube.number)
+            return overlap(face.box, now.region.box if now else tube.region.box)
+
+        best = max(self._tubes, key=shared, default=None)
+        return best if best is not None and shared(best) >= MIN_OVERLAP else None
+
+    def _begin(self, number: int, first: int, rgb: Picture, face: Landmarks) -> None:
+        (square,) = placements_of(face.points[None], self._settings)
+        buffer = CropBuffer(square, self._settings, (rgb.shape[1], rgb.shape[0]), self._folder)
+        tube = Tube(number, first, buffer, self._settings)
+        self._tubes.append(tube)
+        tube.add(rgb, face)
+
+    def _end(self, tube: Tube, end: End) -> Tube:
+        self._tubes.remove(tube)
+        tube.ended = end
+        return tube
+
+
+def _doubles(tubes: list[Tube]) -> Iterator[Tube]:
+    """The younger one of any two tubes that have come to show the same face."""
+    seen = [tube for tube in tubes if not tube.missed]
+    for index, younger in enumerate(seen):
+        if any(overlap(younger.region.box, older.region.box) > SAME_FACE for older in seen[:index]):
+            yield younger
