@@ -117,12 +117,13 @@ class Portrait:
             square = Square(0, 0, self.photo.shape[1], self.photo.shape[0])
         else:
             square = Square(box.x, box.y, box.width, box.height)
+        landmarks = encoded.face.landmarks
+        outline = None if landmarks is None else self.scale * landmarks
         if self.alpha is None:
-            matte = person_matte(self.photo, square.centre, square.width)
+            matte = person_matte(self.photo, square.centre, square.width, outline)
         else:
             matte = self.alpha / np.float32(255)
-        landmarks = encoded.face.landmarks
-        return Person(square, matte, None if landmarks is None else self.scale * landmarks)
+        return Person(square, matte, outline)
 
     @property
     def shown_boxes(self) -> tuple[CropBox | None, ...]:

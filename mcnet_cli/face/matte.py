@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.face.networks import as_planes, read_network, run_network
 from mcnet_cli.face.sampling import Picture, box_transform, resample
+from mcnet_cli.face.topology import EARS
 
 NETWORK, SIDE_PX = "face/selfie_segmentation.tflite", 256
 # The network runs on the whole photo and, for more detail, on a square around the face: its side over that of
@@ -22,6 +23,10 @@ RADIUS, NO_EDGE = 5 / 256, 1e-4
 LEAST_RADIUS = 10
 # Values of the filtered map that become 0 and 1: the filter leaves haze.
 HAZE = 0.1, 0.9
+# The network sometimes overlooks a part of an ear, which would stay behind when the head turns. So notches of
+# the map are closed within ellipses around the ears. How far these lie outside of the mesh, their widths and
+# heights, and those of the largest notches; all over the width of the mesh.
+EAR_SHIFT, EAR, NOTCH = 0.06, (0.3, 0.55), (0.16, 0.34)
 
 Matte = NDArray[Any]
 
@@ -31,10 +36,13 @@ def _network() -> cv2.dnn.Net:
     return read_network(NETWORK)
 
 
-def person_matte(photo: Picture, centre: tuple[float, float], side: float) -> Matte:
+def person_matte(
+    photo: Picture, centre: tuple[float, float], side: float, points: Matte | None = None
+) -> Matte:
     """(H, W) in [0, 1]: 1 where a pixel of an (H, W, 3) photo shows a person, 0 where it doesn't.
 
-    centre, side: the square that the network crops around the face, in pixels.
+    centre, side: the square that the network crops around the face, in pixels. points: (468, 2) of the face
+    mesh in pixels, if they are known.
     """
     height, width = photo.shape[:2]
     whole = max(height, width)
@@ -44,7 +52,27 @@ def person_matte(photo: Picture, centre: tuple[float, float], side: float) -> Ma
         corner = (centre[0] - near / 2, centre[1] - near / 2)
         closer = _look(photo, corner, near)
         matte += (closer - matte) * _inside(photo, corner, near)
+    if points is not None:
+        matte = with_ears(matte, points)
     return refined(photo, matte, round(RADIUS * min(near, whole)))
+
+
+def with_ears(matte: Matte, points: Matte) -> Matte:
+    """An (H, W) matte without notches where the ears of a face are, of (468, 2) points in pixels."""
+    left, right = points[[*EARS]].astype(float)
+    width = float(np.linalg.norm(right - left))
+    if width < 1:
+        return matte
+    out, angle = (right - left) / width, float(np.degrees(np.arctan2(*(right - left)[::-1])))
+    there = np.zeros(matte.shape, np.float32)
+    for place in (left - EAR_SHIFT * width * out, right + EAR_SHIFT * width * out):
+        axes = EAR[0] * width, EAR[1] * width
+        cv2.ellipse(there, (tuple(place.tolist()), axes, angle), 1.0, cv2.FILLED)
+    there = cv2.GaussianBlur(there, (0, 0), max(0.02 * width, 0.5))
+    size = max(3, round(NOTCH[0] * width)), max(3, round(NOTCH[1] * width))
+    closed = cv2.morphologyEx(matte, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size))
+    mended: Matte = matte + there * (closed - matte)
+    return mended
 
 
 def glanced_matte(square: Picture) -> Matte:

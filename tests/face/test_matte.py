@@ -6,6 +6,7 @@ import pytest
 from face_tools import portrait, portrait_face
 
 from mcnet_cli.face import Framing, crop_box, person_matte
+from mcnet_cli.face.matte import with_ears
 
 
 def matte_of(photo: np.ndarray, scale: float = 1.0, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
@@ -43,3 +44,17 @@ def test_a_photo_of_nobody_has_nobody() -> None:
     y, x = np.mgrid[0:300, 0:400]
     sky = np.stack([90 + x / 8, 120 + y / 6, np.full_like(x, 200)], -1).astype(np.uint8)
     assert person_matte(sky, (200, 150), 200).mean() < 0.05
+
+
+def test_notches_are_closed_at_the_ears_alone() -> None:
+    points = np.full((468, 2), 100.0)
+    points[234], points[454] = (60, 100), (140, 100)
+    matte = np.zeros((200, 200), np.float32)
+    matte[60:140, 50:150] = 1
+    matte[96:104, 140:150] = 0  # in an ear
+    matte[60:70, 96:104] = 0  # in the hair
+    mended = with_ears(matte, points)
+    assert mended[97:103, 140:146].min() > 0.9
+    assert mended[60:69, 97:103].max() == 0
+    assert np.array_equal(mended[matte == 1], matte[matte == 1])
+    assert mended[:, 160:].max() == 0 and mended[:, :40].max() == 0
