@@ -11,9 +11,9 @@ from mcnet_cli.model import Keypoints, MCNet, Rendering, SourceState
 from mcnet_cli.model.geometry import warp
 from mcnet_cli.training import losses
 from mcnet_cli.training.augment import Batch
-from mcnet_cli.training.config import SMALL, KeypointTraining, mirror_order
-from mcnet_cli.training.loss_weights import LandmarkLossWeights
+from mcnet_cli.training.config import SMALL_PX
 from mcnet_cli.training.moment import Moment, Terms
+from mcnet_cli.training.objective_config import KeypointTraining, LandmarkLossWeights, mirror_order
 from mcnet_cli.training.sampling import chance
 
 LEAST_WEIGHT = 1e-3  # of a pixel without a person, lest a picture without any divides by 0
@@ -112,7 +112,7 @@ class LandmarkObjective(nn.Module):
         weights, target, size = self.weights, batch.driving, batch.driving.shape[-1]
 
         def shrunk(image: Tensor) -> Tensor:
-            return F.avg_pool2d(image, size // SMALL) if size > SMALL else image
+            return F.avg_pool2d(image, size // SMALL_PX) if size > SMALL_PX else image
 
         # the network costs more than the generator: two pictures are looked at in every third step only
         pictures = {"perceptual": rendering.prediction}
@@ -122,7 +122,7 @@ class LandmarkObjective(nn.Module):
             pictures["decoded_perceptual"] = rendering.decoded
         distances = perceptual([*map(shrunk, pictures.values())], shrunk(target))
         terms = {n: getattr(weights, n) * distance for n, distance in zip(pictures, distances, strict=True)}
-        side = 80 if size > SMALL else 56
+        side = 80 if size > SMALL_PX else 56
         points = batch.driving_points
         boxes = [
             losses.crop_boxes(points[row : row + 1], size, side, chance(moment.seed, number, 4))

@@ -24,8 +24,8 @@ from mcnet_cli.training.checkpoints import (
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.landmark_objective import LandmarkObjective
-from mcnet_cli.training.loss_weights import PaperLossWeights
 from mcnet_cli.training.moment import Moment, Terms
+from mcnet_cli.training.objective_config import PaperLossWeights
 from mcnet_cli.training.paper_objective import DiscriminatorObjective, PaperObjective
 from mcnet_cli.training.world import World, averaging, failing_together
 

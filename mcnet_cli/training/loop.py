@@ -13,7 +13,7 @@ from typing import Any
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.checkpoints import load_latest, save_checkpoint
-from mcnet_cli.training.config import SMALL, RunConfig
+from mcnet_cli.training.config import SMALL_PX, RunConfig
 from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.journal import Journal
 from mcnet_cli.training.learner import Learner, Step
@@ -167,7 +167,7 @@ class Training:
 
     def _next_batch(self, draws: Iterator[Draw], journal: Journal) -> Batch:
         config, full = self.config, self.config.model.size
-        small = self.progress < config.schedule.small_share and full > SMALL
+        small = self.progress < config.schedule.small_share and full > SMALL_PX
         pairs = []
         for draw in islice(draws, config.schedule.small_batch if small else config.batch_size):
             for name, reason in draw.problems.items():
@@ -177,7 +177,7 @@ class Training:
             pairs.append(draw.pair)
         return augment(
             pairs,
-            SMALL if small else full,
+            SMALL_PX if small else full,
             config.augment,
             config.seed,
             self.learner.compute.device,

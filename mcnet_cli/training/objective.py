@@ -11,7 +11,7 @@ from mcnet_cli.model import Keypoints, MCNet, ModelConfig, Rendering
 from mcnet_cli.training import losses
 from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.equivariance import RandomTransform
-from mcnet_cli.training.loss_weights import PaperLossWeights
+from mcnet_cli.training.objective_config import PaperLossWeights
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from mcnet_cli.model import MCNet
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.equivariance import RandomTransform
-from mcnet_cli.training.loss_weights import PaperLossWeights
 from mcnet_cli.training.moment import Moment, Terms
 from mcnet_cli.training.objective import Objective, discriminator_objective, draw_noise, paper_objective
+from mcnet_cli.training.objective_config import PaperLossWeights
 from mcnet_cli.training.sampling import chance
 
 

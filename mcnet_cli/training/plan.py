@@ -13,7 +13,7 @@ from mcnet_cli.face.topology import ALL_POINTS
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.training.augment import augment
-from mcnet_cli.training.config import SMALL, RunConfig
+from mcnet_cli.training.config import SMALL_PX, RunConfig
 from mcnet_cli.training.frames import clip_info
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.moment import Moment
@@ -85,8 +85,8 @@ def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPla
     learner = Learner(config, compute, World(ALONE, compute.device), choose_perceptual(cached_path("vgg19")))
     full = _seconds_a_step(learner, config.model.size, config.batch_size)
     share, small = config.schedule.small_share, full
-    if share and config.model.size > SMALL:
-        small = _seconds_a_step(learner, SMALL, config.schedule.small_batch)
+    if share and config.model.size > SMALL_PX:
+        small = _seconds_a_step(learner, SMALL_PX, config.schedule.small_batch)
     identities = len({clip.identity for clip in found}) + request.synthetic
     steps, seconds = _length(config, identities * config.data.repeats, share, small, full)
     return TrainPlan(
