@@ -12,7 +12,7 @@ from mcnet_cli.face import glanced_matte
 from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.training.colour import ColourChange, Jitter, jittered
 from mcnet_cli.training.config import AugmentConfig
-from mcnet_cli.training.sampling import Pair, chance
+from mcnet_cli.training.sampling import Pair, rng_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def augment(
 
     people: whether the batch has mattes.
     """
-    drawn = [_Drawn.draw(chance(seed, pair.number, 2), config) for pair in pairs]
+    drawn = [_Drawn.draw(rng_of(seed, pair.number, 2), config) for pair in pairs]
     mirrored = np.array([one.mirrored for one in drawn])
     shape = ShapeWarp.joined([one.shape for one in drawn]) if config.shape else None
     colour = ColourChange.joined([one.colour for one in drawn]) if config.colour or config.faded else None

@@ -31,7 +31,7 @@ from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array, read_all
-from mcnet_cli.training.sampling import chance
+from mcnet_cli.training.sampling import rng_of
 
 Show = Callable[[int, int], None]  # clips done, clips in all
 
@@ -150,7 +150,7 @@ def gather(
     found: list[Details] = []
     for number, clip in enumerate(clips):
         if clip.points is not None and (pairs := _pairs(part, clip, number, config)):
-            rng = chance(config.seed, number, 9)
+            rng = rng_of(config.seed, number, 9)
             found += _of_clip(part, model, clip, pairs, config, compute, rng)
         show(number + 1, len(clips))
     if not found:
@@ -169,7 +169,7 @@ def _pairs(part: Part, clip: Clip, number: int, config: RunConfig) -> list[tuple
         return []
     if width_px < part.least_px:
         return []
-    rng, order = chance(config.seed, number, 8), np.argsort(opening, kind="stable")
+    rng, order = rng_of(config.seed, number, 8), np.argsort(opening, kind="stable")
     shut = order[: max(1, round(SHUT_SHARE * len(order)))]
     weights = np.minimum(opening, part.most_open) + HARDLY_OPEN
     count = max(1, round(config.painter.per_clip * min(1.0, width_px / part.wide_px) / DRIVINGS))

@@ -24,9 +24,9 @@ from mcnet_cli.training.checkpoints import (
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.landmark_objective import LandmarkObjective
-from mcnet_cli.training.moment import Moment, Terms
 from mcnet_cli.training.objective_config import PaperLossWeights
-from mcnet_cli.training.paper_objective import DiscriminatorObjective, PaperObjective
+from mcnet_cli.training.paper_objective import DiscriminatorObjective, PaperObjective, Terms
+from mcnet_cli.training.sampling import TrainingContext
 from mcnet_cli.training.world import World, averaging, failing_together
 
 BETAS = (0.5, 0.999)
@@ -107,12 +107,12 @@ class Learner:
         """How many tensors each optimizer changes."""
         return {name: len(optimizer.param_groups[0]["params"]) for name, optimizer in self.optimizers.items()}
 
-    def update(self, batches: Sequence[Batch], moment: Moment) -> Step:
+    def update(self, batches: Sequence[Batch], context: TrainingContext) -> Step:
         """One step of the optimizers on all `batches`. One that isn't finite is skipped, by all processes."""
         config = self.config
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-            rate = config.schedule.rate(moment.step, moment.progress)
+            rate = config.schedule.rate(context.step, context.progress)
             optimizer.param_groups[0]["lr"] = config.learning_rate * rate
         buffers = [buffer.clone() for buffer in self.model.buffers()]
         self.model.train()
@@ -123,7 +123,7 @@ class Learner:
                 is_last, share = number + 1 == len(batches), 1 / len(batches)
                 with averaging(self.objective, wanted=is_last):
                     with self.autocast():
-                        terms: Terms = self.objective(batch, moment)
+                        terms: Terms = self.objective(batch, context)
                     total = torch.stack([term.float() for term in terms.values()]).sum()
                     found.append(_numbers(terms | {"total": total}))
                     # before the gradients: those of sampling at no numbers write anywhere in memory
@@ -138,7 +138,7 @@ class Learner:
             return self._skipped(means | norms, bad, buffers)
         for optimizer in self.optimizers.values():
             optimizer.step()
-        self._average(moment.step)
+        self._average(context.step)
         return Step(means | norms, None)
 
     def _judge(self, judge: nn.Module, batch: Batch, share: float, *, is_last: bool) -> float:
@@ -146,7 +146,7 @@ class Learner:
         assert self._paper is not None
         with averaging(judge, wanted=is_last):
             with self.autocast():
-                loss: Tensor = judge(batch, self._paper.last)
+                loss: Tensor = judge(batch.driving, self._paper.last)
             (share * loss).backward()  # type: ignore[no-untyped-call]
         return loss.item()
 

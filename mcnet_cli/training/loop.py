@@ -17,9 +17,8 @@ from mcnet_cli.training.config import SMALL_PX, RunConfig
 from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.journal import Journal
 from mcnet_cli.training.learner import Learner, Step
-from mcnet_cli.training.moment import Moment
 from mcnet_cli.training.painter_stage import learn_details
-from mcnet_cli.training.sampling import Draw, PairSampler, stream, workers_watched
+from mcnet_cli.training.sampling import Draw, PairSampler, TrainingContext, stream, workers_watched
 from mcnet_cli.training.sheets import write_contact_sheet, write_sheet
 from mcnet_cli.training.stopping import stop, stop_asked
 from mcnet_cli.training.validation import validation_figures
@@ -121,7 +120,7 @@ class Training:
             while self.progress < 1:
                 started = time.monotonic()
                 batches = [self._next_batch(draws, journal) for _ in range(config.optimizer.accumulate)]
-                step = self.learner.update(batches, Moment(config.seed, state.step, self.progress))
+                step = self.learner.update(batches, TrainingContext(config.seed, state.step, self.progress))
                 self._count(step, batches, journal)
                 seconds = state.elapsed_s + time.monotonic() - started
                 stopped, state.elapsed_s = self.world.largest(asked(), seconds if self.world.is_main else 0)
@@ -251,7 +250,7 @@ class Training:
         journal.write({"step": self.state.step} | {f"validation_{k}": v for k, v in self.figures.items()})
 
     def save(self) -> None:
-        """Writes a checkpoint of this moment."""
+        """Writes a checkpoint of this context."""
         if not self.world.is_main:
             return
         facts = {

@@ -31,11 +31,12 @@ from mcnet_cli.training.checkpoints import (
     save_checkpoint,
 )
 from mcnet_cli.training.colour import ColourChange
-from mcnet_cli.training.config import PainterTraining, RunConfig
+from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.details import PARTS, Details, Part, gather
 from mcnet_cli.training.discriminator import InsideDiscriminator, Insides
-from mcnet_cli.training.sampling import chance
+from mcnet_cli.training.objective_config import PainterTraining
+from mcnet_cli.training.sampling import rng_of
 
 logger = logging.getLogger(__name__)
 See = Callable[[str, int, int, str], None]  # stage, done, total, unit and figures; may raise to end it all
@@ -192,7 +193,7 @@ class PainterStage:
         """Runs to the end; mean losses of the last steps. If `see` raises, this moment is saved first."""
         setting, rows = self.setting, list[dict[str, float]]()
         while self.step < setting.steps:
-            rng = chance(self.config.seed, self.step, 10)
+            rng = rng_of(self.config.seed, self.step, 10)
             chosen = torch.from_numpy(rng.integers(len(details), size=setting.batch_size))
             with torch.no_grad():
                 batch = varied(scene(self.part, details, chosen, self.compute.device), setting, rng)
@@ -273,7 +274,7 @@ class PainterStage:
         self.optimizers["discriminator"].param_groups[0]["lr"] = factor * setting.discriminator_rate
 
     def save(self) -> None:
-        """Writes a checkpoint of this moment."""
+        """Writes a checkpoint of this context."""
         weights = {
             f"{kind}.{name}": tensor
             for kind, network in self.networks.items()

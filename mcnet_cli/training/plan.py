@@ -16,11 +16,10 @@ from mcnet_cli.training.augment import augment
 from mcnet_cli.training.config import SMALL_PX, RunConfig
 from mcnet_cli.training.frames import clip_info
 from mcnet_cli.training.learner import Learner
-from mcnet_cli.training.moment import Moment
 from mcnet_cli.training.perceptual import choose_perceptual
 from mcnet_cli.training.request import TrainRequest
 from mcnet_cli.training.run import Progress, choose_compute
-from mcnet_cli.training.sampling import Pair
+from mcnet_cli.training.sampling import Pair, TrainingContext
 from mcnet_cli.training.world import ALONE, World
 from mcnet_cli.weights import cached_path
 
@@ -130,7 +129,7 @@ def _seconds_a_step(learner: Learner, size: int, batch: int) -> float:
             for _ in range(config.optimizer.accumulate)
         ]
         learner.update(
-            batches, Moment(config.seed, step, 0.5)
+            batches, TrainingContext(config.seed, step, 0.5)
         )  # it ends with numbers on the CPU: all is done by then
         if step == 0:
             began = time.monotonic()

@@ -12,16 +12,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
-from mcnet_cli.face import OUTER, OuterTracker
+from mcnet_cli.face import OuterTracker
+from mcnet_cli.face.topology import ALL_POINTS
 from mcnet_cli.system import worker_start_method
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array
 
-TRIES = 10
+MAX_TRIES = 10  # clips that are tried in place of one that can't be read
 
 
-def chance(seed: int, *numbers: int) -> np.random.Generator:
-    """Randomness that depends on these numbers alone."""
+@dataclass(frozen=True, slots=True)
+class TrainingContext:
+    """What a loss may know of the run besides its batch.
+
+    seed: the run's. step: from 0. progress: the share of the run that is done, in [0, 1].
+    """
+
+    seed: int
+    step: int
+    progress: float
+
+
+def rng_of(seed: int, *numbers: int) -> np.random.Generator:
+    """A random generator that depends on these numbers alone, so any part of a run can be repeated."""
     return np.random.default_rng((seed, *numbers))
 
 
@@ -90,7 +103,7 @@ class PairSampler:
     def draw(self, number: int) -> Draw:
         """The pair of this number; if its clip can't be read, one of another clip."""
         problems: dict[str, str] = {}
-        for attempt in range(TRIES):
+        for attempt in range(MAX_TRIES):
             clip, rng = self._clip(number, attempt)
             name = self.clips[clip].name
             try:
@@ -102,18 +115,18 @@ class PairSampler:
             except OSError as error:
                 return Draw(None, problems, SystemFailure(f"can't read {shown(name)}: {error.strerror}"))
         return Draw(
-            None, problems, InputError(f"{TRIES} clips in a row can't be read: {', '.join(problems)}")
+            None, problems, InputError(f"{MAX_TRIES} clips in a row can't be read: {', '.join(problems)}")
         )
 
     def _identity(self, number: int) -> str:
         epoch, place = divmod(number, self.epoch_length)
         if epoch != self._epoch:
-            order = chance(self.seed, epoch, 0).permutation(self.epoch_length)
+            order = rng_of(self.seed, epoch, 0).permutation(self.epoch_length)
             self._epoch, self._order = epoch, order % len(self._identities)
         return self._identities[int(self._order[place])]
 
     def _clip(self, number: int, attempt: int) -> tuple[int, np.random.Generator]:
-        rng = chance(self.seed, number, 1, attempt)
+        rng = rng_of(self.seed, number, 1, attempt)
         other = self._identities[int(rng.integers(len(self._identities)))]
         clips = self._of_identity[other if attempt else self._identity(number)]
         return clips[int(rng.integers(len(clips)))], rng
@@ -130,7 +143,7 @@ class PairSampler:
             if rng.random() < self.time_flip:
                 source, driving = driving, source
         frames = np.asarray(clip.frames[source]), np.asarray(clip.frames[driving])
-        points = [np.zeros((OUTER[-1] + 1, 2), np.float32)] * 2
+        points = [np.zeros((ALL_POINTS, 2), np.float32)] * 2
         if clip.points is not None:
             track = OuterTracker()
             points = [track(*seen) for seen in zip(frames, clip.points[[source, driving]], strict=True)]

@@ -22,8 +22,7 @@ from mcnet_cli.training import initial_weights
 from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.learner import Learner
-from mcnet_cli.training.moment import Moment
-from mcnet_cli.training.sampling import PairSampler
+from mcnet_cli.training.sampling import PairSampler, TrainingContext
 from mcnet_cli.training.world import ALONE, World
 
 CPU = Compute(torch.device("cpu"), torch.float32, "in tests")
@@ -179,7 +178,7 @@ def test_all_four_conditions_of_the_memory_train(clips: Path, tmp_path: Path, co
 def test_training_lowers_the_loss_on_a_batch_that_it_sees_again(clips: Path, base: list[str]) -> None:
     learner = learner_of("learning_rate=0.01", "keypoints.detector_share=0", base=base)
     batch = batch_of(clips, learner)
-    losses = [learner.update([batch], Moment(0, 0, 0.5)).terms["total"] for _ in range(12)]
+    losses = [learner.update([batch], TrainingContext(0, 0, 0.5)).terms["total"] for _ in range(12)]
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -187,7 +186,7 @@ def test_the_perceptual_network_of_the_offline_kind_takes_part(clips: Path) -> N
     for base, names in ((LANDMARKS, ["perceptual", "crop_perceptual"]), (PAPER, ["perceptual"])):
         settings = config(*(f"losses.{name}=1" for name in names), base=base)
         learner = Learner(settings, CPU, World(ALONE, CPU.device), load_perceptual())
-        terms = learner.update([batch_of(clips, learner)], Moment(0, 1, 0.5)).terms
+        terms = learner.update([batch_of(clips, learner)], TrainingContext(0, 1, 0.5)).terms
         assert {name for name in terms if "perceptual" in name} == set(names)
 
 
@@ -196,7 +195,7 @@ def test_a_gan_term_trains_its_discriminator(clips: Path) -> None:
     assert learner.discriminator is not None
     before = [parameter.clone() for parameter in learner.discriminator.parameters()]
     batch = batch_of(clips, learner)
-    step = learner.update([batch], Moment(0, 0, 0.0))
+    step = learner.update([batch], TrainingContext(0, 0, 0.0))
     assert {"gan", "feature_matching", "discriminator"} <= step.terms.keys()
     assert all(not torch.equal(p, b) for p, b in zip(learner.discriminator.parameters(), before, strict=True))
     assert "discriminator.discs.1.conv.weight" in learner.checkpoint({}).weights
@@ -206,7 +205,7 @@ def test_the_gradient_of_accumulated_batches_is_the_mean_of_theirs(clips: Path) 
     def gradient(numbers: list[int]) -> Tensor:
         learner = learner_of("optimizer.clip_norm=1e6", base=PAPER)
         batches = [batch_of(clips, learner, first=first) for first in numbers]
-        assert learner.update(batches, Moment(0, 0, 0.0)).bad is None
+        assert learner.update(batches, TrainingContext(0, 0, 0.0)).bad is None
         return torch.cat([p.grad.flatten() for p in learner.model.parameters() if p.grad is not None])
 
     apart = (gradient([0]) + gradient([2])) / 2
@@ -220,7 +219,7 @@ def test_a_pixel_that_shows_no_person_counts_as_much_as_it_is_said_to(clips: Pat
         if share is not None:
             matte = torch.full_like(batch.driving[:, :1], share)
             batch = replace(batch, source_people=matte, driving_people=matte)
-        return learner.update([batch], Moment(0, 0, 0.0)).terms
+        return learner.update([batch], TrainingContext(0, 0, 0.0)).terms
 
     pictures = ("pixel", "decoded_pixel", "warped_pixel")
     without, nobody, everybody = terms(None), terms(0.0), terms(1.0)
@@ -238,7 +237,7 @@ def test_a_person_must_go_where_the_driving_shows_it(clips: Path) -> None:
     here[..., 8:32], there[..., 12:36] = 1, 1
     still = replace(batch, driving=batch.source, driving_points=batch.source_points, source_people=here)
     terms = [
-        learner.update([replace(still, driving_people=people)], Moment(0, 0, 0.0)).terms
+        learner.update([replace(still, driving_people=people)], TrainingContext(0, 0, 0.0)).terms
         for people in (here, there)
     ]
     assert terms[0]["person_outline"] < 0.01 and terms[0]["person_pixel"] < 0.02
@@ -251,7 +250,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_names_the_term(clips: Pat
     broken = Batch(*(getattr(batch, name) for name in Batch.__slots__))
     broken.source[0, 0, 0, 0] = float("nan")
     before = {name: tensor.clone() for name, tensor in learner.checkpoint({}).weights.items()}
-    step = learner.update([broken], Moment(0, 0, 0.0))
+    step = learner.update([broken], TrainingContext(0, 0, 0.0))
     assert step.bad == "keypoints"
     after = learner.checkpoint({}).weights
     for name, tensor in before.items():

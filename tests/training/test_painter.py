@@ -18,7 +18,7 @@ from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.details import EYES, MOUTHS, Details, Part, gather
 from mcnet_cli.training.painter_stage import PainterStage, scene, varied
 from mcnet_cli.training.run import initial_weights
-from mcnet_cli.training.sampling import chance
+from mcnet_cli.training.sampling import rng_of
 
 EYE_PAINTER = "model.eye_painter={size=32, channels=[12, 8, 8], tokens=0}"
 
@@ -67,14 +67,14 @@ def test_pairs_are_varied_together(clips: Path) -> None:
     widest = mouths.points[:, 3, 1].argmax()
     seen = scene(MOUTHS, mouths, widest.expand(8), torch.device("cpu"))
     same = varied(
-        seen, settings("painter.colour=0", "painter.faded=0", "painter.blurred=0").painter, chance(0)
+        seen, settings("painter.colour=0", "painter.faded=0", "painter.blurred=0").painter, rng_of(0)
     )
     mirrored = (same.inside - seen.inside).abs().amax((1, 2, 3)) > 0.1
     assert mirrored.any() and not mirrored.all()
     for before, after in ((seen.warped, same.warped), (seen.real, same.real), (seen.sources, same.sources)):
         expected = torch.where(mirrored[:, None, None, None], before.flip(3), before)
         assert torch.allclose(after, expected, atol=2e-3)
-    soft = varied(seen, settings("painter.blurred=1").painter, chance(0))
+    soft = varied(seen, settings("painter.blurred=1").painter, rng_of(0))
     assert soft.real.diff(dim=3).abs().mean() < seen.real.diff(dim=3).abs().mean()
 
 

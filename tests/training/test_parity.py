@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from mcnet_cli.model import MCNet
 from mcnet_cli.training.discriminator import Discriminator
-from mcnet_cli.training.equivariance import RandomTransform
-from mcnet_cli.training.objective import (
+from mcnet_cli.training.objective_config import PaperLossWeights
+from mcnet_cli.training.paper_objective import (
+    DiscriminatorObjective,
     Objective,
-    PaperLossWeights,
-    discriminator_objective,
+    RandomTransform,
     paper_objective,
 )
 from mcnet_cli.training.perceptual import VGG19
@@ -69,7 +69,7 @@ def step(golden: dict[str, Tensor]) -> Step:
         PaperLossWeights(gan=1.0, official=True),
     )
     objective.total.backward()
-    loss = discriminator_objective(discriminator, driving, objective)
+    loss = DiscriminatorObjective(discriminator)(driving, objective)
     loss.backward()
     return Step(model, discriminator, driving, transform, objective, loss)
 
