@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.compositing.front_picture import columns_of, enlarged
 from mcnet_cli.compositing.plate import Floats, Picture, besides, over, times_alpha, without_people
 from mcnet_cli.model.eye_shape import EYE_ARCS
 from mcnet_cli.model.mouth_shape import LIPS
@@ -38,14 +39,6 @@ PLATE_MARGIN = 0.02
 # animal, and everything is one front, which the network moves as a whole. Of fifty pictures that count as
 # found the haziest has 0.28; a dog has 2.1.
 FOUND, HAZY = 0.5, 0.6
-# The front is stored enlarged so many times, so that linear sampling loses little of it. It is sharpened a
-# little for the rest: what is taken of each neighbour, along each axis. Without that moved faces have 0.7 to
-# 0.9 of the photo's sharpness (mean absolute Laplacian), with it 0.8 to 1.05.
-ENLARGED = 2
-SHARPENED = 0.056
-TILE = 8  # pixels of the enlarged front, along each side, of which is known what is seen behind
-ENDLESS = 1 << 30
-ENLARGED_ROWS = 128  # of the photo, at once, so that what is computed for them stays in a cache
 BLOCK = 8  # pixels between which motion is interpolated linearly; its cells are larger by far
 CELLS = 64  # of dense motion, along each side
 BEYOND_CELLS = 19  # around them, as far as REACH
@@ -247,9 +240,8 @@ def _front(
         if not whole:
             above = np.rint(above * _crown(matte[0], rows_above)[..., None]).astype(np.uint8)
         front = np.concatenate([above, front])
-    large = _enlarged(front)
-    shown = cv2.extractChannel(large, 3)
-    seen, solid = _tiles(cv2.compare(shown, 0, cv2.CMP_GT)), ~_tiles(cv2.compare(shown, 255, cv2.CMP_LT))
+    large = enlarged(front)
+    seen, solid = columns_of(large)
     # half a unit of network coordinates reaches from the first pixel's centre to the last one's
     scale = tuple(side / 2 * (size - 1) / size for side in (person.square.width, person.square.height))
     cells = (np.arange(CELLS + 2 * BEYOND_CELLS) - BEYOND_CELLS) * (2 / (CELLS - 1)) - 1
@@ -262,8 +254,8 @@ def _front(
         rows=rows,
         columns=columns,
         picture=large,
-        seen=_endless(ends(seen), seen.shape[1]),
-        solid=_endless(longest_runs(solid), solid.shape[1]),
+        seen=seen,
+        solid=solid,
         fades=_fades(photo, person, matte, rows, columns, cells, scale),
         down=interpolation(middles(y, BLOCK), cells),
         across=interpolation(middles(x, BLOCK), cells),
@@ -289,72 +281,6 @@ def _crown(edge: Floats, count: int) -> Floats:
     above = count - np.arange(count)
     crown: Floats = np.clip((height - above[:, None] + 1) / 2, 0, 1).astype(np.float32)
     return crown
-
-
-def _enlarged(front: Picture) -> Picture:
-    """(2·H, 2·W, 4) of (H, W, 4) colours times matte, and the matte; pixel i comes to lie at 2i."""
-    height, width = front.shape[:2]
-    large = np.zeros((ENLARGED * height, ENLARGED * width), np.uint32)  # four channels in one
-    kernels = _kernels()
-    reach = len(kernels[1]) // 2
-    matte = cv2.extractChannel(front, 3)
-    for top in range(0, height, ENLARGED_ROWS):
-        # what isn't empty, and what the kernels reach from there
-        first, bottom = max(0, top - reach), min(top + ENLARGED_ROWS, height)
-        left, _, count, _ = cv2.boundingRect(matte[first : bottom + reach])
-        columns = slice(max(0, left - reach), left + count + reach)
-        part = np.ascontiguousarray(front[first : bottom + reach, columns])
-        rows = large[ENLARGED * top : ENLARGED * bottom, ENLARGED * columns.start : ENLARGED * columns.stop]
-        for y, down in enumerate(kernels if count else ()):
-            for x, across in enumerate(kernels):
-                found = cv2.sepFilter2D(part, -1, across, down, borderType=cv2.BORDER_REPLICATE)
-                found = found[top - first : bottom - first]
-                found = cv2.min(found, cv2.cvtColor(cv2.extractChannel(found, 3), cv2.COLOR_GRAY2RGBA))
-                rows[y::ENLARGED, x::ENLARGED] = found.view(np.uint32)[..., 0]
-    return large.view(np.uint8).reshape(ENLARGED * height, ENLARGED * width, 4)
-
-
-def _tiles(flags: Picture) -> NDArray[np.bool_]:
-    """(⌈H/8⌉, ⌈W/8⌉): whether every eight by eight pixels have any of (H, W) flags, 0 or 255."""
-    height, width = (-(-side // TILE) for side in flags.shape)
-    down, right = height * TILE - flags.shape[0], width * TILE - flags.shape[1]
-    flags = cv2.copyMakeBorder(flags, 0, down, 0, right, cv2.BORDER_REPLICATE)
-    shares: Picture = cv2.resize(flags, (width, height), interpolation=cv2.INTER_AREA)
-    return np.greater(shares, 0)
-
-
-def _endless(runs: NDArray[np.int_], width: int) -> NDArray[np.int32]:
-    """(N, 2) columns, as in `Front.seen`, of (N, 2) runs in rows of so many tiles."""
-    first, last = runs.T
-    left, right = np.where(first == 0, -ENDLESS, TILE * first), np.where(last == width, ENDLESS, TILE * last)
-    none = first == last
-    columns = np.stack([np.where(none, ENDLESS, left), np.where(none, -ENDLESS, right)], 1)
-    return columns.astype(np.int32)
-
-
-def ends(flags: NDArray[np.bool_]) -> NDArray[np.int_]:
-    """(N, 2): the first 1 in each row of (N, W) flags, and what follows the last one; both 0 without any."""
-    first, last = flags.argmax(1), flags.shape[1] - flags[:, ::-1].argmax(1)
-    found: NDArray[np.int_] = np.where(np.any(flags, 1, keepdims=True), np.stack([first, last], 1), 0)
-    return found
-
-
-def longest_runs(flags: NDArray[np.bool_]) -> NDArray[np.int_]:
-    """(N, 2): where the longest run of ones in each row of (N, W) flags begins, and where it has ended."""
-    steps = np.diff(flags.astype(np.int8), axis=1, prepend=0, append=0)
-    (rows, first), (_, last) = np.nonzero(steps > 0), np.nonzero(steps < 0)
-    order = np.argsort(last - first)
-    runs = np.zeros((len(flags), 2), int)
-    runs[rows[order]] = np.stack([first, last], 1)[order]  # of several for one row the last one stays
-    return runs
-
-
-def _kernels() -> tuple[Floats, Floats]:
-    """Weights of pixels at a pixel and half way to the next one; the middle weight is the pixel's own."""
-    sharpen = np.array([-SHARPENED, 1 + 2 * SHARPENED, -SHARPENED])
-    places = np.arange(-4, 5) - 0.5
-    half = np.where(np.abs(places) < 4, np.sinc(places) * np.sinc(places / 4), 0)  # Lanczos, four lobes
-    return sharpen, np.convolve(half / half.sum(), sharpen, "same")
 
 
 def _fades(

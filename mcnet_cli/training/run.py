@@ -14,6 +14,7 @@ from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.model import ModelConfig, PainterConfig
+from mcnet_cli.model.config import PAINTERS
 from mcnet_cli.training.checkpoints import remove_partial, saved_steps
 from mcnet_cli.training.config import FRAMING
 from mcnet_cli.training.dataset import Dataset, load_dataset
@@ -98,9 +99,9 @@ def _fits(initial: ModelConfig, wanted: ModelConfig) -> bool:
 
     They may lack detail painters.
     """
-    lacking: dict[str, Any] = {name: PainterConfig() for name in wanted.painters}
-    lacking |= {name: getattr(wanted, name) for name in initial.painters}
-    return initial == dataclasses.replace(wanted, **lacking)
+    painters: dict[str, Any] = {name: PainterConfig() for name in PAINTERS}  # whatever those of size 0 are
+    painters |= {name: getattr(wanted, name) for name in initial.painters}
+    return initial == dataclasses.replace(wanted, **painters)
 
 
 def initial_weights(name: str, fetch: Fetch = NEVER) -> Weights:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from mcnet_cli import Animator, Transfer
+from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.arrays import resized
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.media import read_image
@@ -51,7 +52,7 @@ def main() -> None:
     portrait = animator.portrait(photo)
     motion = animator.motion(EXAMPLES / "driving.mp4", max_frames=50)
     face = portrait.faces[0]
-    retargeting = animator._retargeting(face, motion, Transfer())
+    retargeting = Retargeting(motion, Transfer(), face, animator.landmarks, 0)
     pose = retargeting.pose(np.array([40]))
     matte = cpu_ms(lambda: portrait._person(face, portrait.shown_boxes[0]), 5)
     layers = photo_layers(portrait.photo, portrait.people, animator.size)

@@ -12,6 +12,7 @@ from face_tools import ODD_BOXES, animator, example, portrait
 from places import EXAMPLES
 
 from mcnet_cli import Animator, CropBox, Transfer
+from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.compositing import Drawing, Person, PhotoCompositor, PhotoLayers, Square, photo_layers
 from mcnet_cli.compositing.layers import REACH
 from mcnet_cli.compositing.plate import filled
@@ -227,7 +228,7 @@ def drawings() -> list[Drawing]:
     """Of some frames of the example, in which it turns, talks and blinks."""
     motion = animator().motion(EXAMPLES / "driving.mp4")
     face = example().faces[0]
-    retargeting = animator()._retargeting(face, motion, Transfer())
+    retargeting = Retargeting(motion, Transfer(), face, animator().landmarks, 0)
     return [
         animator().renderer.draw(face.source, retargeting.keypoints(np.array([row]))) for row in (12, 40, 83)
     ]
