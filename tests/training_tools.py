@@ -14,6 +14,7 @@ from places import ROOT
 
 from mcnet_cli.model import PRESETS
 from mcnet_cli.model.mouth_shape import INNER_LOWER, LIPS
+from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.training import RunConfig, TrainReport, TrainRequest, train
 from mcnet_cli.training.settings import assignment, resolve
 
@@ -140,7 +141,7 @@ def write_mouths(folder: Path, opening: float = 12.0) -> Path:
 
 
 def run_training(
-    clips: Path | None, run: Path, config: RunConfig, see: Any = None, **more: Any
+    clips: Path | None, run: Path, config: RunConfig, see: OnProgress = silent, **more: Any
 ) -> TrainReport:
     """`train` on the CPU in float32."""
     return train(TrainRequest(clips, run, config, device="cpu", precision="fp32", **more), see)
@@ -170,11 +171,11 @@ def mcnet_train(clips: Path, run: Path, *words: str, prefix: tuple[str, ...] = (
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment(), **more)
 
 
-def when(step: int, act: Callable[[], None]) -> Callable[..., None]:
+def when(step: int, act: Callable[[], None]) -> OnProgress:
     """A progress callback that acts once `step` steps are done."""
 
-    def see(stage: str, done: int, _total: int, _unit: str) -> None:
-        if stage == "training" and done == step:
+    def see(progress: Progress) -> None:
+        if progress.stage == "training" and progress.done == step:
             act()
 
     return see

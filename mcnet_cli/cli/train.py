@@ -21,7 +21,6 @@ from mcnet_cli.cli._options import (
     panel,
 )
 from mcnet_cli.errors import UsageError
-from mcnet_cli.progress import Progress
 
 length_option, setting_option, data_option = panel("Length: one of"), panel("Settings"), panel("Data")
 
@@ -130,19 +129,15 @@ def train(
         fetch=policy,
     )
     if check_data:
-        table = training.check_data(request, _show)
+        table = training.check_data(request, console.progress)
         console.report(table.as_json(), table.as_text())
         raise typer.Exit(0 if table.is_enough else 3)
     if dry_run:
-        plan = training.plan(request, _show)
+        plan = training.plan(request, console.progress)
         console.report(plan.as_json(), plan.as_text())
         return
-    report = training.train(request, _show)
+    report = training.train(request, console.progress)
     console.report(report.as_json(), report.as_text())
-
-
-def _show(stage: str, done: int, total: int, unit: str) -> None:
-    console.progress(Progress(stage, done, total, unit))
 
 
 def _changes(

@@ -4,7 +4,7 @@ The source is moved by the network as `mcnet animate` moves a photo, so what a p
 what it sees in use. Squares are cut out once; training never decodes a clip again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -28,12 +28,11 @@ from mcnet_cli.model.detail_shape import Shape, Square
 from mcnet_cli.model.eye_shape import EyeShape
 from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.mouth_shape import MouthShape
+from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array, read_all
 from mcnet_cli.training.sampling import rng_of
-
-Show = Callable[[int, int], None]  # clips done, clips in all
 
 # Frames that are the least open are sources in this share of the cases; the others are any frame.
 SHUT_SHARE, SHUT_SOURCES = 0.1, 0.6
@@ -141,7 +140,12 @@ class Details:
 
 
 def gather(
-    part: Part, model: MCNet, clips: Sequence[Clip], config: RunConfig, compute: Compute, show: Show
+    part: Part,
+    model: MCNet,
+    clips: Sequence[Clip],
+    config: RunConfig,
+    compute: Compute,
+    on_progress: OnProgress,
 ) -> Details:
     """Pairs of all clips in which a part opens; InputError if there is none.
 
@@ -152,7 +156,7 @@ def gather(
         if clip.points is not None and (pairs := _pairs(part, clip, number, config)):
             rng = rng_of(config.seed, number, 9)
             found += _of_clip(part, model, clip, pairs, config, compute, rng)
-        show(number + 1, len(clips))
+        on_progress(Progress(f"looking for {part.name} that open", number + 1, len(clips), "clips"))
     if not found:
         raise InputError(f"no clip shows {part.name} that open wide enough for the detail painter to learn")
     return Details.joined(found)

@@ -35,7 +35,8 @@ CLOSED_MOUTH, CLOSED_EYE = 0.06, 0.03
 LEFT_EYE, RIGHT_EYE = EYE_OUTLINES
 # Points whose mean is the middle of the mouth, or of eyes and brows.
 MOUTH_POINTS = (*MOUTH_CORNERS, *(edge[len(edge) // 2] for edge in OUTER_LIPS), *MOUTH_OPENING[0])
-EYE_POINTS = (*OUTER_EYE_CORNERS, *LID_OPENINGS[0], *LID_OPENINGS[1], *(upper[2] for upper, _ in BROWS))
+_UPPER_LIDS, _LOWER_LIDS = zip(*LID_OPENINGS, strict=True)
+EYE_POINTS = (*OUTER_EYE_CORNERS, *_UPPER_LIDS, *_LOWER_LIDS, *(upper[2] for upper, _ in BROWS))
 
 
 def landmark_keypoints(points: Tensor, mirrored: Tensor, landmarks: tuple[int, ...]) -> Tensor:

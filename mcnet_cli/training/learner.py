@@ -26,8 +26,8 @@ from mcnet_cli.training.discriminator import Discriminator
 from mcnet_cli.training.landmark_objective import LandmarkObjective
 from mcnet_cli.training.objective_config import PaperLossWeights
 from mcnet_cli.training.paper_objective import DiscriminatorObjective, PaperObjective, Terms
+from mcnet_cli.training.process_group import ProcessGroup, averaging, failing_together
 from mcnet_cli.training.sampling import TrainingContext
-from mcnet_cli.training.world import World, averaging, failing_together
 
 BETAS = (0.5, 0.999)
 
@@ -51,13 +51,13 @@ class Learner:
         self,
         config: RunConfig,
         compute: Compute,
-        world: World,
+        group: ProcessGroup,
         perceptual: PerceptualDistance | None,
         initial: dict[str, Tensor] | None = None,
     ) -> None:
         """initial: weights to begin with, as `read_weights` gives them."""
         seed_random(config.seed)
-        self.config, self.compute, self.world = config, compute, world
+        self.config, self.compute, self.group = config, compute, group
         self.model = MCNet(config.model).to(compute.device).channels_last()
         if initial is not None:  # weights without a detail painter leave it as it begins
             self.model.load_state_dict(self.model.state_dict() | initial)
@@ -74,14 +74,14 @@ class Learner:
                 self.discriminator = Discriminator(config.model.keypoints.count).to(compute.device)
             made = PaperObjective(self.model, self.discriminator, config.losses, perceptual)
             self._paper: PaperObjective | None = made
-            self.objective = world.parallel(made)
+            self.objective = group.parallel(made)
         else:
             self._paper = None
-            self.objective = world.parallel(
+            self.objective = group.parallel(
                 LandmarkObjective(self.model, config.losses, config.keypoints, perceptual)
             )
         self.judge = (
-            world.parallel(DiscriminatorObjective(self.discriminator)) if self.discriminator else None
+            group.parallel(DiscriminatorObjective(self.discriminator)) if self.discriminator else None
         )
         self.optimizers = {
             name: torch.optim.Adam(trained, config.learning_rate, betas=BETAS)
@@ -158,7 +158,7 @@ class Learner:
     def _first_bad(self, values: dict[str, float]) -> str | None:
         """The first of `values` that isn't finite, in any process; None if all are."""
         bad = next((name for name, value in values.items() if not math.isfinite(value)), None)
-        anywhere = any(self.world.largest(float(bad is not None)))
+        anywhere = any(self.group.largest(float(bad is not None)))
         return bad or ("a term of another process" if anywhere else None)
 
     def _skipped(self, terms: dict[str, float], bad: str, buffers: Sequence[Tensor]) -> Step:

@@ -7,7 +7,7 @@ the painter's work replaces that inside alone. The rest of the network stays as 
 import copy
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import MCNet
 from mcnet_cli.model.detail_painter import DetailPainter, Painted, limit
 from mcnet_cli.model.detail_shape import Shape
+from mcnet_cli.progress import OnProgress, Progress
+from mcnet_cli.training.augment import ColourChange
 from mcnet_cli.training.checkpoints import (
     Checkpoint,
     load_latest,
@@ -30,7 +32,6 @@ from mcnet_cli.training.checkpoints import (
     restore_optimizer,
     save_checkpoint,
 )
-from mcnet_cli.training.colour import ColourChange
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.details import PARTS, Details, Part, gather
@@ -39,7 +40,6 @@ from mcnet_cli.training.objective_config import PainterTraining
 from mcnet_cli.training.sampling import rng_of
 
 logger = logging.getLogger(__name__)
-See = Callable[[str, int, int, str], None]  # stage, done, total, unit and figures; may raise to end it all
 
 # Longest gradient of the painter and of the discriminator.
 MAX_GRAD_NORM = 10.0
@@ -61,7 +61,7 @@ def learn_details(
     compute: Compute,
     perceptual: PerceptualDistance | None,
     folder: Path,
-    see: See,
+    on_progress: OnProgress,
 ) -> dict[str, float]:
     """Trains the painters of `model` in place; goes on with what `folder` holds of that. Mean losses.
 
@@ -74,14 +74,10 @@ def learn_details(
             continue
         kept = folder / f"{part.name}.safetensors"
         if not kept.is_file():
-
-            def show(done: int, total: int, part: Part = part) -> None:
-                see(f"looking for {part.name} that open", done, total, "clips")
-
-            gather(part, model, clips, config, compute, show).save(kept)
+            gather(part, model, clips, config, compute, on_progress).save(kept)
         details, stage = Details.load(kept), PainterStage(part, painter, config, compute, perceptual, folder)
         stage.resume()
-        losses = stage.learn(details, see)
+        losses = stage.learn(details, on_progress)
         painter.load_state_dict(stage.average.state_dict())
         found |= {part.name: float(len(details))} | {f"{part.name}_{k}": v for k, v in losses.items()}
     return found
@@ -189,8 +185,8 @@ class PainterStage:
             for name, network in self.networks.items()
         }
 
-    def learn(self, details: Details, see: See) -> dict[str, float]:
-        """Runs to the end; mean losses of the last steps. If `see` raises, this moment is saved first."""
+    def learn(self, details: Details, on_progress: OnProgress) -> dict[str, float]:
+        """Runs to the end; mean losses of the last steps. Saves first if `on_progress` raises."""
         setting, rows = self.setting, list[dict[str, float]]()
         while self.step < setting.steps:
             rng = rng_of(self.config.seed, self.step, 10)
@@ -209,7 +205,8 @@ class PainterStage:
             if self.step % self.config.checkpoint_every == 0:
                 self.save()
             try:
-                see(f"painting {self.part.name}", self.step, setting.steps, f"steps, L1 inside {pixel:.4f}")
+                figures = f"steps, L1 inside {pixel:.4f}"
+                on_progress(Progress(f"painting {self.part.name}", self.step, setting.steps, figures))
             except BaseException:
                 self.save()
                 raise

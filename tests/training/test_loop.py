@@ -22,8 +22,8 @@ from mcnet_cli.training import initial_weights
 from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.learner import Learner
+from mcnet_cli.training.process_group import Launch, ProcessGroup
 from mcnet_cli.training.sampling import PairSampler, TrainingContext
-from mcnet_cli.training.world import ALONE, World
 
 CPU = Compute(torch.device("cpu"), torch.float32, "in tests")
 BOTH = pytest.mark.parametrize("base", [LANDMARKS, PAPER], ids=["landmarks", "paper"])
@@ -61,7 +61,7 @@ def rows_of(run: Path) -> list[dict[str, object]]:
 
 
 def learner_of(*changes: str, base: list[str] = LANDMARKS) -> Learner:
-    return Learner(config(*changes, base=base), CPU, World(ALONE, CPU.device), None)
+    return Learner(config(*changes, base=base), CPU, ProcessGroup(Launch(), CPU.device), None)
 
 
 def batch_of(clips: Path, learner: Learner, count: int = 2, first: int = 0) -> Batch:
@@ -185,7 +185,7 @@ def test_training_lowers_the_loss_on_a_batch_that_it_sees_again(clips: Path, bas
 def test_the_perceptual_network_of_the_offline_kind_takes_part(clips: Path) -> None:
     for base, names in ((LANDMARKS, ["perceptual", "crop_perceptual"]), (PAPER, ["perceptual"])):
         settings = config(*(f"losses.{name}=1" for name in names), base=base)
-        learner = Learner(settings, CPU, World(ALONE, CPU.device), load_perceptual())
+        learner = Learner(settings, CPU, ProcessGroup(Launch(), CPU.device), load_perceptual())
         terms = learner.update([batch_of(clips, learner)], TrainingContext(0, 1, 0.5)).terms
         assert {name for name in terms if "perceptual" in name} == set(names)
 
