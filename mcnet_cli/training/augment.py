@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -38,6 +39,15 @@ class Batch:
     driving_people: Tensor | None = None
 
 
+Drawn = TypeVar("Drawn", "ShapeWarp", "ColourChange")
+
+
+def joined(drawn: Sequence[Drawn]) -> Drawn:
+    """What was drawn for each picture as one for a whole batch, field by field."""
+    kind = type(drawn[0])
+    return kind(*(torch.cat([getattr(one, name) for one in drawn]) for name in kind.__slots__))
+
+
 def random_affines(rng: np.random.Generator, config: AugmentConfig, flips: np.ndarray) -> np.ndarray:
     """(B, 2, 3) maps from output to input coordinates in [-1, 1]."""
     batch = len(flips)
@@ -70,8 +80,8 @@ def augment(
     """
     drawn = [_Drawn.draw(rng_of(seed, pair.number, 2), config) for pair in pairs]
     mirrored = np.array([one.mirrored for one in drawn])
-    shape = ShapeWarp.joined([one.shape for one in drawn]) if config.shape else None
-    colour = ColourChange.joined([one.colour for one in drawn]) if config.colour or config.faded else None
+    shape = joined([one.shape for one in drawn]) if config.shape else None
+    colour = joined([one.colour for one in drawn]) if config.colour or config.faded else None
     pictures, points, mattes = [], [], []
     for frames, places, affines in (
         ("source", "source_points", [one.source for one in drawn]),
@@ -106,7 +116,7 @@ def _people_in(pictures: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """What chance says of one pair. source, driving: (1, 2, 3) affines."""
+    """The random changes of one pair. source, driving: (1, 2, 3) affines."""
 
     mirrored: bool
     source: np.ndarray
@@ -146,11 +156,6 @@ class ShapeWarp:
             rng.uniform(0, 2 * np.pi, shape[:2]),
         )
         return cls(*(torch.from_numpy(n).float() for n in numbers))
-
-    @classmethod
-    def joined(cls, warps: Sequence["ShapeWarp"]) -> "ShapeWarp":
-        """The warps of all as those of one batch."""
-        return cls(*(torch.cat([getattr(warp, name) for warp in warps]) for name in cls.__slots__))
 
     def __call__(self, points: Tensor) -> Tensor:
         """(B, ..., 2) output coordinates to where their colour comes from."""
@@ -223,11 +228,6 @@ class ColourChange:
         gain, gamma = np.exp(rng.normal(0, 1.5 * deviation, (2, count, 1, 1, 1)))
         offset = rng.normal(0, 0.5 * deviation, (count, 1, 1, 1))
         return cls(*(torch.from_numpy(numbers).float() for numbers in (matrix, gain, offset, gamma)))
-
-    @classmethod
-    def joined(cls, changes: Sequence["ColourChange"]) -> "ColourChange":
-        """The changes of all as those of one batch."""
-        return cls(*(torch.cat([getattr(change, name) for change in changes]) for name in cls.__slots__))
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1], likewise."""

@@ -26,7 +26,7 @@ Array = np.ndarray  # shapes and dtypes are in the docstrings
 
 
 class Frames(Protocol):
-    """Frames by their number, (S, S, 3) uint8 each; an array (T, S, S, 3) is one."""
+    """A clip's frames by number, (S, S, 3) uint8 each. A (T, S, S, 3) array is such a sequence, too."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -82,7 +82,7 @@ class SoughtFrames:
 
 
 def array_on_disk(path: Path, make: Callable[[], Array]) -> Array:
-    """An array that is mapped from `path`, made and written there first if need be."""
+    """Maps the array in the file `path` into memory; if there is no such file, `make` fills it first."""
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_output(path, overwrite=True) as part, open(part, "wb") as file:

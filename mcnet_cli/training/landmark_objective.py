@@ -103,10 +103,10 @@ class OpeningMasks:
 
 
 def opening_masks(batch: Batch, size: int) -> OpeningMasks:
-    """Where mouth and eyes are open in the driving and were closed or open in the source; the face without.
+    """Masks of mouth and eyes that open or stay open from the source to the driving, and of the other skin.
 
-    Lids and lips that close are left to the other losses: painted by decree, they blurred (at 128², in 800
-    steps).
+    Where they close no mask is set: asking the decoder to paint closed lids and lips blurred them in a trial
+    of 800 steps at 128².
     """
     source, driving = ((p.numpy() + 1) * (size - 1) / 2 for p in (batch.source_points, batch.driving_points))
     changed = np.zeros((len(source), size, size), np.uint8)
@@ -134,10 +134,10 @@ def opening_masks(batch: Batch, size: int) -> OpeningMasks:
 
 
 def openings_loss(occlusion: Tensor, masks: OpeningMasks) -> Tensor:
-    """The decoder shall paint what opens; the warp keeps the rest of the face.
+    """Occlusion towards 0 where mouth or eyes open, towards 1 where they stay open and on other skin.
 
-    Pixel losses would rather have the teeth and eyes that the source shows painted: soft ones, in the middle
-    of where they may be.
+    So the decoder paints what opens, and the warp keeps what the source shows. Without this term pixel losses
+    have teeth and eyes painted that could be warped, which makes them soft.
     """
     missing = F.relu(TRUSTED_OCCLUSION - occlusion)
 
@@ -148,7 +148,7 @@ def openings_loss(occlusion: Tensor, masks: OpeningMasks) -> Tensor:
 
 
 class LandmarkObjective(nn.Module):
-    """The loss of `model` on a batch, term by term."""
+    """The loss of `model` on a batch, term by term, as a module that several processes can share."""
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ class LandmarkObjective(nn.Module):
     def _person_terms(
         self, state: SourceState, rendering: Rendering, driving: Keypoints, batch: Batch
     ) -> Terms:
-        """What is wrong with the source moved by the person's motion alone; nothing without mattes."""
+        """Errors of the source moved by the person's motion alone; no terms for a batch without mattes."""
         if batch.source_people is None or batch.driving_people is None:
             return {}
         weights, target, size = self.weights, batch.driving, batch.driving.shape[-1]

@@ -19,7 +19,7 @@ from mcnet_cli.training.checkpoints import load_latest, save_checkpoint
 from mcnet_cli.training.config import SMALL_PX, RunConfig
 from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.learner import Learner, Step
-from mcnet_cli.training.painter_stage import learn_details
+from mcnet_cli.training.painter_stage import train_painters
 from mcnet_cli.training.process_group import ProcessGroup
 from mcnet_cli.training.reporting import RunLog, validation_figures, write_contact_sheet, write_sheet
 from mcnet_cli.training.sampling import Draw, PairSampler, TrainingContext, stream, workers_watched
@@ -30,11 +30,11 @@ MAX_BAD_STEPS = 3  # steps in a row that aren't finite, after which a run ends
 
 @dataclass(slots=True)
 class State:
-    """How far a run is; what checkpoints remember besides tensors.
+    """How far a run has come: what checkpoints keep besides tensors.
 
-    samples: pairs drawn, by all processes. skipped: steps that weren't finite; bad_in_a_row: the latest of
-    them. bad_clips: names of clips that failed while they were read. painter: whether the painters'
-    stages are over.
+    samples: pairs that all processes have used. skipped: steps whose loss or gradient was not finite;
+    bad_in_a_row: how many of the last ones in a row. bad_clips: names of clips that failed while they were
+    read. painter: whether the stages of the detail painters are over.
     """
 
     step: int = 0
@@ -47,7 +47,7 @@ class State:
 
 
 class Training:
-    """A run in progress."""
+    """A run in progress: data, networks, and how far it has come."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Training:
         self.learner, self.group, self.state = learner, group, State()
         self.figures: dict[str, float] = {}
         self._measured_at, self._last_row = -1, (time.monotonic(), 0)
-        self._shown = (held_out or data).clips
+        self._sample_clips = (held_out or data).clips
         self.sampler = PairSampler(
             data.clips,
             config.seed,
@@ -78,7 +78,7 @@ class Training:
 
     @property
     def progress(self) -> float:
-        """The share of the run that is done, but for the last stages."""
+        """The share of the run that is done, in [0, 1]; the stages of the painters don't count."""
         if self.config.painter.only:
             return 1.0
         if self.total_steps:
@@ -108,7 +108,7 @@ class Training:
         return True
 
     def train(self, on_progress: OnProgress = silent) -> None:
-        """Runs to the end, or until Ctrl-C or TERM, which save first and are then raised."""
+        """Runs to the end. Ctrl-C and TERM save a checkpoint first and are then raised."""
         config, state, log = self.config, self.state, RunLog(self.run, writes=self.group.is_main)
         log.forget_after(state.step or -1)
         for report in self.data.bad if not state.step else ():
@@ -120,7 +120,7 @@ class Training:
                 started = time.monotonic()
                 batches = [self._next_batch(draws, log) for _ in range(config.optimizer.accumulate)]
                 step = self.learner.update(batches, TrainingContext(config.seed, state.step, self.progress))
-                self._count(step, batches, log)
+                self._count_step(step, batches, log)
                 seconds = state.elapsed_s + time.monotonic() - started
                 stopped, state.elapsed_s = self.group.largest(asked(), seconds if self.group.is_main else 0)
                 self._show(on_progress, began, log)
@@ -150,11 +150,11 @@ class Training:
                 self.write_contact_sheet()
 
     def _train_painters(self, on_progress: OnProgress, log: RunLog) -> None:
-        """The detail painters' stages, by one process; they keep checkpoints and squares of their own."""
+        """One process trains the detail painters; their checkpoints and data lie in a folder of their own."""
         if self.group.is_main:
             learner, folder = self.learner, self.run / "painter"
             config = dataclasses.replace(self.config, painter=self.config.painter.after(self.state.step))
-            found = learn_details(
+            found = train_painters(
                 learner.ema, self.data.clips, config, learner.compute, learner.perceptual, folder, on_progress
             )
             log.write({"step": self.state.step} | {f"painter_{k}": value for k, value in found.items()})
@@ -190,8 +190,8 @@ class Training:
         if 2 * len(bad) > len(self.data.clips):
             raise InputError(f"{len(bad)} of {len(self.data.clips)} clips can't be read: more than half")
 
-    def _count(self, step: Step, batches: Sequence[Batch], log: RunLog) -> None:
-        """Adds a step to the state; InputError after three in a row that weren't finite."""
+    def _count_step(self, step: Step, batches: Sequence[Batch], log: RunLog) -> None:
+        """Counts a step, whatever became of it; InputError after three in a row that weren't finite."""
         state, clips = self.state, [name for batch in batches for name in batch.clips]
         state.step, state.painter = state.step + 1, False
         state.samples += len(clips) * self.group.size
@@ -224,7 +224,7 @@ class Training:
         return (self.state.samples - samples) / max(time.monotonic() - since, 1e-6)
 
     def _row(self) -> dict[str, Any]:
-        """What the log says of this moment, besides the losses."""
+        """A row of the log without the losses: where the run is and how fast."""
         state, speed = self.state, self._samples_per_s()
         self._last_row = time.monotonic(), state.samples
         return {
@@ -237,7 +237,7 @@ class Training:
         }
 
     def validate(self, log: RunLog) -> None:
-        """Measures the moving average on held-out clips, if there are any."""
+        """Measures the moving average of the weights on held-out clips, if there are any."""
         if self.held_out is None or not self.group.is_main:
             return
         self.figures = validation_figures(self.learner, self.held_out.clips)
@@ -245,7 +245,7 @@ class Training:
         log.write({"step": self.state.step} | {f"validation_{k}": v for k, v in self.figures.items()})
 
     def save(self) -> None:
-        """Writes a checkpoint of this context."""
+        """Writes a checkpoint."""
         if not self.group.is_main:
             return
         facts = {
@@ -261,15 +261,15 @@ class Training:
         )
 
     def write_sheet(self) -> None:
-        """A sheet of the moving average on six pairs that are the same every time."""
+        """Writes a sheet of what the moving average makes of six pairs, the same ones every time."""
         if self.group.is_main:
-            sampler = PairSampler(self._shown, 1, expressive_share=0.8)
+            sampler = PairSampler(self._sample_clips, 1, expressive_share=0.8)
             write_sheet(self.run / "samples" / f"{self.state.step:08d}.png", self.learner, sampler)
 
     def write_contact_sheet(self) -> None:
-        """A sheet of clips over time, each made from its first frame."""
+        """Writes a sheet of clips over time, each animated from its first frame."""
         if self.group.is_main:
-            write_contact_sheet(self.run / "samples" / "contact.png", self.learner, self._shown)
+            write_contact_sheet(self.run / "samples" / "contact.png", self.learner, self._sample_clips)
 
 
 @contextlib.contextmanager

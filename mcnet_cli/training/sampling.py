@@ -1,7 +1,7 @@
-"""Pairs of frames: which one is the n-th of a run, and a stream of them, read ahead by workers.
+"""Which pair of frames is the n-th of a run, and a stream of pairs that workers read ahead.
 
-The n-th pair depends on the seed and n alone. So a run goes on where it was by a number, processes share the
-work by every k-th number, and workers change nothing.
+The n-th pair depends on the seed and n alone. So a resumed run needs one number to go on, each of k processes
+takes every k-th number, and the number of workers changes nothing.
 """
 
 import contextlib
@@ -53,16 +53,10 @@ class Pair:
     source_points: Array
     driving_points: Array
 
-    def reversed(self) -> "Pair":
-        """The same with source and driving exchanged."""
-        return Pair(
-            self.number, self.clip, self.driving, self.source, self.driving_points, self.source_points
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A pair, or the error that ends the run; and what failed on the way: names of clips, with reasons."""
+    """A drawn pair, or the error that ends the run. problems: clips that couldn't be read, with reasons."""
 
     pair: Pair | None
     problems: dict[str, str]
@@ -70,11 +64,12 @@ class Draw:
 
 
 class PairSampler:
-    """Identity, then one of its clips, then two frames: the n-th pair of a run.
+    """Draws an identity, then one of its clips, then two frames of that clip.
 
-    An epoch shows every identity `repeats` times, in random order. Two frames are drawn with replacement and
-    sorted, and swapped in `time_flip` of the cases; in `expressive_share` the second frame is instead the one
-    of six with the most different expression.
+    An epoch shows every identity `repeats` times, in random order. The two frames are drawn with replacement;
+    the earlier one is the source, but in a share `time_flip` of the pairs the later one. In a share
+    `expressive_share` the driving frame is instead the one of six whose mouth and lids differ most from the
+    source's.
     """
 
     def __init__(
@@ -117,6 +112,10 @@ class PairSampler:
         return Draw(
             None, problems, InputError(f"{MAX_TRIES} clips in a row can't be read: {', '.join(problems)}")
         )
+
+    def __getitem__(self, number: int) -> Draw:
+        """`draw`, as torch's DataLoader calls it."""
+        return self.draw(number)
 
     def _identity(self, number: int) -> str:
         epoch, place = divmod(number, self.epoch_length)
@@ -166,7 +165,7 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generat
 
     cv2.setNumThreads(0)  # its threads would be missing in forked workers, which then wait for them
     yield from DataLoader(
-        _Draws(sampler),  # type: ignore[arg-type]
+        sampler,  # type: ignore[arg-type]
         sampler=numbers,
         batch_size=None,
         num_workers=workers,
@@ -176,16 +175,6 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generat
         collate_fn=_as_it_is,  # type: ignore[arg-type]
         multiprocessing_context=worker_start_method(),
     )
-
-
-class _Draws:
-    """The sampler as a DataLoader sees it."""
-
-    def __init__(self, sampler: PairSampler) -> None:
-        self._sampler = sampler
-
-    def __getitem__(self, number: int) -> Draw:
-        return self._sampler.draw(number)
 
 
 def _as_it_is(draw: Draw) -> Draw:

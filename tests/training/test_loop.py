@@ -18,6 +18,7 @@ from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.metrics import load_perceptual
+from mcnet_cli.progress import Progress
 from mcnet_cli.training import initial_weights
 from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.dataset import load_dataset
@@ -345,14 +346,14 @@ def test_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
 
 
 def test_progress_of_a_run_in_minutes_counts_steps(clips: Path, tmp_path: Path) -> None:
-    told: list[tuple[int, int, str]] = []
+    steps: list[Progress] = []
 
-    def listen(_stage: str, done: int, total: int, unit: str) -> None:
-        if unit.startswith("steps"):
-            told.append((done, total, unit))
+    def listen(progress: Progress) -> None:
+        if progress.unit.startswith("steps"):
+            steps.append(progress)
 
     settings = config("schedule.minutes=0.01", "steps=0")
     run_training(clips, tmp_path, settings, listen)
-    assert [done for done, _, _ in told] == list(range(1, len(told) + 1))
-    assert all(total >= done for done, total, _ in told)
-    assert told[-1][0] == told[-1][1]
+    assert [step.done for step in steps] == list(range(1, len(steps) + 1))
+    assert all(step.total and step.total >= step.done for step in steps)
+    assert steps[-1].done == steps[-1].total

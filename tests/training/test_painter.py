@@ -16,8 +16,8 @@ from mcnet_cli.model.eye_shape import EYE_ARCS
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.training import RunConfig, initial_weights
 from mcnet_cli.training.dataset import load_dataset
-from mcnet_cli.training.details import EYES, MOUTHS, Details, Part, gather
-from mcnet_cli.training.painter_stage import PainterStage, scene, varied
+from mcnet_cli.training.painter_data import EYES, MOUTHS, FacePart, PainterData, collect
+from mcnet_cli.training.painter_stage import PainterStage, augmented, batch_of
 from mcnet_cli.training.sampling import rng_of
 
 EYE_PAINTER = "model.eye_painter={size=32, channels=[12, 8, 8], tokens=0}"
@@ -32,17 +32,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_mouths(tmp_path_factory.mktemp("clips"))
 
 
-def gathered(clips: Path, run: RunConfig, part: Part = MOUTHS) -> Details:
+def gathered(clips: Path, run: RunConfig, part: FacePart = MOUTHS) -> PainterData:
     torch.manual_seed(0)
     data = load_dataset(find_clips(clips), run, clips)
-    return gather(part, MCNet(run.model).eval(), data.clips, run, choose("cpu", "fp32"), silent)
+    return collect(part, MCNet(run.model).eval(), data.clips, run, choose("cpu", "fp32"), silent)
 
 
 def test_mouths_are_pairs_of_a_source_and_the_frames_that_it_is_moved_to(clips: Path) -> None:
     mouths = gathered(clips, settings())
     assert len(mouths) >= 2 and mouths.real.shape == (len(mouths), 3, 32, 32)
     assert int(mouths.of.max()) == len(mouths.sources) - 1
-    seen = scene(MOUTHS, mouths, torch.arange(len(mouths)), torch.device("cpu"))
+    seen = batch_of(MOUTHS, mouths, torch.arange(len(mouths)), torch.device("cpu"))
     opened = seen.shape.opening > 0.1
     assert opened.any()
     assert seen.inside[opened].amax((1, 2, 3)).min() > 0.9
@@ -53,7 +53,7 @@ def test_mouths_are_pairs_of_a_source_and_the_frames_that_it_is_moved_to(clips: 
 def test_mouths_are_kept_in_a_file(clips: Path, tmp_path: Path) -> None:
     mouths = gathered(clips, settings())
     mouths.save(tmp_path / "mouths")
-    kept = Details.load(tmp_path / "mouths")
+    kept = PainterData.load(tmp_path / "mouths")
     assert torch.equal(kept.real, mouths.real) and torch.equal(kept.source_points, mouths.source_points)
 
 
@@ -65,8 +65,8 @@ def test_clips_whose_mouths_stay_shut_are_of_no_use(tmp_path: Path) -> None:
 def test_pairs_are_varied_together(clips: Path) -> None:
     mouths = gathered(clips, settings())
     widest = mouths.points[:, 3, 1].argmax()
-    seen = scene(MOUTHS, mouths, widest.expand(8), torch.device("cpu"))
-    same = varied(
+    seen = batch_of(MOUTHS, mouths, widest.expand(8), torch.device("cpu"))
+    same = augmented(
         seen, settings("painter.colour=0", "painter.faded=0", "painter.blurred=0").painter, rng_of(0)
     )
     mirrored = (same.inside - seen.inside).abs().amax((1, 2, 3)) > 0.1
@@ -74,7 +74,7 @@ def test_pairs_are_varied_together(clips: Path) -> None:
     for before, after in ((seen.warped, same.warped), (seen.real, same.real), (seen.sources, same.sources)):
         expected = torch.where(mirrored[:, None, None, None], before.flip(3), before)
         assert torch.allclose(after, expected, atol=2e-3)
-    soft = varied(seen, settings("painter.blurred=1").painter, rng_of(0))
+    soft = augmented(seen, settings("painter.blurred=1").painter, rng_of(0))
     assert soft.real.diff(dim=3).abs().mean() < seen.real.diff(dim=3).abs().mean()
 
 
@@ -140,7 +140,7 @@ def test_both_painters_learn_one_after_the_other(tmp_path: Path) -> None:
     run = settings(EYE_PAINTER)
     eyes = gathered(clips, run, EYES)
     assert eyes.real.shape[1:] == (3, 32, 32) and eyes.arcs.shape[1:] == (2, 9, 2)
-    seen = scene(EYES, eyes, torch.arange(len(eyes)), torch.device("cpu"))
+    seen = batch_of(EYES, eyes, torch.arange(len(eyes)), torch.device("cpu"))
     assert (seen.shape.opening > 0.2).any() and (seen.source_shape.opening < 0.1).any()
     stages: list[str] = []
     report = run_training(clips, tmp_path / "run", run, lambda progress: stages.append(progress.stage))

@@ -22,6 +22,15 @@ from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import FaceMesh, OuterTracker
 from mcnet_cli.face.landmarks import Mesh
+from mcnet_cli.face.topology import (
+    INNER_EYE_CORNERS,
+    IRIS_POINTS,
+    LID_OPENINGS,
+    MOUTH_CORNERS,
+    MOUTH_OPENING,
+    OUTER_EYE_CORNERS,
+    Pairs,
+)
 from mcnet_cli.files import atomic_output
 from mcnet_cli.model import Keypoints, MCNet, PainterConfig
 from mcnet_cli.model.detail_shape import Shape, Square
@@ -40,14 +49,14 @@ SHUT_SHARE, SHUT_SOURCES = 0.1, 0.6
 # and eyes are seen too.
 DRIVINGS, HARDLY_OPEN = 7, 0.02
 # Frames are enlarged or reduced to no more than this side.
-LONGEST_PX = 512
+MAX_SIDE_PX = 512
 # Standard deviations of a square's place around a mouth or eye: of the shift, in its half sides, of the
 # logarithm of its size and of its angle in radians.
 SHIFT, SCALE, TURN = 0.025, 0.05, 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FacePart:
     """A part of the face that a painter paints, and which clips show enough of it.
 
     painter: the field of `ModelConfig`, and the part of the network. shape: what its shapes are.
@@ -60,8 +69,8 @@ class Part:
     name: Literal["mouths", "eyes"]
     painter: Literal["painter", "eye_painter"]
     shape: type[MouthShape] | type[EyeShape]
-    corners: tuple[tuple[int, int], ...]
-    lips: tuple[tuple[int, int], ...]
+    corners: Pairs
+    lips: Pairs
     most_open: float
     least_open: float
     most_shut: float
@@ -81,13 +90,24 @@ class Part:
         return heights / widths, widths
 
 
-MOUTHS = Part("mouths", "painter", MouthShape, ((61, 291),), ((13, 14),), 0.6, 0.15, 1.0, 32.0, 60.0)
-EYES = Part(
+MOUTHS = FacePart(
+    "mouths",
+    "painter",
+    MouthShape,
+    (MOUTH_CORNERS,),
+    MOUTH_OPENING,
+    most_open=0.6,
+    least_open=0.15,
+    most_shut=1.0,
+    least_px=32.0,
+    wide_px=60.0,
+)
+EYES = FacePart(
     "eyes",
     "eye_painter",
     EyeShape,
-    ((33, 133), (362, 263)),
-    ((159, 145), (386, 374)),
+    tuple(zip(OUTER_EYE_CORNERS, INNER_EYE_CORNERS, strict=True)),
+    LID_OPENINGS,
     most_open=0.45,
     least_open=0.22,
     most_shut=0.17,
@@ -98,7 +118,7 @@ PARTS = MOUTHS, EYES
 
 
 @dataclass(frozen=True, slots=True)
-class Details:
+class PainterData:
     """N moved mouths or eyes of M sources, as squares of S pixels; shapes are in their coordinates.
 
     warped, real: (N, 3, S, S) uint8, the source moved and the frame that it should look like.
@@ -120,7 +140,7 @@ class Details:
         return len(self.of)
 
     @classmethod
-    def joined(cls, parts: Sequence["Details"]) -> "Details":
+    def joined(cls, parts: Sequence["PainterData"]) -> "PainterData":
         """Those of all parts."""
         first = np.cumsum([0, *(len(part.sources) for part in parts[:-1])]).tolist()
         entries = {each.name: torch.cat([getattr(part, each.name) for part in parts]) for each in fields(cls)}
@@ -134,24 +154,24 @@ class Details:
             write_tensors(part, {each.name: getattr(self, each.name) for each in fields(self)}, {})
 
     @classmethod
-    def load(cls, path: Path) -> "Details":
+    def load(cls, path: Path) -> "PainterData":
         """Reads what `save` wrote."""
         return cls(**load_file(path))
 
 
-def gather(
-    part: Part,
+def collect(
+    part: FacePart,
     model: MCNet,
     clips: Sequence[Clip],
     config: RunConfig,
     compute: Compute,
     on_progress: OnProgress,
-) -> Details:
+) -> PainterData:
     """Pairs of all clips in which a part opens; InputError if there is none.
 
     Depends on `model`, the clips and the configuration alone.
     """
-    found: list[Details] = []
+    found: list[PainterData] = []
     for number, clip in enumerate(clips):
         if clip.points is not None and (pairs := _pairs(part, clip, number, config)):
             rng = rng_of(config.seed, number, 9)
@@ -159,15 +179,15 @@ def gather(
         on_progress(Progress(f"looking for {part.name} that open", number + 1, len(clips), "clips"))
     if not found:
         raise InputError(f"no clip shows {part.name} that open wide enough for the detail painter to learn")
-    return Details.joined(found)
+    return PainterData.joined(found)
 
 
-def _pairs(part: Part, clip: Clip, number: int, config: RunConfig) -> list[tuple[int, list[int]]]:
+def _pairs(part: FacePart, clip: Clip, number: int, config: RunConfig) -> list[tuple[int, list[int]]]:
     """Sources, and the frames that each is moved to; none if the clip is of no use."""
     assert clip.points is not None
     opening, widths = part.measured(clip.points)
     width_px = (
-        float(np.median(widths)) * min(clip.own_side or config.model.size, LONGEST_PX) / config.model.size
+        float(np.median(widths)) * min(clip.own_side or config.model.size, MAX_SIDE_PX) / config.model.size
     )
     if np.percentile(opening, 95) < part.least_open or np.percentile(opening, 5) > part.most_shut:
         return []
@@ -186,14 +206,14 @@ def _pairs(part: Part, clip: Clip, number: int, config: RunConfig) -> list[tuple
 
 
 def _of_clip(
-    part: Part,
+    part: FacePart,
     model: MCNet,
     clip: Clip,
     pairs: Sequence[tuple[int, list[int]]],
     config: RunConfig,
     compute: Compute,
     rng: np.random.Generator,
-) -> Iterator[Details]:
+) -> Iterator[PainterData]:
     frames, points = own_frames(clip, config.model.size)
     size = part.config(config).size
     for source, drivings in pairs:
@@ -213,7 +233,7 @@ def own_frames(clip: Clip, size: int) -> tuple[Sequence[Array], Array]:
     assert clip.points is not None
     if clip.path is None:
         return [np.asarray(clip.frames[n]) for n in range(len(clip.frames))], clip.points
-    side = min(clip.own_side, LONGEST_PX)
+    side = min(clip.own_side, MAX_SIDE_PX)
     decoded = read_all(clip.path, side)
     return [decoded[n] for n in clip.numbers], clip.points * (side / size)
 
@@ -270,7 +290,7 @@ class MovedSource:
             found.append((source, source.moved(lids[1:], rings[1:, eye], corners[:1], corners[1:])))
         return found
 
-    def cut(self, source: Shape, shape: Shape, size: int, rng: np.random.Generator | None) -> Details:
+    def cut(self, source: Shape, shape: Shape, size: int, rng: np.random.Generator | None) -> PainterData:
         """Squares of `size` pixels around the drivings' shapes; rng moves them a little at random."""
         count = len(self.maps)
         square, own = _shaken(shape.square(), rng), _shaken(source.square(), rng)
@@ -281,7 +301,7 @@ class MovedSource:
         warped = _sampled(picture.expand(count, -1, -1, -1), maps, fine)
         fine = self._finer(own, size)
         inside, inner = shape.within(square), source.within(own)
-        return Details(
+        return PainterData(
             warped=warped,
             real=_sampled(real, places, places.shape[1] // size),
             points=inside.points.cpu(),
@@ -300,7 +320,7 @@ class MovedSource:
 def _irises(frame: Array, points: Array) -> Array:
     """(2, 2, 2) pixels: of both eyes in a frame the iris's centre and the first point of its rim."""
     found = _face_mesh().again(frame, Mesh(points, 1.0).region)
-    rings: Array = found.irises.reshape(2, 5, 2)[:, :2]
+    rings: Array = found.irises.reshape(2, IRIS_POINTS, 2)[:, :2]
     return rings
 
 
