@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from mcnet_cli.cli._options import (
     panel,
 )
 from mcnet_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from mcnet_cli.training import Launch
 
 length_option, setting_option, data_option = panel("Length: one of"), panel("Settings"), panel("Data")
 
@@ -162,8 +165,8 @@ def _changes(
     return changes
 
 
-def _launch() -> Any:
-    """This process's place, as torchrun and its like say it."""
+def _launch() -> "Launch":
+    """This process's place among those that torchrun or the like has started."""
     from mcnet_cli.training import Launch
 
     names = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "TORCHELASTIC_RESTART_COUNT": "0"}

@@ -1,6 +1,6 @@
 """Augmentation: random changes of geometry and colour, mostly shared by both frames of a pair."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -259,26 +259,20 @@ def jittered(pictures: Sequence[Tensor], jitters: Sequence[Jitter]) -> list[Tens
         rows = []
         for picture, jitter in zip(batch, jitters, strict=True):
             for name, amount in jitter.changes:
-                picture = _CHANGES[name](picture, amount).clamp(0, 1)
+                picture = _adjusted(picture, name, amount).clamp(0, 1)
             rows.append(picture)
         changed.append(torch.stack(rows))
     return changed
 
 
-def _grey(picture: Tensor) -> Tensor:
-    return (picture * picture.new_tensor(BRIGHTNESS)[:, None, None]).sum(0, keepdim=True)
-
-
-def _brightness(picture: Tensor, factor: float) -> Tensor:
-    return picture * factor
-
-
-def _contrast(picture: Tensor, factor: float) -> Tensor:
-    return picture * factor + _grey(picture).mean() * (1 - factor)
-
-
-def _saturation(picture: Tensor, factor: float) -> Tensor:
-    return picture * factor + _grey(picture) * (1 - factor)
+def _adjusted(picture: Tensor, name: str, amount: float) -> Tensor:
+    """A picture with one of a jitter's changes."""
+    if name == "hue":
+        return _hue(picture, amount)
+    if name == "brightness":
+        return picture * amount
+    grey = (picture * picture.new_tensor(BRIGHTNESS)[:, None, None]).sum(0, keepdim=True)
+    return picture * amount + (grey.mean() if name == "contrast" else grey) * (1 - amount)
 
 
 def _hue(picture: Tensor, turn: float) -> Tensor:
@@ -296,11 +290,3 @@ def _hue(picture: Tensor, turn: float) -> Tensor:
         place = (sector + offset) % 6
         channels.append(value - chroma * torch.minimum(place, 4 - place).clamp(0, 1))
     return torch.stack(channels)
-
-
-_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "brightness": _brightness,
-    "contrast": _contrast,
-    "saturation": _saturation,
-    "hue": _hue,
-}

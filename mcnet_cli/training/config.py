@@ -23,7 +23,7 @@ SMALL_PX = 128  # side of the pictures in the first part of a run
 
 @dataclass(frozen=True, slots=True)
 class ScheduleConfig:
-    """The run's length, without its last stage, and what changes on the way.
+    """The run's length without the painters' stages, and what changes on the way.
 
     minutes, epochs: the length where `steps` gives none; if both are given, epochs count. An epoch shows
         every identity `data.repeats` times.
@@ -58,7 +58,7 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
-    """How gradients are clipped and weights averaged around Adam.
+    """How gradients are clipped before Adam's steps and weights averaged after them.
 
     clip_norm: longest gradient of each optimizer. accumulate: batches to a step.
     ema: decay of the weights' moving average, which is the result; 0 for the weights themselves.

@@ -137,18 +137,18 @@ def _storage(found: Sequence[ClipPath], config: RunConfig) -> str:
     """`data.frames`, with `auto` decided by the headers."""
     if config.data.frames != "auto":
         return config.data.frames
-
-    def frames(clip: ClipPath) -> int:
-        try:
-            count = clip_info(clip).count or 0
-        except (McnetError, OSError):  # it will be reported when it is loaded
-            return 0
-        return min(count, config.data.frames_per_clip or count)
-
-    each = 3 * config.model.size**2
     with _reader_threads() as pool:
-        total = each * sum(pool.map(frames, found))
-    return "memory" if total <= config.data.memory_gb * 1e9 else "seek"
+        frames = sum(pool.map(lambda clip: expected_frames(clip, config), found))
+    return "memory" if frames * 3 * config.model.size**2 <= config.data.memory_gb * 1e9 else "seek"
+
+
+def expected_frames(clip: ClipPath, config: RunConfig) -> int:
+    """How many frames of a clip a run will use, by its header; 0 if loading will say why it can't be used."""
+    try:
+        count = clip_info(clip).count or 0
+    except (McnetError, OSError):
+        return 0
+    return min(count, config.data.frames_per_clip or count)
 
 
 class _Loader:

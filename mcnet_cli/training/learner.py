@@ -93,15 +93,12 @@ class Learner:
     def _groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by optimizer: one for the network or, as in the paper, one for each of three parts."""
         if self._paper is None:
-            networks: dict[str, nn.Module | None] = {"model": self.model}
+            networks: dict[str, nn.Module] = {"model": self.model}
         else:
             networks = {"generator": self.model.generator, "kp_detector": self.model.kp_detector}
-            networks["discriminator"] = self.discriminator
-        groups = {
-            name: [p for p in n.parameters() if p.requires_grad]
-            for name, n in networks.items()
-            if n is not None
-        }
+            if self.discriminator is not None:
+                networks["discriminator"] = self.discriminator
+        groups = {n: [p for p in net.parameters() if p.requires_grad] for n, net in networks.items()}
         return {name: group for name, group in groups.items() if group}
 
     @property

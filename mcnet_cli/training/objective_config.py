@@ -70,12 +70,12 @@ class LandmarkLossWeights:
     pixel, decoded_pixel, warped_pixel: mean absolute errors, mouth and lids weighted up in the first two.
     keypoints: mean absolute distance of the detector's keypoints to the landmarks.
     consistency: memory values to projected features (ICCV 2023, sec. 3.4).
-    openings: occlusion towards 0 inside mouth and eyes that were closed in the source, towards 1 inside those
-        that stay open and on the rest of the face.
+    openings: occlusion towards 0 inside mouths and eyes that open, towards 1 inside those that stay open and
+        on the rest of the face.
     person_pixel, person_outline: mean absolute errors of the source moved by the person's motion alone, as
         `compositing` shows it: of its colours where the target shows the person, and of its matte everywhere.
-    background: how much a pixel that shows no person counts in errors of pictures, beside one that does: what
-        a moving person uncovers is the plate's business.
+    background: weight of pixels without a person in errors of pictures, where those with one have 1: what
+        a moving person uncovers, `animate` takes from a picture without the person.
     """
 
     perceptual: float = 1.0
@@ -167,12 +167,12 @@ class KeypointTraining:
 
 @dataclass(frozen=True, slots=True)
 class PainterTraining:
-    """The stages in which the detail painters learn, after all others: those that the model has.
+    """The stages after all others, in which those detail painters learn that the model has.
 
     part: which of them learn: "mouths", "eyes" or "all".
     steps: of each painter; 0 leaves it as it is. alone: of those, the first ones, without a discriminator.
         Both are at most the run's own steps, so that a trial run stays short.
-    only: the run is this stage alone; the rest of the network is that of the weights it begins with.
+    only: the run has no other stage; the rest of the network stays that of the weights it begins with.
     per_clip: pairs of frames that are collected of a clip, whose mouths or eyes are wide enough; each takes
         0.1 MB. batch_size: mouths or eyes in a step. learning_rate: of the painter, twice that in the steps
         alone.

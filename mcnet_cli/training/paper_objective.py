@@ -188,58 +188,12 @@ def draw_noise(config: ModelConfig, batch: int, rng: np.random.Generator) -> Ten
     return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
 
-def paper_objective(
-    model: MCNet,
-    discriminator: Discriminator | None,
-    perceptual: PerceptualDistance | None,
-    source: Tensor,
-    driving: Tensor,
-    transform: RandomTransform,
-    weights: PaperLossWeights,
-    noise: Tensor | None = None,
-) -> Objective:
-    """The paper's loss terms (ICCV 2023, sec. 3.4; FOMM, NeurIPS 2019, sec. 3.3).
-
-    source, driving: (B, 3, H, W) in [0, 1], the driving being what the prediction should look like.
-    transform: of B pictures. Terms are left out for want of `perceptual`, or of jacobians.
-    noise: the memory's, as `draw_noise` gives it; None for none, and then its gain learns nothing.
-    The discriminator gets no gradient; `weights.gan` over 0 needs one (ValueError).
-    """
-    if weights.gan and discriminator is None:
-        raise ValueError("the GAN term needs a discriminator")
-    state, found = model.encode_source(source), model.detect_keypoints(driving)
-    rendering: Rendering = model(state, found, noise)
-    terms: dict[str, Tensor] = {}
-
-    def add(name: str, value: Tensor) -> None:
-        terms[name] = getattr(weights, name) * value.float()
-
-    if perceptual is not None and weights.perceptual:
-        add("perceptual", perceptual_pyramid(perceptual, rendering.prediction, driving))
-    if weights.equivariance_value or weights.equivariance_jacobian:
-        # on its own: batch norm's statistics are those of one kind of picture, as in the published run
-        transformed = model.detect_keypoints(transform.transform_frames(driving))
-        if weights.equivariance_value:
-            add("equivariance_value", equivariance_value(found, transformed, transform))
-        if weights.equivariance_jacobian and found.jacobians is not None:
-            add("equivariance_jacobian", equivariance_jacobian(found, transformed, transform))
-    if weights.separation:
-        both = [keypoint_separation(k, official=weights.official) for k in (state.keypoints, found)]
-        add("separation", both[0] + both[1])
-    if weights.consistency:
-        add("consistency", feature_consistency(rendering.memory))
-    if weights.gan and discriminator is not None:
-        fake = discriminator.as_critic(rendering.prediction, found)
-        add("gan", generator_gan(fake.scores))
-        if weights.feature_matching:
-            with torch.no_grad():
-                real = discriminator.as_critic(driving, found)
-            add("feature_matching", feature_matching(real.features, fake.features))
-    return Objective(terms, rendering, state.keypoints, found)
-
-
 class PaperObjective(nn.Module):
-    """The loss of `model` on a batch, term by term; `last` is what it was computed from."""
+    """The loss of `model` on a batch, term by term; `last` is what it was computed from.
+
+    Terms are left out whose weight is 0, or for want of `perceptual` or of jacobians. A weight of the GAN
+    term over 0 needs a discriminator (ValueError).
+    """
 
     last: Objective
 
@@ -251,6 +205,8 @@ class PaperObjective(nn.Module):
         perceptual: PerceptualDistance | None,
     ) -> None:
         super().__init__()
+        if weights.gan and discriminator is None:
+            raise ValueError("the GAN term needs a discriminator")
         self.model, self.weights, self.perceptual = model, weights, perceptual
         # In a tuple, so that its parameters aren't this module's: `DiscriminatorObjective` trains them.
         self._critic = (discriminator,)
@@ -264,17 +220,48 @@ class PaperObjective(nn.Module):
             torch.cat([d.theta for d in draws]), torch.cat([d.weights for d in draws])
         )
         noise = torch.cat([draw_noise(self.model.config, 1, rng) for rng in rngs])
-        self.last = paper_objective(
-            self.model,
-            self._critic[0],
-            self.perceptual,
-            batch.source,
-            batch.driving,
-            transform.to(device),
-            self.weights,
-            noise.to(device),
-        )
-        return self.last.terms
+        return self.compute(batch.source, batch.driving, transform.to(device), noise.to(device)).terms
+
+    def compute(
+        self, source: Tensor, driving: Tensor, transform: RandomTransform, noise: Tensor | None = None
+    ) -> Objective:
+        """The paper's loss terms (ICCV 2023, sec. 3.4; FOMM, NeurIPS 2019, sec. 3.3); sets `last`.
+
+        source, driving: (B, 3, H, W) in [0, 1], the driving being what the prediction should look like.
+        transform: of B pictures. noise: the memory's, as `draw_noise` gives it; without it its gain learns
+        nothing. The discriminator gets no gradient.
+        """
+        model, weights, (discriminator,) = self.model, self.weights, self._critic
+        state, found = model.encode_source(source), model.detect_keypoints(driving)
+        rendering: Rendering = model(state, found, noise)
+        terms: dict[str, Tensor] = {}
+
+        def add(name: str, value: Tensor) -> None:
+            terms[name] = getattr(weights, name) * value.float()
+
+        if self.perceptual is not None and weights.perceptual:
+            add("perceptual", perceptual_pyramid(self.perceptual, rendering.prediction, driving))
+        if weights.equivariance_value or weights.equivariance_jacobian:
+            # on its own: batch norm's statistics are those of one kind of picture, as in the published run
+            transformed = model.detect_keypoints(transform.transform_frames(driving))
+            if weights.equivariance_value:
+                add("equivariance_value", equivariance_value(found, transformed, transform))
+            if weights.equivariance_jacobian and found.jacobians is not None:
+                add("equivariance_jacobian", equivariance_jacobian(found, transformed, transform))
+        if weights.separation:
+            both = [keypoint_separation(k, official=weights.official) for k in (state.keypoints, found)]
+            add("separation", both[0] + both[1])
+        if weights.consistency:
+            add("consistency", feature_consistency(rendering.memory))
+        if weights.gan and discriminator is not None:
+            fake = discriminator.as_critic(rendering.prediction, found)
+            add("gan", generator_gan(fake.scores))
+            if weights.feature_matching:
+                with torch.no_grad():
+                    real = discriminator.as_critic(driving, found)
+                add("feature_matching", feature_matching(real.features, fake.features))
+        self.last = Objective(terms, rendering, state.keypoints, found)
+        return self.last
 
 
 class DiscriminatorObjective(nn.Module):

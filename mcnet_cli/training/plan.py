@@ -8,15 +8,14 @@ import numpy as np
 import torch
 
 from mcnet_cli import __version__
-from mcnet_cli.errors import McnetError, UsageError, shown
+from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face.topology import ALL_POINTS
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.training.augment import augment
 from mcnet_cli.training.config import SMALL_PX, RunConfig
-from mcnet_cli.training.dataset import Dataset
-from mcnet_cli.training.frames import clip_info
+from mcnet_cli.training.dataset import Dataset, expected_frames
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.perceptual import choose_perceptual
 from mcnet_cli.training.process_group import Launch, ProcessGroup
@@ -63,7 +62,7 @@ class ClipTable:
 
 
 def check_data(request: TrainRequest, on_progress: OnProgress = silent) -> ClipTable:
-    """What can be used of the clips, and why not of the others; computes landmarks where there are none."""
+    """Tells which clips can be used, and why the others can't; computes landmarks where there are none."""
     if request.clips is None:
         raise UsageError("there are no clips to check", hint="give their folder")
     request.run.mkdir(parents=True, exist_ok=True)
@@ -72,12 +71,12 @@ def check_data(request: TrainRequest, on_progress: OnProgress = silent) -> ClipT
 
 @dataclass(frozen=True, slots=True)
 class TrainPlan:
-    """A run before it begins.
+    """What a run would be.
 
-    parameters: of the network. clips, identities, frames: as names and headers say. seconds_a_step: measured
-    at full size. memory_mb: the process's peak (on a GPU: what torch took there) in those steps, without the
-    frames; None where nobody knows. frames_mb: of all frames, as they would lie in memory. hours and steps:
-    estimates from that. painter_steps: those of the last stages, which steps and hours leave out.
+    parameters: of the network. clips, identities, frames: counted by names and headers. seconds_a_step:
+    measured at full size. memory_mb: the peak of the process in those steps (on a GPU, of torch there),
+    without the clips' frames; None where the system doesn't tell. frames_mb: what all frames take in memory.
+    steps, hours: estimates from that, without the painters' stages, which take painter_steps.
     """
 
     device: str
@@ -113,16 +112,12 @@ class TrainPlan:
 
 
 def plan(request: TrainRequest, on_progress: OnProgress = silent) -> TrainPlan:
-    """Looks at the clips' headers and times a few steps; writes nothing."""
+    """Reads the clips' headers and times a few steps on noise; writes nothing."""
     config, compute = request.config, choose_compute(request)
     found = [] if request.clips is None else find_clips(request.clips)
     frames = request.synthetic * config.data.synthetic_frames
     for number, clip in enumerate(found):
-        try:
-            count = clip_info(clip).count or 0
-        except McnetError:  # training will say what is wrong with it
-            continue
-        frames += min(count, config.data.frames_per_clip or count)
+        frames += expected_frames(clip, config)
         on_progress(Progress("reading headers", number + 1, len(found), "clips"))
     learner = Learner(
         config, compute, ProcessGroup(Launch(), compute.device), choose_perceptual(cached_path("vgg19"))

@@ -60,17 +60,17 @@ class RunLog:
                 part.write_text("".join(kept), encoding="utf-8")
 
     def gather(self, terms: dict[str, float]) -> None:
-        """Adds a step's numbers to the row that is being made."""
+        """Adds a step's loss terms to the means of the next row."""
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def mean(self, name: str) -> float:
-        """The mean so far of what will be in the next row; not a number if there is nothing yet."""
+        """The mean of a term since the last row; NaN if there is none yet."""
         return self._sums[name] / self._counts[name] if name in self._sums else float("nan")
 
     def means(self) -> dict[str, float]:
-        """The means of what was gathered since the last time."""
+        """The means of all terms since the last row, which ends it."""
         found = {name: round(total / self._counts[name], 5) for name, total in self._sums.items()}
         self._sums, self._counts = {}, {}
         return found
@@ -93,7 +93,7 @@ class RunLog:
 
 
 def _step(line: str) -> float:
-    """The step of a row; endless for what is no row, such as the half line of a killed run."""
+    """The step of a row of the log; infinite for what is no row, such as the half line of a killed run."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
@@ -101,10 +101,10 @@ def _step(line: str) -> float:
 
 
 def write_sheet(path: Path, learner: Learner, sampler: PairSampler) -> None:
-    """One row a pair, six of them.
+    """Writes a sheet of six pairs, one a row.
 
-    Source and driving with their keypoints, result, decoder's picture, warped source, occlusion, and the
-    deformation as what it does to a grid.
+    Columns: source and driving with their keypoints, the result, the decoder's picture, the warped source,
+    the occlusion, and a chessboard under the deformation.
     """
     pairs = [pair for number in range(SHEET_PAIRS) if (pair := sampler.draw(number).pair) is not None]
     if not pairs:
@@ -178,10 +178,10 @@ def _squares(size: int) -> Tensor:
 
 
 def validation_figures(learner: Learner, clips: Sequence[Clip]) -> dict[str, float]:
-    """Errors of `clips` made from their first frames, absolute motion, over those of standing still.
+    """Animates clips from their first frames, with absolute motion, and compares with what they really show.
 
-    error_over_copy: mean |result - real| over mean |first frame - real|. mouth_over_copy: the same in the box
-    of the mouth, where clips have landmarks.
+    error_over_copy: mean |result - real| over mean |first frame - real|, so 1 is as bad as standing still.
+    mouth_over_copy: the same in the box of the mouth, where clips have landmarks.
     """
     whole, mouth = np.zeros(2), np.zeros(2)
     for clip in clips:

@@ -25,6 +25,7 @@ from mcnet_cli.training.objective_config import PaperLossWeights
 from mcnet_cli.training.paper_objective import (
     DiscriminatorObjective,
     Objective,
+    PaperObjective,
     RandomTransform,
     discriminator_gan,
     draw_noise,
@@ -34,7 +35,6 @@ from mcnet_cli.training.paper_objective import (
     feature_matching,
     generator_gan,
     keypoint_separation,
-    paper_objective,
     perceptual_pyramid,
 )
 from mcnet_cli.training.perceptual import VGG19
@@ -234,16 +234,9 @@ def compute(vgg19: VGG19) -> Compute:
         noise: Tensor | None = None,
         **weights: float,
     ) -> Objective:
-        return paper_objective(
-            model or tiny_model(),
-            discriminator,
-            network,
-            random(2, 3, 64, 64),
-            random(2, 3, 64, 64, seed=1),
-            RandomTransform.draw(2, np.random.default_rng(0)),
-            PaperLossWeights(**weights),
-            noise,
-        )
+        objective = PaperObjective(model or tiny_model(), discriminator, PaperLossWeights(**weights), network)
+        transform = RandomTransform.draw(2, np.random.default_rng(0))
+        return objective.compute(random(2, 3, 64, 64), random(2, 3, 64, 64, seed=1), transform, noise)
 
     return compute
 

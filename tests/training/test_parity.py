@@ -13,8 +13,8 @@ from mcnet_cli.training.objective_config import PaperLossWeights
 from mcnet_cli.training.paper_objective import (
     DiscriminatorObjective,
     Objective,
+    PaperObjective,
     RandomTransform,
-    paper_objective,
 )
 from mcnet_cli.training.perceptual import VGG19
 
@@ -59,15 +59,8 @@ def step(golden: dict[str, Tensor]) -> Step:
     first, second = picture("source"), picture("driving")
     source, driving = torch.cat([first, second]), torch.cat([second, first.flip(-1)])
     transform = RandomTransform(golden["train.tps_theta"], golden["train.tps_control_params"].flatten(1))
-    objective = paper_objective(
-        model,
-        discriminator,
-        perceptual,
-        source,
-        driving,
-        transform,
-        PaperLossWeights(gan=1.0, official=True),
-    )
+    weights = PaperLossWeights(gan=1.0, official=True)
+    objective = PaperObjective(model, discriminator, weights, perceptual).compute(source, driving, transform)
     objective.total.backward()
     loss = DiscriminatorObjective(discriminator)(driving, objective)
     loss.backward()
