@@ -13,6 +13,7 @@ from mcnet_cli.compositing.tone import BRIGHTNESS
 from mcnet_cli.face import glanced_matte
 from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.training.config import AugmentConfig
+from mcnet_cli.training.frames import as_tensor
 from mcnet_cli.training.sampling import Pair, rng_of
 
 
@@ -185,7 +186,7 @@ def _transformed(
 ) -> tuple[Tensor, Tensor]:
     """Pictures on `device`, points on the CPU. exact: there is mirroring alone: nothing is interpolated."""
     side = frames.shape[1]
-    pictures = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 255
+    pictures = as_tensor(frames, device)
     if side > size:
         pictures = F.avg_pool2d(pictures, side // size)
     theta = torch.from_numpy(affine)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
+from torch import Tensor
 
 from mcnet_cli.arrays import resized
 from mcnet_cli.checkpoint.safetensors_file import write_tensors
@@ -79,6 +80,11 @@ class SoughtFrames:
             for frame in source:
                 return resized(frame, self.size, self.size)
         raise InputError(f"{shown(self.clip.path)} has no frame {self.numbers[number]}")
+
+
+def as_tensor(frames: Array, device: torch.device) -> Tensor:
+    """(B, H, W, 3) uint8 frames as (B, 3, H, W) in [0, 1] on a device."""
+    return torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def array_on_disk(path: Path, make: Callable[[], Array]) -> Array:

@@ -33,7 +33,7 @@ TRUSTED_OCCLUSION = 0.85  # at least the occlusion where the warped source shows
 # Openings below these count as closed, in distances of the outer eye corners; narrow eyes have 0.05.
 CLOSED_MOUTH, CLOSED_EYE = 0.06, 0.03
 LEFT_EYE, RIGHT_EYE = EYE_OUTLINES
-# Points whose mean is the middle of the mouth, or of eyes and brows.
+# Points around the mouth, and around eyes and brows: crops are centred on their mean.
 MOUTH_POINTS = (*MOUTH_CORNERS, *(edge[len(edge) // 2] for edge in OUTER_LIPS), *MOUTH_OPENING[0])
 _UPPER_LIDS, _LOWER_LIDS = zip(*LID_OPENINGS, strict=True)
 EYE_POINTS = (*OUTER_EYE_CORNERS, *_UPPER_LIDS, *_LOWER_LIDS, *(upper[2] for upper, _ in BROWS))

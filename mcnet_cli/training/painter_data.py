@@ -32,7 +32,7 @@ from mcnet_cli.face.topology import (
     Pairs,
 )
 from mcnet_cli.files import atomic_output
-from mcnet_cli.model import Keypoints, MCNet, PainterConfig
+from mcnet_cli.model import Keypoints, MCNet
 from mcnet_cli.model.detail_shape import Shape, Square
 from mcnet_cli.model.eye_shape import EyeShape
 from mcnet_cli.model.geometry import grid_sample
@@ -40,18 +40,18 @@ from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
-from mcnet_cli.training.frames import Array, read_all
+from mcnet_cli.training.frames import Array, as_tensor, read_all
 from mcnet_cli.training.sampling import rng_of
 
-# Frames that are the least open are sources in this share of the cases; the others are any frame.
+# The least open tenth of a clip's frames gives 60 % of the sources; the others are drawn from all frames.
 SHUT_SHARE, SHUT_SOURCES = 0.1, 0.6
-# A source is moved to so many frames, which are drawn by their opening and a little more, so that shut mouths
-# and eyes are seen too.
-DRIVINGS, HARDLY_OPEN = 7, 0.02
+# Each source is moved to this many frames. A frame is drawn by its opening plus a constant, so that shut
+# mouths and eyes are seen too.
+DRIVINGS, BASE_CHANCE = 7, 0.02
 # Frames are enlarged or reduced to no more than this side.
 MAX_SIDE_PX = 512
-# Standard deviations of a square's place around a mouth or eye: of the shift, in its half sides, of the
-# logarithm of its size and of its angle in radians.
+# Standard deviations by which squares around mouths and eyes vary: shift in half sides, logarithm of the
+# size, angle in radians.
 SHIFT, SCALE, TURN = 0.025, 0.05, 0.05
 
 
@@ -59,11 +59,12 @@ SHIFT, SCALE, TURN = 0.025, 0.05, 0.05
 class FacePart:
     """A part of the face that a painter paints, and which clips show enough of it.
 
-    painter: the field of `ModelConfig`, and the part of the network. shape: what its shapes are.
-    corners, lips: numbers of landmarks, for each side of the face that has one.
-    most_open: openings over the width count at most so much as drivings. least_open: of a clip's most open
-    frames. most_shut: of its least open ones. least_px, wide_px: clips of narrower ones are left out; those
-    of wider ones have all the pairs that are asked for, others, which are softer, fewer.
+    painter: its field in `ModelConfig` and in the network. shape: the class of its shapes.
+    corners, lips: pairs of landmarks whose distances are the width and the opening, one for each side.
+    An opening is measured over the width. most_open: driving frames are drawn by their opening, which counts
+    no more than this. least_open, most_shut: a clip is used if its most open frames reach the first and its
+    least open ones fall to the second. least_px: clips in which the part is narrower are left out. wide_px:
+    from this width on a clip gives all pairs that are asked for; softer, narrower ones give fewer.
     """
 
     name: Literal["mouths", "eyes"]
@@ -76,10 +77,6 @@ class FacePart:
     most_shut: float
     least_px: float
     wide_px: float
-
-    def config(self, run: RunConfig) -> PainterConfig:
-        """The architecture of the painter in a run."""
-        return run.model.painter if self.painter == "painter" else run.model.eye_painter
 
     def measured(self, points: Array) -> tuple[Array, Array]:
         """(T,) openings over the width, and (T,) widths, of (T, 468, 2) landmarks; means of both sides."""
@@ -167,9 +164,9 @@ def collect(
     compute: Compute,
     on_progress: OnProgress,
 ) -> PainterData:
-    """Pairs of all clips in which a part opens; InputError if there is none.
+    """Pairs from all clips in which the part opens; InputError if there are none.
 
-    Depends on `model`, the clips and the configuration alone.
+    The result depends on `model`, the clips and the configuration alone.
     """
     found: list[PainterData] = []
     for number, clip in enumerate(clips):
@@ -195,7 +192,7 @@ def _pairs(part: FacePart, clip: Clip, number: int, config: RunConfig) -> list[t
         return []
     rng, order = rng_of(config.seed, number, 8), np.argsort(opening, kind="stable")
     shut = order[: max(1, round(SHUT_SHARE * len(order)))]
-    weights = np.minimum(opening, part.most_open) + HARDLY_OPEN
+    weights = np.minimum(opening, part.most_open) + BASE_CHANCE
     count = max(1, round(config.painter.per_clip * min(1.0, width_px / part.wide_px) / DRIVINGS))
     pairs = []
     for _ in range(count):
@@ -214,8 +211,8 @@ def _of_clip(
     compute: Compute,
     rng: np.random.Generator,
 ) -> Iterator[PainterData]:
-    frames, points = own_frames(clip, config.model.size)
-    size = part.config(config).size
+    frames, points = _own_frames(clip, config.model.size)
+    size = getattr(config.model, part.painter).size
     for source, drivings in pairs:
         chosen = [source, *drivings]
         shown, places = [frames[n] for n in chosen], points[chosen]
@@ -228,7 +225,7 @@ def _of_clip(
             yield moved.cut(before, after, size, rng)
 
 
-def own_frames(clip: Clip, size: int) -> tuple[Sequence[Array], Array]:
+def _own_frames(clip: Clip, size: int) -> tuple[Sequence[Array], Array]:
     """The clip's frames at its own size, and their landmarks in pixels there. size: the network's."""
     assert clip.points is not None
     if clip.path is None:
@@ -262,7 +259,7 @@ class MovedSource:
         tracked = [tracker(*seen) for seen in zip(small, points * (size / side), strict=True)]
         places = torch.from_numpy(np.stack(tracked)).to(device) * (2 / (size - 1)) - 1
         values = places[:, list(model.config.keypoints.landmarks)]
-        picture = _pictures([small[0]], device)
+        picture = as_tensor(np.stack(small[:1]), device)
         count = len(frames) - 1
         driving, parts = Keypoints(values[1:]), model.parts
         assert parts is not None
@@ -271,7 +268,7 @@ class MovedSource:
             field = model.generator.dense_motion_network(state.motion_image, state.keypoints, driving)
         person = parts.settled(field.without_background().float(), state.keypoints.values, driving.values)
         maps = parts.corrected(person, state.keypoints.values, driving.values, (side, side))
-        return cls(model, _pictures(frames, device), maps, places, values)
+        return cls(model, as_tensor(np.stack(frames), device), maps, places, values)
 
     def mouths(self) -> list[tuple[MouthShape, MouthShape]]:
         """The source's mouth, and those of the drivings with the source's lips."""
@@ -290,8 +287,8 @@ class MovedSource:
             found.append((source, source.moved(lids[1:], rings[1:, eye], corners[:1], corners[1:])))
         return found
 
-    def cut(self, source: Shape, shape: Shape, size: int, rng: np.random.Generator | None) -> PainterData:
-        """Squares of `size` pixels around the drivings' shapes; rng moves them a little at random."""
+    def cut(self, source: Shape, shape: Shape, size: int, rng: np.random.Generator) -> PainterData:
+        """Cuts squares of `size` pixels around the drivings' shapes, which `rng` moves a little."""
         count = len(self.maps)
         square, own = _shaken(shape.square(), rng), _shaken(source.square(), rng)
         fine = self._finer(square, size)
@@ -327,10 +324,8 @@ def _irises(frame: Array, points: Array) -> Array:
 _face_mesh = cache(FaceMesh)
 
 
-def _shaken(square: Square, rng: np.random.Generator | None) -> Square:
-    """Squares at places that chance moves a little."""
-    if rng is None:
-        return square
+def _shaken(square: Square, rng: np.random.Generator) -> Square:
+    """Squares that are moved, scaled and turned a little at random."""
     count, like = len(square.half), square.half
     shift = torch.from_numpy(rng.normal(0, SHIFT, (count, 2))).to(like)
     scale = torch.from_numpy(np.exp(rng.normal(0, SCALE, count))).to(like)
@@ -345,8 +340,3 @@ def _sampled(pictures: Tensor, places: Tensor, fine: int) -> Tensor:
     if fine > 1:
         sampled = F.avg_pool2d(sampled, fine)
     return (sampled.clamp(0, 1) * 255).round().byte().cpu()
-
-
-def _pictures(frames: Sequence[Array], device: torch.device) -> Tensor:
-    """(B, 3, H, W) in [0, 1] of (H, W, 3) uint8."""
-    return torch.from_numpy(np.stack(frames)).to(device).permute(0, 3, 1, 2).float() / 255

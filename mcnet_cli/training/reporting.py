@@ -20,7 +20,7 @@ from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.training.augment import augment
 from mcnet_cli.training.config import AugmentConfig
 from mcnet_cli.training.dataset import Clip
-from mcnet_cli.training.frames import Array
+from mcnet_cli.training.frames import Array, as_tensor
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.sampling import PairSampler
 
@@ -141,7 +141,7 @@ def write_contact_sheet(path: Path, learner: Learner, clips: Sequence[Clip]) -> 
 
 def _as_driving(frames: Array, device: torch.device) -> tuple[Tensor, Tensor]:
     """(T, S, S, 3) uint8 as `Learner.render` takes them: the first frame as the source, all as driving."""
-    pictures = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 255
+    pictures = as_tensor(frames, device)
     return pictures[:1].expand_as(pictures), pictures
 
 
@@ -205,7 +205,7 @@ def _errors(learner: Learner, frames: Array) -> Array:
             np.concatenate([frames[:1], frames[start : start + VALIDATION_BATCH]]), learner.compute.device
         )
         made.append(learner.render(source[1:], driving[1:]).frames.float().cpu())
-    real = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+    real = as_tensor(frames, torch.device("cpu"))
     errors = torch.stack([(torch.cat(made) - real).abs().mean(1), (real[:1] - real).abs().mean(1)])
     return errors.numpy()
 
