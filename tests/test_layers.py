@@ -47,7 +47,6 @@ ALLOWED = {
 }
 PAPERS_NETWORK = {"config", "geometry", "blocks", "keypoints", "motion", "modulation", "memory", "generator"}
 MODEL_MAY_USE = {"torch", "einops"} | set(sys.stdlib_module_names)
-# To be deleted with the circle.
 HEAVY = ("torch", "cv2", "numpy", "face_alignment", "huggingface_hub", "PIL")
 
 

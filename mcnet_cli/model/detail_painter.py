@@ -278,7 +278,7 @@ INPUTS = 9  # channels of what the trunk sees: colours, two distances, places fr
 def _places(shape: Shape, size: int) -> Tensor:
     """(B, 4, S, S): x and y of pixels from a shape's two anchors, in its widths."""
     grid = rearrange(pixel_places(size, shape.points), "h w c -> c h w")
-    offsets = [grid - anchor[..., None, None] for anchor in shape.anchors()]
+    offsets = [grid - shape.points[:, anchor, :, None, None] for anchor in shape.ANCHORS]
     return torch.cat(offsets, 1) / shape.width[:, None, None, None]
 
 

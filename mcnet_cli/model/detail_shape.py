@@ -4,7 +4,7 @@ The detail painters see such squares. Coordinates are those of `geometry`: the p
 """
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,63 +15,6 @@ from torch import Tensor
 NO_LENGTH = 1e-4
 # Distances from outlines, in a shape's widths, are cut here; they are computed at every `COARSE`-th pixel.
 FAR, COARSE = 0.4, 4
-
-
-class Shape(Protocol):
-    """A mouth or an eye in each picture of a batch.
-
-    points: (B, N, 2), of which the first two are the corners, the picture's left one first. arcs: (B, A, M,
-    2) from the left corner to the right one, of which the first two enclose the inside.
-    """
-
-    @property
-    def points(self) -> Tensor: ...
-    @property
-    def arcs(self) -> Tensor: ...
-    @property
-    def width(self) -> Tensor:
-        """(B,) distance of the corners."""
-        ...
-
-    @property
-    def opening(self) -> Tensor:
-        """(B,) height of the inside over the width."""
-        ...
-
-    def described(self) -> Tensor:
-        """(B, 6) numbers that say how a shape is held."""
-        ...
-
-    def anchors(self) -> tuple[Tensor, Tensor]:
-        """Two points, (B, 2) each, from which a painter counts pixels' places."""
-        ...
-
-    def distances(self, size: int, step: int = COARSE) -> tuple[Tensor, Tensor]:
-        """(B, 1, S, S) distances from the inside and from a second outline, in widths, at most `FAR`.
-
-        Of a shape in coordinates of a square of `size` pixels; computed at every `step`-th of them.
-        """
-        ...
-
-    def square(self) -> "Square":
-        """The square that the painter sees."""
-        ...
-
-    def within(self, square: "Square") -> Self:
-        """The same shape in coordinates of squares."""
-        ...
-
-    def mirrored(self) -> Self:
-        """The same in pictures that are mirrored."""
-        ...
-
-    def like(self, points: Tensor, arcs: Tensor) -> Self:
-        """One of the same kind."""
-        ...
-
-    def __getitem__(self, rows: Tensor | slice) -> Self:
-        """Some of the batch."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +41,70 @@ class Square:
         """(B, ..., 2) coordinates of the picture as places in the square: the inverse of `beyond`."""
         flat = (places.flatten(1, -2) - self.centre[:, None]) @ self.axes.transpose(1, 2)
         return (flat / self.half[:, None, None]).reshape(places.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A mouth or an eye in each picture of a batch.
+
+    points: (B, N, 2), of which the first two are the corners, the picture's left one first, and the next two
+    the middles of the upper and of the lower arc. arcs: (B, A, M, 2) from the left corner to the right, of
+    which the first two enclose the inside.
+
+    ANCHORS: numbers of the two points from which a painter counts pixels' places. MIRRORED: which points the
+    points are in a mirrored picture.
+    """
+
+    points: Tensor
+    arcs: Tensor
+
+    ANCHORS: ClassVar[tuple[int, int]]
+    MIRRORED: ClassVar[tuple[int, ...]]
+
+    def described(self) -> Tensor:
+        """(B, 6) numbers that say how a shape is held."""
+        raise NotImplementedError
+
+    def beyond(self, places: Tensor) -> Tensor:
+        """(B, 2, ...): how far (B, ..., 2) places are out of the inside, and out of a second outline."""
+        raise NotImplementedError
+
+    def square(self) -> Square:
+        """The square that the painter sees."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> Tensor:
+        """(B,) distance of the corners."""
+        return distance(self.points, 0, 1)
+
+    @property
+    def opening(self) -> Tensor:
+        """(B,) distance of the middles of both arcs over the width."""
+        return distance(self.points, 2, 3) / self.width
+
+    def distances(self, size: int, step: int = COARSE) -> tuple[Tensor, Tensor]:
+        """(B, 1, S, S) each: what `beyond` says of the pixels of a square, in widths, at most `FAR`.
+
+        Of a shape in coordinates of that square; computed at every `step`-th of `size` pixels.
+        """
+        grid = pixel_places(size // step, self.arcs).expand(len(self.arcs), -1, -1, -1)
+        beyond = (self.beyond(grid) / self.width[:, None, None, None]).clamp(-FAR, FAR)
+        inner, outer = F.interpolate(beyond, (size, size), mode="bilinear", align_corners=False).chunk(2, 1)
+        return inner, outer
+
+    def within(self, square: Square) -> Self:
+        """The same in coordinates of squares."""
+        return type(self)(square.within(self.points), square.within(self.arcs))
+
+    def mirrored(self) -> Self:
+        """The same in pictures that are mirrored."""
+        flip = torch.tensor([-1.0, 1.0], device=self.points.device)
+        return type(self)(self.points[:, [*self.MIRRORED]] * flip, self.arcs.flip(2) * flip)
+
+    def __getitem__(self, rows: Tensor | slice) -> Self:
+        """Some of the batch."""
+        return type(self)(self.points[rows], self.arcs[rows])
 
 
 def pixel_places(size: int, like: Tensor) -> Tensor:
@@ -177,8 +184,3 @@ def distance(points: Tensor, first: int, second: int) -> Tensor:
     """(B,) between two of (B, N, 2) points, never 0."""
     length: Tensor = (points[:, first] - points[:, second]).norm(dim=-1)
     return length.clamp_min(NO_LENGTH)
-
-
-def cut_and_enlarged(distances: Tensor, size: int) -> Tensor:
-    """(B, C, size, size): (B, C, s, s) distances, at most `FAR`."""
-    return F.interpolate(distances.clamp(-FAR, FAR), (size, size), mode="bilinear", align_corners=False)

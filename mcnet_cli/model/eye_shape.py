@@ -5,22 +5,21 @@ keypoints are known, and where the iris goes; the rest is the source's lids, car
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from mcnet_cli.model.detail_shape import (
-    COARSE,
     NO_LENGTH,
+    Shape,
     Square,
     beyond_arcs,
     corner_frame,
-    cut_and_enlarged,
     directions,
     distance,
     in_frame,
     moved_arcs,
-    pixel_places,
 )
 
 # Points of the face mesh along the upper and the lower lid, of the picture's left eye and of its right one.
@@ -39,15 +38,15 @@ SIDE = 1.7
 
 
 @dataclass(frozen=True, slots=True)
-class EyeShape:
+class EyeShape(Shape):
     """One eye in each of a batch of faces.
 
     points: (B, 6, 2): the picture's left and right corner, the middles of the upper and of the lower lid, the
     iris's centre and a point of its rim. arcs: (B, 2, 9, 2), the lids.
     """
 
-    points: Tensor
-    arcs: Tensor
+    ANCHORS: ClassVar = (LEFT, RIGHT)
+    MIRRORED: ClassVar = (RIGHT, LEFT, UPPER, LOWER, IRIS, RIM)
 
     @classmethod
     def of(cls, landmarks: Tensor, iris: Tensor, eye: int) -> "EyeShape":
@@ -74,35 +73,6 @@ class EyeShape:
         points = torch.cat([corners, lids], 1)
         return EyeShape(torch.cat([points, iris], 1), moved_arcs(arcs, middles, points, FADING))
 
-    def mirrored(self) -> "EyeShape":
-        """The same in pictures that are mirrored."""
-        flip = torch.tensor([-1.0, 1.0], device=self.points.device)
-        return EyeShape(
-            self.points[:, [RIGHT, LEFT, UPPER, LOWER, IRIS, RIM]] * flip, self.arcs.flip(2) * flip
-        )
-
-    def within(self, square: Square) -> "EyeShape":
-        """The eyes in coordinates of squares."""
-        return EyeShape(square.within(self.points), square.within(self.arcs))
-
-    def like(self, points: Tensor, arcs: Tensor) -> "EyeShape":
-        """Others of these points and arcs."""
-        return EyeShape(points, arcs)
-
-    def __getitem__(self, rows: Tensor | slice) -> "EyeShape":
-        """Some of them."""
-        return EyeShape(self.points[rows], self.arcs[rows])
-
-    @property
-    def width(self) -> Tensor:
-        """(B,) distance of the corners."""
-        return distance(self.points, LEFT, RIGHT)
-
-    @property
-    def opening(self) -> Tensor:
-        """(B,) distance of the lids' middles over the eye's width."""
-        return distance(self.points, UPPER, LOWER) / self.width
-
     def described(self) -> Tensor:
         """(B, 6): the opening, the iris's place and radius, the lids' places, all over the eye's width."""
         origin, axes = corner_frame(self.points)
@@ -111,18 +81,11 @@ class EyeShape:
         numbers = [self.opening, *places[:, 0].unbind(1), radius, places[:, 1, 1], places[:, 2, 1]]
         return torch.stack(numbers, 1)
 
-    def anchors(self) -> tuple[Tensor, Tensor]:
-        """Both corners, (B, 2) each."""
-        return self.points[:, LEFT], self.points[:, RIGHT]
-
-    def distances(self, size: int, step: int = COARSE) -> tuple[Tensor, Tensor]:
-        """(B, 1, S, S) distances from the lids' inside and from the iris, in eye's widths; see `Shape`."""
-        grid = pixel_places(size // step, self.arcs).expand(len(self.arcs), -1, -1, -1)
-        away = (grid - self.points[:, IRIS, None, None]).square().sum(-1).clamp_min(NO_LENGTH**2).sqrt()
-        iris = away - distance(self.points, IRIS, RIM)[:, None, None]
-        beyond = torch.stack([beyond_arcs(self.arcs, grid), iris], 1) / self.width[:, None, None, None]
-        lids, iris = cut_and_enlarged(beyond, size).chunk(2, 1)
-        return lids, iris
+    def beyond(self, places: Tensor) -> Tensor:
+        """(B, 2, ...): how far (B, ..., 2) places are out of the lids and out of the iris."""
+        centre, radius = self.points[:, IRIS, None, None], distance(self.points, IRIS, RIM)
+        away = (places - centre).square().sum(-1).clamp_min(NO_LENGTH**2).sqrt()
+        return torch.stack([beyond_arcs(self.arcs, places), away - radius[:, None, None]], 1)
 
     def square(self) -> Square:
         """The square that the painter sees: along the eye's corners, around it."""

@@ -1,4 +1,4 @@
-"""A generator whose decoder is told more than the features that the paper's decodes; `lite` has one.
+"""A generator whose decoder has more inputs than the features that the paper's decodes; `lite` has one.
 
 1. Dense motion's last features, reduced to a few channels, at their own size.
 2. Narrow heatmaps of some driving keypoints (lids and lips), there and at the finest size: where mouths and

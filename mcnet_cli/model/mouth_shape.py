@@ -5,22 +5,21 @@ six keypoints are known; the rest is the source's lips, carried along.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from mcnet_cli.model.config import PLACING
 from mcnet_cli.model.detail_shape import (
-    COARSE,
+    Shape,
     Square,
     beyond_arcs,
     corner_frame,
-    cut_and_enlarged,
     directions,
     distance,
     in_frame,
     moved_arcs,
-    pixel_places,
 )
 
 # Points of the face mesh along the inner and the outer lips: upper and lower arc of either.
@@ -42,14 +41,17 @@ INNER_ENDS = 0.06, 0.94
 
 
 @dataclass(frozen=True, slots=True)
-class MouthShape:
+class MouthShape(Shape):
     """The mouths of a batch of faces.
 
     points: (B, 10, 2), those of `PLACING`. arcs: (B, 4, 11, 2), the arcs of `LIPS`.
     """
 
-    points: Tensor
-    arcs: Tensor
+    ANCHORS: ClassVar = (NOSE, CHIN)
+    MIRRORED: ClassVar = (
+        *(RIGHT, LEFT, INNER_TOP, INNER_BOTTOM, OUTER_TOP, OUTER_BOTTOM),
+        *(RIGHT_EYE, LEFT_EYE, NOSE, CHIN),
+    )
 
     @classmethod
     def of(cls, landmarks: Tensor) -> "MouthShape":
@@ -76,41 +78,6 @@ class MouthShape:
         if len(points) != len(lips):
             lips, middles = (x.expand(len(points), *x.shape[1:]) for x in (lips, middles))
         return MouthShape(points, moved_arcs(lips, middles, points[:, :6], FADING))
-
-    def mirrored(self) -> "MouthShape":
-        """The same in pictures that are mirrored."""
-        order = [
-            RIGHT,
-            LEFT,
-            INNER_TOP,
-            INNER_BOTTOM,
-            OUTER_TOP,
-            OUTER_BOTTOM,
-            RIGHT_EYE,
-            LEFT_EYE,
-            NOSE,
-            CHIN,
-        ]
-        flip = torch.tensor([-1.0, 1.0], device=self.points.device)
-        return MouthShape(self.points[:, order] * flip, self.arcs.flip(2) * flip)
-
-    def like(self, points: Tensor, arcs: Tensor) -> "MouthShape":
-        """Others of these points and arcs."""
-        return MouthShape(points, arcs)
-
-    def __getitem__(self, rows: Tensor | slice) -> "MouthShape":
-        """Some of them."""
-        return MouthShape(self.points[rows], self.arcs[rows])
-
-    @property
-    def width(self) -> Tensor:
-        """(B,) distance of the corners."""
-        return distance(self.points, LEFT, RIGHT)
-
-    @property
-    def opening(self) -> Tensor:
-        """(B,) distance of the inner lips' middles over the mouth's width."""
-        return distance(self.points, INNER_TOP, INNER_BOTTOM) / self.width
 
     def described(self) -> Tensor:
         """(B, 6) numbers that say how a mouth and its head are held.
@@ -142,18 +109,6 @@ class MouthShape:
         half = SIDE / 2 * torch.maximum(self.width, TALL * height)
         return Square((corners + lips) / 2, torch.stack([across, down], 1), half)
 
-    def within(self, square: Square) -> "MouthShape":
-        """The mouths in coordinates of squares."""
-        return MouthShape(square.within(self.points), square.within(self.arcs))
-
-    def anchors(self) -> tuple[Tensor, Tensor]:
-        """The tip of the nose and the chin, (B, 2) each."""
-        return self.points[:, NOSE], self.points[:, CHIN]
-
-    def distances(self, size: int, step: int = COARSE) -> tuple[Tensor, Tensor]:
-        """(B, 1, S, S) distances from the inner and the outer lips, in mouth's widths; see `Shape`."""
-        grid = pixel_places(size // step, self.arcs).expand(len(self.arcs), -1, -1, -1)
-        outlines = self.arcs[:, :2], self.arcs[:, 2:]
-        beyond = torch.stack([beyond_arcs(arcs, grid) for arcs in outlines], 1)
-        inner, outer = cut_and_enlarged(beyond / self.width[:, None, None, None], size).chunk(2, 1)
-        return inner, outer
+    def beyond(self, places: Tensor) -> Tensor:
+        """(B, 2, ...): how far (B, ..., 2) places are out of the inner and out of the outer lips."""
+        return torch.stack([beyond_arcs(arcs, places) for arcs in (self.arcs[:, :2], self.arcs[:, 2:])], 1)

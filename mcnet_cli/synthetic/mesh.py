@@ -212,7 +212,7 @@ def _with_lips(face: Points, expression: Expression) -> Points:
 
 
 def _move_lids(points: Points, face: Points, expression: Expression) -> None:
-    """Closes the lids of `points` as far as told; face: at rest."""
+    """Closes the lids of `points` by the given shares; face: the points at rest."""
     # The lower lid rises a little to meet the upper one; a smile narrows the eye from below.
     rise = min(0.15 * expression.lids + 0.2 * max(expression.smile, 0), 0.3)
     for (upper, lower), crease in zip(LID_EDGES, LID_CREASES, strict=True):

@@ -137,7 +137,7 @@ def _mirrored(pictures: Tensor, flipped: Tensor) -> Tensor:
 def _mirrored_shape(shape: Shape, flipped: Tensor) -> Shape:
     other = shape.mirrored()
     points = torch.where(flipped[:, None, None], other.points, shape.points)
-    return shape.like(points, torch.where(flipped[:, None, None, None], other.arcs, shape.arcs))
+    return type(shape)(points, torch.where(flipped[:, None, None, None], other.arcs, shape.arcs))
 
 
 def _softened(pictures: Tensor, sigma: np.ndarray) -> Tensor:
