@@ -12,9 +12,11 @@ import torch
 from animation_tools import SIZE, picture, write_clip
 from places import ROOT
 
-from mcnet_cli.model import PRESETS
+from mcnet_cli.face.topology import CHIN, NOSE
 from mcnet_cli.model.mouth_shape import INNER_LOWER, LIPS
+from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.training import RunConfig, TrainReport, TrainRequest, train
+from mcnet_cli.training.objective_config import PART_LANDMARKS
 from mcnet_cli.training.settings import assignment, resolve
 
 torch.set_num_threads(1)  # so little work is done sooner without help
@@ -42,12 +44,13 @@ output.sheet_every=1000
 model.painter.size=0
 model.eye_painter.size=0
 """.strip().splitlines()
+NO_PERCEPTUAL_LOSSES = [f"losses.{name}perceptual=0" for name in ("", "decoded_", "crop_", "warped_")]
 LANDMARKS = [
     *TINY,
     "model.keypoints.count=7",
     "model.keypoints.jacobians=false",
     "model.keypoints.landmarks=[10, 152, 234, 454, 105, 334, 1]",
-    *(f"losses.{name}perceptual=0" for name in ("", "decoded_", "crop_", "warped_")),
+    *NO_PERCEPTUAL_LOSSES,
 ]
 PAPER = [
     *TINY,
@@ -57,15 +60,16 @@ PAPER = [
 ]
 
 
-LITE = PRESETS["lite"]
+# Only the landmarks that mouths and eyes need: mouth, eyes, tip of the nose and chin.
+MOUTH, EYES = PART_LANDMARKS["mouth"], PART_LANDMARKS["eyes"]
 WITH_MOUTHS = [
     *(line for line in TINY if not line.startswith(("model.motion.mouth", "model.motion.eyes"))),
-    f"model.keypoints.count={LITE.keypoints.count}",
+    f"model.keypoints.count={len(MOUTH) + len(EYES) + 2}",
     "model.keypoints.jacobians=false",
-    f"model.keypoints.landmarks={[*LITE.keypoints.landmarks]}",
-    f"model.motion.mouth={[*LITE.motion.mouth]}",
-    f"model.motion.eyes={[*LITE.motion.eyes]}",
-    *(f"losses.{name}perceptual=0" for name in ("", "decoded_", "crop_", "warped_")),
+    f"model.keypoints.landmarks={[*MOUTH, *EYES, NOSE, CHIN]}",
+    f"model.motion.mouth={[*range(len(MOUTH))]}",
+    f"model.motion.eyes={[*range(len(MOUTH), len(MOUTH) + len(EYES))]}",
+    *NO_PERCEPTUAL_LOSSES,
 ]
 PAINTER = [
     "painter.only=true",
@@ -140,7 +144,7 @@ def write_mouths(folder: Path, opening: float = 12.0) -> Path:
 
 
 def run_training(
-    clips: Path | None, run: Path, config: RunConfig, see: Any = None, **more: Any
+    clips: Path | None, run: Path, config: RunConfig, see: OnProgress = silent, **more: Any
 ) -> TrainReport:
     """`train` on the CPU in float32."""
     return train(TrainRequest(clips, run, config, device="cpu", precision="fp32", **more), see)
@@ -170,11 +174,11 @@ def mcnet_train(clips: Path, run: Path, *words: str, prefix: tuple[str, ...] = (
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment(), **more)
 
 
-def when(step: int, act: Callable[[], None]) -> Callable[..., None]:
+def when(step: int, act: Callable[[], None]) -> OnProgress:
     """A progress callback that acts once `step` steps are done."""
 
-    def see(stage: str, done: int, _total: int, _unit: str) -> None:
-        if stage == "training" and done == step:
+    def see(progress: Progress) -> None:
+        if progress.stage == "training" and progress.done == step:
             act()
 
     return see

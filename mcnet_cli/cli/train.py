@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,9 @@ from mcnet_cli.cli._options import (
     panel,
 )
 from mcnet_cli.errors import UsageError
-from mcnet_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from mcnet_cli.training import Launch
 
 length_option, setting_option, data_option = panel("Length: one of"), panel("Settings"), panel("Data")
 
@@ -130,19 +132,15 @@ def train(
         fetch=policy,
     )
     if check_data:
-        table = training.check_data(request, _show)
+        table = training.check_data(request, console.progress)
         console.report(table.as_json(), table.as_text())
         raise typer.Exit(0 if table.is_enough else 3)
     if dry_run:
-        plan = training.plan(request, _show)
+        plan = training.plan(request, console.progress)
         console.report(plan.as_json(), plan.as_text())
         return
-    report = training.train(request, _show)
+    report = training.train(request, console.progress)
     console.report(report.as_json(), report.as_text())
-
-
-def _show(stage: str, done: int, total: int, unit: str) -> None:
-    console.progress(Progress(stage, done, total, unit))
 
 
 def _changes(
@@ -167,8 +165,8 @@ def _changes(
     return changes
 
 
-def _launch() -> Any:
-    """This process's place, as torchrun and its like say it."""
+def _launch() -> "Launch":
+    """This process's place among those that torchrun or the like has started."""
     from mcnet_cli.training import Launch
 
     names = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "TORCHELASTIC_RESTART_COUNT": "0"}

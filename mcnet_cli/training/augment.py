@@ -1,18 +1,20 @@
-"""Random geometry and colour, the same for both frames of a pair (but for a small share of geometry)."""
+"""Augmentation: random changes of geometry and colour, mostly shared by both frames of a pair."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mcnet_cli.compositing.tone import BRIGHTNESS
 from mcnet_cli.face import glanced_matte
 from mcnet_cli.model.geometry import grid_sample
-from mcnet_cli.training.colour import ColourChange, Jitter, jittered
 from mcnet_cli.training.config import AugmentConfig
-from mcnet_cli.training.sampling import Pair, chance
+from mcnet_cli.training.frames import as_tensor
+from mcnet_cli.training.sampling import Pair, rng_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,15 @@ class Batch:
     clips: tuple[str, ...]
     source_people: Tensor | None = None
     driving_people: Tensor | None = None
+
+
+Drawn = TypeVar("Drawn", "ShapeWarp", "ColourChange")
+
+
+def joined(drawn: Sequence[Drawn]) -> Drawn:
+    """What was drawn for each picture as one for a whole batch, field by field."""
+    kind = type(drawn[0])
+    return kind(*(torch.cat([getattr(one, name) for one in drawn]) for name in kind.__slots__))
 
 
 def random_affines(rng: np.random.Generator, config: AugmentConfig, flips: np.ndarray) -> np.ndarray:
@@ -68,10 +79,10 @@ def augment(
 
     people: whether the batch has mattes.
     """
-    drawn = [_Drawn.draw(chance(seed, pair.number, 2), config) for pair in pairs]
+    drawn = [_Drawn.draw(rng_of(seed, pair.number, 2), config) for pair in pairs]
     mirrored = np.array([one.mirrored for one in drawn])
-    shape = ShapeWarp.joined([one.shape for one in drawn]) if config.shape else None
-    colour = ColourChange.joined([one.colour for one in drawn]) if config.colour or config.faded else None
+    shape = joined([one.shape for one in drawn]) if config.shape else None
+    colour = joined([one.colour for one in drawn]) if config.colour or config.faded else None
     pictures, points, mattes = [], [], []
     for frames, places, affines in (
         ("source", "source_points", [one.source for one in drawn]),
@@ -106,7 +117,7 @@ def _people_in(pictures: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """What chance says of one pair. source, driving: (1, 2, 3) affines."""
+    """The random changes of one pair. source, driving: (1, 2, 3) affines."""
 
     mirrored: bool
     source: np.ndarray
@@ -147,11 +158,6 @@ class ShapeWarp:
         )
         return cls(*(torch.from_numpy(n).float() for n in numbers))
 
-    @classmethod
-    def joined(cls, warps: Sequence["ShapeWarp"]) -> "ShapeWarp":
-        """The warps of all as those of one batch."""
-        return cls(*(torch.cat([getattr(warp, name) for warp in warps]) for name in cls.__slots__))
-
     def __call__(self, points: Tensor) -> Tensor:
         """(B, ..., 2) output coordinates to where their colour comes from."""
         waves = torch.sin(torch.einsum("b...c,bwc->b...w", points, self.frequencies) + self._phase(points))
@@ -180,7 +186,7 @@ def _transformed(
 ) -> tuple[Tensor, Tensor]:
     """Pictures on `device`, points on the CPU. exact: there is mirroring alone: nothing is interpolated."""
     side = frames.shape[1]
-    pictures = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float() / 255
+    pictures = as_tensor(frames, device)
     if side > size:
         pictures = F.avg_pool2d(pictures, side // size)
     theta = torch.from_numpy(affine)
@@ -199,3 +205,89 @@ def _transformed(
     inverse = torch.linalg.inv(theta[:, :, :2])
     moved = (coordinates - theta[:, None, :, 2]) @ inverse.transpose(1, 2)
     return pictures, shape.inverse(moved) if shape else moved
+
+
+@dataclass(frozen=True, slots=True)
+class ColourChange:
+    """(B, 3, 3) colour matrices, and gains, offsets and gammas of (B, 1, 1, 1)."""
+
+    matrix: Tensor
+    gain: Tensor
+    offset: Tensor
+    gamma: Tensor
+
+    @classmethod
+    def draw(cls, count: int, deviation: float, faded: float, rng: np.random.Generator) -> "ColourChange":
+        """Of `count` pictures.
+
+        deviation: of the matrix's entries, from which the others follow. faded: share of pictures whose
+        colours are drawn towards grey, by anything from not at all to wholly.
+        """
+        fading = (rng.random((count, 1, 1)) < faded) * rng.random((count, 1, 1))
+        matrix = np.eye(3) * (1 - fading) + np.array(BRIGHTNESS) * fading
+        matrix = (np.eye(3) + rng.normal(0, deviation, (count, 3, 3))) @ matrix
+        gain, gamma = np.exp(rng.normal(0, 1.5 * deviation, (2, count, 1, 1, 1)))
+        offset = rng.normal(0, 0.5 * deviation, (count, 1, 1, 1))
+        return cls(*(torch.from_numpy(numbers).float() for numbers in (matrix, gain, offset, gamma)))
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1], likewise."""
+        matrix, gain, offset, gamma = (getattr(self, name).to(pictures.device) for name in self.__slots__)
+        mixed = torch.einsum("bij,bjhw->bihw", matrix, pictures)
+        changed: Tensor = (mixed * gain + offset).clamp(1e-4, 1).pow(gamma)
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Jitter:
+    """Changes of one pair in the order in which they are applied: names with factors (of the hue: a turn)."""
+
+    changes: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def draw(cls, reach: float, rng: np.random.Generator) -> "Jitter":
+        """Brightness, contrast and saturation by 1 ± `reach`, hue by ± `reach` of a turn, in random order."""
+        amounts = {name: 1 + rng.uniform(-reach, reach) for name in ("brightness", "contrast", "saturation")}
+        amounts["hue"] = rng.uniform(-reach, reach)
+        names = [*amounts]
+        return cls(tuple((names[i], float(amounts[names[i]])) for i in rng.permutation(4)))
+
+
+def jittered(pictures: Sequence[Tensor], jitters: Sequence[Jitter]) -> list[Tensor]:
+    """Each of `pictures`, (B, 3, H, W) in [0, 1], with the same jitters, one a row."""
+    changed = []
+    for batch in pictures:
+        rows = []
+        for picture, jitter in zip(batch, jitters, strict=True):
+            for name, amount in jitter.changes:
+                picture = _adjusted(picture, name, amount).clamp(0, 1)
+            rows.append(picture)
+        changed.append(torch.stack(rows))
+    return changed
+
+
+def _adjusted(picture: Tensor, name: str, amount: float) -> Tensor:
+    """A picture with one of a jitter's changes."""
+    if name == "hue":
+        return _hue(picture, amount)
+    if name == "brightness":
+        return picture * amount
+    grey = (picture * picture.new_tensor(BRIGHTNESS)[:, None, None]).sum(0, keepdim=True)
+    return picture * amount + (grey.mean() if name == "contrast" else grey) * (1 - amount)
+
+
+def _hue(picture: Tensor, turn: float) -> Tensor:
+    """Turns the hue of the HSV hexcone; value and chroma stay."""
+    value, low = picture.amax(0), picture.amin(0)
+    chroma = value - low
+    red, green, blue = (picture - low) / chroma.clamp_min(1e-8)
+    sector = torch.where(
+        value == picture[0], green - blue, torch.where(value == picture[1], blue - red + 2, red - green + 4)
+    )
+    sector = sector + 6 * turn
+    # each channel falls and rises over the six sectors, two sectors after the one before
+    channels = []
+    for offset in (5, 3, 1):
+        place = (sector + offset) % 6
+        channels.append(value - chroma * torch.minimum(place, 4 - place).clamp(0, 1))
+    return torch.stack(channels)

@@ -1,4 +1,7 @@
-"""A run's checkpoints: whole folders, renamed into place; a torn one is passed over."""
+"""A run's checkpoints: folders that are renamed into place when they are whole, and what they keep.
+
+A damaged checkpoint is passed over when a run is resumed. The result of a run is a moving average of weights.
+"""
 
 import json
 import logging
@@ -13,7 +16,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.errors import InputError, shown
@@ -26,10 +29,10 @@ WEIGHTS, STATE, FACTS = "weights.safetensors", "state.safetensors", "facts.json"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A moment of a run.
+    """All that the next step of a run depends on.
 
-    weights: of the networks. state: of the optimizers, the moving average and chance. facts: JSON, with at
-    least `step`; `score` where there is validation, lower being better.
+    weights: of the networks. state: of the optimizers, the moving average and the random generators. facts:
+    JSON, with at least `step`; `score` where there is validation, lower being better.
     """
 
     weights: dict[str, Tensor]
@@ -116,6 +119,22 @@ def load_latest(folder: Path) -> Checkpoint | None:
     return None
 
 
+def tensors_below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
+    """Moves the exponential moving average of a module's weights on by a step; it adapts faster at first."""
+    decay = min(decay, (1 + step) / (10 + step))
+    for kept, now in zip(average.state_dict().values(), module.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(now, 1 - decay)
+        else:
+            kept.copy_(now)
+
+
 def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Adam's moments and step counts."""
     entries = optimizer.state_dict()["state"].items()
@@ -127,10 +146,9 @@ def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, 
 def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Puts `optimizer_tensors` back."""
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith(f"optimizer.{name}."):
-            number, entry = key.removeprefix(f"optimizer.{name}.").split(".")
-            state.setdefault(int(number), {})[entry] = value
+    for key, value in tensors_below(f"optimizer.{name}.", tensors).items():
+        number, entry = key.split(".")
+        state.setdefault(int(number), {})[entry] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

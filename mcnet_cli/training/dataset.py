@@ -1,7 +1,7 @@
-"""The clips that a run can use, with their frames and landmarks, and what is wrong with the others."""
+"""The clips that a run can use, found in a folder or drawn, and what is wrong with the others."""
 
+import functools
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,21 +13,25 @@ from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
 from mcnet_cli.face import LID_OPENINGS, MOUTH_OPENING, opening
 from mcnet_cli.files import SYSTEM_ERRNOS
 from mcnet_cli.media.clips import ClipPath
+from mcnet_cli.progress import OnProgress, Progress, silent
+from mcnet_cli.synthetic import render_clip
+from mcnet_cli.system import processor_count
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.frames import (
     Array,
     ClipInfo,
+    ClipLandmarks,
     Frames,
     SoughtFrames,
     array_on_disk,
     clip_info,
+    computed_landmarks,
+    landmarks_beside,
     read_all,
 )
-from mcnet_cli.training.landmarks import ClipLandmarks, computed_landmarks, landmarks_beside
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
-GOOD_SCORE = 0.5
+MIN_FACE_SCORE = 0.5  # of a frame that is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class Dataset:
 
 
 def load_dataset(
-    found: Sequence[ClipPath], config: RunConfig, run: Path, on_progress: Progress | None = None
+    found: Sequence[ClipPath], config: RunConfig, run: Path, on_progress: OnProgress = silent
 ) -> Dataset:
     """Opens all clips; unusable ones are warned of, once, and left out. run: for what is worth keeping."""
     loader = _Loader(config, run, _storage(found, config))
@@ -112,35 +116,39 @@ def load_dataset(
 def _in_parallel(
     load: Callable[[ClipPath], tuple[Clip | None, ClipReport]],
     found: Sequence[ClipPath],
-    on_progress: Progress | None,
+    on_progress: OnProgress,
 ) -> Iterator[tuple[Clip | None, ClipReport]]:
-    """Results in the order of `found`; waiting for ffmpeg is most of the work, so threads will do."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    """Results in the order of `found`."""
+    with _reader_threads() as pool:
         try:
             for number, result in enumerate(pool.map(load, found)):
-                if on_progress:
-                    on_progress(number + 1, len(found))
+                on_progress(Progress("reading clips", number + 1, len(found), "clips"))
                 yield result
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _reader_threads() -> ThreadPoolExecutor:
+    """Threads that open clips: waiting for ffmpeg is most of that work."""
+    return ThreadPoolExecutor(min(8, processor_count()))
 
 
 def _storage(found: Sequence[ClipPath], config: RunConfig) -> str:
     """`data.frames`, with `auto` decided by the headers."""
     if config.data.frames != "auto":
         return config.data.frames
+    with _reader_threads() as pool:
+        frames = sum(pool.map(lambda clip: expected_frames(clip, config), found))
+    return "memory" if frames * 3 * config.model.size**2 <= config.data.memory_gb * 1e9 else "seek"
 
-    def frames(clip: ClipPath) -> int:
-        try:
-            count = clip_info(clip).count or 0
-        except (McnetError, OSError):  # it will be reported when it is loaded
-            return 0
-        return min(count, config.data.frames_per_clip or count)
 
-    each = 3 * config.model.size**2
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        total = each * sum(pool.map(frames, found))
-    return "memory" if total <= config.data.memory_gb * 1e9 else "seek"
+def expected_frames(clip: ClipPath, config: RunConfig) -> int:
+    """How many frames of a clip a run will use, by its header; 0 if loading will say why it can't be used."""
+    try:
+        count = clip_info(clip).count or 0
+    except (McnetError, OSError):
+        return 0
+    return min(count, config.data.frames_per_clip or count)
 
 
 class _Loader:
@@ -220,7 +228,7 @@ class _Loader:
             raise InputError(f"it has {count} frame{'s' * (count != 1)}; a pair needs two")
         if landmarks is not None:
             count = min(count, len(landmarks.points))
-            found = (landmarks.scores[:count] > GOOD_SCORE) & np.isfinite(landmarks.points[:count]).all(
+            found = (landmarks.scores[:count] > MIN_FACE_SCORE) & np.isfinite(landmarks.points[:count]).all(
                 (1, 2)
             )
             good = np.flatnonzero(found)
@@ -229,3 +237,26 @@ class _Loader:
         limit = self.data.frames_per_clip or len(good)
         numbers: list[int] = good[:: -(-len(good) // limit)].tolist()
         return numbers
+
+
+def synthetic_clips(count: int, config: RunConfig, run: Path, on_progress: OnProgress = silent) -> list[Clip]:
+    """`count` synthetic heads, each talking for `data.synthetic_frames` frames; the same ones in every run.
+
+    They are drawn once and kept in the run's folder.
+    """
+    clips, wanted = [], config.keypoints.supervision == "landmarks"
+    for seed in range(count):
+        pictures, landmarks = _drawn_clip(run / "synthetic", seed, config)
+        name = f"synthetic {seed}"
+        clips.append(Clip(name, name, pictures, landmarks if wanted else None))
+        on_progress(Progress("drawing heads", seed + 1, count, "clips"))
+    return clips
+
+
+def _drawn_clip(folder: Path, seed: int, config: RunConfig) -> tuple[Array, Array]:
+    """Frames and landmarks, mapped from files, which are drawn if they aren't there yet."""
+    frames, size = config.data.synthetic_frames, config.model.size
+    clip = functools.cache(functools.partial(render_clip, seed, frames, size))
+    stem = f"{seed}-{frames}-{size}"
+    pictures = array_on_disk(folder / f"{stem}.frames.npy", lambda: clip().frames)
+    return pictures, array_on_disk(folder / f"{stem}.landmarks.npy", lambda: clip().landmarks)

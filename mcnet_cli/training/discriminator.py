@@ -1,4 +1,4 @@
-"""Discriminators, which say whether pictures are real: of frames (FOMM, NeurIPS 2019), and of insides."""
+"""Discriminators of real and generated pictures: of frames (FOMM, NeurIPS 2019), and of mouths and eyes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from mcnet_cli.model import Keypoints
 from mcnet_cli.model.geometry import gaussian_heatmaps
 
 VARIANCE = 0.01
-Opinion = tuple[Tensor, list[Tensor]]
+InsideJudgement = tuple[Tensor, list[Tensor]]  # scores and features
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Discriminator(nn.Module):
         return judgement
 
     def as_critic(self, frames: Tensor, keypoints: Keypoints) -> Judgement:
-        """The same with gradient for the frames alone: what trains the generator leaves the rest be."""
+        """The judgement for the generator's loss: gradient reaches the frames, not the discriminator."""
         judgement: Judgement = with_constants(self, frames, keypoints)
         return judgement
 
@@ -116,7 +116,7 @@ class InsideDiscriminator(nn.Module):
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
-    def forward(self, insides: Insides) -> Opinion:
+    def forward(self, insides: Insides) -> InsideJudgement:
         """(N,) scores, over 0 for real, of what is under the masks; the features of each block."""
         x, features = torch.cat([4 * insides.pictures - 2, insides.masks], 1), []
         for block in self.blocks:
@@ -125,10 +125,10 @@ class InsideDiscriminator(nn.Module):
         scores = inside(self.fine(features[1]), insides.masks) + inside(self.coarse(x), insides.masks)
         return scores, features
 
-    def as_critic(self, insides: Insides) -> Opinion:
-        """The same with gradient for the pictures alone: what trains the generator leaves the rest be."""
-        opinion: Opinion = with_constants(self, insides)
-        return opinion
+    def as_critic(self, insides: Insides) -> InsideJudgement:
+        """The judgement for the painter's loss: gradient reaches the pictures, not the discriminator."""
+        judgement: InsideJudgement = with_constants(self, insides)
+        return judgement
 
     def loss(self, real: Insides, made: Insides) -> Tensor:
         """What the discriminator minimises: the logistic loss (GAN, NeurIPS 2014)."""
@@ -136,9 +136,9 @@ class InsideDiscriminator(nn.Module):
         return F.softplus(-seems_real).mean() + F.softplus(seems_made).mean()
 
     def roughness(self, real: Insides) -> Tensor:
-        """How steeply its scores of real insides change with their pixels, squared.
+        """R1 penalty: squared gradient of the scores of real insides by their pixels (Mescheder et al. 2018).
 
-        Kept low, it doesn't learn them by heart (R1; Mescheder et al., ICML 2018).
+        It keeps the discriminator from memorising the real pictures.
         """
         pictures = real.pictures.detach().requires_grad_()
         scores, _ = self(Insides(pictures, real.masks))
@@ -146,7 +146,7 @@ class InsideDiscriminator(nn.Module):
         return slope.square().sum((1, 2, 3)).mean()
 
     def generator_losses(self, real: Insides, made: Insides) -> tuple[Tensor, Tensor]:
-        """The generator's side: that `made` seems real, and has the real one's features (pix2pixHD)."""
+        """The generator's losses: adversarial, and feature matching with the real insides (pix2pixHD)."""
         scores, found = self.as_critic(made)
         with torch.no_grad():
             _, wanted = self(real)
@@ -164,6 +164,6 @@ def inside(maps: Tensor, masks: Tensor) -> Tensor:
 
 
 def with_constants(module: nn.Module, *inputs: Any) -> Any:
-    """What `module` says of the inputs, with gradient for them and none for its parameters."""
+    """The output of `module` with gradient for its inputs and none for its parameters."""
     constants = {name: parameter.detach() for name, parameter in module.named_parameters()}
     return torch.func.functional_call(module, constants, inputs)

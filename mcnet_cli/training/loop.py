@@ -1,42 +1,40 @@
-"""The training loop, in the order in which it happens."""
+"""The training loop, in the order in which it happens. Ctrl-C and TERM let a step end and be saved."""
 
+import contextlib
 import dataclasses
 import logging
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from mcnet_cli.errors import InputError, UsageError, shown
+from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.checkpoints import load_latest, save_checkpoint
-from mcnet_cli.training.config import SMALL, RunConfig
+from mcnet_cli.training.config import SMALL_PX, RunConfig
 from mcnet_cli.training.dataset import Dataset
-from mcnet_cli.training.journal import Journal
 from mcnet_cli.training.learner import Learner, Step
-from mcnet_cli.training.moment import Moment
-from mcnet_cli.training.painter_stage import learn_details
-from mcnet_cli.training.sampling import Draw, PairSampler, stream, workers_watched
-from mcnet_cli.training.sheets import write_contact_sheet, write_sheet
-from mcnet_cli.training.stopping import stop, stop_asked
-from mcnet_cli.training.validation import validation_figures
-from mcnet_cli.training.world import World
+from mcnet_cli.training.painter_stage import train_painters
+from mcnet_cli.training.process_group import ProcessGroup
+from mcnet_cli.training.reporting import RunLog, validation_figures, write_contact_sheet, write_sheet
+from mcnet_cli.training.sampling import Draw, PairSampler, TrainingContext, stream, workers_watched
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[str, int, int, str], None]  # stage, done, total, unit and figures
-PATIENCE = 3  # steps in a row that aren't finite
+MAX_BAD_STEPS = 3  # steps in a row that aren't finite, after which a run ends
 
 
 @dataclass(slots=True)
 class State:
-    """How far a run is; what checkpoints remember besides tensors.
+    """How far a run has come: what checkpoints keep besides tensors.
 
-    samples: pairs drawn, by all processes. skipped: steps that weren't finite; bad_in_a_row: the latest of
-    them. bad_clips: names of clips that failed while they were read. painter: whether the painters'
-    stages are over.
+    samples: pairs that all processes have used. skipped: steps whose loss or gradient was not finite;
+    bad_in_a_row: how many of the last ones in a row. bad_clips: names of clips that failed while they were
+    read. painter: whether the stages of the detail painters are over.
     """
 
     step: int = 0
@@ -49,7 +47,7 @@ class State:
 
 
 class Training:
-    """A run in progress."""
+    """A run in progress: data, networks, and how far it has come."""
 
     def __init__(
         self,
@@ -58,13 +56,13 @@ class Training:
         held_out: Dataset | None,
         run: Path,
         learner: Learner,
-        world: World,
+        group: ProcessGroup,
     ) -> None:
         self.config, self.data, self.held_out, self.run = config, data, held_out, run
-        self.learner, self.world, self.state = learner, world, State()
+        self.learner, self.group, self.state = learner, group, State()
         self.figures: dict[str, float] = {}
         self._measured_at, self._last_row = -1, (time.monotonic(), 0)
-        self._shown = (held_out or data).clips
+        self._sample_clips = (held_out or data).clips
         self.sampler = PairSampler(
             data.clips,
             config.seed,
@@ -76,11 +74,11 @@ class Training:
     @property
     def total_steps(self) -> int | None:
         """The length in steps; None where it is in minutes."""
-        return self.config.total_steps(self.sampler.epoch_length, self.world.size)
+        return self.config.total_steps(self.sampler.epoch_length, self.group.size)
 
     @property
     def progress(self) -> float:
-        """The share of the run that is done, but for the last stages."""
+        """The share of the run that is done, in [0, 1]; the stages of the painters don't count."""
         if self.config.painter.only:
             return 1.0
         if self.total_steps:
@@ -109,126 +107,124 @@ class Training:
         self._last_row = time.monotonic(), self.state.samples
         return True
 
-    def train(self, on_progress: Progress | None = None) -> None:
-        """Runs to the end, or until Ctrl-C or TERM, which save first and are then raised."""
-        config, state, journal = self.config, self.state, Journal(self.run, writes=self.world.is_main)
-        journal.forget_after(state.step or -1)
+    def train(self, on_progress: OnProgress = silent) -> None:
+        """Runs to the end. Ctrl-C and TERM save a checkpoint first and are then raised."""
+        config, state, log = self.config, self.state, RunLog(self.run, writes=self.group.is_main)
+        log.forget_after(state.step or -1)
         for report in self.data.bad if not state.step else ():
-            journal.write({"step": 0, "bad_clip": report.name, "reason": report.problem})
+            log.write({"step": 0, "bad_clip": report.name, "reason": report.problem})
         began = dataclasses.replace(state)
-        draws = stream(self.sampler, state.samples + self.world.rank, self.world.size, config.data.workers)
-        with stop_asked() as asked, workers_watched(), closing(draws), closing(journal):
+        draws = stream(self.sampler, state.samples + self.group.rank, self.group.size, config.data.workers)
+        with _stop_asked() as asked, workers_watched(), contextlib.closing(draws), contextlib.closing(log):
             while self.progress < 1:
                 started = time.monotonic()
-                batches = [self._next_batch(draws, journal) for _ in range(config.optimizer.accumulate)]
-                step = self.learner.update(batches, Moment(config.seed, state.step, self.progress))
-                self._count(step, batches, journal)
+                batches = [self._next_batch(draws, log) for _ in range(config.optimizer.accumulate)]
+                step = self.learner.update(batches, TrainingContext(config.seed, state.step, self.progress))
+                self._count_step(step, batches, log)
                 seconds = state.elapsed_s + time.monotonic() - started
-                stopped, state.elapsed_s = self.world.largest(asked(), seconds if self.world.is_main else 0)
-                if on_progress:
-                    self._show(on_progress, began, journal)
+                stopped, state.elapsed_s = self.group.largest(asked(), seconds if self.group.is_main else 0)
+                self._show(on_progress, began, log)
                 if state.step % config.output.log_every == 0:
-                    journal.write(self._row() | journal.means())
+                    log.write(self._row() | log.means())
                 if state.step % config.output.sheet_every == 0:
                     self.write_sheet()
                 if stopped:
                     self.save()
-                    stop(int(stopped))
+                    _stop(int(stopped))
                 if state.step % config.checkpoint_every == 0 and self.progress < 1:
-                    self.validate(journal)
+                    self.validate(log)
                     self.save()
 
-            def see(stage: str, done: int, total: int, figures: str) -> None:
+            def show(progress: Progress) -> None:
                 if stopped := asked():
                     self.save()
-                    stop(stopped)
-                if on_progress:
-                    on_progress(stage, done, total, figures)
+                    _stop(stopped)
+                on_progress(progress)
 
             if config.model.painters and config.painter.steps and not state.painter:
-                self._learn_details(see, journal)
+                self._train_painters(show, log)
             if state != began:
-                self.validate(journal)
+                self.validate(log)
                 self.save()
                 self.write_sheet()
                 self.write_contact_sheet()
 
-    def _learn_details(self, see: Progress, journal: Journal) -> None:
-        """The detail painters' stages, by one process; they keep checkpoints and squares of their own."""
-        if self.world.is_main:
+    def _train_painters(self, on_progress: OnProgress, log: RunLog) -> None:
+        """One process trains the detail painters; their checkpoints and data lie in a folder of their own."""
+        if self.group.is_main:
             learner, folder = self.learner, self.run / "painter"
             config = dataclasses.replace(self.config, painter=self.config.painter.after(self.state.step))
-            found = learn_details(
-                learner.ema, self.data.clips, config, learner.compute, learner.perceptual, folder, see
+            found = train_painters(
+                learner.ema, self.data.clips, config, learner.compute, learner.perceptual, folder, on_progress
             )
-            journal.write({"step": self.state.step} | {f"painter_{k}": value for k, value in found.items()})
-        self.world.barrier()
+            log.write({"step": self.state.step} | {f"painter_{k}": value for k, value in found.items()})
+        self.group.barrier()
         self.state.painter = True
 
-    def _next_batch(self, draws: Iterator[Draw], journal: Journal) -> Batch:
+    def _next_batch(self, draws: Iterator[Draw], log: RunLog) -> Batch:
         config, full = self.config, self.config.model.size
-        small = self.progress < config.schedule.small_share and full > SMALL
+        small = self.progress < config.schedule.small_share and full > SMALL_PX
         pairs = []
         for draw in islice(draws, config.schedule.small_batch if small else config.batch_size):
             for name, reason in draw.problems.items():
-                self._note_bad_clip(name, reason, journal)
+                self._note_bad_clip(name, reason, log)
             if draw.pair is None:
                 raise draw.error or InputError("no clip can be read")
             pairs.append(draw.pair)
         return augment(
             pairs,
-            SMALL if small else full,
+            SMALL_PX if small else full,
             config.augment,
             config.seed,
             self.learner.compute.device,
             people=config.losses.wants_people,
         )
 
-    def _note_bad_clip(self, name: str, reason: str, journal: Journal) -> None:
+    def _note_bad_clip(self, name: str, reason: str, log: RunLog) -> None:
         bad = self.state.bad_clips
         if name in bad:
             return
         bad.append(name)
         logger.warning("left out %s: %s", shown(name), reason)
-        journal.write({"step": self.state.step, "bad_clip": name, "reason": reason})
+        log.write({"step": self.state.step, "bad_clip": name, "reason": reason})
         if 2 * len(bad) > len(self.data.clips):
             raise InputError(f"{len(bad)} of {len(self.data.clips)} clips can't be read: more than half")
 
-    def _count(self, step: Step, batches: Sequence[Batch], journal: Journal) -> None:
-        """Adds a step to the state; InputError after three in a row that weren't finite."""
+    def _count_step(self, step: Step, batches: Sequence[Batch], log: RunLog) -> None:
+        """Counts a step, whatever became of it; InputError after three in a row that weren't finite."""
         state, clips = self.state, [name for batch in batches for name in batch.clips]
         state.step, state.painter = state.step + 1, False
-        state.samples += len(clips) * self.world.size
+        state.samples += len(clips) * self.group.size
         if step.bad is None:
             state.bad_in_a_row = 0
-            journal.gather(step.terms)
+            log.gather(step.terms)
             return
         state.skipped += 1
         state.bad_in_a_row += 1
         logger.warning("step %d skipped: %s is not finite", state.step, step.bad)
-        journal.write({"step": state.step, "skipped": state.skipped, "bad_term": step.bad, "clips": clips})
-        if state.bad_in_a_row >= PATIENCE:
+        log.write({"step": state.step, "skipped": state.skipped, "bad_term": step.bad, "clips": clips})
+        if state.bad_in_a_row >= MAX_BAD_STEPS:
             raise InputError(
-                f"{PATIENCE} steps in a row were not finite; the first bad term is {step.bad}",
+                f"{MAX_BAD_STEPS} steps in a row were not finite; the first bad term is {step.bad}",
                 hint="lower learning_rate, or look at the clips that log.jsonl names",
             )
 
-    def _show(self, on_progress: Progress, began: State, journal: Journal) -> None:
+    def _show(self, on_progress: OnProgress, began: State, log: RunLog) -> None:
         """Reports the steps that are done of this call's work; of a length in minutes they are estimated."""
         done, total = self.state.step - began.step, self.total_steps
         if total is None:
             seconds, whole_s = self.state.elapsed_s, 60 * self.config.schedule.minutes
             left = done * (whole_s - seconds) / max(seconds - began.elapsed_s, 1e-6)
             total = self.state.step + max(0, round(left))
-        figures = f"loss {journal.mean('total'):.3f}, {self._samples_per_s():.1f} samples/s"
-        on_progress("training", done, total - began.step, f"steps, {figures}")
+        figures = f"loss {log.mean('total'):.3f}, {self._samples_per_s():.1f} samples/s"
+        on_progress(Progress("training", done, total - began.step, f"steps, {figures}"))
 
     def _samples_per_s(self) -> float:
         since, samples = self._last_row
         return (self.state.samples - samples) / max(time.monotonic() - since, 1e-6)
 
     def _row(self) -> dict[str, Any]:
-        """What the log says of this moment, besides the losses."""
+        """A row of the log without the losses: where the run is and how fast."""
         state, speed = self.state, self._samples_per_s()
         self._last_row = time.monotonic(), state.samples
         return {
@@ -240,19 +236,17 @@ class Training:
             "samples_per_s": round(speed, 2),
         }
 
-    def validate(self, journal: Journal) -> None:
-        """Measures the moving average on held-out clips, if there are any."""
-        if self.held_out is None or not self.world.is_main:
+    def validate(self, log: RunLog) -> None:
+        """Measures the moving average of the weights on held-out clips, if there are any."""
+        if self.held_out is None or not self.group.is_main:
             return
-        self.figures = validation_figures(
-            self.learner.render, self.held_out.clips, self.learner.compute.device
-        )
+        self.figures = validation_figures(self.learner, self.held_out.clips)
         self._measured_at = self.state.step
-        journal.write({"step": self.state.step} | {f"validation_{k}": v for k, v in self.figures.items()})
+        log.write({"step": self.state.step} | {f"validation_{k}": v for k, v in self.figures.items()})
 
     def save(self) -> None:
-        """Writes a checkpoint of this moment."""
-        if not self.world.is_main:
+        """Writes a checkpoint."""
+        if not self.group.is_main:
             return
         facts = {
             "step": self.state.step,
@@ -267,12 +261,42 @@ class Training:
         )
 
     def write_sheet(self) -> None:
-        """A sheet of the moving average on six pairs that are the same every time."""
-        if self.world.is_main:
-            sampler = PairSampler(self._shown, 1, expressive_share=0.8)
+        """Writes a sheet of what the moving average makes of six pairs, the same ones every time."""
+        if self.group.is_main:
+            sampler = PairSampler(self._sample_clips, 1, expressive_share=0.8)
             write_sheet(self.run / "samples" / f"{self.state.step:08d}.png", self.learner, sampler)
 
     def write_contact_sheet(self) -> None:
-        """A sheet of clips over time, each made from its first frame."""
-        if self.world.is_main:
-            write_contact_sheet(self.run / "samples" / "contact.png", self.learner, self._shown)
+        """Writes a sheet of clips over time, each animated from its first frame."""
+        if self.group.is_main:
+            write_contact_sheet(self.run / "samples" / "contact.png", self.learner, self._sample_clips)
+
+
+@contextlib.contextmanager
+def _stop_asked() -> Iterator[Callable[[], int]]:
+    """Lets Ctrl-C and TERM wait until a step is done: yields a function that tells which came, 0 if none.
+
+    A second signal acts at once, and a signal that our parent had us ignore stays ignored.
+    """
+    asked: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+        asked.append(number)
+        logger.warning("finishing the step and saving; once more to stop at once")
+
+    heeded = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
+    before = {which: signal.signal(which, remember) for which in heeded}
+    try:
+        yield lambda: asked[0] if asked else 0
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+
+
+def _stop(number: int) -> None:
+    """Ends the run as the signal `number` would have ended it at once."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)

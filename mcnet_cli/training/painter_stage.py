@@ -5,9 +5,8 @@ the painter's work replaces that inside alone. The rest of the network stays as 
 """
 
 import copy
-import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,27 +22,27 @@ from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import MCNet
 from mcnet_cli.model.detail_painter import DetailPainter, Painted, limit
 from mcnet_cli.model.detail_shape import Shape
+from mcnet_cli.progress import OnProgress, Progress
+from mcnet_cli.training.augment import ColourChange
 from mcnet_cli.training.checkpoints import (
     Checkpoint,
     load_latest,
     optimizer_tensors,
     restore_optimizer,
     save_checkpoint,
+    tensors_below,
+    update_average,
 )
-from mcnet_cli.training.colour import ColourChange
-from mcnet_cli.training.config import PainterTraining, RunConfig
+from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
-from mcnet_cli.training.details import PARTS, Details, Part, gather
 from mcnet_cli.training.discriminator import InsideDiscriminator, Insides
-from mcnet_cli.training.sampling import chance
-
-logger = logging.getLogger(__name__)
-See = Callable[[str, int, int, str], None]  # stage, done, total, unit and figures; may raise to end it all
+from mcnet_cli.training.objective_config import PainterTraining
+from mcnet_cli.training.painter_data import PARTS, FacePart, PainterData, collect
+from mcnet_cli.training.sampling import rng_of
 
 # Longest gradient of the painter and of the discriminator.
 MAX_GRAD_NORM = 10.0
-# Every how many steps the R1 penalty and the perceptual loss are computed, so many times as heavy: they are
-# slow.
+# The R1 penalty and the perceptual loss are slow: computed in every n-th step, with n times the weight.
 R1_EVERY, PERCEPTUAL_EVERY = 4, 2
 # Steps over which figures are averaged.
 FIGURES_OVER = 50
@@ -53,18 +52,18 @@ PAINT_SHARE = 0.5
 BLUR_PX = 0.3, 1.7
 
 
-def learn_details(
+def train_painters(
     model: MCNet,
     clips: Sequence[Clip],
     config: RunConfig,
     compute: Compute,
     perceptual: PerceptualDistance | None,
     folder: Path,
-    see: See,
+    on_progress: OnProgress,
 ) -> dict[str, float]:
-    """Trains the painters of `model` in place; goes on with what `folder` holds of that. Mean losses.
+    """Trains the painters of `model` in place, from what `folder` holds of that work; returns mean losses.
 
-    Depends on `model`, the clips and the configuration alone, however often it is interrupted.
+    The result depends on `model`, the clips and the configuration alone, however often work is interrupted.
     """
     found: dict[str, float] = {}
     for part in PARTS:
@@ -73,21 +72,17 @@ def learn_details(
             continue
         kept = folder / f"{part.name}.safetensors"
         if not kept.is_file():
-
-            def show(done: int, total: int, part: Part = part) -> None:
-                see(f"looking for {part.name} that open", done, total, "clips")
-
-            gather(part, model, clips, config, compute, show).save(kept)
-        details, stage = Details.load(kept), PainterStage(part, painter, config, compute, perceptual, folder)
+            collect(part, model, clips, config, compute, on_progress).save(kept)
+        data, stage = PainterData.load(kept), PainterStage(part, painter, config, compute, perceptual, folder)
         stage.resume()
-        losses = stage.learn(details, see)
+        losses = stage.learn(data, on_progress)
         painter.load_state_dict(stage.average.state_dict())
-        found |= {part.name: float(len(details))} | {f"{part.name}_{k}": v for k, v in losses.items()}
+        found |= {part.name: float(len(data))} | {f"{part.name}_{k}": v for k, v in losses.items()}
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class PainterBatch:
     """A batch of moved mouths or eyes as the painter sees them.
 
     warped, real: (B, 3, S, S) in [0, 1]. shape: the drivings'. inside: (B, 1, S, S), what may be painted.
@@ -107,32 +102,32 @@ class Scene:
         return torch.lerp(self.warped, paint.colours, self.inside * paint.share), paint
 
 
-def scene(part: Part, details: Details, chosen: Tensor, device: torch.device) -> Scene:
-    """The chosen pairs, as they are."""
-    of = details.of[chosen]
+def batch_of(part: FacePart, data: PainterData, chosen: Tensor, device: torch.device) -> PainterBatch:
+    """The chosen pairs without augmentation."""
+    of = data.of[chosen]
     warped, real, sources = (
         pictures.to(device).float() / 255
-        for pictures in (details.warped[chosen], details.real[chosen], details.sources[of])
+        for pictures in (data.warped[chosen], data.real[chosen], data.sources[of])
     )
-    shape = part.shape(details.points[chosen].to(device), details.arcs[chosen].to(device))
-    own = part.shape(details.source_points[of].to(device), details.source_arcs[of].to(device))
+    shape = part.shape(data.points[chosen].to(device), data.arcs[chosen].to(device))
+    own = part.shape(data.source_points[of].to(device), data.source_arcs[of].to(device))
     inside, _ = shape.distances(warped.shape[-1], step=2)
-    return Scene(warped, real, shape, limit(inside), sources, own)
+    return PainterBatch(warped, real, shape, limit(inside), sources, own)
 
 
-def varied(scene: Scene, setting: PainterTraining, rng: np.random.Generator) -> Scene:
-    """The same mirrored, in other colours and softer, as chance will have it."""
-    batch = len(scene.warped)
-    colour = ColourChange.draw(batch, setting.colour, setting.faded, rng)
-    flipped = torch.from_numpy(rng.random(batch) < 0.5).to(scene.warped.device)
-    sigma = rng.uniform(*BLUR_PX, batch) * (rng.random(batch) < setting.blurred)
+def augmented(batch: PainterBatch, setting: PainterTraining, rng: np.random.Generator) -> PainterBatch:
+    """The batch with pairs mirrored, recoloured and blurred at random, source and driving alike."""
+    count = len(batch.warped)
+    colour = ColourChange.draw(count, setting.colour, setting.faded, rng)
+    flipped = torch.from_numpy(rng.random(count) < 0.5).to(batch.warped.device)
+    sigma = rng.uniform(*BLUR_PX, count) * (rng.random(count) < setting.blurred)
     pictures = [
         _softened(_mirrored(colour(each), flipped), sigma)
-        for each in (scene.warped, scene.real, scene.sources)
+        for each in (batch.warped, batch.real, batch.sources)
     ]
-    shapes = [_mirrored_shape(shape, flipped) for shape in (scene.shape, scene.source_shape)]
-    inside = _mirrored(scene.inside, flipped)
-    return Scene(pictures[0], pictures[1], shapes[0], inside, pictures[2], shapes[1])
+    shapes = [_mirrored_shape(shape, flipped) for shape in (batch.shape, batch.source_shape)]
+    inside = _mirrored(batch.inside, flipped)
+    return PainterBatch(pictures[0], pictures[1], shapes[0], inside, pictures[2], shapes[1])
 
 
 def _mirrored(pictures: Tensor, flipped: Tensor) -> Tensor:
@@ -146,7 +141,7 @@ def _mirrored_shape(shape: Shape, flipped: Tensor) -> Shape:
 
 
 def _softened(pictures: Tensor, sigma: np.ndarray) -> Tensor:
-    """Gaussian blur of each picture by its own sigma in pixels; those with 0 stay."""
+    """(B, 3, H, W) pictures, each blurred by a Gaussian of its own sigma in pixels; 0 leaves it as it is."""
     reach = math.ceil(3 * BLUR_PX[1])
     offsets = torch.arange(-reach, reach + 1, device=pictures.device)
     widths = torch.from_numpy(sigma).to(pictures).clamp_min(1e-3)
@@ -159,18 +154,18 @@ def _softened(pictures: Tensor, sigma: np.ndarray) -> Tensor:
 
 
 class PainterStage:
-    """A painter's training in progress: a copy that learns, its moving average, a discriminator."""
+    """The training of one painter: a copy that learns, its moving average, and a discriminator."""
 
     def __init__(
         self,
-        part: Part,
+        part: FacePart,
         painter: DetailPainter,
         config: RunConfig,
         compute: Compute,
         perceptual: PerceptualDistance | None,
         folder: Path,
     ) -> None:
-        """folder: in which there is one for checkpoints of that part."""
+        """folder: its subfolder named like the part gets the checkpoints."""
         torch.manual_seed(config.seed)
         setting, device = config.painter, compute.device
         self.part, self.folder = part, folder / part.name
@@ -178,8 +173,8 @@ class PainterStage:
         self.perceptual, self.step = perceptual, 0
         self.average = copy.deepcopy(painter).to(device).eval().requires_grad_(False)
         self.painter = copy.deepcopy(painter).to(device).train().requires_grad_(True)
-        self.judge = InsideDiscriminator().to(device)
-        self.networks: dict[str, nn.Module] = {"painter": self.painter, "discriminator": self.judge}
+        self.discriminator = InsideDiscriminator().to(device)
+        self.networks: dict[str, nn.Module] = {"painter": self.painter, "discriminator": self.discriminator}
         for network in (*self.networks.values(), self.average):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         rates = {"painter": setting.learning_rate, "discriminator": setting.discriminator_rate}
@@ -188,14 +183,14 @@ class PainterStage:
             for name, network in self.networks.items()
         }
 
-    def learn(self, details: Details, see: See) -> dict[str, float]:
-        """Runs to the end; mean losses of the last steps. If `see` raises, this moment is saved first."""
+    def learn(self, data: PainterData, on_progress: OnProgress) -> dict[str, float]:
+        """Runs to the end; mean losses of the last steps. Saves first if `on_progress` raises."""
         setting, rows = self.setting, list[dict[str, float]]()
         while self.step < setting.steps:
-            rng = chance(self.config.seed, self.step, 10)
-            chosen = torch.from_numpy(rng.integers(len(details), size=setting.batch_size))
+            rng = rng_of(self.config.seed, self.step, 10)
+            chosen = torch.from_numpy(rng.integers(len(data), size=setting.batch_size))
             with torch.no_grad():
-                batch = varied(scene(self.part, details, chosen, self.compute.device), setting, rng)
+                batch = augmented(batch_of(self.part, data, chosen, self.compute.device), setting, rng)
             row = self.update(batch)
             if bad := next((name for name, value in row.items() if not math.isfinite(value)), None):
                 raise InputError(
@@ -208,14 +203,15 @@ class PainterStage:
             if self.step % self.config.checkpoint_every == 0:
                 self.save()
             try:
-                see(f"painting {self.part.name}", self.step, setting.steps, f"steps, L1 inside {pixel:.4f}")
+                figures = f"steps, L1 inside {pixel:.4f}"
+                on_progress(Progress(f"painting {self.part.name}", self.step, setting.steps, figures))
             except BaseException:
                 self.save()
                 raise
         self.save()
         return _means(rows)
 
-    def update(self, batch: Scene) -> dict[str, float]:
+    def update(self, batch: PainterBatch) -> dict[str, float]:
         """One step of the painter and, after the first steps, of the discriminator; the losses."""
         setting, step = self.setting, self.step
         self._set_rates()
@@ -228,34 +224,30 @@ class PainterStage:
             losses["perceptual"] = self.perceptual([shown], batch.real)[0]
             total = total + PERCEPTUAL_EVERY * setting.perceptual * losses["perceptual"]
         real, made = Insides(batch.real, batch.inside), Insides(shown, batch.inside)
-        judges = step >= setting.alone and bool(setting.gan or setting.feature_matching)
-        if judges:
+        if step >= setting.alone and (setting.gan or setting.feature_matching):
             constant = Insides(made.pictures.detach(), made.masks)
-            losses["discriminator"] = self._judge_learns(real, constant)
+            losses["discriminator"] = self._teach_discriminator(real, constant)
             with self.compute.autocast():
-                gan, features = self.judge.generator_losses(real, made)
+                gan, features = self.discriminator.generator_losses(real, made)
             losses |= {"gan": gan, "feature_matching": features}
             total = total + setting.gan * gan + setting.feature_matching * features
         self._step("painter", total)
-        decay = min(setting.ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for kept, now in zip(self.average.parameters(), self.painter.parameters(), strict=True):
-                kept.lerp_(now, 1 - decay)
+        update_average(self.average, self.painter, setting.ema, step)
         return {name: loss.item() for name, loss in losses.items()}
 
-    def _pixel(self, result: Tensor, paint: Painted, batch: Scene) -> Tensor:
+    def _pixel(self, result: Tensor, paint: Painted, batch: PainterBatch) -> Tensor:
         """Mean absolute error inside lips or lids: of the result and, for a part, of the paint alone."""
         area = 3 * batch.inside.sum().clamp_min(1)
         errors = [(picture - batch.real).abs() * batch.inside for picture in (result, paint.colours)]
         loss: Tensor = (errors[0].sum() + PAINT_SHARE * errors[1].sum()) / area
         return loss
 
-    def _judge_learns(self, real: Insides, made: Insides) -> Tensor:
+    def _teach_discriminator(self, real: Insides, made: Insides) -> Tensor:
         with self.compute.autocast():
-            loss = self.judge.loss(real, made)
+            loss = self.discriminator.loss(real, made)
         total = loss
         if self.step % R1_EVERY == 0 and self.setting.roughness:
-            total = loss + self.setting.roughness * R1_EVERY / 2 * self.judge.roughness(real)
+            total = loss + self.setting.roughness * R1_EVERY / 2 * self.discriminator.roughness(real)
         self._step("discriminator", total)
         return loss.detach()
 
@@ -273,13 +265,11 @@ class PainterStage:
         self.optimizers["discriminator"].param_groups[0]["lr"] = factor * setting.discriminator_rate
 
     def save(self) -> None:
-        """Writes a checkpoint of this moment."""
-        weights = {
-            f"{kind}.{name}": tensor
-            for kind, network in self.networks.items()
-            for name, tensor in network.state_dict().items()
-        }
-        state = {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        """Writes a checkpoint."""
+        weights: dict[str, Tensor] = {}
+        for kind, network in self.networks.items():
+            weights |= network.state_dict(prefix=f"{kind}.")
+        state = self.average.state_dict(prefix="average.")
         for name, optimizer in self.optimizers.items():
             state |= optimizer_tensors(name, optimizer)
         facts: dict[str, Any] = {"step": self.step, "model": self.config.model.to_json()}
@@ -296,8 +286,8 @@ class PainterStage:
                 hint="choose another -o, or the same settings",
             )
         for kind, network in self.networks.items():
-            network.load_state_dict(_below(kind, found.weights))
-        self.average.load_state_dict(_below("average", found.state))
+            network.load_state_dict(tensors_below(f"{kind}.", found.weights))
+        self.average.load_state_dict(tensors_below("average.", found.state))
         for name, optimizer in self.optimizers.items():
             restore_optimizer(name, optimizer, found.state)
         self.step = found.facts["step"]
@@ -309,11 +299,3 @@ def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     names = dict.fromkeys(name for row in rows for name in row)
     found = {name: [row[name] for row in rows if name in row] for name in names}
     return {name: sum(values) / len(values) for name, values in found.items()}
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(f"{prefix}."): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(f"{prefix}.")
-    }

@@ -1,40 +1,82 @@
-"""`--dry-run`: what a run would be, with its speed and memory measured on a few steps of noise."""
+"""What a run would be: `--check-data` lists its clips, `--dry-run` measures its speed and memory."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from mcnet_cli import __version__
-from mcnet_cli.errors import McnetError
+from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face.topology import ALL_POINTS
 from mcnet_cli.media.clips import find_clips
+from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.training.augment import augment
-from mcnet_cli.training.config import SMALL, RunConfig
-from mcnet_cli.training.frames import clip_info
+from mcnet_cli.training.config import SMALL_PX, RunConfig
+from mcnet_cli.training.dataset import Dataset, expected_frames
 from mcnet_cli.training.learner import Learner
-from mcnet_cli.training.moment import Moment
 from mcnet_cli.training.perceptual import choose_perceptual
-from mcnet_cli.training.request import TrainRequest
-from mcnet_cli.training.run import Progress, choose_compute
-from mcnet_cli.training.sampling import Pair
-from mcnet_cli.training.world import ALONE, World
+from mcnet_cli.training.process_group import Launch, ProcessGroup
+from mcnet_cli.training.sampling import Pair, TrainingContext
+from mcnet_cli.training.train import TrainRequest, choose_compute, open_clips
 from mcnet_cli.weights import cached_path
 
-TIMED = 3  # steps, after one that isn't
+TIMED_STEPS = 3  # after one that isn't timed
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTable:
+    """What `--check-data` found."""
+
+    data: Dataset
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether training would take these clips."""
+        return len(self.data.clips) >= max(1, len(self.data.bad))
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        counts = {"usable": len(self.data.clips), "bad": len(self.data.bad)}
+        return {"version": __version__, **counts, "clips": [asdict(row) for row in self.data.reports]}
+
+    def as_text(self) -> str:
+        """A table."""
+        head = ("clip", "identity", "frames", "size", "landmarks", "problem")
+        rows = [head]
+        for r in self.data.reports:
+            cells = shown(r.name), shown(r.identity), str(r.frames), f"{r.side}²", r.landmarks or "-"
+            rows.append((*cells, r.problem or ""))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        identities = len({clip.identity for clip in self.data.clips})
+        lines.append(
+            f"{len(self.data.clips)} usable clips of {identities} identities, {len(self.data.bad)} not usable"
+        )
+        return "\n".join(lines)
+
+
+def check_data(request: TrainRequest, on_progress: OnProgress = silent) -> ClipTable:
+    """Tells which clips can be used, and why the others can't; computes landmarks where there are none."""
+    if request.clips is None:
+        raise UsageError("there are no clips to check", hint="give their folder")
+    request.run.mkdir(parents=True, exist_ok=True)
+    return ClipTable(open_clips(request, request.clips, on_progress))
 
 
 @dataclass(frozen=True, slots=True)
 class TrainPlan:
-    """A run before it begins.
+    """What a run would be.
 
-    parameters: of the network. clips, identities, frames: as names and headers say. seconds_a_step: measured
-    at full size. memory_mb: the process's peak (on a GPU: what torch took there) in those steps, without the
-    frames; None where nobody knows. frames_mb: of all frames, as they would lie in memory. hours and steps:
-    estimates from that. painter_steps: those of the last stages, which steps and hours leave out.
+    parameters: of the network. clips, identities, frames: counted by names and headers. seconds_a_step:
+    measured at full size. memory_mb: the peak of the process in those steps (on a GPU, of torch there),
+    without the clips' frames; None where the system doesn't tell. frames_mb: what all frames take in memory.
+    steps, hours: estimates from that, without the painters' stages, which take painter_steps.
     """
 
     device: str
@@ -52,7 +94,7 @@ class TrainPlan:
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return {"version": __version__} | {name: getattr(self, name) for name in self.__slots__}
+        return {"version": __version__, **asdict(self)}
 
     def as_text(self) -> str:
         """Lines for people."""
@@ -62,31 +104,28 @@ class TrainPlan:
             f"network     {millions:.1f} million parameters, on {self.device} in {self.precision}",
             f"clips       {self.clips} of {self.identities} identities, about {self.frames} frames",
             f"memory      {memory} measured, and {self.frames_mb} MB for frames that are kept",
-            f"speed       {self.seconds_a_step:.2f} s a step, measured on {TIMED} steps of noise",
+            f"speed       {self.seconds_a_step:.2f} s a step, measured on {TIMED_STEPS} steps of noise",
             f"length      {self.steps} steps in {self.hours:.1f} hours, estimated from that",
             f"painter     {self.painter_steps} steps after all, on details" if self.painter_steps else "",
         )
         return "\n".join(filter(None, lines))
 
 
-def plan(request: TrainRequest, on_progress: Progress | None = None) -> TrainPlan:
-    """Looks at the clips' headers and times a few steps; writes nothing."""
+def plan(request: TrainRequest, on_progress: OnProgress = silent) -> TrainPlan:
+    """Reads the clips' headers and times a few steps on noise; writes nothing."""
     config, compute = request.config, choose_compute(request)
     found = [] if request.clips is None else find_clips(request.clips)
     frames = request.synthetic * config.data.synthetic_frames
     for number, clip in enumerate(found):
-        try:
-            count = clip_info(clip).count or 0
-        except McnetError:  # training will say what is wrong with it
-            continue
-        frames += min(count, config.data.frames_per_clip or count)
-        if on_progress:
-            on_progress("reading headers", number + 1, len(found), "clips")
-    learner = Learner(config, compute, World(ALONE, compute.device), choose_perceptual(cached_path("vgg19")))
+        frames += expected_frames(clip, config)
+        on_progress(Progress("reading headers", number + 1, len(found), "clips"))
+    learner = Learner(
+        config, compute, ProcessGroup(Launch(), compute.device), choose_perceptual(cached_path("vgg19"))
+    )
     full = _seconds_a_step(learner, config.model.size, config.batch_size)
     share, small = config.schedule.small_share, full
-    if share and config.model.size > SMALL:
-        small = _seconds_a_step(learner, SMALL, config.schedule.small_batch)
+    if share and config.model.size > SMALL_PX:
+        small = _seconds_a_step(learner, SMALL_PX, config.schedule.small_batch)
     identities = len({clip.identity for clip in found}) + request.synthetic
     steps, seconds = _length(config, identities * config.data.repeats, share, small, full)
     return TrainPlan(
@@ -124,17 +163,17 @@ def _seconds_a_step(learner: Learner, size: int, batch: int) -> float:
         return Pair(number, "noise", frames[0], frames[1], points[0], points[1])
 
     pairs = [noise(number) for number in range(batch)]
-    for step in range(TIMED + 1):
+    for step in range(TIMED_STEPS + 1):
         batches = [
             augment(pairs, size, config.augment, config.seed, learner.compute.device)
             for _ in range(config.optimizer.accumulate)
         ]
         learner.update(
-            batches, Moment(config.seed, step, 0.5)
+            batches, TrainingContext(config.seed, step, 0.5)
         )  # it ends with numbers on the CPU: all is done by then
         if step == 0:
             began = time.monotonic()
-    return (time.monotonic() - began) / TIMED
+    return (time.monotonic() - began) / TIMED_STEPS
 
 
 def _peak_mb(device: torch.device) -> int | None:

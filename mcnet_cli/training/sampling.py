@@ -1,7 +1,7 @@
-"""Pairs of frames: which one is the n-th of a run, and a stream of them, read ahead by workers.
+"""Which pair of frames is the n-th of a run, and a stream of pairs that workers read ahead.
 
-The n-th pair depends on the seed and n alone. So a run goes on where it was by a number, processes share the
-work by every k-th number, and workers change nothing.
+The n-th pair depends on the seed and n alone. So a resumed run needs one number to go on, each of k processes
+takes every k-th number, and the number of workers changes nothing.
 """
 
 import contextlib
@@ -12,16 +12,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
-from mcnet_cli.face import OUTER, OuterTracker
+from mcnet_cli.face import OuterTracker
+from mcnet_cli.face.topology import ALL_POINTS
 from mcnet_cli.system import worker_start_method
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.frames import Array
 
-TRIES = 10
+MAX_TRIES = 10  # clips that are tried in place of one that can't be read
 
 
-def chance(seed: int, *numbers: int) -> np.random.Generator:
-    """Randomness that depends on these numbers alone."""
+@dataclass(frozen=True, slots=True)
+class TrainingContext:
+    """What a loss may know of the run besides its batch.
+
+    seed: the run's. step: from 0. progress: the share of the run that is done, in [0, 1].
+    """
+
+    seed: int
+    step: int
+    progress: float
+
+
+def rng_of(seed: int, *numbers: int) -> np.random.Generator:
+    """A random generator that depends on these numbers alone, so any part of a run can be repeated."""
     return np.random.default_rng((seed, *numbers))
 
 
@@ -40,16 +53,10 @@ class Pair:
     source_points: Array
     driving_points: Array
 
-    def reversed(self) -> "Pair":
-        """The same with source and driving exchanged."""
-        return Pair(
-            self.number, self.clip, self.driving, self.source, self.driving_points, self.source_points
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A pair, or the error that ends the run; and what failed on the way: names of clips, with reasons."""
+    """A drawn pair, or the error that ends the run. problems: clips that couldn't be read, with reasons."""
 
     pair: Pair | None
     problems: dict[str, str]
@@ -57,11 +64,12 @@ class Draw:
 
 
 class PairSampler:
-    """Identity, then one of its clips, then two frames: the n-th pair of a run.
+    """Draws an identity, then one of its clips, then two frames of that clip.
 
-    An epoch shows every identity `repeats` times, in random order. Two frames are drawn with replacement and
-    sorted, and swapped in `time_flip` of the cases; in `expressive_share` the second frame is instead the one
-    of six with the most different expression.
+    An epoch shows every identity `repeats` times, in random order. The two frames are drawn with replacement;
+    the earlier one is the source, but in a share `time_flip` of the pairs the later one. In a share
+    `expressive_share` the driving frame is instead the one of six whose mouth and lids differ most from the
+    source's.
     """
 
     def __init__(
@@ -90,7 +98,7 @@ class PairSampler:
     def draw(self, number: int) -> Draw:
         """The pair of this number; if its clip can't be read, one of another clip."""
         problems: dict[str, str] = {}
-        for attempt in range(TRIES):
+        for attempt in range(MAX_TRIES):
             clip, rng = self._clip(number, attempt)
             name = self.clips[clip].name
             try:
@@ -102,18 +110,22 @@ class PairSampler:
             except OSError as error:
                 return Draw(None, problems, SystemFailure(f"can't read {shown(name)}: {error.strerror}"))
         return Draw(
-            None, problems, InputError(f"{TRIES} clips in a row can't be read: {', '.join(problems)}")
+            None, problems, InputError(f"{MAX_TRIES} clips in a row can't be read: {', '.join(problems)}")
         )
+
+    def __getitem__(self, number: int) -> Draw:
+        """`draw`, as torch's DataLoader calls it."""
+        return self.draw(number)
 
     def _identity(self, number: int) -> str:
         epoch, place = divmod(number, self.epoch_length)
         if epoch != self._epoch:
-            order = chance(self.seed, epoch, 0).permutation(self.epoch_length)
+            order = rng_of(self.seed, epoch, 0).permutation(self.epoch_length)
             self._epoch, self._order = epoch, order % len(self._identities)
         return self._identities[int(self._order[place])]
 
     def _clip(self, number: int, attempt: int) -> tuple[int, np.random.Generator]:
-        rng = chance(self.seed, number, 1, attempt)
+        rng = rng_of(self.seed, number, 1, attempt)
         other = self._identities[int(rng.integers(len(self._identities)))]
         clips = self._of_identity[other if attempt else self._identity(number)]
         return clips[int(rng.integers(len(clips)))], rng
@@ -130,7 +142,7 @@ class PairSampler:
             if rng.random() < self.time_flip:
                 source, driving = driving, source
         frames = np.asarray(clip.frames[source]), np.asarray(clip.frames[driving])
-        points = [np.zeros((OUTER[-1] + 1, 2), np.float32)] * 2
+        points = [np.zeros((ALL_POINTS, 2), np.float32)] * 2
         if clip.points is not None:
             track = OuterTracker()
             points = [track(*seen) for seen in zip(frames, clip.points[[source, driving]], strict=True)]
@@ -153,7 +165,7 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generat
 
     cv2.setNumThreads(0)  # its threads would be missing in forked workers, which then wait for them
     yield from DataLoader(
-        _Draws(sampler),  # type: ignore[arg-type]
+        sampler,  # type: ignore[arg-type]
         sampler=numbers,
         batch_size=None,
         num_workers=workers,
@@ -163,16 +175,6 @@ def stream(sampler: PairSampler, first: int, step: int, workers: int) -> Generat
         collate_fn=_as_it_is,  # type: ignore[arg-type]
         multiprocessing_context=worker_start_method(),
     )
-
-
-class _Draws:
-    """The sampler as a DataLoader sees it."""
-
-    def __init__(self, sampler: PairSampler) -> None:
-        self._sampler = sampler
-
-    def __getitem__(self, number: int) -> Draw:
-        return self._sampler.draw(number)
 
 
 def _as_it_is(draw: Draw) -> Draw:

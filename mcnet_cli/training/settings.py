@@ -1,23 +1,57 @@
 """From recipes, TOML files and `--set a.b=c` to a `RunConfig`, and back to TOML."""
 
-import dataclasses
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
-from mcnet_cli.model import ModelConfig
-from mcnet_cli.model.config import PainterConfig
-from mcnet_cli.training.config import RECIPES, RunConfig
-from mcnet_cli.training.loss_weights import PaperLossWeights
+from mcnet_cli.model import PRESETS, ModelConfig, PainterConfig
+from mcnet_cli.training.config import RunConfig
+from mcnet_cli.training.objective_config import PaperLossWeights
 
-FILE_LIMIT = 1 << 20  # bytes
+MAX_FILE_BYTES = 1 << 20
 Settings = dict[str, Any]
+
+# What each recipe changes in the defaults of `RunConfig`, as a configuration file would.
+RECIPES: dict[str, Settings] = {
+    "lite": {},
+    "mcnet": {  # the paper's: 8 pictures on each of 8 GPUs (ICCV 2023, sec. 4.1)
+        "batch_size": 8,
+        "learning_rate": 2e-4,
+        "checkpoint_every": 1000,
+        "schedule": {
+            "minutes": 0.0,
+            "epochs": 100.0,
+            "warmup_steps": 0,
+            "decay": "step",
+            "decay_from": 0.8,
+            "final_rate": 0.1,
+            "small_share": 0.0,
+        },
+        "optimizer": {"clip_norm": 10.0, "ema": 0.0},
+        "keypoints": {"supervision": "none"},
+        "data": {"frames_per_clip": 0, "repeats": 75, "workers": 4, "expressive_share": 0.0},
+        "augment": {
+            "rotation_deg": 0.0,
+            "scale": 0.0,
+            "anisotropy": 0.0,
+            "shear": 0.0,
+            "shift": 0.0,
+            "shape": 0.0,
+            "colour": 0.0,
+            "faded": 0.0,
+            "jitter": 0.1,
+            "separate_share": 0.0,
+        },
+        "output": {"log_every": 50, "sheet_every": 1000},
+        "model": asdict(PRESETS["mcnet"]),
+    },
+}
 
 
 def configure(
@@ -52,7 +86,7 @@ def layer(name: str) -> Settings:
             f"--config: no recipe {shown(name)!r}",
             hint=f"there are {', '.join(RECIPES)}; or give a FILE.toml",
         )
-    if require_regular_file(path).st_size > FILE_LIMIT:
+    if require_regular_file(path).st_size > MAX_FILE_BYTES:
         raise InputError(f"{shown(path)} is too large for a configuration")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -83,27 +117,31 @@ def resolve(layers: Iterable[Settings], files: Sequence[str] = ()) -> RunConfig:
     merged: Settings = {}
     for settings in layers:
         merged = _merged(merged, settings)
-    keypoints = merged.get("keypoints")
-    unsupervised = isinstance(keypoints, Mapping) and keypoints.get("supervision") == "none"
-    defaults = RunConfig()
-    if unsupervised:
-        supervision = dataclasses.replace(defaults.keypoints, supervision="none")
-        model = defaults.model  # without what is known of landmarks
-        detector = dataclasses.replace(model.keypoints, landmarks=())
-        motion = dataclasses.replace(model.motion, mouth=(), eyes=())
-        defaults = dataclasses.replace(
-            defaults,
-            keypoints=supervision,
-            losses=PaperLossWeights(),
-            model=dataclasses.replace(
-                model, keypoints=detector, motion=motion, painter=PainterConfig(), eye_painter=PainterConfig()
-            ),
-        )
+    keypoints, defaults = merged.get("keypoints"), RunConfig()
+    if isinstance(keypoints, Mapping) and keypoints.get("supervision") == "none":
+        defaults = _without_landmarks(defaults)
     try:
         config: RunConfig = build(RunConfig, merged, defaults)
         return config
     except ValueError as error:
         raise UsageError(f"{', '.join(files) or 'configuration'}: {error}") from error
+
+
+def _without_landmarks(config: RunConfig) -> RunConfig:
+    """The same trained in the paper's way, by a network without the parts that need landmarks."""
+    model = config.model
+    return replace(
+        config,
+        keypoints=replace(config.keypoints, supervision="none"),
+        losses=PaperLossWeights(),
+        model=replace(
+            model,
+            keypoints=replace(model.keypoints, landmarks=()),
+            motion=replace(model.motion, mouth=(), eyes=()),
+            painter=PainterConfig(),
+            eye_painter=PainterConfig(),
+        ),
+    )
 
 
 def _merged(below: Settings, above: Mapping[str, Any]) -> Settings:
@@ -142,7 +180,7 @@ def build(kind: type[Any], data: Any, defaults: Any, name: str = "") -> Any:
 
 
 def _value(kind: Any, data: Any, default: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(kind):
+    if is_dataclass(kind):
         return build(kind, data, default, name)  # type: ignore[arg-type]
     if get_origin(kind) is UnionType:  # of dataclasses: the kind that the defaults have
         return build(type(default), data, default, name)

@@ -19,7 +19,7 @@ from mcnet_cli.animation.relative_motion import (
 from mcnet_cli.face import OUTER, SIDES
 from mcnet_cli.face.outer import BODY, average_face
 from mcnet_cli.model import Keypoints, transfer_motion
-from mcnet_cli.training.config import LANDMARKS
+from mcnet_cli.training.objective_config import LANDMARKS
 
 # outer corners of the eyes, lids, lips (inner, outer), chin
 POINTS = (33, 263, 159, 145, 386, 374, 13, 14, 0, 17, 152)

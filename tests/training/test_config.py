@@ -11,8 +11,8 @@ from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.model import PRESETS
 from mcnet_cli.training import RunConfig, configure
-from mcnet_cli.training.config import LANDMARKS, ScheduleConfig, mirror_order
-from mcnet_cli.training.loss_weights import LandmarkLossWeights, PaperLossWeights
+from mcnet_cli.training.config import ScheduleConfig
+from mcnet_cli.training.objective_config import LANDMARKS, LandmarkLossWeights, PaperLossWeights, mirror_order
 from mcnet_cli.training.settings import write_config
 
 

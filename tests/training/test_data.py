@@ -15,12 +15,12 @@ from training_tools import LANDMARKS, PAPER, config, points_of, run_training, wr
 from mcnet_cli.errors import InputError, SystemFailure
 from mcnet_cli.media import write_image
 from mcnet_cli.media.clips import find_clips
-from mcnet_cli.training.augment import augment
-from mcnet_cli.training.colour import ColourChange, Jitter, jittered
+from mcnet_cli.progress import Progress
+from mcnet_cli.training.augment import ColourChange, Jitter, augment, jittered
 from mcnet_cli.training.config import AugmentConfig
 from mcnet_cli.training.dataset import Clip, Dataset, load_dataset
+from mcnet_cli.training.reporting import STILL
 from mcnet_cli.training.sampling import Pair, PairSampler, stream, workers_watched
-from mcnet_cli.training.sheets import STILL
 
 CPU = torch.device("cpu")
 
@@ -240,8 +240,8 @@ def test_a_run_counts_clips_that_go_bad_and_stops_when_most_have(tmp_path: Path)
     clips = write_clips(tmp_path / "clips", "ab")
     settings = config("steps=30", "data.frames=seek", base=PAPER)
 
-    def spoil(_stage: str, done: int, _total: int, _unit: str) -> None:
-        if _stage == "training" and done == 1:
+    def spoil(progress: Progress) -> None:
+        if progress.stage == "training" and progress.done == 1:
             for name in "ab":
                 (clips / f"{name}.mp4").write_bytes(b"gone bad")
 

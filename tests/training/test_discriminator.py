@@ -1,9 +1,16 @@
-"""The discriminator of insides: that it learns, whom it teaches, and how steep it may be."""
+"""The discriminators: what they judge, that they learn, whom they teach, and how steep they may be."""
 
 import pytest
 import torch
+from parity_tools import rebuilt_weights
+from torch import Tensor
 
-from mcnet_cli.training.discriminator import InsideDiscriminator, Insides
+from mcnet_cli.model import Keypoints
+from mcnet_cli.training.discriminator import Discriminator, InsideDiscriminator, Insides
+
+
+def random(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 def smears(count: int, seed: int) -> tuple[Insides, Insides]:
@@ -54,3 +61,36 @@ def test_roughness_is_the_squared_slope_of_the_scores() -> None:
         for head in (discriminator.fine, discriminator.coarse):
             head.weight.mul_(3)
     assert discriminator.roughness(real).item() == pytest.approx(9 * once.item(), rel=1e-4)
+
+
+def test_the_discriminator_has_the_official_names_and_shapes() -> None:
+    official = rebuilt_weights("discriminator.")
+    ours = Discriminator(15).state_dict(prefix="discriminator.")
+    assert {name: tensor.shape for name, tensor in ours.items()} == {n: t.shape for n, t in official.items()}
+
+
+def test_the_discriminator_judges_patches_and_shows_its_maps() -> None:
+    discriminator = Discriminator(15)
+    judgement = discriminator(random(1, 3, 256, 256), Keypoints(random(1, 15, 2)))
+    assert judgement.scores.shape == (1, 1, 26, 26)
+    shapes = [tuple(feature.shape[1:]) for feature in judgement.features]
+    assert shapes == [(64, 126, 126), (128, 61, 61), (256, 29, 29), (512, 26, 26)]
+
+
+def test_the_discriminator_sees_where_keypoints_are_but_does_not_teach_them() -> None:
+    discriminator = Discriminator(2, (8, 8))
+    frames, values = random(1, 3, 64, 64), (random(1, 2, 2) - 0.5).requires_grad_()
+    scores = discriminator(frames, Keypoints(values)).scores
+    assert not torch.equal(scores, discriminator(frames, Keypoints(values + 0.3)).scores)
+    scores.sum().backward()
+    assert values.grad is None
+
+
+def test_a_critic_judges_alike_and_teaches_the_frames_alone() -> None:
+    discriminator, points = Discriminator(2, (8, 8)), Keypoints(random(1, 2, 2))
+    frames = random(1, 3, 64, 64).requires_grad_()
+    judgement = discriminator.as_critic(frames, points)
+    assert torch.equal(judgement.scores, discriminator(frames, points).scores)
+    (judgement.scores.sum() + sum(feature.sum() for feature in judgement.features)).backward()
+    assert frames.grad is not None and frames.grad.abs().max() > 0
+    assert all(parameter.grad is None for parameter in discriminator.parameters())

@@ -23,7 +23,7 @@ from training_tools import (
     write_mouths,
 )
 
-from mcnet_cli.training.world import Launch, World
+from mcnet_cli.training.process_group import Launch, ProcessGroup
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 SETTINGS = options(base=PAPER)
@@ -48,8 +48,8 @@ def _share_of_a_batch(rank: int, size: int, folder: str, port: int) -> None:
         torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 3)
     )
     batch = torch.randn(4, 3, 8, 8)
-    with World(Launch(rank, rank, size), torch.device("cpu")) as world:
-        shared = world.parallel(network)
+    with ProcessGroup(Launch(rank, rank, size), torch.device("cpu")) as group:
+        shared = group.parallel(network)
         for _ in range(2):
             network.zero_grad()
             shared(batch[rank::size]).square().mean().backward()

@@ -18,13 +18,13 @@ from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.metrics import load_perceptual
+from mcnet_cli.progress import Progress
 from mcnet_cli.training import initial_weights
 from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.learner import Learner
-from mcnet_cli.training.moment import Moment
-from mcnet_cli.training.sampling import PairSampler
-from mcnet_cli.training.world import ALONE, World
+from mcnet_cli.training.process_group import Launch, ProcessGroup
+from mcnet_cli.training.sampling import PairSampler, TrainingContext
 
 CPU = Compute(torch.device("cpu"), torch.float32, "in tests")
 BOTH = pytest.mark.parametrize("base", [LANDMARKS, PAPER], ids=["landmarks", "paper"])
@@ -62,7 +62,7 @@ def rows_of(run: Path) -> list[dict[str, object]]:
 
 
 def learner_of(*changes: str, base: list[str] = LANDMARKS) -> Learner:
-    return Learner(config(*changes, base=base), CPU, World(ALONE, CPU.device), None)
+    return Learner(config(*changes, base=base), CPU, ProcessGroup(Launch(), CPU.device), None)
 
 
 def batch_of(clips: Path, learner: Learner, count: int = 2, first: int = 0) -> Batch:
@@ -179,15 +179,15 @@ def test_all_four_conditions_of_the_memory_train(clips: Path, tmp_path: Path, co
 def test_training_lowers_the_loss_on_a_batch_that_it_sees_again(clips: Path, base: list[str]) -> None:
     learner = learner_of("learning_rate=0.01", "keypoints.detector_share=0", base=base)
     batch = batch_of(clips, learner)
-    losses = [learner.update([batch], Moment(0, 0, 0.5)).terms["total"] for _ in range(12)]
+    losses = [learner.update([batch], TrainingContext(0, 0, 0.5)).terms["total"] for _ in range(12)]
     assert losses[-1] < 0.9 * losses[0]
 
 
 def test_the_perceptual_network_of_the_offline_kind_takes_part(clips: Path) -> None:
     for base, names in ((LANDMARKS, ["perceptual", "crop_perceptual"]), (PAPER, ["perceptual"])):
         settings = config(*(f"losses.{name}=1" for name in names), base=base)
-        learner = Learner(settings, CPU, World(ALONE, CPU.device), load_perceptual())
-        terms = learner.update([batch_of(clips, learner)], Moment(0, 1, 0.5)).terms
+        learner = Learner(settings, CPU, ProcessGroup(Launch(), CPU.device), load_perceptual())
+        terms = learner.update([batch_of(clips, learner)], TrainingContext(0, 1, 0.5)).terms
         assert {name for name in terms if "perceptual" in name} == set(names)
 
 
@@ -196,7 +196,7 @@ def test_a_gan_term_trains_its_discriminator(clips: Path) -> None:
     assert learner.discriminator is not None
     before = [parameter.clone() for parameter in learner.discriminator.parameters()]
     batch = batch_of(clips, learner)
-    step = learner.update([batch], Moment(0, 0, 0.0))
+    step = learner.update([batch], TrainingContext(0, 0, 0.0))
     assert {"gan", "feature_matching", "discriminator"} <= step.terms.keys()
     assert all(not torch.equal(p, b) for p, b in zip(learner.discriminator.parameters(), before, strict=True))
     assert "discriminator.discs.1.conv.weight" in learner.checkpoint({}).weights
@@ -206,7 +206,7 @@ def test_the_gradient_of_accumulated_batches_is_the_mean_of_theirs(clips: Path) 
     def gradient(numbers: list[int]) -> Tensor:
         learner = learner_of("optimizer.clip_norm=1e6", base=PAPER)
         batches = [batch_of(clips, learner, first=first) for first in numbers]
-        assert learner.update(batches, Moment(0, 0, 0.0)).bad is None
+        assert learner.update(batches, TrainingContext(0, 0, 0.0)).bad is None
         return torch.cat([p.grad.flatten() for p in learner.model.parameters() if p.grad is not None])
 
     apart = (gradient([0]) + gradient([2])) / 2
@@ -220,7 +220,7 @@ def test_a_pixel_that_shows_no_person_counts_as_much_as_it_is_said_to(clips: Pat
         if share is not None:
             matte = torch.full_like(batch.driving[:, :1], share)
             batch = replace(batch, source_people=matte, driving_people=matte)
-        return learner.update([batch], Moment(0, 0, 0.0)).terms
+        return learner.update([batch], TrainingContext(0, 0, 0.0)).terms
 
     pictures = ("pixel", "decoded_pixel", "warped_pixel")
     without, nobody, everybody = terms(None), terms(0.0), terms(1.0)
@@ -238,7 +238,7 @@ def test_a_person_must_go_where_the_driving_shows_it(clips: Path) -> None:
     here[..., 8:32], there[..., 12:36] = 1, 1
     still = replace(batch, driving=batch.source, driving_points=batch.source_points, source_people=here)
     terms = [
-        learner.update([replace(still, driving_people=people)], Moment(0, 0, 0.0)).terms
+        learner.update([replace(still, driving_people=people)], TrainingContext(0, 0, 0.0)).terms
         for people in (here, there)
     ]
     assert terms[0]["person_outline"] < 0.01 and terms[0]["person_pixel"] < 0.02
@@ -251,7 +251,7 @@ def test_a_step_that_is_not_finite_changes_nothing_and_names_the_term(clips: Pat
     broken = Batch(*(getattr(batch, name) for name in Batch.__slots__))
     broken.source[0, 0, 0, 0] = float("nan")
     before = {name: tensor.clone() for name, tensor in learner.checkpoint({}).weights.items()}
-    step = learner.update([broken], Moment(0, 0, 0.0))
+    step = learner.update([broken], TrainingContext(0, 0, 0.0))
     assert step.bad == "keypoints"
     after = learner.checkpoint({}).weights
     for name, tensor in before.items():
@@ -346,14 +346,14 @@ def test_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
 
 
 def test_progress_of_a_run_in_minutes_counts_steps(clips: Path, tmp_path: Path) -> None:
-    told: list[tuple[int, int, str]] = []
+    steps: list[Progress] = []
 
-    def listen(_stage: str, done: int, total: int, unit: str) -> None:
-        if unit.startswith("steps"):
-            told.append((done, total, unit))
+    def listen(progress: Progress) -> None:
+        if progress.unit.startswith("steps"):
+            steps.append(progress)
 
     settings = config("schedule.minutes=0.01", "steps=0")
     run_training(clips, tmp_path, settings, listen)
-    assert [done for done, _, _ in told] == list(range(1, len(told) + 1))
-    assert all(total >= done for done, total, _ in told)
-    assert told[-1][0] == told[-1][1]
+    assert [step.done for step in steps] == list(range(1, len(steps) + 1))
+    assert all(step.total and step.total >= step.done for step in steps)
+    assert steps[-1].done == steps[-1].total

@@ -13,12 +13,12 @@ from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.model import MCNet
 from mcnet_cli.model.eye_shape import EYE_ARCS
-from mcnet_cli.training import RunConfig
+from mcnet_cli.progress import OnProgress, Progress, silent
+from mcnet_cli.training import RunConfig, initial_weights
 from mcnet_cli.training.dataset import load_dataset
-from mcnet_cli.training.details import EYES, MOUTHS, Details, Part, gather
-from mcnet_cli.training.painter_stage import PainterStage, scene, varied
-from mcnet_cli.training.run import initial_weights
-from mcnet_cli.training.sampling import chance
+from mcnet_cli.training.painter_data import EYES, MOUTHS, FacePart, PainterData, collect
+from mcnet_cli.training.painter_stage import PainterStage, augmented, batch_of
+from mcnet_cli.training.sampling import rng_of
 
 EYE_PAINTER = "model.eye_painter={size=32, channels=[12, 8, 8], tokens=0}"
 
@@ -32,17 +32,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_mouths(tmp_path_factory.mktemp("clips"))
 
 
-def gathered(clips: Path, run: RunConfig, part: Part = MOUTHS) -> Details:
+def gathered(clips: Path, run: RunConfig, part: FacePart = MOUTHS) -> PainterData:
     torch.manual_seed(0)
     data = load_dataset(find_clips(clips), run, clips)
-    return gather(part, MCNet(run.model).eval(), data.clips, run, choose("cpu", "fp32"), lambda *_: None)
+    return collect(part, MCNet(run.model).eval(), data.clips, run, choose("cpu", "fp32"), silent)
 
 
 def test_mouths_are_pairs_of_a_source_and_the_frames_that_it_is_moved_to(clips: Path) -> None:
     mouths = gathered(clips, settings())
     assert len(mouths) >= 2 and mouths.real.shape == (len(mouths), 3, 32, 32)
     assert int(mouths.of.max()) == len(mouths.sources) - 1
-    seen = scene(MOUTHS, mouths, torch.arange(len(mouths)), torch.device("cpu"))
+    seen = batch_of(MOUTHS, mouths, torch.arange(len(mouths)), torch.device("cpu"))
     opened = seen.shape.opening > 0.1
     assert opened.any()
     assert seen.inside[opened].amax((1, 2, 3)).min() > 0.9
@@ -53,7 +53,7 @@ def test_mouths_are_pairs_of_a_source_and_the_frames_that_it_is_moved_to(clips: 
 def test_mouths_are_kept_in_a_file(clips: Path, tmp_path: Path) -> None:
     mouths = gathered(clips, settings())
     mouths.save(tmp_path / "mouths")
-    kept = Details.load(tmp_path / "mouths")
+    kept = PainterData.load(tmp_path / "mouths")
     assert torch.equal(kept.real, mouths.real) and torch.equal(kept.source_points, mouths.source_points)
 
 
@@ -65,16 +65,16 @@ def test_clips_whose_mouths_stay_shut_are_of_no_use(tmp_path: Path) -> None:
 def test_pairs_are_varied_together(clips: Path) -> None:
     mouths = gathered(clips, settings())
     widest = mouths.points[:, 3, 1].argmax()
-    seen = scene(MOUTHS, mouths, widest.expand(8), torch.device("cpu"))
-    same = varied(
-        seen, settings("painter.colour=0", "painter.faded=0", "painter.blurred=0").painter, chance(0)
+    seen = batch_of(MOUTHS, mouths, widest.expand(8), torch.device("cpu"))
+    same = augmented(
+        seen, settings("painter.colour=0", "painter.faded=0", "painter.blurred=0").painter, rng_of(0)
     )
     mirrored = (same.inside - seen.inside).abs().amax((1, 2, 3)) > 0.1
     assert mirrored.any() and not mirrored.all()
     for before, after in ((seen.warped, same.warped), (seen.real, same.real), (seen.sources, same.sources)):
         expected = torch.where(mirrored[:, None, None, None], before.flip(3), before)
         assert torch.allclose(after, expected, atol=2e-3)
-    soft = varied(seen, settings("painter.blurred=1").painter, chance(0))
+    soft = augmented(seen, settings("painter.blurred=1").painter, rng_of(0))
     assert soft.real.diff(dim=3).abs().mean() < seen.real.diff(dim=3).abs().mean()
 
 
@@ -86,7 +86,7 @@ def test_only_the_painter_learns_and_the_file_has_it(clips: Path, tmp_path: Path
         clips,
         tmp_path / "run",
         settings(),
-        lambda stage, *_: stages.append(stage),
+        lambda progress: stages.append(progress.stage),
         init=initial_weights(str(base)),
     )
     before, after = read_weights(base), read_weights(report.weights)
@@ -98,9 +98,9 @@ def test_only_the_painter_learns_and_the_file_has_it(clips: Path, tmp_path: Path
 
 
 def test_a_stopped_run_goes_on_to_the_same_painter(clips: Path, tmp_path: Path) -> None:
-    def stop_at(count: int) -> object:
-        def see(stage: str, done: int, *_: object) -> None:
-            if stage == "painting mouths" and done == count:
+    def stop_at(count: int) -> OnProgress:
+        def see(progress: Progress) -> None:
+            if progress.stage == "painting mouths" and progress.done == count:
                 raise KeyboardInterrupt
 
         return see
@@ -140,10 +140,10 @@ def test_both_painters_learn_one_after_the_other(tmp_path: Path) -> None:
     run = settings(EYE_PAINTER)
     eyes = gathered(clips, run, EYES)
     assert eyes.real.shape[1:] == (3, 32, 32) and eyes.arcs.shape[1:] == (2, 9, 2)
-    seen = scene(EYES, eyes, torch.arange(len(eyes)), torch.device("cpu"))
+    seen = batch_of(EYES, eyes, torch.arange(len(eyes)), torch.device("cpu"))
     assert (seen.shape.opening > 0.2).any() and (seen.source_shape.opening < 0.1).any()
     stages: list[str] = []
-    report = run_training(clips, tmp_path / "run", run, lambda stage, *_: stages.append(stage))
+    report = run_training(clips, tmp_path / "run", run, lambda progress: stages.append(progress.stage))
     painted = [stage for stage in stages if stage.startswith("painting")]
     assert painted == ["painting mouths"] * 4 + ["painting eyes"] * 4
     assert read_weights(report.weights).config.eye_painter == run.model.eye_painter
@@ -151,7 +151,7 @@ def test_both_painters_learn_one_after_the_other(tmp_path: Path) -> None:
     assert "painter_mouths_pixel" in log and "painter_eyes_pixel" in log
     only = settings("painter.part=eyes", EYE_PAINTER)
     stages.clear()
-    run_training(clips, tmp_path / "eyes", only, lambda stage, *_: stages.append(stage))
+    run_training(clips, tmp_path / "eyes", only, lambda progress: stages.append(progress.stage))
     assert "painting eyes" in stages and "painting mouths" not in stages
 
 

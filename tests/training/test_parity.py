@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from mcnet_cli.model import MCNet
 from mcnet_cli.training.discriminator import Discriminator
-from mcnet_cli.training.equivariance import RandomTransform
-from mcnet_cli.training.objective import (
+from mcnet_cli.training.objective_config import PaperLossWeights
+from mcnet_cli.training.paper_objective import (
+    DiscriminatorObjective,
     Objective,
-    PaperLossWeights,
-    discriminator_objective,
-    paper_objective,
+    PaperObjective,
+    RandomTransform,
 )
 from mcnet_cli.training.perceptual import VGG19
 
@@ -59,17 +59,10 @@ def step(golden: dict[str, Tensor]) -> Step:
     first, second = picture("source"), picture("driving")
     source, driving = torch.cat([first, second]), torch.cat([second, first.flip(-1)])
     transform = RandomTransform(golden["train.tps_theta"], golden["train.tps_control_params"].flatten(1))
-    objective = paper_objective(
-        model,
-        discriminator,
-        perceptual,
-        source,
-        driving,
-        transform,
-        PaperLossWeights(gan=1.0, official=True),
-    )
+    weights = PaperLossWeights(gan=1.0, official=True)
+    objective = PaperObjective(model, discriminator, weights, perceptual).compute(source, driving, transform)
     objective.total.backward()
-    loss = discriminator_objective(discriminator, driving, objective)
+    loss = DiscriminatorObjective(discriminator)(driving, objective)
     loss.backward()
     return Step(model, discriminator, driving, transform, objective, loss)
 

@@ -4,7 +4,7 @@ The source is moved by the network as `mcnet animate` moves a photo, so what a p
 what it sees in use. Squares are cut out once; training never decodes a clip again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -22,56 +22,61 @@ from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import FaceMesh, OuterTracker
 from mcnet_cli.face.landmarks import Mesh
+from mcnet_cli.face.topology import (
+    INNER_EYE_CORNERS,
+    IRIS_POINTS,
+    LID_OPENINGS,
+    MOUTH_CORNERS,
+    MOUTH_OPENING,
+    OUTER_EYE_CORNERS,
+    Pairs,
+)
 from mcnet_cli.files import atomic_output
-from mcnet_cli.model import Keypoints, MCNet, PainterConfig
+from mcnet_cli.model import Keypoints, MCNet
 from mcnet_cli.model.detail_shape import Shape, Square
 from mcnet_cli.model.eye_shape import EyeShape
 from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.mouth_shape import MouthShape
+from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
-from mcnet_cli.training.frames import Array, read_all
-from mcnet_cli.training.sampling import chance
+from mcnet_cli.training.frames import Array, as_tensor, read_all
+from mcnet_cli.training.sampling import rng_of
 
-Show = Callable[[int, int], None]  # clips done, clips in all
-
-# Frames that are the least open are sources in this share of the cases; the others are any frame.
+# The least open tenth of a clip's frames gives 60 % of the sources; the others are drawn from all frames.
 SHUT_SHARE, SHUT_SOURCES = 0.1, 0.6
-# A source is moved to so many frames, which are drawn by their opening and a little more, so that shut mouths
-# and eyes are seen too.
-DRIVINGS, HARDLY_OPEN = 7, 0.02
+# Each source is moved to this many frames. A frame is drawn by its opening plus a constant, so that shut
+# mouths and eyes are seen too.
+DRIVINGS, BASE_CHANCE = 7, 0.02
 # Frames are enlarged or reduced to no more than this side.
-LONGEST_PX = 512
-# Standard deviations of a square's place around a mouth or eye: of the shift, in its half sides, of the
-# logarithm of its size and of its angle in radians.
+MAX_SIDE_PX = 512
+# Standard deviations by which squares around mouths and eyes vary: shift in half sides, logarithm of the
+# size, angle in radians.
 SHIFT, SCALE, TURN = 0.025, 0.05, 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FacePart:
     """A part of the face that a painter paints, and which clips show enough of it.
 
-    painter: the field of `ModelConfig`, and the part of the network. shape: what its shapes are.
-    corners, lips: numbers of landmarks, for each side of the face that has one.
-    most_open: openings over the width count at most so much as drivings. least_open: of a clip's most open
-    frames. most_shut: of its least open ones. least_px, wide_px: clips of narrower ones are left out; those
-    of wider ones have all the pairs that are asked for, others, which are softer, fewer.
+    painter: its field in `ModelConfig` and in the network. shape: the class of its shapes.
+    corners, lips: pairs of landmarks whose distances are the width and the opening, one for each side.
+    An opening is measured over the width. most_open: driving frames are drawn by their opening, which counts
+    no more than this. least_open, most_shut: a clip is used if its most open frames reach the first and its
+    least open ones fall to the second. least_px: clips in which the part is narrower are left out. wide_px:
+    from this width on a clip gives all pairs that are asked for; softer, narrower ones give fewer.
     """
 
     name: Literal["mouths", "eyes"]
     painter: Literal["painter", "eye_painter"]
     shape: type[MouthShape] | type[EyeShape]
-    corners: tuple[tuple[int, int], ...]
-    lips: tuple[tuple[int, int], ...]
+    corners: Pairs
+    lips: Pairs
     most_open: float
     least_open: float
     most_shut: float
     least_px: float
     wide_px: float
-
-    def config(self, run: RunConfig) -> PainterConfig:
-        """The architecture of the painter in a run."""
-        return run.model.painter if self.painter == "painter" else run.model.eye_painter
 
     def measured(self, points: Array) -> tuple[Array, Array]:
         """(T,) openings over the width, and (T,) widths, of (T, 468, 2) landmarks; means of both sides."""
@@ -82,13 +87,24 @@ class Part:
         return heights / widths, widths
 
 
-MOUTHS = Part("mouths", "painter", MouthShape, ((61, 291),), ((13, 14),), 0.6, 0.15, 1.0, 32.0, 60.0)
-EYES = Part(
+MOUTHS = FacePart(
+    "mouths",
+    "painter",
+    MouthShape,
+    (MOUTH_CORNERS,),
+    MOUTH_OPENING,
+    most_open=0.6,
+    least_open=0.15,
+    most_shut=1.0,
+    least_px=32.0,
+    wide_px=60.0,
+)
+EYES = FacePart(
     "eyes",
     "eye_painter",
     EyeShape,
-    ((33, 133), (362, 263)),
-    ((159, 145), (386, 374)),
+    tuple(zip(OUTER_EYE_CORNERS, INNER_EYE_CORNERS, strict=True)),
+    LID_OPENINGS,
     most_open=0.45,
     least_open=0.22,
     most_shut=0.17,
@@ -99,7 +115,7 @@ PARTS = MOUTHS, EYES
 
 
 @dataclass(frozen=True, slots=True)
-class Details:
+class PainterData:
     """N moved mouths or eyes of M sources, as squares of S pixels; shapes are in their coordinates.
 
     warped, real: (N, 3, S, S) uint8, the source moved and the frame that it should look like.
@@ -121,7 +137,7 @@ class Details:
         return len(self.of)
 
     @classmethod
-    def joined(cls, parts: Sequence["Details"]) -> "Details":
+    def joined(cls, parts: Sequence["PainterData"]) -> "PainterData":
         """Those of all parts."""
         first = np.cumsum([0, *(len(part.sources) for part in parts[:-1])]).tolist()
         entries = {each.name: torch.cat([getattr(part, each.name) for part in parts]) for each in fields(cls)}
@@ -135,43 +151,48 @@ class Details:
             write_tensors(part, {each.name: getattr(self, each.name) for each in fields(self)}, {})
 
     @classmethod
-    def load(cls, path: Path) -> "Details":
+    def load(cls, path: Path) -> "PainterData":
         """Reads what `save` wrote."""
         return cls(**load_file(path))
 
 
-def gather(
-    part: Part, model: MCNet, clips: Sequence[Clip], config: RunConfig, compute: Compute, show: Show
-) -> Details:
-    """Pairs of all clips in which a part opens; InputError if there is none.
+def collect(
+    part: FacePart,
+    model: MCNet,
+    clips: Sequence[Clip],
+    config: RunConfig,
+    compute: Compute,
+    on_progress: OnProgress,
+) -> PainterData:
+    """Pairs from all clips in which the part opens; InputError if there are none.
 
-    Depends on `model`, the clips and the configuration alone.
+    The result depends on `model`, the clips and the configuration alone.
     """
-    found: list[Details] = []
+    found: list[PainterData] = []
     for number, clip in enumerate(clips):
         if clip.points is not None and (pairs := _pairs(part, clip, number, config)):
-            rng = chance(config.seed, number, 9)
+            rng = rng_of(config.seed, number, 9)
             found += _of_clip(part, model, clip, pairs, config, compute, rng)
-        show(number + 1, len(clips))
+        on_progress(Progress(f"looking for {part.name} that open", number + 1, len(clips), "clips"))
     if not found:
         raise InputError(f"no clip shows {part.name} that open wide enough for the detail painter to learn")
-    return Details.joined(found)
+    return PainterData.joined(found)
 
 
-def _pairs(part: Part, clip: Clip, number: int, config: RunConfig) -> list[tuple[int, list[int]]]:
+def _pairs(part: FacePart, clip: Clip, number: int, config: RunConfig) -> list[tuple[int, list[int]]]:
     """Sources, and the frames that each is moved to; none if the clip is of no use."""
     assert clip.points is not None
     opening, widths = part.measured(clip.points)
     width_px = (
-        float(np.median(widths)) * min(clip.own_side or config.model.size, LONGEST_PX) / config.model.size
+        float(np.median(widths)) * min(clip.own_side or config.model.size, MAX_SIDE_PX) / config.model.size
     )
     if np.percentile(opening, 95) < part.least_open or np.percentile(opening, 5) > part.most_shut:
         return []
     if width_px < part.least_px:
         return []
-    rng, order = chance(config.seed, number, 8), np.argsort(opening, kind="stable")
+    rng, order = rng_of(config.seed, number, 8), np.argsort(opening, kind="stable")
     shut = order[: max(1, round(SHUT_SHARE * len(order)))]
-    weights = np.minimum(opening, part.most_open) + HARDLY_OPEN
+    weights = np.minimum(opening, part.most_open) + BASE_CHANCE
     count = max(1, round(config.painter.per_clip * min(1.0, width_px / part.wide_px) / DRIVINGS))
     pairs = []
     for _ in range(count):
@@ -182,16 +203,16 @@ def _pairs(part: Part, clip: Clip, number: int, config: RunConfig) -> list[tuple
 
 
 def _of_clip(
-    part: Part,
+    part: FacePart,
     model: MCNet,
     clip: Clip,
     pairs: Sequence[tuple[int, list[int]]],
     config: RunConfig,
     compute: Compute,
     rng: np.random.Generator,
-) -> Iterator[Details]:
-    frames, points = own_frames(clip, config.model.size)
-    size = part.config(config).size
+) -> Iterator[PainterData]:
+    frames, points = _own_frames(clip, config.model.size)
+    size = getattr(config.model, part.painter).size
     for source, drivings in pairs:
         chosen = [source, *drivings]
         shown, places = [frames[n] for n in chosen], points[chosen]
@@ -204,12 +225,12 @@ def _of_clip(
             yield moved.cut(before, after, size, rng)
 
 
-def own_frames(clip: Clip, size: int) -> tuple[Sequence[Array], Array]:
+def _own_frames(clip: Clip, size: int) -> tuple[Sequence[Array], Array]:
     """The clip's frames at its own size, and their landmarks in pixels there. size: the network's."""
     assert clip.points is not None
     if clip.path is None:
         return [np.asarray(clip.frames[n]) for n in range(len(clip.frames))], clip.points
-    side = min(clip.own_side, LONGEST_PX)
+    side = min(clip.own_side, MAX_SIDE_PX)
     decoded = read_all(clip.path, side)
     return [decoded[n] for n in clip.numbers], clip.points * (side / size)
 
@@ -238,7 +259,7 @@ class MovedSource:
         tracked = [tracker(*seen) for seen in zip(small, points * (size / side), strict=True)]
         places = torch.from_numpy(np.stack(tracked)).to(device) * (2 / (size - 1)) - 1
         values = places[:, list(model.config.keypoints.landmarks)]
-        picture = _pictures([small[0]], device)
+        picture = as_tensor(np.stack(small[:1]), device)
         count = len(frames) - 1
         driving, parts = Keypoints(values[1:]), model.parts
         assert parts is not None
@@ -247,7 +268,7 @@ class MovedSource:
             field = model.generator.dense_motion_network(state.motion_image, state.keypoints, driving)
         person = parts.settled(field.without_background().float(), state.keypoints.values, driving.values)
         maps = parts.corrected(person, state.keypoints.values, driving.values, (side, side))
-        return cls(model, _pictures(frames, device), maps, places, values)
+        return cls(model, as_tensor(np.stack(frames), device), maps, places, values)
 
     def mouths(self) -> list[tuple[MouthShape, MouthShape]]:
         """The source's mouth, and those of the drivings with the source's lips."""
@@ -266,8 +287,8 @@ class MovedSource:
             found.append((source, source.moved(lids[1:], rings[1:, eye], corners[:1], corners[1:])))
         return found
 
-    def cut(self, source: Shape, shape: Shape, size: int, rng: np.random.Generator | None) -> Details:
-        """Squares of `size` pixels around the drivings' shapes; rng moves them a little at random."""
+    def cut(self, source: Shape, shape: Shape, size: int, rng: np.random.Generator) -> PainterData:
+        """Cuts squares of `size` pixels around the drivings' shapes, which `rng` moves a little."""
         count = len(self.maps)
         square, own = _shaken(shape.square(), rng), _shaken(source.square(), rng)
         fine = self._finer(square, size)
@@ -277,7 +298,7 @@ class MovedSource:
         warped = _sampled(picture.expand(count, -1, -1, -1), maps, fine)
         fine = self._finer(own, size)
         inside, inner = shape.within(square), source.within(own)
-        return Details(
+        return PainterData(
             warped=warped,
             real=_sampled(real, places, places.shape[1] // size),
             points=inside.points.cpu(),
@@ -296,17 +317,15 @@ class MovedSource:
 def _irises(frame: Array, points: Array) -> Array:
     """(2, 2, 2) pixels: of both eyes in a frame the iris's centre and the first point of its rim."""
     found = _face_mesh().again(frame, Mesh(points, 1.0).region)
-    rings: Array = found.irises.reshape(2, 5, 2)[:, :2]
+    rings: Array = found.irises.reshape(2, IRIS_POINTS, 2)[:, :2]
     return rings
 
 
 _face_mesh = cache(FaceMesh)
 
 
-def _shaken(square: Square, rng: np.random.Generator | None) -> Square:
-    """Squares at places that chance moves a little."""
-    if rng is None:
-        return square
+def _shaken(square: Square, rng: np.random.Generator) -> Square:
+    """Squares that are moved, scaled and turned a little at random."""
     count, like = len(square.half), square.half
     shift = torch.from_numpy(rng.normal(0, SHIFT, (count, 2))).to(like)
     scale = torch.from_numpy(np.exp(rng.normal(0, SCALE, count))).to(like)
@@ -321,8 +340,3 @@ def _sampled(pictures: Tensor, places: Tensor, fine: int) -> Tensor:
     if fine > 1:
         sampled = F.avg_pool2d(sampled, fine)
     return (sampled.clamp(0, 1) * 255).round().byte().cpu()
-
-
-def _pictures(frames: Sequence[Array], device: torch.device) -> Tensor:
-    """(B, 3, H, W) in [0, 1] of (H, W, 3) uint8."""
-    return torch.from_numpy(np.stack(frames)).to(device).permute(0, 3, 1, 2).float() / 255

@@ -1,63 +1,128 @@
 """`train`: from a folder of clips to a run folder whose weights file `mcnet animate` takes."""
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mcnet_cli import __version__
+from mcnet_cli import __version__, system
 from mcnet_cli.checkpoint import Weights, read_weights, write_weights
 from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.model import ModelConfig, PainterConfig
 from mcnet_cli.model.config import PAINTERS
+from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.training.checkpoints import remove_partial, saved_steps
-from mcnet_cli.training.config import FRAMING
-from mcnet_cli.training.dataset import Dataset, load_dataset
+from mcnet_cli.training.config import FRAMING, RunConfig
+from mcnet_cli.training.dataset import Dataset, load_dataset, synthetic_clips
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.loop import Training
 from mcnet_cli.training.perceptual import choose_perceptual
-from mcnet_cli.training.request import ClipTable, TrainReport, TrainRequest
+from mcnet_cli.training.process_group import Launch, ProcessGroup
 from mcnet_cli.training.settings import write_config
-from mcnet_cli.training.stopping import locked
-from mcnet_cli.training.synthetic_clips import synthetic_clips
-from mcnet_cli.training.world import World
 from mcnet_cli.weights import NEVER, Fetch, cached_path, registry, resolve_file, resolve_weights
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[str, int, int, str], None]  # stage, done, total, unit
 
 
-def train(request: TrainRequest, on_progress: Progress | None = None) -> TrainReport:
+@dataclass(frozen=True, slots=True)
+class TrainRequest:
+    """What `mcnet train` is asked to do.
+
+    clips: a folder, or None for synthetic heads alone. run: the folder that the run fills. init: weights to
+    begin with. held_out: clips for validation. synthetic: how many procedural heads to add. resume: True to
+    go on with a run, False to begin one, None for whatever fits. command: for the weights' card. fetch: what
+    to do about missing weights.
+    """
+
+    clips: Path | None
+    run: Path
+    config: RunConfig = field(default_factory=RunConfig)
+    init: Weights | None = None
+    held_out: Path | None = None
+    synthetic: int = 0
+    resume: bool | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    launch: Launch = field(default_factory=Launch)
+    command: str = "mcnet train"
+    fetch: Fetch = NEVER
+
+    def __post_init__(self) -> None:
+        if self.clips is None and not self.synthetic:
+            raise UsageError("there is nothing to train on", hint="give a folder of clips, or --synthetic N")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """What was done. figures: of the validation, by name."""
+
+    weights: Path
+    steps: int
+    seconds: float
+    clips: int
+    bad_clips: int
+    skipped: int
+    perceptual: str
+    figures: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {
+            "version": __version__,
+            "weights": str(self.weights),
+            "steps": self.steps,
+            "seconds": round(self.seconds, 1),
+            "clips": self.clips,
+            "bad_clips": self.bad_clips,
+            "skipped_steps": self.skipped,
+            "perceptual": self.perceptual,
+            "validation": self.figures,
+        }
+
+    def as_text(self) -> str:
+        """A few lines for people."""
+        lines = [f"{self.steps} steps on {self.clips} clips in {self.seconds / 60:.1f} minutes"]
+        if self.bad_clips or self.skipped:
+            lines.append(f"{self.bad_clips} clips left out, {self.skipped} steps skipped: see log.jsonl")
+        if self.figures:
+            figures = (f"{name} {value:.3f}" for name, value in self.figures.items())
+            lines.append(f"validation: {', '.join(figures)}")
+        return "\n".join([*lines, shown(self.weights)])
+
+
+def train(request: TrainRequest, on_progress: OnProgress = silent) -> TrainReport:
     """Trains, or goes on with what `request.run` holds. Raises the children of McnetError."""
     compute = choose_compute(request)
     if request.clips is not None:
         find_clips(request.clips)  # a wrong folder leaves nothing behind
-    with World(request.launch, compute.device) as world:
-        if not world.is_main:
+    with ProcessGroup(request.launch, compute.device) as group:
+        if not group.is_main:
             logging.getLogger("mcnet_cli").setLevel(logging.ERROR)  # one voice is enough
-            return _train(request, compute, world, None)
+            return _train(request, compute, group, silent)
         request.run.mkdir(parents=True, exist_ok=True)
-        with locked(request.run):
-            return _train(request, compute, world, on_progress)
+        with _locked(request.run):
+            return _train(request, compute, group, on_progress)
 
 
 def _train(
-    request: TrainRequest, compute: Compute, world: World, on_progress: Progress | None
+    request: TrainRequest, compute: Compute, group: ProcessGroup, on_progress: OnProgress
 ) -> TrainReport:
     config, run = request.config, request.run
     weights = request.init
     if weights is not None and not _fits(weights.config, config.model):
         raise UsageError(f"{shown(weights.path)} is of another architecture than the settings ask for")
-    with world.main_first():
+    with group.main_first():
         data, held_out = _data(request, on_progress)
         perceptual = choose_perceptual(_vgg19(request)) if config.losses.wants_perceptual else None
-    learner = Learner(config, compute, world, perceptual, None if weights is None else weights.state)
-    training = Training(config, data, held_out, run, learner, world)
+    learner = Learner(config, compute, group, perceptual, None if weights is None else weights.state)
+    training = Training(config, data, held_out, run, learner, group)
     if saved_steps(run / "checkpoints") and request.resume is False:
         raise UsageError(
             f"{shown(run)} holds a run already", hint="choose another -o, or go on with it by --resume"
@@ -65,12 +130,12 @@ def _train(
     if not training.resume() and request.resume:
         raise UsageError(f"{shown(run)} holds no checkpoint to go on with", hint="leave out --resume")
     target = run / "weights.safetensors"
-    if world.is_main:
+    if group.is_main:
         remove_partial(run / "checkpoints")
         write_config(run / "config.toml", config)
-    world.barrier()
+    group.barrier()
     training.train(on_progress)
-    if world.is_main:
+    if group.is_main:
         card = _card(request, training, weights, "none" if perceptual is None else perceptual.name)
         framing = FRAMING if weights is None or weights.framing is None else weights.framing
         write_weights(
@@ -92,6 +157,21 @@ def _train(
         "none" if perceptual is None else perceptual.name,
         training.figures,
     )
+
+
+@contextlib.contextmanager
+def _locked(run: Path) -> Iterator[None]:
+    """Holds the lock of a run's folder, which the death of this process releases.
+
+    UsageError if another process holds it.
+    """
+    try:
+        with system.locked(run / ".lock", wait=False):
+            yield
+    except system.LockHeld as error:
+        raise UsageError(
+            f"{shown(run)} is in use by {shown(str(error))}", hint="wait for it, or choose another -o"
+        ) from error
 
 
 def _fits(initial: ModelConfig, wanted: ModelConfig) -> bool:
@@ -119,14 +199,6 @@ def _vgg19(request: TrainRequest) -> Path | None:
     return path
 
 
-def check_data(request: TrainRequest, on_progress: Progress | None = None) -> ClipTable:
-    """What can be used of the clips, and why not of the others; computes landmarks where there are none."""
-    if request.clips is None:
-        raise UsageError("there are no clips to check", hint="give their folder")
-    request.run.mkdir(parents=True, exist_ok=True)
-    return ClipTable(_opened(request, request.clips, on_progress))
-
-
 def choose_compute(request: TrainRequest) -> Compute:
     """Where this process computes: of several GPUs its own."""
     device = request.device
@@ -138,32 +210,27 @@ def choose_compute(request: TrainRequest) -> Compute:
     return compute
 
 
-def _data(request: TrainRequest, on_progress: Progress | None) -> tuple[Dataset, Dataset | None]:
+def _data(request: TrainRequest, on_progress: OnProgress) -> tuple[Dataset, Dataset | None]:
     """Clips to train on, and those held out."""
-    data = _opened(request, request.clips, on_progress)
+    data = open_clips(request, request.clips, on_progress)
     if request.clips is not None:
         data.require_most(request.clips)
-    show = _shower("drawing heads", on_progress)
-    heads = synthetic_clips(request.synthetic, request.config, request.run, show)
+    heads = synthetic_clips(request.synthetic, request.config, request.run, on_progress)
     data = Dataset([*data.clips, *heads], data.reports)
     if request.held_out is None:
         return data, None
     whole = dataclasses.replace(request.config.data, frames_per_clip=0)
     config = dataclasses.replace(request.config, data=whole)
-    held_out = _opened(dataclasses.replace(request, config=config), request.held_out, on_progress)
+    held_out = open_clips(dataclasses.replace(request, config=config), request.held_out, on_progress)
     held_out.require_most(request.held_out)
     return data, held_out
 
 
-def _opened(request: TrainRequest, folder: Path | None, on_progress: Progress | None) -> Dataset:
+def open_clips(request: TrainRequest, folder: Path | None, on_progress: OnProgress) -> Dataset:
+    """The clips in `folder`, as the request wants them; none without a folder."""
     if folder is None:
         return Dataset([], [])
-    show = _shower("reading clips", on_progress)
-    return load_dataset(find_clips(folder), request.config, request.run, show)
-
-
-def _shower(stage: str, on_progress: Progress | None) -> Callable[[int, int], None] | None:
-    return on_progress and (lambda done, total: on_progress(stage, done, total, "clips"))
+    return load_dataset(find_clips(folder), request.config, request.run, on_progress)
 
 
 def _card(

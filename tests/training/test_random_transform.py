@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mcnet_cli.model.geometry import gaussian_heatmaps
-from mcnet_cli.training.equivariance import RandomTransform
+from mcnet_cli.training.paper_objective import RandomTransform
 
 
 @pytest.fixture

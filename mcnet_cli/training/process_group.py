@@ -1,4 +1,4 @@
-"""The processes that train one network together: one, or as many as torchrun has started."""
+"""The process group that trains one network together: one process, or as many as torchrun has started."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,12 +14,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mcnet_cli.errors import SystemFailure
 
-PATIENCE = timedelta(hours=1)  # the first process may compute landmarks meanwhile
+TIMEOUT = timedelta(hours=1)  # long, since the others wait while the first one computes landmarks
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What the launcher says: which process of how many this is, which of its machine, in which attempt."""
+    """This process's place, as a launcher such as torchrun gives it.
+
+    rank: its number among all processes. local_rank: its number on its machine. size: how many processes
+    there are. attempt: how often the launcher has restarted them.
+    """
 
     rank: int = 0
     local_rank: int = 0
@@ -27,11 +31,8 @@ class Launch:
     attempt: int = 0
 
 
-ALONE = Launch()
-
-
-class World:
-    """This process among the others. Use it as a context manager."""
+class ProcessGroup:
+    """This process among those that train together. Use it as a context manager."""
 
     def __init__(self, launch: Launch, device: torch.device) -> None:
         self.rank, self.size, self.device = launch.rank, launch.size, device
@@ -42,16 +43,16 @@ class World:
         """Whether this is the process that writes."""
         return self.rank == 0
 
-    def __enter__(self) -> "World":
+    def __enter__(self) -> "ProcessGroup":
         if self.size > 1:
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
             try:
-                store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+                store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
                 # torchrun keeps its store through restarts, with the addresses of those that have died
                 store = dist.PrefixStore(f"attempt {self._launch.attempt}", store)  # type: ignore[attr-defined]
                 backend = "nccl" if self.device.type == "cuda" else "gloo"
-                dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+                dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
             except (RuntimeError, ValueError) as error:
                 raise SystemFailure(
                     "the processes of this run can't find each other", hint="start them by torchrun"
@@ -64,7 +65,7 @@ class World:
 
     @contextlib.contextmanager
     def main_first(self) -> Iterator[None]:
-        """The main process goes through the block before the others, which find what it has kept."""
+        """The main process runs the block before the others, which then find the files it has kept."""
         if not self.is_main:
             self.barrier()
         yield
@@ -98,7 +99,7 @@ class World:
 
 @contextlib.contextmanager
 def failing_together() -> Iterator[None]:
-    """Turns the error of a process whose partner has ended into a failure of the system."""
+    """Turns the error that a process meets if another one has ended into SystemFailure."""
     try:
         yield
     except RuntimeError as error:
@@ -115,7 +116,7 @@ def failing_together() -> Iterator[None]:
 
 
 def averaging(module: nn.Module, *, wanted: bool) -> contextlib.AbstractContextManager[Any]:
-    """Around a backward pass: whether gradients are averaged over the processes yet."""
+    """Around a backward pass: whether it averages gradients over the processes, or only adds to its own."""
     if wanted or not isinstance(module, DistributedDataParallel):
         return contextlib.nullcontext()
     return module.no_sync()
