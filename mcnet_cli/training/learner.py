@@ -61,12 +61,12 @@ class Learner:
         seed_random(config.seed)
         self.config, self.compute, self.group = config, compute, group
         self.model = MCNet(config.model).to(compute.device).channels_last()
-        if initial is not None:  # weights without a detail painter leave it as it begins
+        if initial is not None:  # weights without detail painters leave them as they begin
             self.model.load_state_dict(self.model.state_dict() | initial)
         self.ema = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.model.kp_detector.requires_grad_(not config.keypoints.freeze)
-        if self.model.painter is not None:
-            self.model.painter.requires_grad_(False)  # it learns in a stage of its own
+        for name in config.model.painters:
+            getattr(self.model, name).requires_grad_(False)  # they learn in stages of their own
         self.perceptual = perceptual
         if perceptual is not None:
             perceptual = perceptual.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -16,8 +16,10 @@ from mcnet_cli.model.eye_shape import EYE_ARCS
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.training import RunConfig, initial_weights
 from mcnet_cli.training.dataset import load_dataset
+from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.painter_data import EYES, MOUTHS, FacePart, PainterData, collect
 from mcnet_cli.training.painter_stage import PainterStage, augmented, batch_of
+from mcnet_cli.training.process_group import Launch, ProcessGroup
 from mcnet_cli.training.sampling import rng_of
 
 EYE_PAINTER = "model.eye_painter={size=32, channels=[12, 8, 8], tokens=0}"
@@ -153,6 +155,14 @@ def test_both_painters_learn_one_after_the_other(tmp_path: Path) -> None:
     stages.clear()
     run_training(clips, tmp_path / "eyes", only, lambda progress: stages.append(progress.stage))
     assert "painting eyes" in stages and "painting mouths" not in stages
+
+
+def test_painters_are_left_alone_by_the_training_before_their_stages() -> None:
+    compute = choose("cpu", "fp32")
+    learner = Learner(settings(EYE_PAINTER), compute, ProcessGroup(Launch(), compute.device), None)
+    learning = {name for name, tensor in learner.model.named_parameters() if tensor.requires_grad}
+    assert "generator.final.weight" in learning
+    assert not [name for name in learning if "painter" in name]
 
 
 def test_the_stage_follows_the_run_unless_it_is_the_run(clips: Path, tmp_path: Path) -> None:
