@@ -31,8 +31,9 @@ from mcnet_cli.model.geometry import grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
 
-# Opening over the width in the driving, and its ratio to that in the source, between which painting sets in:
-# landmarks of lips that stay shut tremble.
+Range = tuple[float, float]
+# Opening of mouths over the width in the driving, and its ratio to that in the source, between which painting
+# sets in: landmarks of lips that stay shut tremble.
 PARTED, WIDENED = (0.04, 0.09), (1.3, 1.8)
 # Least opening that a source's is taken for: landmarks don't tell smaller ones from none.
 LEAST_OPENING = 0.02
@@ -114,7 +115,7 @@ class Mouth(_Detail):
         before, encoded = self._source
         points = driving[:, self._placing]
         # points alone tell how far a mouth is open; most frames need no lips
-        strength = _strength(before, MouthShape(points, before.arcs))
+        strength = float(_opens(before.opening, MouthShape(points, before.arcs).opening, PARTED, WIDENED))
         return self._painted(movement, before.moved(points), encoded, strength) if strength else None
 
     def _shape(self, points: Tensor) -> MouthShape:
@@ -154,7 +155,7 @@ class Eye(_Detail):
         lids = self._parts.lids(driving, eye)
         apart = float((corners[:, 0] - corners[:, 1]).norm()) * width
         opening = (lids[:, 0] - lids[:, 1]).norm(dim=-1) / apart
-        strength = float(_opens(before.opening, opening))
+        strength = float(_opens(before.opening, opening, EYE.parted, EYE.widened))
         if not strength:
             return None
         grown = apart / float(before.width)
@@ -187,10 +188,12 @@ def _looking(before: EyeShape, after: EyeShape, centre: Tensor, shown: float, ra
     return EyeShape(torch.cat([after.points[:, :4], _iris(centre, radius)], 1), after.arcs)
 
 
-def _opens(before: Tensor, after: Tensor) -> Tensor:
-    """(B,) in [0, 1]: how far an eye opens, of its openings in source and driving."""
-    wider = after / before.clamp_min(LEAST_OPENING)
-    return ramp(after, *EYE.parted) * ramp(wider, *EYE.widened)
+def _opens(before: Tensor, after: Tensor, parted: Range, widened: Range) -> Tensor:
+    """(B,) in [0, 1]: how far a mouth or an eye opens, of its openings in source and driving.
+
+    parted, widened: openings in the driving, and ratios to those in the source, between which that rises.
+    """
+    return ramp(after, *parted) * ramp(after / before.clamp_min(LEAST_OPENING), *widened)
 
 
 def _sharpened(paint: Painted) -> Tensor:
@@ -198,13 +201,6 @@ def _sharpened(paint: Painted) -> Tensor:
     colours = paint.colours
     soft = F.avg_pool2d(colours, SHARPENED_PX, 1, SHARPENED_PX // 2, count_include_pad=False)
     return (colours + SHARPENED * (colours - soft)).clamp(0, 1)
-
-
-def _strength(before: MouthShape, after: MouthShape) -> float:
-    """How much is painted of a mouth that opens."""
-    opening = after.opening
-    wider = opening / before.opening.clamp_min(LEAST_OPENING)
-    return float(ramp(opening, *PARTED) * ramp(wider, *WIDENED))
 
 
 def _distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window, Tensor]:
