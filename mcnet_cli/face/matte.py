@@ -27,6 +27,7 @@ HAZE = 0.1, 0.9
 # the map are closed within ellipses around the ears. How far these lie outside of the mesh, their widths and
 # heights, and those of the largest notches; all over the width of the mesh.
 EAR_SHIFT, EAR, NOTCH = 0.06, (0.3, 0.55), (0.16, 0.34)
+EARS_SEEN_PX = 100  # width of the mesh in the picture in which notches are looked for, at most
 
 Matte = NDArray[Any]
 
@@ -58,20 +59,34 @@ def person_matte(
 
 
 def with_ears(matte: Matte, points: Matte) -> Matte:
-    """An (H, W) matte without notches where the ears of a face are, of (468, 2) points in pixels."""
+    """An (H, W) matte without notches where the ears of a face are, of (468, 2) points in pixels.
+
+    What is closed is found in a small picture of the face, which takes a hundredth of the time.
+    """
     left, right = points[[*EARS]].astype(float)
     width = float(np.linalg.norm(right - left))
     if width < 1:
         return matte
-    out, angle = (right - left) / width, float(np.degrees(np.arctan2(*(right - left)[::-1])))
-    there = np.zeros(matte.shape, np.float32)
-    for place in (left - EAR_SHIFT * width * out, right + EAR_SHIFT * width * out):
-        axes = EAR[0] * width, EAR[1] * width
-        cv2.ellipse(there, (tuple(place.tolist()), axes, angle), 1.0, cv2.FILLED)
-    there = cv2.GaussianBlur(there, (0, 0), max(0.02 * width, 0.5))
-    size = max(3, round(NOTCH[0] * width)), max(3, round(NOTCH[1] * width))
-    closed = cv2.morphologyEx(matte, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size))
-    mended: Matte = matte + there * (closed - matte)
+    out, side = (right - left) / width, 2 * EAR[1] * width
+    low = np.maximum(np.floor((left + right) / 2 - side), 0).astype(int)
+    high = np.minimum(np.ceil((left + right) / 2 + side), matte.shape[::-1]).astype(int)
+    if (high <= low).any():
+        return matte
+    part = matte[low[1] : high[1], low[0] : high[0]]
+    factor = max(1.0, width / EARS_SEEN_PX)
+    size = tuple(max(1, round(length / factor)) for length in part.shape[::-1])
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    there, angle = np.zeros_like(small), float(np.degrees(np.arctan2(out[1], out[0])))
+    for place, way in ((left, -1), (right, 1)):
+        centre = (place + way * EAR_SHIFT * width * out - low) / factor
+        axes = EAR[0] * width / factor, EAR[1] * width / factor
+        cv2.ellipse(there, (tuple(centre.tolist()), axes, angle), 1.0, cv2.FILLED)
+    there = cv2.GaussianBlur(there, (0, 0), max(0.02 * width / factor, 0.5))
+    kernel = tuple(max(3, round(length * width / factor)) for length in NOTCH)
+    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, kernel))
+    missing = cv2.resize(there * (closed - small), part.shape[::-1])
+    mended = matte.copy()
+    mended[low[1] : high[1], low[0] : high[0]] = np.minimum(part + missing, 1)
     return mended
 
 
