@@ -156,21 +156,15 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root, **more}
 
 
+def train_command(clips: Path, run: Path, *words: str, prefix: tuple[str, ...] = ()) -> list[str]:
+    """The words of `mcnet train` on the CPU, for a process of its own."""
+    program = [sys.executable, *prefix, "-m", "mcnet_cli"]
+    return [*program, "train", str(clips), "-o", str(run), "--device", "cpu", *words]
+
+
 def mcnet_train(clips: Path, run: Path, *words: str, prefix: tuple[str, ...] = (), **more: Any) -> Any:
     """`mcnet train` as a process."""
-    command = [
-        sys.executable,
-        *prefix,
-        "-m",
-        "mcnet_cli",
-        "train",
-        str(clips),
-        "-o",
-        str(run),
-        "--device",
-        "cpu",
-        *words,
-    ]
+    command = train_command(clips, run, *words, prefix=prefix)
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment(), **more)
 
 

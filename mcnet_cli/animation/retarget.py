@@ -203,8 +203,8 @@ _NOSE = (168, 6, 195, 4, 1, 98, 327, 2)
 _LIPS = (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91, 78, 81, 13, 311, 308, 402, 14, 178)
 # fmt: on
 TELLING_POINTS = np.array(OVAL + _BROWS + _LIDS + _NOSE + _LIPS)
-_place = TELLING_POINTS.tolist().index
-_LID_PLACES = [(_place(upper), _place(lower)) for upper, lower in LID_OPENINGS]
+# The lids' places among the telling points.
+_LID_PLACES = [tuple(TELLING_POINTS.tolist().index(lid) for lid in lids) for lids in LID_OPENINGS]
 # Weight of the squared difference of two eyes' openings, beside the squared distances of points. Starting
 # from a blink, open eyes would stare whenever the driving's open. Without it 19 % of 336 pairs of portraits
 # and drivings start from lids less than half as open as the portrait's, with it 3 %; shapes are then 2 % less

@@ -227,11 +227,7 @@ def build_model(weights: Weights, device: str | torch.device = "cpu") -> MCNet:
     """The network with these weights: evaluation mode, channels-last, no gradients."""
     model = MCNet(weights.config)
     model.load_state_dict(weights.state)
-    model.eval().requires_grad_(False)
-    for parameter in model.parameters():  # Module.to can't: the memory's experts have five dimensions
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return model.to(device)
+    return model.eval().requires_grad_(False).channels_last().to(device)
 
 
 def write_weights(

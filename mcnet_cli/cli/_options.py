@@ -12,7 +12,6 @@ import typer
 
 from mcnet_cli.cli._console import console
 from mcnet_cli.options import DETECTORS
-from mcnet_cli.progress import Progress
 from mcnet_cli.weights import Entry, Fetch
 
 Declare = Callable[..., Any]  # as typer.Option, for the options of one panel of a command's help
@@ -108,12 +107,7 @@ def batch_size_option(declare: Declare) -> Any:
 
 def fetch_policy(agreed: bool) -> Fetch:
     """Whether weights that are missing may be downloaded. agreed: --fetch was given."""
-    return Fetch(agree=(lambda _entry: True) if agreed else _ask, on_progress=show_download)
-
-
-def show_download(name: str, done: int, total: int | None) -> None:
-    """Progress of a download, in millions of bytes."""
-    console.progress(Progress(f"fetching {name}", done // 10**6, total and total // 10**6, "MB"))
+    return Fetch(agree=(lambda _entry: True) if agreed else _ask, on_progress=console.progress)
 
 
 def _ask(entry: Entry) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mcnet_cli.cli._console import console
-from mcnet_cli.cli._options import Json, Quiet, Verbose, panel, show_download
+from mcnet_cli.cli._options import Json, Quiet, Verbose, panel
 from mcnet_cli.errors import UsageError, WeightsError
 
 action_option, cache_option = panel("Instead of fetching"), panel("How")
@@ -100,7 +100,7 @@ def fetch_weights(
     elif remove:
         report = weights.remove(name, cache)
     else:
-        report = weights.fetch(name, cache, sha256=sha256, force=force, on_progress=show_download)
+        report = weights.fetch(name, cache, sha256=sha256, force=force, on_progress=console.progress)
     (console.show if list_ or verify else console.report)(report.as_json(), report.as_text())
     if verify and any(status.problem for status in report.weights):
         raise typer.Exit(WeightsError.exit_code)

@@ -248,11 +248,10 @@ def _paint(
     share = _larger(blocks[top:bottom, left:right], BLOCK)
     share = share[: rows.stop - rows.start, : columns.stop - columns.start].clamp(0, 1)
     if parts is not None:
-        for outline in (
-            parts.lips_outline(drawing.driving),
-            *(() if eyes else parts.eye_outlines(drawing.driving)),
-        ):
-            share *= 1 - _inside(outline, (rows, columns), tables)
+        share *= 1 - _inside(parts.lips_outline(drawing.driving), (rows, columns), tables)
+        for eye in () if eyes else parts.painted_eyes(drawing.source, drawing.driving):
+            if eye.hidden > NO_PAINT:
+                share *= 1 - eye.hidden * _inside(eye.outline, (rows, columns), tables)
     for inside, window in opened:
         here, _ = common((rows, columns), window)
         painted = inside.hidden * _inside(inside.outline, window, tables)

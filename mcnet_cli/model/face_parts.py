@@ -205,10 +205,10 @@ class FaceParts:
             found += [Inside(Outline(after[:, eye], EYE.edge), hidden[:, eye]) for eye in (0, 1)]
         return tuple(found)
 
-    def eye_outlines(self, driving: Tensor) -> tuple[Outline, ...]:
-        """Around both eyes, as far as `occlusion` has them painted. driving: (B, K, 2)."""
-        eyes = _eyes(driving[:, [*self.eyes]])
-        return tuple(Outline(eyes[:, eye], EYE.edge + SOFT_EDGE) for eye in (0, 1))
+    def painted_eyes(self, source: Tensor, driving: Tensor) -> list[Inside]:
+        """Both eyes with all around them that `occlusion` leaves to paint. source, driving: (B, K, 2)."""
+        eyes = self.insides(source, driving, mouth=False)
+        return [Inside(Outline(eye.outline.points, EYE.edge + SOFT_EDGE), eye.hidden) for eye in eyes]
 
     def lips_outline(self, driving: Tensor) -> Outline:
         """Around lips and mouth, where geometry alone decides what is painted. driving: (B, K, 2)."""

@@ -5,6 +5,7 @@ from typing import Literal
 
 from mcnet_cli.framing import Framing
 from mcnet_cli.model import PRESETS, ModelConfig
+from mcnet_cli.model.config import PAINTERS
 from mcnet_cli.training.objective_config import (
     PART_LANDMARKS,
     KeypointTraining,
@@ -18,6 +19,8 @@ from mcnet_cli.training.objective_config import (
 
 # How clips are cropped that `mcnet preprocess` makes: `animate` crops the same way.
 FRAMING = Framing().as_json()
+# What `painter.part` names.
+PAINTERS_OF = {"all": PAINTERS, "mouths": ("painter",), "eyes": ("eye_painter",)}
 SMALL_PX = 128  # side of the pictures in the first part of a run
 
 
@@ -192,7 +195,7 @@ class RunConfig:
             f"losses are not those of keypoints.supervision = {self.keypoints.supervision}",
         )
         require(
-            not self.painter.only or bool(self.painter.steps and self.model.painters),
+            not self.painter.only or bool(self.painters),
             "painter.only needs painter.steps, and model.painter.size or model.eye_painter.size over 0",
         )
         landmarks = self.model.keypoints.landmarks
@@ -210,6 +213,12 @@ class RunConfig:
                 not part or found == wanted,
                 f"model.motion.{name} must name the keypoints that are landmarks {wanted}, or be empty",
             )
+
+    @property
+    def painters(self) -> tuple[str, ...]:
+        """The detail painters that learn: those of the model that `painter.part` names."""
+        wanted = PAINTERS_OF[self.painter.part] if self.painter.steps else ()
+        return tuple(name for name in self.model.painters if name in wanted)
 
     def total_steps(self, epoch: int, processes: int = 1) -> int | None:
         """The length in steps, where an epoch has so many pairs; None where it is in minutes."""

@@ -19,6 +19,7 @@ from mcnet_cli.training.checkpoints import load_latest, save_checkpoint
 from mcnet_cli.training.config import SMALL_PX, RunConfig
 from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.learner import Learner, Step
+from mcnet_cli.training.painter_data import require_painter_data
 from mcnet_cli.training.painter_stage import train_painters
 from mcnet_cli.training.process_group import ProcessGroup
 from mcnet_cli.training.reporting import RunLog, validation_figures, write_contact_sheet, write_sheet
@@ -114,6 +115,8 @@ class Training:
         for report in self.data.bad if not state.step else ():
             log.write({"step": 0, "bad_clip": report.name, "reason": report.problem})
         began = dataclasses.replace(state)
+        if config.painters and not state.painter:
+            require_painter_data(self.data.clips, config)  # now, not after hours of training
         draws = stream(self.sampler, state.samples + self.group.rank, self.group.size, config.data.workers)
         with _stop_asked() as asked, workers_watched(), contextlib.closing(draws), contextlib.closing(log):
             while self.progress < 1:
@@ -141,7 +144,7 @@ class Training:
                     _stop(stopped)
                 on_progress(progress)
 
-            if config.model.painters and config.painter.steps and not state.painter:
+            if config.painters and not state.painter:
                 self._train_painters(show, log)
             if state != began:
                 self.validate(log)

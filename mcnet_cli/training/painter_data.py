@@ -111,7 +111,26 @@ EYES = FacePart(
     least_px=20.0,
     wide_px=32.0,
 )
-PARTS = MOUTHS, EYES
+
+
+def parts_of(config: RunConfig) -> list[FacePart]:
+    """The parts of the face whose painters learn in a run."""
+    return [part for part in (MOUTHS, EYES) if part.painter in config.painters]
+
+
+def require_painter_data(clips: Sequence[Clip], config: RunConfig) -> None:
+    """InputError if a painter of the run would find nothing to learn from in its clips."""
+    for part in parts_of(config):
+        if not any(clip.points is not None and _pairs(part, clip, 0, config) for clip in clips):
+            raise _nothing_opens(part)
+
+
+def _nothing_opens(part: FacePart) -> InputError:
+    others = {"mouths": "eyes", "eyes": "mouths"}
+    return InputError(
+        f"no clip shows {part.name} that open wide enough for the detail painter to learn",
+        hint=f"--set painter.part={others[part.name]} leaves theirs as it is, --set painter.steps=0 both",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +194,7 @@ def collect(
             found += _of_clip(part, model, clip, pairs, config, compute, rng)
         on_progress(Progress(f"looking for {part.name} that open", number + 1, len(clips), "clips"))
     if not found:
-        raise InputError(f"no clip shows {part.name} that open wide enough for the detail painter to learn")
+        raise _nothing_opens(part)
     return PainterData.joined(found)
 
 

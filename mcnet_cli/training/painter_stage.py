@@ -37,7 +37,7 @@ from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.discriminator import InsideDiscriminator, Insides
 from mcnet_cli.training.objective_config import PainterTraining
-from mcnet_cli.training.painter_data import PARTS, FacePart, PainterData, collect
+from mcnet_cli.training.painter_data import FacePart, PainterData, collect, parts_of
 from mcnet_cli.training.sampling import rng_of
 
 # Longest gradient of the painter and of the discriminator.
@@ -66,10 +66,8 @@ def train_painters(
     The result depends on `model`, the clips and the configuration alone, however often work is interrupted.
     """
     found: dict[str, float] = {}
-    for part in PARTS:
-        painter: DetailPainter | None = getattr(model, part.painter)
-        if painter is None or config.painter.part not in ("all", part.name):
-            continue
+    for part in parts_of(config):
+        painter: DetailPainter = getattr(model, part.painter)
         kept = folder / f"{part.name}.safetensors"
         if not kept.is_file():
             collect(part, model, clips, config, compute, on_progress).save(kept)

@@ -140,7 +140,7 @@ def plan(request: TrainRequest, on_progress: OnProgress = silent) -> TrainPlan:
         round(seconds / 3600, 2),
         _peak_mb(compute.device),
         frames * 3 * config.model.size**2 >> 20,
-        config.painter.after(steps).steps * len(config.model.painters),
+        config.painter.after(steps).steps * len(config.painters),
     )
 
 

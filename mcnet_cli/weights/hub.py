@@ -8,16 +8,14 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, shown
 from mcnet_cli.files import SYSTEM_ERRNOS, system_failure
+from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.weights.registry import Entry, HubFile
-
-OnProgress = Callable[[str, int, int | None], None]
-"""Called with the name, the bytes that have arrived, and how many there will be."""
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +76,9 @@ def _progress_bar(name: str, on_progress: OnProgress | None) -> Any:
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0
             if on_progress and self.total:
-                on_progress(name, int(self.n), int(self.total))
+                on_progress(
+                    Progress(f"fetching {name}", int(self.n) // 10**6, int(self.total) // 10**6, "MB")
+                )
 
     return Bar
 

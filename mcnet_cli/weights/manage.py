@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mcnet_cli import __version__
 from mcnet_cli.errors import McnetError, UsageError, WeightsError, shown
-from mcnet_cli.weights.hub import OnProgress
+from mcnet_cli.progress import OnProgress
 from mcnet_cli.weights.registry import (
     HUB_PREFIX,
     Embedded,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import asset
-from mcnet_cli.weights.hub import NetworkFailure, OnProgress
+from mcnet_cli.progress import OnProgress
+from mcnet_cli.weights.hub import NetworkFailure
 from mcnet_cli.weights.registry import (
     CACHE_NAME,
     Embedded,

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 from mcnet_cli.checkpoint.safetensors_file import read_header
 from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, shown
 from mcnet_cli.files import atomic_output, require_regular_file, system_failure
+from mcnet_cli.progress import OnProgress
 from mcnet_cli.system import user_cache_folder
-from mcnet_cli.weights.hub import OnProgress, download
+from mcnet_cli.weights.hub import download
 from mcnet_cli.weights.registry import CACHE_NAME, HUB_PREFIX, Entry, HubFile
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from training_tools import PAPER, environment, mcnet_train, options, write_clips
+from training_tools import PAPER, environment, mcnet_train, options, train_command, write_clips
 
 from mcnet_cli.checkpoint import read_weights
 
@@ -25,19 +25,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def started(clips: Path, run: Path, *words: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "mcnet_cli",
-        "train",
-        str(clips),
-        "-o",
-        str(run),
-        "--device",
-        "cpu",
-        *QUICK,
-        *words,
-    ]
+    command = train_command(clips, run, *QUICK, *words)
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
 
 

@@ -157,6 +157,22 @@ def test_both_painters_learn_one_after_the_other(tmp_path: Path) -> None:
     assert "painting eyes" in stages and "painting mouths" not in stages
 
 
+def test_clips_that_teach_a_painter_nothing_are_refused_before_any_step(tmp_path: Path) -> None:
+    clips = write_mouths(tmp_path / "clips", opening=2.0)
+    with pytest.raises(InputError, match="no clip shows mouths that open") as refused:
+        run_training(clips, tmp_path / "run", settings("painter.only=false", "steps=1"))
+    assert refused.value.hint and "painter.part=eyes" in refused.value.hint
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+def test_painters_learn_that_the_model_has_and_the_settings_name() -> None:
+    assert settings(EYE_PAINTER).painters == ("painter", "eye_painter")
+    assert settings(EYE_PAINTER, "painter.part=eyes").painters == ("eye_painter",)
+    assert settings("painter.only=false", "painter.steps=0").painters == ()
+    with pytest.raises(UsageError, match=r"painter\.only needs painter\.steps"):
+        settings("painter.part=eyes", "model.eye_painter.size=0")
+
+
 def test_painters_are_left_alone_by_the_training_before_their_stages() -> None:
     compute = choose("cpu", "fp32")
     learner = Learner(settings(EYE_PAINTER), compute, ProcessGroup(Launch(), compute.device), None)

@@ -19,6 +19,7 @@ from animation_tools import write_tiny
 from hub_server import COMMIT, Hub, running_hub
 
 from mcnet_cli.errors import McnetError, SystemFailure, WeightsError
+from mcnet_cli.progress import Progress
 from mcnet_cli.weights import Cache, Fetch, cached_path, fetch, resolve_weights
 from mcnet_cli.weights.hub import NetworkFailure
 from mcnet_cli.weights.registry import Entry, HubFile, entry_of
@@ -99,11 +100,11 @@ def test_a_revision_and_a_folder_in_the_address_are_asked_for(hub: Hub, cache: C
     assert {path for _, path, _ in hub.requests} == {"/someone/faces/resolve/v1.0/deep/net.safetensors"}
 
 
-def test_progress_is_told_in_bytes(hub: Hub, cache: Cache, network: bytes) -> None:
-    hub.add(FILE, network)
-    told: list[tuple[str, int, int | None]] = []
-    get(ADDRESS, cache, on_progress=lambda *now: told.append(now))
-    assert told[-1] == (ADDRESS, len(network), len(network))
+def test_progress_is_reported_in_millions_of_bytes(hub: Hub, cache: Cache) -> None:
+    hub.add(DATA, os.urandom(3_500_000))
+    seen: list[Progress] = []
+    fetch_file(data_entry(), cache, on_progress=seen.append)
+    assert seen[-1] == Progress(f"fetching {data_entry().name}", 3, 3, "MB")
 
 
 def test_a_dropped_connection_is_resumed(
