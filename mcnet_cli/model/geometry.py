@@ -15,6 +15,9 @@ from torch import Tensor
 
 from mcnet_cli.model.config import Border
 
+# Factors of a bump below this count as 0. Their products would be denormal numbers, with which convolutions take
+# ten times as long on some processors.
+LEAST_FACTOR = 1e-18
 CUBIC_DEVICES = ("cpu", "cuda")  # that surely have bicubic sampling; Apple's GPUs may lack it
 
 
@@ -73,7 +76,10 @@ def gaussian_heatmaps(values: Tensor, size: tuple[int, int], variances: Tensor |
     if isinstance(variances, Tensor):
         variances = variances[:, None]
     # a bump is the product of one along x and one along y: size + size exponentials in place of size · size
-    across, down = (torch.exp(-0.5 * square / variances) for square in squared_offsets(values, size))
+    across, down = (
+        F.threshold(torch.exp(-0.5 * square / variances), LEAST_FACTOR, 0.0)
+        for square in squared_offsets(values, size)
+    )
     return down[..., :, None] * across[..., None, :]
 
 
