@@ -48,7 +48,7 @@ class Backdrop:
         which would show hair a second time beside the head. Here a pixel takes the person's motion as soon as
         the two differ, and the backdrop is shown where that leads to no part of the person.
 
-        deformation, person: (B, 64, 64, 2), `MotionField.deformation` and `MotionField.without_background()`.
+        deformation, person: (B, 64, 64, 2), `MotionField.deformation` and `MotionField.person`.
         Returns (B, 64, 64, 2) and (B, 1, 64, 64) in [0, 1].
         """
         with full_precision(deformation):

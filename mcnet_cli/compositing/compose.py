@@ -136,7 +136,7 @@ class Compositor:
         """(B, 1, 64, 64) in [0, 1]: what of a source moves with its keypoints."""
         dense_motion = self.model.generator.dense_motion_network
         at_rest: MotionField = dense_motion(state.motion_image, state.keypoints, state.keypoints)
-        return 1 - at_rest.mask[:, :1]
+        return 1 - at_rest.shares.background
 
     def frames(self, state: SourceState, layers: SourceLayers, driving: Keypoints) -> Tensor:
         """(B, 3, H, W) frames in [0, 1] of the source with its keypoints moved to `driving`, of batch B.
@@ -158,7 +158,7 @@ class Compositor:
         made = self.model.generator.generate(state, driving)
         painted = made.decoded if layers.tone is None else layers.tone(made.decoded)
         motion = made.motion
-        person, occlusion = motion.without_background(), motion.occlusion
+        person, occlusion = motion.person, motion.occlusion
         if self._head is not None:
             person, share = self._head.turned(person, source, driving.values)
             # what the decoder painted is where the network's own motion has opened something
@@ -173,7 +173,7 @@ class Compositor:
         painted = made.decoded if layers.tone is None else layers.tone(made.decoded)
         deformation, uncovered = made.motion.deformation, None
         if layers.backdrop is not None:
-            deformation, uncovered = layers.backdrop.parted(deformation, made.motion.without_background())
+            deformation, uncovered = layers.backdrop.parted(deformation, made.motion.person)
         deformation = generator.dense_motion_network.refined_deformation(
             deformation, state.keypoints, driving, (painted.shape[2], painted.shape[3])
         )

@@ -91,20 +91,19 @@ def squared_offsets(values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tens
     return (x - values[..., :1]).square(), (y - values[..., 1:]).square()
 
 
-def sparse_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
-    """(B, K + 1, H, W, 2): the identity, then T_k(z) = source_k + J_k (z - driving_k).
+def affine_motions(source: Keypoints, driving: Keypoints) -> Tensor:
+    """(B, K, 2, 3): of each keypoint J_k and source_k - J_k · driving_k, where T_k(z) = source_k + J_k (z - driving_k).
 
     J_k = Jsource_k · Jdriving_k⁻¹ (FOMM, NeurIPS 2019, sec. 3.1); the identity without jacobians.
     """
-    grid = coordinate_grid(*size, like=driving.values)
-    offsets = grid - driving.values[:, :, None, None]
-    if source.jacobians is not None and driving.jacobians is not None:
-        with full_precision(offsets):
+    with full_precision(driving.values):
+        if source.jacobians is None or driving.jacobians is None:
+            local = torch.eye(2).to(driving.values).expand(*driving.values.shape, 2)
+            shifts = source.values - driving.values
+        else:
             local = source.jacobians @ torch.linalg.inv(driving.jacobians)
-            offsets = torch.einsum("bkij,bkhwj->bkhwi", local, offsets)
-    motions = source.values[:, :, None, None] + offsets
-    background = grid.expand(motions.shape[0], 1, *grid.shape)
-    return torch.cat([background, motions], dim=1)
+            shifts = source.values - (local @ driving.values[..., None])[..., 0]
+        return torch.cat([local, shifts[..., None]], dim=-1)
 
 
 def resized(deformation: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,14 +8,13 @@
 """
 
 import torch
-import torch.nn.functional as F
 from einops import einsum
 from torch import Tensor, nn
 
 from mcnet_cli.model.config import ModelConfig
 from mcnet_cli.model.face_parts import FaceParts
 from mcnet_cli.model.geometry import Keypoints, coordinate_grid, full_precision, squared_offsets
-from mcnet_cli.model.motion import DenseMotionNetwork
+from mcnet_cli.model.motion import DenseMotionNetwork, Shares
 
 # Scale of the spline's kernel in coordinates (the picture's side is 2): at this distance from a keypoint 48 %
 # of its motion is felt. The shorter, the less goes along between keypoints; the longer, the more of the
@@ -44,26 +43,26 @@ class LandmarkMotionNetwork(DenseMotionNetwork):
             self.locality = LocalityPrior(config.motion.locality)
             nn.init.normal_(self.mask.weight, std=INITIAL_MASK_WEIGHT)
 
-    def sparse_motions(self, source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
-        """The paper's motions and, last, the spline's."""
-        motions = super().sparse_motions(source, driving, size)
-        if not self.spline:
-            return motions
-        return torch.cat([motions, spline_motion(source, driving, size)[:, None]], dim=1)
+    def more_sparse_motions(
+        self, source: Keypoints, driving: Keypoints, size: tuple[int, int]
+    ) -> list[Tensor]:
+        """The spline's."""
+        return [spline_motion(source, driving, size)[:, None]] if self.spline else []
 
-    def mask_logits(self, decided: Tensor, driving: Keypoints, size: tuple[int, int]) -> Tensor:
+    def shares(self, decided: Tensor, driving: Keypoints, size: tuple[int, int]) -> Shares:
         """What the network decided, shifted by the prior; the spline takes its share from keypoints alone.
 
         The network's last map is the logit of the spline's share of the foreground.
         """
-        shifts = decided[:, :-1] if self.spline else decided
+        spline = torch.sigmoid(decided[:, -1:]) if self.spline else None
+        background, keypoints = decided[:, :1], decided[:, 1:-1] if self.spline else decided[:, 1:]
         if self.locality is not None:
-            shifts = shifts + self.locality(driving.values, size)
-        if not self.spline:
-            return shifts
-        background, shifts, spline = shifts[:, :1], shifts[:, 1:], decided[:, -1:]
-        foreground = shifts.logsumexp(dim=1, keepdim=True) + F.logsigmoid(spline)
-        return torch.cat([background, shifts + F.logsigmoid(-spline), foreground], dim=1)
+            background = background + self.locality.background
+            keypoints = keypoints + self.locality(driving.values, size)
+        shares = Shares.of(background, keypoints)
+        if spline is None:
+            return shares
+        return Shares(shares.background, torch.cat([shares.others * (1 - spline), spline], dim=1))
 
     def refined_occlusion(self, decided: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
         """The network's occlusion, with lips, mouth and eyes as geometry has them."""
@@ -95,12 +94,10 @@ class LocalityPrior(nn.Module):
         self.background = nn.Parameter(torch.tensor(BACKGROUND_LOGIT))
 
     def forward(self, driving: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, K, 2) driving positions to (B, K + 1, H, W) logits, the background first."""
+        """(B, K, 2) driving positions to (B, K, H, W) logits of the keypoints; `background` is its own."""
         scale = self.factor / (2 * self.deviations.square())
         across, down = (-square * scale[:, None] for square in squared_offsets(driving, size))
-        logits = down[..., :, None] + across[..., None, :]
-        background = self.background.expand(logits.shape[0], 1, *size).to(logits.dtype)
-        return torch.cat([background, logits], dim=1)
+        return down[..., :, None] + across[..., None, :]
 
 
 def spline_motion(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:

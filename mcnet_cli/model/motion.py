@@ -1,6 +1,8 @@
 """Dense motion: sparse motions blended into one deformation, and an occlusion map (sec. 3.1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,14 @@ from torch import Tensor, nn
 
 from mcnet_cli.model.blocks import Hourglass
 from mcnet_cli.model.config import ModelConfig
-from mcnet_cli.model.geometry import Keypoints, full_precision, gaussian_heatmaps, sample, sparse_motions
+from mcnet_cli.model.geometry import (
+    Keypoints,
+    affine_motions,
+    coordinate_grid,
+    full_precision,
+    gaussian_heatmaps,
+    sample,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,24 +26,44 @@ class MotionField:
     """What dense motion says of one batch, at 64². Of N sparse motions the first is the background's.
 
     deformation: (B, 64, 64, 2) where in the source each position is taken from, the blend of all motions.
+    person: (B, 64, 64, 2) the same by all motions but the background's: that of the person.
     occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
-    mask: (B, N, 64, 64) the share of each sparse motion in the blend. logits: the same before the softmax.
-    sparse_motions: (B, N, 64, 64, 2). sparse_deformed: (B, M, 3, 64, 64) the source moved by those of them
-    whose pictures the network sees.
+    shares: of the sparse motions in the blend. sparse_deformed: (B, M, 3, 64, 64) the source moved by those
+    of them whose pictures the network sees.
     features: (B, C, 64, 64) the hourglass's output.
     """
 
     deformation: Tensor
+    person: Tensor
     occlusion: Tensor
-    mask: Tensor
-    logits: Tensor
-    sparse_motions: Tensor
+    shares: "Shares"
     sparse_deformed: Tensor
     features: Tensor
 
-    def without_background(self) -> Tensor:
-        """(B, 64, 64, 2) the deformation by all motions but the background's: that of the person."""
-        return _blended(self.sparse_motions[:, 1:], self.logits[:, 1:].softmax(dim=1))
+    @property
+    def mask(self) -> Tensor:
+        """(B, N, 64, 64) the share of each sparse motion in the blend of all."""
+        background, others = self.shares
+        return torch.cat([background, (1 - background) * others], dim=1)
+
+
+class Shares(NamedTuple):
+    """What decides between the sparse motions.
+
+    background: (B, 1, 64, 64) the background's share. others: (B, N - 1, 64, 64) those of the other motions
+    among themselves.
+    """
+
+    background: Tensor
+    others: Tensor
+
+    @classmethod
+    def of(cls, background: Tensor, others: Tensor) -> Self:
+        """By a softmax of all logits, (B, 1, H, W) and (B, N - 1, H, W)."""
+        largest = others.amax(dim=1, keepdim=True).detach()
+        powers = torch.exp(others - largest)
+        total = powers.sum(dim=1, keepdim=True)
+        return cls(torch.sigmoid(background - largest - total.log()), powers / total)
 
 
 class DenseMotionNetwork(nn.Module):
@@ -66,35 +95,40 @@ class DenseMotionNetwork(nn.Module):
     def forward(self, source_image: Tensor, source: Keypoints, driving: Keypoints) -> MotionField:
         """source_image: (B, 3, 64, 64); keypoints of batch B."""
         size = (source_image.shape[2], source_image.shape[3])
-        motions = self.sparse_motions(source, driving, size)
+        grid = coordinate_grid(*size, like=driving.values)
+        motions, more = affine_motions(source, driving), self.more_sparse_motions(source, driving, size)
         heatmaps = gaussian_heatmaps(driving.values, size, self.variances)
         heatmaps = heatmaps - gaussian_heatmaps(source.values, size, self.variances)
+        background = grid.expand(len(motions), 1, *grid.shape)
         if self.sees_each:
-            deformed = self._deform(source_image, motions)
+            grids = torch.cat([background, _at(motions, grid), *more], dim=1)
+            deformed = self._deform(source_image, grids)
             # zeros for motions of no keypoint
             heatmaps = F.pad(heatmaps, (0, 0, 0, 0, 1, self.more_motions)).to(deformed.dtype)
             inputs = torch.cat([heatmaps[:, :, None], deformed], dim=2)
             inputs = rearrange(inputs, "b k c h w -> b (k c) h w")
         else:
-            of_no_keypoint = [0, *range(1 + heatmaps.shape[1], motions.shape[1])]
-            deformed = self._deform(source_image, motions[:, of_no_keypoint])
+            deformed = self._deform(source_image, torch.cat([background, *more], dim=1))
             pictures = rearrange(deformed, "b k c h w -> b (k c) h w")
             inputs = torch.cat([heatmaps.to(deformed.dtype), pictures], dim=1)
         features = self.hourglass(inputs.contiguous(memory_format=torch.channels_last))
-        decided = self._decided(features).float()
-        logits = self.mask_logits(decided[:, :-1], driving, size)
-        mask = logits.softmax(dim=1)
-        deformation = _blended(motions, mask)
+        decided = self._decided(features)
+        decided = decided.to(driving.values.dtype, memory_format=torch.contiguous_format)
+        shares = self.shares(decided[:, :-1], driving, size)
+        person = _blended(motions, more, shares.others, grid)
+        deformation = torch.lerp(person, grid, rearrange(shares.background, "b 1 h w -> b h w 1"))
         occlusion = self.refined_occlusion(torch.sigmoid(decided[:, -1:]), source, driving)
-        return MotionField(deformation, occlusion, mask, logits, motions, deformed, features)
+        return MotionField(deformation, person, occlusion, shares, deformed, features)
 
-    def sparse_motions(self, source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
-        """(B, N, H, W, 2) the motions to choose from."""
-        return sparse_motions(source, driving, size)
+    def more_sparse_motions(
+        self, source: Keypoints, driving: Keypoints, size: tuple[int, int]
+    ) -> list[Tensor]:
+        """(B, 1, H, W, 2) each: the motions to choose from besides the background's and the keypoints'."""
+        return []
 
-    def mask_logits(self, decided: Tensor, driving: Keypoints, size: tuple[int, int]) -> Tensor:
-        """(B, N, H, W) logits of the mask, of those that the network decided on."""
-        return decided
+    def shares(self, decided: Tensor, driving: Keypoints, size: tuple[int, int]) -> Shares:
+        """The shares of all motions, of the (B, N, H, W) logits that the network decided on."""
+        return Shares.of(decided[:, :1], decided[:, 1:])
 
     def refined_occlusion(self, decided: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
         """The occlusion map, (B, 1, 64, 64) in [0, 1], of the one that the network decided on."""
@@ -121,12 +155,28 @@ class DenseMotionNetwork(nn.Module):
         return rearrange(deformed, "(b k) c h w -> b k c h w", k=count)
 
 
-def _blended(motions: Tensor, shares: Tensor) -> Tensor:
-    """(B, N, H, W, 2) motions by (B, N, H, W) shares."""
+def _at(motions: Tensor, grid: Tensor) -> Tensor:
+    """(B, K, H, W, 2): where (B, K, 2, 3) affine motions take the positions of an (H, W, 2) grid."""
+    with full_precision(motions):
+        moved = torch.einsum("bkij,hwj->bkhwi", motions[..., :2], grid)
+        placed: Tensor = moved + motions[:, :, None, None, :, 2]
+    return placed
+
+
+def _blended(motions: Tensor, more: Sequence[Tensor], shares: Tensor, grid: Tensor) -> Tensor:
+    """(B, H, W, 2): the blend of (B, K, 2, 3) affine motions and of `more`, by (B, N - 1, H, W) shares.
+
+    A blend of affine motions is affine: it is their coefficients that are blended.
+    """
     with full_precision(shares):
-        # by `einsum`, which makes small matrices of it, it takes four times as long
-        blended: Tensor = (shares[..., None] * motions).sum(1)
-    return blended
+        count = motions.shape[1]
+        blend = rearrange(motions, "b k i j -> b (i j) k") @ shares[:, :count].flatten(2)
+        blend = rearrange(blend, "b (i j) (h w) -> b i j h w", i=2, h=grid.shape[0])
+        x, y = grid.unbind(-1)
+        person = torch.stack([row[:, 0] * x + row[:, 1] * y + row[:, 2] for row in blend.unbind(1)], dim=-1)
+        for number, motion in enumerate(more, count):
+            person = person + shares[:, number, ..., None] * motion[:, 0]
+    return person
 
 
 def _bias(convolution: nn.Conv2d) -> Tensor:

@@ -211,7 +211,7 @@ class LandmarkObjective(nn.Module):
             return {}
         weights, target, size = self.weights, batch.driving, batch.driving.shape[-1]
         deformation = self.model.generator.dense_motion_network.refined_deformation(
-            rendering.motion.without_background(), state.keypoints, driving, (size, size)
+            rendering.motion.person, state.keypoints, driving, (size, size)
         )
         front = torch.cat([batch.source, batch.source_people], dim=1)
         moved = warp(front, deformation, self.model.config.motion.border)

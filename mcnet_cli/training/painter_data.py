@@ -285,7 +285,7 @@ class MovedSource:
         with compute.autocast():
             state = model.encode_source(picture, Keypoints(values[:1])).expand(count)
             field = model.generator.dense_motion_network(state.motion_image, state.keypoints, driving)
-        person = parts.settled(field.without_background().float(), state.keypoints.values, driving.values)
+        person = parts.settled(field.person.float(), state.keypoints.values, driving.values)
         maps = parts.corrected(person, state.keypoints.values, driving.values, (side, side))
         return cls(model, as_tensor(np.stack(frames), device), maps, places, values)
 

@@ -80,6 +80,6 @@ def test_a_source_has_a_backdrop_where_the_networks_keypoints_are_a_face() -> No
         assert layers.backdrop is not None
         assert torch.equal(state.keypoints.values, places.values)
         at_rest = model(state, places).motion
-        assert torch.allclose(layers.backdrop.foreground, 1 - at_rest.mask[:, :1], atol=1e-6)
+        assert torch.allclose(layers.backdrop.foreground, 1 - at_rest.shares.background, atol=1e-6)
         paper = MCNet(tiny_config()).eval()
         assert Compositor(paper).layers(paper.encode_source(torch.rand(1, 3, 64, 64))).backdrop is None

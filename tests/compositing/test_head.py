@@ -134,7 +134,7 @@ def test_drawings_of_turned_heads_show_the_surface_and_no_paint_of_the_networks_
         driving = Keypoints(torch.cat([seen(2), seen(30)]))
         person, _, occlusion, _ = compositor.drawings(state, layers, driving)
         motion = model.generator.generate(state.expand(2), driving).motion
-        expected, share = HeadSurface(NUMBERS).turned(motion.without_background(), seen(), driving.values)
+        expected, share = HeadSurface(NUMBERS).turned(motion.person, seen(), driving.values)
     assert share.tolist() == [0, 1]
     torch.testing.assert_close(person, expected)
     torch.testing.assert_close(occlusion[0], motion.occlusion[0])

@@ -109,7 +109,7 @@ def test_it_can_do_without_a_picture_for_each_keypoint() -> None:
     assert field.deformation.shape == (2, 64, 64, 2)
     assert field.sparse_deformed.shape == (2, 2, 3, 64, 64)  # unmoved, and moved by the spline
     other = network(image.flip(3), source, driving)
-    assert (other.logits - field.logits).abs().max() > 1e-4  # it does look at them
+    assert (other.mask - field.mask).abs().max() > 1e-4  # it does look at them
 
 
 def test_smaller_networks_have_smaller_layers_and_say_so() -> None:

@@ -7,6 +7,7 @@ from animation_tools import tiny_config
 from torch import nn
 
 from mcnet_cli.model import PRESETS, MCNet, ModelConfig, Rendering, SourceState
+from mcnet_cli.model.geometry import coordinate_grid
 
 CONFIGS = {"paper": tiny_config(), "lite": PRESETS["lite"]}
 
@@ -57,7 +58,7 @@ def test_training_and_evaluation_compute_the_same_but_for_batch_norm(name: str) 
     _, trained = rendered(model, CONFIGS[name])
     for part in ("prediction", "decoded", "deformed", "trust"):
         assert torch.equal(getattr(trained, part), getattr(evaluated, part)), part
-    assert torch.equal(trained.motion.without_background(), evaluated.motion.without_background())
+    assert torch.equal(trained.motion.person, evaluated.motion.person)
 
 
 @torch.inference_mode()
@@ -67,6 +68,6 @@ def test_without_the_background_the_other_motions_keep_their_shares(name: str) -
     _, made = rendered(MCNet(CONFIGS[name]).eval(), CONFIGS[name])
     motion = made.motion
     background = motion.mask[:, 0, ..., None]
-    still = motion.sparse_motions[:, 0]
-    whole = background * still + (1 - background) * motion.without_background()
+    still = coordinate_grid(64, 64, like=background)
+    whole = background * still + (1 - background) * motion.person
     torch.testing.assert_close(whole, motion.deformation, atol=1e-5, rtol=1e-4)
