@@ -16,6 +16,7 @@ EVERYWHERE = {
     "framing",
     "options",
     "progress",
+    "threads",
     "system",
     "arrays",
 }  # the ground of all
@@ -42,6 +43,7 @@ ALLOWED = {
     "framing": set(),
     "options": set(),
     "progress": set(),
+    "threads": set(),
     "system": set(),
     "arrays": set(),
 }

@@ -23,6 +23,7 @@ from mcnet_cli.face import OUTER, CropBox, FaceTracker, Framing, Landmarks, Oute
 from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.media import FrameSource, open_arrays
 from mcnet_cli.progress import OnProgress, Progress
+from mcnet_cli.threads import in_order
 
 FINDING, READING = "finding the face in the driving", "reading the driving"
 TRACKED_PX = 256  # side of the picture in which a face is looked for, where the crop is given
@@ -88,8 +89,10 @@ def read_driving(
     if is_tracked:
         assert tracker is not None
         with opened() as frames:
-            for frame in _counted(frames, FINDING, frames.frame_count_hint, on_progress):
-                _follow(frames, tracker, track, frame, requires_face)
+            seen = _followed(frames, tracker, requires_face, on_progress)
+            # following the hair takes a thread of its own, while the face is found in the next frame
+            for _ in in_order(lambda face_and_frame: track.add(*face_and_frame), seen):
+                pass
         if not track.faces:
             raise faceless(frames.path)
         box, tracker = clip_box(track.samples, framing), None
@@ -195,7 +198,7 @@ def _detected(
     for frame in _counted(frames, READING, total, on_progress):
         if tracker is not None:
             looked_at = frame if box is None else crop(frame, box, TRACKED_PX)
-            _follow(frames, tracker, track, looked_at, requires_face)
+            track.add(_face_in(looked_at, len(track), frames, tracker, requires_face), looked_at)
         batch.append(face_picture(frame, box, renderer.size))
         if len(batch) == renderer.batch_size:
             detect()
@@ -208,6 +211,14 @@ def _detected(
     )
 
 
+def _followed(
+    frames: FrameSource, tracker: FaceTracker, requires_face: bool, on_progress: OnProgress
+) -> Iterator[tuple[Landmarks | None, Picture]]:
+    """The face in each frame, None where there is none, and the frame."""
+    for number, frame in enumerate(_counted(frames, FINDING, frames.frame_count_hint, on_progress)):
+        yield _face_in(frame, number, frames, tracker, requires_face), frame
+
+
 def _counted(
     frames: FrameSource, stage: str, total: int | None, on_progress: OnProgress
 ) -> Iterator[Picture]:
@@ -216,13 +227,13 @@ def _counted(
         on_progress(Progress(stage, number, total))
 
 
-def _follow(
-    frames: FrameSource, tracker: FaceTracker, track: "LandmarkTrack", frame: Picture, requires_face: bool
-) -> None:
+def _face_in(
+    frame: Picture, number: int, frames: FrameSource, tracker: FaceTracker, requires_face: bool
+) -> Landmarks | None:
     landmarks = tracker(frame)
     if landmarks is None and requires_face:
-        raise no_face_in(frames.path, len(track))
-    track.add(landmarks, frame)
+        raise no_face_in(frames.path, number)
+    return landmarks
 
 
 class LandmarkTrack:

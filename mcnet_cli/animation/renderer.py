@@ -2,12 +2,10 @@
 
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +19,7 @@ from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, Ph
 from mcnet_cli.devices import Compute, choose_device
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
+from mcnet_cli.threads import Done, Item, in_order
 from mcnet_cli.weights import resolve_weights
 
 BATCH = 4
@@ -28,9 +27,6 @@ WORKERS, WORKERS_BATCH = 4, 2  # on a CPU: threads at most, and frames that each
 GPU_BATCH_LIMIT = 32
 MAPS_ALIVE = 30  # feature maps of the finest size that a frame holds at once: `mcnet` 29, `lite` 14
 LARGE_FRAME = 256 << 20  # bytes of feature maps, from which on one frame keeps all cores busy
-
-Item = TypeVar("Item")
-Done = TypeVar("Done")
 
 log = logging.getLogger(__name__)
 
@@ -165,21 +161,13 @@ class Renderer:
             yield from map(work, items)
             return
         threads = torch.get_num_threads()
-        under_way: deque[Future[Done]] = deque()
-        with ThreadPoolExecutor(
-            self.workers, initializer=torch.set_num_threads, initargs=(-(-threads // self.workers),)
-        ) as pool:
-            try:
-                for item in items:
-                    under_way.append(pool.submit(work, item))
-                    if len(under_way) > self.workers:
-                        yield under_way.popleft().result()
-                while under_way:
-                    yield under_way.popleft().result()
-            finally:
-                for future in under_way:
-                    future.cancel()
-                torch.set_num_threads(threads)  # a part of what the workers set is everyone's
+        share = -(-threads // self.workers)
+        try:
+            yield from in_order(
+                work, items, self.workers, initializer=torch.set_num_threads, initargs=(share,)
+            )
+        finally:
+            torch.set_num_threads(threads)  # a part of what the workers set is everyone's
 
     def _computed(self, source: EncodedSource, motion: Keypoints, *, frames: bool) -> tuple[Tensor, ...]:
         """A batch from the compositor, in float32; WeightsError if it holds numbers that aren't finite.

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mcnet_cli.model.config import Border
 
-# Factors of a bump below this count as 0. Their products would be denormal numbers, with which convolutions take
-# ten times as long on some processors.
+# Factors of a bump below this count as 0. Their products would be denormal numbers, with which convolutions
+# take ten times as long on some processors.
 LEAST_FACTOR = 1e-18
 CUBIC_DEVICES = ("cpu", "cuda")  # that surely have bicubic sampling; Apple's GPUs may lack it
 
@@ -92,9 +92,9 @@ def squared_offsets(values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tens
 
 
 def affine_motions(source: Keypoints, driving: Keypoints) -> Tensor:
-    """(B, K, 2, 3): of each keypoint J_k and source_k - J_k · driving_k, where T_k(z) = source_k + J_k (z - driving_k).
+    """(B, K, 2, 3): matrix and shift of each keypoint's motion T_k(z) = source_k + J_k (z - driving_k).
 
-    J_k = Jsource_k · Jdriving_k⁻¹ (FOMM, NeurIPS 2019, sec. 3.1); the identity without jacobians.
+    The shift is source_k - J_k · driving_k. J_k = Jsource_k · Jdriving_k⁻¹ (FOMM, NeurIPS 2019, sec. 3.1); the identity without jacobians.
     """
     with full_precision(driving.values):
         if source.jacobians is None or driving.jacobians is None:
