@@ -94,7 +94,8 @@ def squared_offsets(values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tens
 def affine_motions(source: Keypoints, driving: Keypoints) -> Tensor:
     """(B, K, 2, 3): matrix and shift of each keypoint's motion T_k(z) = source_k + J_k (z - driving_k).
 
-    The shift is source_k - J_k · driving_k. J_k = Jsource_k · Jdriving_k⁻¹ (FOMM, NeurIPS 2019, sec. 3.1); the identity without jacobians.
+    The shift is source_k - J_k · driving_k. J_k = Jsource_k · Jdriving_k⁻¹ (FOMM, NeurIPS 2019, sec. 3.1), or
+    the identity without jacobians.
     """
     with full_precision(driving.values):
         if source.jacobians is None or driving.jacobians is None:
