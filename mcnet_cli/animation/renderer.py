@@ -135,11 +135,14 @@ class Renderer:
 
         gaze: where irises go in these frames; it stays where it is.
         """
+        driving = motion.map(lambda t: t.to(self.compute.device))
         with _computing(self.compute.device):
-            person, whole, occlusion, painted = self._computed(source, motion, frames=False)
-            device = self.compute.device
-            driving = motion.values.to(device)
-            return Drawing(person, whole, occlusion, painted, source.keypoints.values, driving, gaze)
+            if self.compute.device.type == "cpu" and not self._compiled:
+                person, whole, occlusion, paint = self._moved(source, driving)
+            else:  # a GPU would have to wait for the processor's word about what is painted
+                person, whole, occlusion, painted = self._computed(source, driving, frames=False)
+                paint = painted.__getitem__
+            return Drawing(person, whole, occlusion, source.keypoints.values, driving.values, paint, gaze)
 
     def photo_compositor(self, layers: PhotoLayers) -> PhotoCompositor:
         """What puts frames of a photo together from drawings."""
@@ -169,17 +172,37 @@ class Renderer:
         finally:
             torch.set_num_threads(threads)  # a part of what the workers set is everyone's
 
+    def _moved(
+        self, source: EncodedSource, driving: Keypoints
+    ) -> tuple[Tensor, Tensor, Tensor, Callable[[slice], Tensor]]:
+        """The first three fields of a drawing, and its `paint`."""
+        with self.compute.autocast():
+            moved = self.compositor.moved(source.state, driving)
+        person, whole, occlusion = self._finite(moved.person, moved.motion.deformation, moved.occlusion)
+
+        def paint(rows: slice) -> Tensor:
+            with _computing(self.compute.device), self.compute.autocast():
+                painted = self.compositor.painted(
+                    source.state, source.layers, driving[rows], moved.motion[rows]
+                )
+            return self._finite(painted)[0]
+
+        return person, whole, occlusion, paint
+
     def _computed(self, source: EncodedSource, motion: Keypoints, *, frames: bool) -> tuple[Tensor, ...]:
-        """A batch from the compositor, in float32; WeightsError if it holds numbers that aren't finite.
+        """A batch from the compositor, in float32; errors as for `_finite`.
 
         frames: make finished frames; otherwise drawings, which frames of any size are composed from.
         """
         motion = motion.map(lambda t: t.to(self.compute.device))
-        half = self.compute.dtype != torch.float32
-        with torch.autocast(self.compute.device.type, dtype=self.compute.dtype, enabled=half):
+        with self.compute.autocast():
             found = self._compiled_values(source, motion, frames) if self._compiled else None
             if found is None:
                 found = (self._frames if frames else self._drawings)(source.state, source.layers, motion)
+        return self._finite(*found)
+
+    def _finite(self, *found: Tensor) -> tuple[Tensor, ...]:
+        """What was computed, in float32; WeightsError if it holds numbers that aren't finite."""
         if not all(bool(torch.isfinite(values).all()) for values in found):
             hint = "take --precision fp32" if self.compute.precision != "fp32" else "take other --weights"
             raise WeightsError(f"{shown(self.path)} gives pictures that are not numbers", hint=hint)
@@ -189,7 +212,9 @@ class Renderer:
         return (self.compositor.frames(state, layers, motion),)
 
     def _drawings(self, state: SourceState, layers: SourceLayers, motion: Keypoints) -> tuple[Tensor, ...]:
-        return self.compositor.drawings(state, layers, motion)
+        moved = self.compositor.moved(state, motion)
+        painted = self.compositor.painted(state, layers, motion, moved.motion)
+        return moved.person, moved.motion.deformation, moved.occlusion, painted
 
     def _compiled_values(
         self, source: EncodedSource, motion: Keypoints, frames: bool

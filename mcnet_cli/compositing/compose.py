@@ -13,7 +13,8 @@ Training sees none of this: there it is the network that has to learn what a hea
 to paint.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -73,17 +74,23 @@ class Drawing:
 
     person: (B, 64, 64, 2), where in the source each cell of the person is taken from. whole: the same of
     everything, background included. occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
-    painted: (B, 3, H, W) in [0, 1], the decoder's picture in the source's colours.
     source, driving: (1, K, 2) and (B, K, 2) keypoints. gaze: where irises go; None leaves that to the motion.
+    paint: makes what is `painted` in some frames, of which most show nothing. rows: this drawing's, for it.
     """
 
     person: Tensor
     whole: Tensor
     occlusion: Tensor
-    painted: Tensor
     source: Tensor
     driving: Tensor
+    paint: Callable[[slice], Tensor]
     gaze: Gaze | None = None
+    rows: slice = field(default_factory=lambda: slice(None))
+
+    @property
+    def painted(self) -> Tensor:
+        """(B, 3, H, W) in [0, 1], the decoder's picture in the source's colours; made each time."""
+        return self.paint(self.rows)
 
     def __getitem__(self, number: int) -> "Drawing":
         """One frame, as a batch of one."""
@@ -92,11 +99,21 @@ class Drawing:
             person=self.person[rows],
             whole=self.whole[rows],
             occlusion=self.occlusion[rows],
-            painted=self.painted[rows],
             source=self.source,
             driving=self.driving[rows],
+            paint=self.paint,
             gaze=None if self.gaze is None else self.gaze[number],
+            rows=rows,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What of a batch of drawings is known before anything is painted; all but `motion` as in `Drawing`."""
+
+    motion: MotionField
+    person: Tensor
+    occlusion: Tensor
 
 
 class Compositor:
@@ -146,24 +163,24 @@ class Compositor:
         """
         return self.compose(state, layers, driving).frames
 
-    def drawings(
-        self, state: SourceState, layers: SourceLayers, driving: Keypoints
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The first four fields of a `Drawing`, for pictures of another size than the network's.
-
-        Arguments as for `frames`.
-        """
-        source = state.keypoints.values
-        state, layers = state.expand(len(driving)), layers.expand(len(driving))
-        made = self.model.generator.generate(state, driving)
-        painted = made.decoded if layers.tone is None else layers.tone(made.decoded)
-        motion = made.motion
+    def moved(self, state: SourceState, driving: Keypoints) -> Moved:
+        """Where a source's parts go with its keypoints moved to `driving`; a state of batch 1 serves any."""
+        whole = state.expand(len(driving))
+        motion = self.model.generator.dense_motion_network(whole.motion_image, whole.keypoints, driving)
         person, occlusion = motion.person, motion.occlusion
         if self._head is not None:
-            person, share = self._head.turned(person, source, driving.values)
-            # what the decoder painted is where the network's own motion has opened something
+            person, share = self._head.turned(person, state.keypoints.values, driving.values)
+            # what the decoder paints is where the network's own motion has opened something
             occlusion = torch.lerp(occlusion, torch.ones_like(occlusion), share[:, None, None, None])
-        return person, motion.deformation, occlusion, painted
+        return Moved(motion, person, occlusion)
+
+    def painted(
+        self, state: SourceState, layers: SourceLayers, driving: Keypoints, motion: MotionField
+    ) -> Tensor:
+        """(B, 3, H, W) in [0, 1], the decoder's picture in the source's colours, of a motion of batch B."""
+        state, layers = state.expand(len(driving)), layers.expand(len(driving))
+        decoded = self.model.generator.painted(state, driving, motion).decoded
+        return decoded if layers.tone is None else layers.tone(decoded)
 
     def compose(self, state: SourceState, layers: SourceLayers, driving: Keypoints) -> Composition:
         """Like `frames`, with what they are put together from."""

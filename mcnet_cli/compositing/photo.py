@@ -260,7 +260,7 @@ def _paint(
     if found is None:
         return None
     window = _moved(found, rows.start, columns.start)
-    return Paint(window, share[found], _colours(tables, drawing.painted.float(), window))
+    return Paint(window, share[found], _colours(tables, drawing.painted, window))
 
 
 def _moved(window: Window, down: int, right: int) -> Window:

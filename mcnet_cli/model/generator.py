@@ -140,8 +140,14 @@ class Generator(nn.Module):
 
     def generate(self, source: SourceState, driving: Keypoints, noise: Tensor | None = None) -> Generated:
         """All but the warped picture; arguments as for `forward`."""
-        sizes, border = self.config.feature_sizes, self.config.motion.border
         motion: MotionField = self.dense_motion_network(source.motion_image, source.keypoints, driving)
+        return self.painted(source, driving, motion, noise)
+
+    def painted(
+        self, source: SourceState, driving: Keypoints, motion: MotionField, noise: Tensor | None = None
+    ) -> Generated:
+        """What the decoder makes of a motion that is known; other arguments as for `forward`."""
+        sizes, border = self.config.feature_sizes, self.config.motion.border
         traces: list[MemoryTrace] = []
 
         def carried(level: int) -> Tensor:

@@ -40,6 +40,17 @@ class MotionField:
     sparse_deformed: Tensor
     features: Tensor
 
+    def __getitem__(self, rows: slice) -> "MotionField":
+        """That of some frames of the batch."""
+        return MotionField(
+            self.deformation[rows],
+            self.person[rows],
+            self.occlusion[rows],
+            Shares(self.shares.background[rows], self.shares.others[rows]),
+            self.sparse_deformed[rows],
+            self.features[rows],
+        )
+
     @property
     def mask(self) -> Tensor:
         """(B, N, 64, 64) the share of each sparse motion in the blend of all."""

@@ -130,12 +130,11 @@ def test_drawings_of_turned_heads_show_the_surface_and_no_paint_of_the_networks_
     compositor = Compositor(model)
     with torch.inference_mode():
         state = model.encode_source(torch.rand(1, 3, 256, 256), Keypoints(seen()))
-        layers = compositor.layers(state)
         driving = Keypoints(torch.cat([seen(2), seen(30)]))
-        person, _, occlusion, _ = compositor.drawings(state, layers, driving)
+        moved = compositor.moved(state, driving)
         motion = model.generator.generate(state.expand(2), driving).motion
         expected, share = HeadSurface(NUMBERS).turned(motion.person, seen(), driving.values)
     assert share.tolist() == [0, 1]
-    torch.testing.assert_close(person, expected)
-    torch.testing.assert_close(occlusion[0], motion.occlusion[0])
-    assert occlusion[1].min() == 1
+    torch.testing.assert_close(moved.person, expected)
+    torch.testing.assert_close(moved.occlusion[0], motion.occlusion[0])
+    assert moved.occlusion[1].min() == 1

@@ -52,9 +52,9 @@ def moved_by(x: float, y: float = 0.0, *, trust: float = 1.0) -> Drawing:
         person=grid - shift,
         whole=grid - shift,
         occlusion=torch.full((1, 1, 64, 64), trust),
-        painted=torch.zeros(1, 3, 256, 256),
         source=torch.zeros(1, 1, 2),
         driving=torch.zeros(1, 1, 2),
+        paint=lambda _: torch.zeros(1, 3, 256, 256),
     )
 
 
