@@ -18,7 +18,7 @@ from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part, require_fit
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
-from mcnet_cli.animation.retarget import Retargeting, Transfer
+from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
 from mcnet_cli.animation.source import (
     LONGEST_PX,
     FaceFinder,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     Photo = Path | str | Picture | Image.Image
+
+POSED_AT_ONCE = 64  # frames whose poses are found together; a few take as long as one
 
 
 class Animator:
@@ -341,9 +343,15 @@ class Animator:
     ) -> Generator[Picture, None, None]:
         """The frames of all `rows`; make: makes those of a batch, from the pose of each face."""
         count = self.renderer.batch_size
-        batches = (rows[start : start + count] for start in range(0, len(rows), count))
-        poses = ([each.pose(batch) for each in retargetings] for batch in batches)
-        with self._naming_weights(), contextlib.closing(self.renderer.in_order(make, poses)) as results:
+        many = count * max(1, POSED_AT_ONCE // count)
+
+        def batches() -> Iterator[list[Pose]]:
+            for start in range(0, len(rows), many):
+                poses = [each.pose(rows[start : start + many]) for each in retargetings]
+                for first in range(0, len(poses[0].keypoints), count):
+                    yield [pose[first : first + count] for pose in poses]
+
+        with self._naming_weights(), contextlib.closing(self.renderer.in_order(make, batches())) as results:
             yield from itertools.chain.from_iterable(results)
 
     @contextlib.contextmanager

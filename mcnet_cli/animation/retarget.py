@@ -96,6 +96,10 @@ class Pose:
     keypoints: Keypoints
     gaze: Gaze | None = None
 
+    def __getitem__(self, rows: slice) -> "Pose":
+        """That of some of the frames."""
+        return Pose(self.keypoints[rows], None if self.gaze is None else self.gaze[rows])
+
 
 class Retargeting:
     """One driving's motion, ready to be carried over to one source.

@@ -102,7 +102,7 @@ class Drawing:
             source=self.source,
             driving=self.driving[rows],
             paint=self.paint,
-            gaze=None if self.gaze is None else self.gaze[number],
+            gaze=None if self.gaze is None else self.gaze[rows],
             rows=rows,
         )
 

@@ -4,7 +4,7 @@ The network has no keypoints for them, so it moves them with the lids around. Wh
 to it, wholly on the iris, and fading to nothing towards the corners of the eye.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -42,10 +42,9 @@ class Gaze:
     lids: Tensor
     frames: Tensor
 
-    def __getitem__(self, number: int) -> "Gaze":
-        """One frame, as a batch of one."""
-        driving = self.driving[number : number + 1]
-        return Gaze(self.source, driving, self.radii, self.shown, self.lids, self.frames)
+    def __getitem__(self, rows: slice) -> "Gaze":
+        """Some of the frames."""
+        return replace(self, driving=self.driving[rows])
 
     def beyond_lids(self, eye: int, places: Floats) -> Floats:
         """(h, w): how far (h, w, 2) places in the source are outside of the lids."""
