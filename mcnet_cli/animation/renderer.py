@@ -19,6 +19,7 @@ from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, Ph
 from mcnet_cli.devices import Compute, choose_device
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
+from mcnet_cli.model.windows import Window
 from mcnet_cli.threads import Done, Item, in_order
 from mcnet_cli.weights import resolve_weights
 
@@ -141,7 +142,10 @@ class Renderer:
                 person, whole, occlusion, paint = self._moved(source, driving)
             else:  # a GPU would have to wait for the processor's word about what is painted
                 person, whole, occlusion, painted = self._computed(source, driving, frames=False)
-                paint = painted.__getitem__
+
+                def paint(frames: slice, window: Window) -> Tensor:
+                    return painted[frames, :, *window]
+
             return Drawing(person, whole, occlusion, source.keypoints.values, driving.values, paint, gaze)
 
     def photo_compositor(self, layers: PhotoLayers) -> PhotoCompositor:
@@ -174,16 +178,16 @@ class Renderer:
 
     def _moved(
         self, source: EncodedSource, driving: Keypoints
-    ) -> tuple[Tensor, Tensor, Tensor, Callable[[slice], Tensor]]:
+    ) -> tuple[Tensor, Tensor, Tensor, Callable[[slice, Window], Tensor]]:
         """The first three fields of a drawing, and its `paint`."""
         with self.compute.autocast():
             moved = self.compositor.moved(source.state, driving)
         person, whole, occlusion = self._finite(moved.person, moved.motion.deformation, moved.occlusion)
 
-        def paint(rows: slice) -> Tensor:
+        def paint(frames: slice, window: Window) -> Tensor:
             with _computing(self.compute.device), self.compute.autocast():
                 painted = self.compositor.painted(
-                    source.state, source.layers, driving[rows], moved.motion[rows]
+                    source.state, source.layers, driving[frames], moved.motion[frames], window
                 )
             return self._finite(painted)[0]
 

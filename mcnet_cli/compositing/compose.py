@@ -27,6 +27,7 @@ from mcnet_cli.compositing.tone import Tone
 from mcnet_cli.model import Keypoints, MCNet, SourceState
 from mcnet_cli.model.generator import occlusion_at_size_of
 from mcnet_cli.model.motion import MotionField
+from mcnet_cli.model.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class Drawing:
     person: (B, 64, 64, 2), where in the source each cell of the person is taken from. whole: the same of
     everything, background included. occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
     source, driving: (1, K, 2) and (B, K, 2) keypoints. gaze: where irises go; None leaves that to the motion.
-    paint: makes what is `painted` in some frames, of which most show nothing. rows: this drawing's, for it.
+    paint: makes what is `painted` in some frames, of which most show nothing or little; of all of it, or of a
+    window of rows and columns. frames: this drawing's, for it.
     """
 
     person: Tensor
@@ -83,14 +85,13 @@ class Drawing:
     occlusion: Tensor
     source: Tensor
     driving: Tensor
-    paint: Callable[[slice], Tensor]
+    paint: Callable[[slice, Window], Tensor]
     gaze: Gaze | None = None
-    rows: slice = field(default_factory=lambda: slice(None))
+    frames: slice = field(default_factory=lambda: slice(None))
 
-    @property
-    def painted(self) -> Tensor:
-        """(B, 3, H, W) in [0, 1], the decoder's picture in the source's colours; made each time."""
-        return self.paint(self.rows)
+    def painted(self, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
+        """(B, 3, h, w) in [0, 1], a part of the decoder's picture in the source's colours; made each time."""
+        return self.paint(self.frames, (rows, columns))
 
     def __getitem__(self, number: int) -> "Drawing":
         """One frame, as a batch of one."""
@@ -103,7 +104,7 @@ class Drawing:
             driving=self.driving[rows],
             paint=self.paint,
             gaze=None if self.gaze is None else self.gaze[rows],
-            rows=rows,
+            frames=rows,
         )
 
 
@@ -175,11 +176,23 @@ class Compositor:
         return Moved(motion, person, occlusion)
 
     def painted(
-        self, state: SourceState, layers: SourceLayers, driving: Keypoints, motion: MotionField
+        self,
+        state: SourceState,
+        layers: SourceLayers,
+        driving: Keypoints,
+        motion: MotionField,
+        window: Window | None = None,
     ) -> Tensor:
-        """(B, 3, H, W) in [0, 1], the decoder's picture in the source's colours, of a motion of batch B."""
+        """(B, 3, H, W) in [0, 1], the decoder's picture in the source's colours, of a motion of batch B.
+
+        window: the part of it that is wanted, rows and columns; None for all.
+        """
         state, layers = state.expand(len(driving)), layers.expand(len(driving))
-        decoded = self.model.generator.painted(state, driving, motion).decoded
+        generator = self.model.generator
+        if window is None:
+            decoded = generator.painted(state, driving, motion).decoded
+        else:
+            decoded = generator.painted_part(state, driving, motion, window)
         return decoded if layers.tone is None else layers.tone(decoded)
 
     def compose(self, state: SourceState, layers: SourceLayers, driving: Keypoints) -> Composition:

@@ -260,7 +260,7 @@ def _paint(
     if found is None:
         return None
     window = _moved(found, rows.start, columns.start)
-    return Paint(window, share[found], _colours(tables, drawing.painted, window))
+    return Paint(window, share[found], _colours(tables, drawing, window))
 
 
 def _moved(window: Window, down: int, right: int) -> Window:
@@ -295,14 +295,14 @@ def _larger(values: Tensor, factor: int) -> Tensor:
     return larger(values[None], factor)[0]
 
 
-def _colours(tables: _Tables, painted: Tensor, window: Window) -> Tensor:
-    """(h, w, 3) in 0 to 255: the network's (1, 3, S, S) picture enlarged in a window of the photo's part."""
+def _colours(tables: _Tables, drawing: Drawing, window: Window) -> Tensor:
+    """(h, w, 3) in 0 to 255: what the decoder paints, enlarged in a window of the photo's part."""
     down, across = tables.colours_down[window[0]], tables.colours_across[window[1]]
-    (top, bottom), (left, right) = (
-        (int(taken[0]), int(taken[-1]) + 1)
+    rows, columns = (
+        slice(int(taken[0]), int(taken[-1]) + 1)
         for taken in (table.any(0).nonzero()[:, 0] for table in (down, across))
     )
-    colours = down[:, top:bottom] @ painted[0, :, top:bottom, left:right] @ across[:, left:right].T
+    colours = down[:, rows] @ drawing.painted(rows, columns)[0] @ across[:, columns].T
     return rearrange(colours.clamp(0, 1) * 255, "c h w -> h w c").contiguous()
 
 

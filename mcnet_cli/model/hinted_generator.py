@@ -36,14 +36,7 @@ class HintedGenerator(Generator):
             self.join[str(size)] = Same(channels + detail, width)
         return channels
 
-    def _hints(
-        self, features: tuple[Tensor, ...], motion: MotionField, driving: Keypoints
-    ) -> tuple[Tensor | None, ...]:
-        levels = reversed(range(len(features)))
-        return tuple(self._hint(*at, motion, driving) for at in zip(levels, features, strict=True))
-
     def _hint(self, level: int, feature: Tensor, motion: MotionField, driving: Keypoints) -> Tensor | None:
-        """(B, C, s, s) the hints beside the feature of a level; None for nothing."""
         setting = self.config.generator
         if str(self.config.feature_sizes[level]) not in self.join:
             return None
@@ -56,7 +49,7 @@ class HintedGenerator(Generator):
         values = driving.values[:, list(setting.detail_keypoints)]
         maps = gaussian_heatmaps(values, shape, setting.detail_variance)
         found.append(maps.contiguous(memory_format=torch.channels_last))
-        return torch.cat([part.to(feature.dtype) for part in found], dim=1)
+        return torch.cat([part.to(found[0].dtype) for part in found], dim=1)
 
     def _joined(self, y: Tensor, canvas: Canvas, step: int) -> Tensor:
         hint = canvas.hints[step]

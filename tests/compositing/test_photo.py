@@ -54,7 +54,7 @@ def moved_by(x: float, y: float = 0.0, *, trust: float = 1.0) -> Drawing:
         occlusion=torch.full((1, 1, 64, 64), trust),
         source=torch.zeros(1, 1, 2),
         driving=torch.zeros(1, 1, 2),
-        paint=lambda _: torch.zeros(1, 3, 256, 256),
+        paint=lambda _, window: torch.zeros(1, 3, 256, 256)[:, :, *window],
     )
 
 

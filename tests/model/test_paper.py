@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from animation_tools import tiny_config
 from torch import nn
 
-from mcnet_cli.model import PRESETS, MCNet, ModelConfig, Rendering, SourceState
+from mcnet_cli.model import PRESETS, Keypoints, MCNet, ModelConfig, Rendering, SourceState
 from mcnet_cli.model.geometry import coordinate_grid
 
 CONFIGS = {"paper": tiny_config(), "lite": PRESETS["lite"]}
@@ -59,6 +59,25 @@ def test_training_and_evaluation_compute_the_same_but_for_batch_norm(name: str) 
     for part in ("prediction", "decoded", "deformed", "trust"):
         assert torch.equal(getattr(trained, part), getattr(evaluated, part)), part
     assert torch.equal(trained.motion.person, evaluated.motion.person)
+
+
+WINDOWS = {"inside": (0.4, 0.5, 0.35, 0.6), "in a corner": (0, 0.03, 0.9, 1), "all": (0, 1, 0, 1)}
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_part_of_what_is_painted_is_painted_alone(name: str, window: tuple[float, ...]) -> None:
+    torch.manual_seed(0)
+    config = CONFIGS[name]
+    model = MCNet(config).eval()
+    state, _ = rendered(model, config)
+    top, bottom, left, right = (round(share * config.size) for share in window)
+    part = slice(top, bottom), slice(left, right)
+    driving = Keypoints(0.9 * state.keypoints.values, state.keypoints.jacobians)
+    made = model.generator.generate(state, driving)
+    alone = model.generator.painted_part(state, driving, made.motion, part)
+    torch.testing.assert_close(alone, made.decoded[:, :, *part], atol=2e-5, rtol=0)
 
 
 @torch.inference_mode()
