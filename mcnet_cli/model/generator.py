@@ -14,6 +14,8 @@ from mcnet_cli.model.memory import MemoryTrace, MemoryUnit
 from mcnet_cli.model.motion import DenseMotionNetwork, MotionField
 from mcnet_cli.model.windows import Window
 
+SIZES_OF_PARTS = 4  # along each side, of pictures that are decoded in part
+
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
@@ -160,7 +162,7 @@ class Generator(nn.Module):
         pixels = size // count  # a cell of the coarsest size
         ends = [line.indices(size)[:2] for line in window]
         rows, columns = (
-            slice(max(first // pixels - self._reach, 0), min(-(-last // pixels) + self._reach, count))
+            _lengthened(first // pixels - self._reach, -(-last // pixels) + self._reach, count)
             for first, last in ends
         )
         decoded = self.decode(self._canvas(source, driving, motion, None, [], (rows, columns)))
@@ -258,6 +260,17 @@ class Generator(nn.Module):
     def _joined(self, y: Tensor, canvas: Canvas, step: int) -> Tensor:
         """The decoder's input y at a size, coarsest first, with what is joined to it."""
         return y
+
+
+def _lengthened(first: int, last: int, count: int) -> slice:
+    """Of `count` cells those from `first` up to `last` and some more: always one of a few numbers of cells.
+
+    For each new size convolutions are compiled, which takes longer than their work.
+    """
+    step = max(count // SIZES_OF_PARTS, 1)
+    length = min(-(-(min(last, count) - max(first, 0)) // step) * step, count)
+    start = min(max(first, 0), count - length)
+    return slice(start, start + length)
 
 
 def occlusion_at_size_of(maps: Tensor, motion: MotionField) -> Tensor:
