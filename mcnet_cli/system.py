@@ -98,17 +98,34 @@ def user_cache_folder() -> Path:
     return Path(base)
 
 
+_largest_child_kb = 0
+
+
+def note_memory_of_child(pid: int) -> None:
+    """Keeps in mind how much memory a running child has held, for `peak_memory_mb`; Linux alone knows."""
+    global _largest_child_kb
+    with contextlib.suppress(OSError, ValueError):
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        peaks = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")]
+        _largest_child_kb = max([_largest_child_kb, *peaks])  # none once it has ended
+
+
 def peak_memory_mb(*, with_children: bool) -> float | None:
     """Most memory that this process has held, plus that of its largest finished child if `with_children`.
 
-    Windows tells through psutil, if that is installed, and of this process alone. None where nobody knows.
+    On Linux these are the children that `note_memory_of_child` was told of: `getrusage` would count what this
+    process held when it started them. Windows tells through psutil, if that is installed, and of this process
+    alone. None where nobody knows.
     """
     try:
         import resource
     except ImportError:
         return _peak_memory_by_psutil()
-    whose = [resource.RUSAGE_SELF, *([resource.RUSAGE_CHILDREN] if with_children else [])]
-    peak = sum(resource.getrusage(who).ru_maxrss for who in whose)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if with_children and Path("/proc/self/status").exists():
+        peak += _largest_child_kb
+    elif with_children:
+        peak += resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)  # from bytes on macOS, else kB
 
 

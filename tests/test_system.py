@@ -128,6 +128,28 @@ def test_signals_that_are_held_arrive_afterwards() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells of a running child")
+def test_a_childs_memory_is_its_own_and_not_what_this_process_held_when_it_started_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(system, "_largest_child_kb", 0)
+    held = bytearray(200 << 20)
+    code = "held = bytearray(100 << 20); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout
+        child.stdout.readline()
+        system.note_memory_of_child(child.pid)
+        child.communicate(b"\n")
+    system.note_memory_of_child(child.pid)  # one that has ended changes nothing
+    own, with_child = (system.peak_memory_mb(with_children=which) for which in (False, True))
+    assert own
+    assert with_child
+    assert 100 < with_child - own < 180
+    assert own > len(held) >> 20
+
+
 def test_without_what_unix_has_the_answers_are_modest(monkeypatch: pytest.MonkeyPatch) -> None:
     own, with_children = (system.peak_memory_mb(with_children=which) for which in (False, True))
     assert own

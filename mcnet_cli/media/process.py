@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, cast
 
 from mcnet_cli.errors import SystemFailure, shown
-from mcnet_cli.system import child_options
+from mcnet_cli.system import child_options, note_memory_of_child
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class Child:
 
     def finish(self) -> int:
         """Closes stdin, waits for the end, and returns the exit status; the log is complete then."""
+        note_memory_of_child(self.process.pid)
         if self.process.stdin:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
@@ -113,6 +114,7 @@ class Child:
     def end(self) -> None:
         """Kills the child if it still runs, and closes its pipes."""
         if self.process.poll() is None:
+            note_memory_of_child(self.process.pid)
             self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
