@@ -21,6 +21,7 @@ from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, Ph
 from mcnet_cli.devices import Compute, choose_device
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
+from mcnet_cli.model.optimised import optimised
 from mcnet_cli.weights import resolve_weights
 
 BATCH = 4
@@ -71,7 +72,8 @@ class Renderer:
         self.digest = detector_digest(weights)
         self.landmarks = weights.config.keypoints.landmarks
         self.batch_size = batch_size or suitable_batch_size(weights.config, compute, compiled=compiled)
-        self.model: MCNet = build_model(weights, compute.device)
+        on_cpu = compute.device.type == "cpu" and compute.dtype == torch.float32
+        self.model: MCNet = optimised(build_model(weights), by_winograd=on_cpu).to(compute.device)
         # The layers of a small network are too small to share among cores: each thread takes whole frames.
         spread = batch_size is None and self.batch_size == WORKERS_BATCH
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1

@@ -62,7 +62,7 @@ class Generated:
     """What the network makes of a batch before a picture is warped.
 
     decoded: (B, 3, H, W) in [0, 1], the decoder's own picture. canvas: what it was decoded from.
-    memory: one trace a compensated size, coarsest first.
+    memory: one trace a compensated size, coarsest first; none if the network is `optimised`.
     """
 
     decoded: Tensor
@@ -151,8 +151,11 @@ class Generator(nn.Module):
             if sizes[level] not in self.config.memory.sizes:
                 return feature
             grain = None if noise is None else noise[:, len(traces), None]
-            traces.append(self.mbUnit(feature, sizes[level], source.keypoints.values, grain))
-            return traces[-1].after
+            made: MemoryTrace | Tensor = self.mbUnit(feature, sizes[level], source.keypoints.values, grain)
+            if isinstance(made, Tensor):  # an optimised network keeps no traces
+                return made
+            traces.append(made)
+            return made.after
 
         features = tuple(carried(level) for level in reversed(range(len(sizes))))
         hints = self._hints(features, motion, driving)

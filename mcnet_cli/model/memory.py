@@ -18,8 +18,8 @@ ATTENTION_SCALE = 1 / 4  # the official 4, not the square root of the width
 class MemoryTrace:
     """Intermediates of one compensation. C is the memory's width, M its side.
 
-    before, after: (B, c, s, s) the feature and its compensation. projected, query, residual: (B, C, s, s);
-    the residual is None where it isn't computed (see `optimised`). styled_memory, key, value: (B, C, M, M).
+    before, after: (B, c, s, s) the feature and its compensation. projected, query, residual: (B, C, s, s).
+    styled_memory, key, value: (B, C, M, M).
     """
 
     before: Tensor
@@ -28,7 +28,7 @@ class MemoryTrace:
     key: Tensor
     value: Tensor
     query: Tensor
-    residual: Tensor | None
+    residual: Tensor
     after: Tensor
 
 
@@ -73,7 +73,7 @@ class MemoryUnit(nn.Module):
         styled = self.styled_memory(projected, source_values, noise)
         key, value = F.relu(self.conv_kv(styled, projected)).chunk(2, dim=1)
         query = F.relu(self.query_conv(projected))
-        residual = self.attend(query, key, value)
+        residual = self._attend(query, key, value)
         compensated = projected + F.relu(self.diff_conv(projected - residual))
         after = self.merged(feature, compensated, size)
         return MemoryTrace(feature, projected, styled, key, value, query, residual, after)
@@ -96,8 +96,7 @@ class MemoryUnit(nn.Module):
         return styled
 
     @staticmethod
-    def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """(B, C, s, s) what each query finds among (B, C, M, M) values by their keys."""
+    def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         height = query.shape[2]
         q, k, v = (rearrange(x, "b c h w -> b 1 (h w) c") for x in (query, key, value))
         read = F.scaled_dot_product_attention(q, k, v, scale=ATTENTION_SCALE)

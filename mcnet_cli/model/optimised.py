@@ -21,37 +21,47 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mcnet_cli.model.blocks import Res, Same, Up
 from mcnet_cli.model.mcnet import MCNet
-from mcnet_cli.model.memory import MemoryTrace, MemoryUnit
+from mcnet_cli.model.memory import ATTENTION_SCALE, MemoryUnit
 from mcnet_cli.model.modulation import DynamicConv, ModulatedConv
-from mcnet_cli.model.winograd import WinogradConv, WinogradDynamicConv
+from mcnet_cli.model.winograd import OUTPUTS_AT_ONCE, WinogradConv, WinogradDynamicConv
 
-# Channels of inputs from which on Winograd's algorithm is faster. Of 96 it takes 0.6 to 1 of the time, of 64 as
-# long as a plain convolution (measured on a Xeon with AVX-512, pictures of 32² to 128²).
+# Channels of inputs and outputs from which on Winograd's algorithm is faster. With 96 it takes 0.6 to 1 of
+# the time, with 64 as long as a plain convolution (measured on a Xeon with AVX-512, pictures of 32² to 128²).
 WIDE = 128
+# Places whose memory a CPU reads at once: more would leave its cache between the steps.
+PLACES_AT_ONCE = 2048
+# Kernels up to this size (inputs times outputs) are worth doubling: larger ones convolve such small pictures
+# that reading them takes longer than computing.
+LARGEST_DOUBLED = 1 << 17
 # Which of three weights meet the same pixel of a picture before it was doubled, for each tap of four.
 _DOUBLED = torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=torch.float64)
 
 
 @torch.no_grad()
-def optimised(model: MCNet) -> MCNet:
+def optimised(model: MCNet, *, by_winograd: bool = True) -> MCNet:
     """Changes a network in evaluation mode into one that computes the same sooner, and returns it.
 
-    Afterwards it can't be trained, nor saved, nor moved to another kind of device. The `residual` of its
-    `MemoryTrace`s is None.
+    Afterwards it can't be trained or saved, and what it generates holds no memory traces.
+
+    Args:
+        model: on the CPU, in float32; it can be moved afterwards.
+        by_winograd: whether wide convolutions are computed by Winograd's algorithm: on a CPU and in float32
+            alone.
     """
     generator = model.generator
     for parent in list(model.modules()):
         for name, block in list(parent.named_children()):
             if isinstance(block, Same):
                 block.conv, block.norm = fuse_conv_bn_eval(block.conv, block.norm), nn.Identity()
-                if isinstance(block, Up):
+                kernels = block.conv.in_channels * block.conv.out_channels
+                if isinstance(block, Up) and kernels <= LARGEST_DOUBLED:
                     parent.add_module(name, nn.Sequential(_doubling(block.conv), nn.ReLU(inplace=True)))
             elif isinstance(block, Res):
                 block.conv1, block.norm2 = fuse_conv_bn_eval(block.conv1, block.norm2), nn.Identity()
-    generator.mbUnit = _MergedMemory(generator.mbUnit)
+    generator.add_module("mbUnit", _MergedMemory(generator.mbUnit))
     if generator.config.generator.stem_stride == 1:
-        generator.final = _in_blocks(generator.final)
-    if next(model.parameters()).device.type == "cpu":
+        generator.add_module("final", _in_blocks(generator.final))
+    if by_winograd:
         _compute_by_winograd(generator.resblock)
         _compute_by_winograd(generator.mbUnit)
     return model.channels_last()
@@ -60,8 +70,7 @@ def optimised(model: MCNet) -> MCNet:
 def _doubling(conv: nn.Conv2d) -> nn.ConvTranspose2d:
     """What doubles a picture by repeating pixels, then applies a convolution of 3×3 to it."""
     made = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, stride=2, padding=1)
-    sums = _DOUBLED.to(conv.weight.device)
-    taps = torch.einsum("yk, xl, oikl -> ioyx", sums, sums, conv.weight.double())
+    taps = torch.einsum("yk, xl, oikl -> ioyx", _DOUBLED, _DOUBLED, conv.weight.double())
     made.weight, made.bias = nn.Parameter(taps.float()), conv.bias
     return made
 
@@ -77,10 +86,10 @@ def _in_blocks(conv: nn.Conv2d) -> nn.Sequential:
 
 
 class _MergedMemory(nn.Module):
-    """The memory unit with linear layers put together.
+    """The memory unit with linear layers put together; it returns the compensated feature alone.
 
-    linear: by size, one 1×1 convolution from what is to be compensated to the projection, the query, and the
-    projection's part of `diff_conv`. That layer's other part, of what attention reads, is applied to the values
+    linear: by size, one layer from what is to be compensated to the projection, the query, and the part of
+    the projection in `diff_conv`. That layer's other part, of what attention reads, is applied to the values
     before they are read: attention is linear in them, and there are fewer values than places.
     """
 
@@ -89,27 +98,40 @@ class _MergedMemory(nn.Module):
         self.unit = unit
         self.linear = nn.ModuleDict()
         for name, projection in list(unit.named_children()):
-            if name.startswith("feat_forward_proj_"):
-                parts = [projection, *(_composed(projection, by) for by in (unit.query_conv, unit.diff_conv))]
-                self.linear[name.rpartition("_")[2]] = _side_by_side(parts)
+            if name.startswith("feat_forward_proj_") and isinstance(projection, nn.Conv2d):
+                size = name.rpartition("_")[2]
+                self.linear[size] = _merged(projection, unit.query_conv, unit.diff_conv)
                 delattr(unit, name)
-        unit.diff_conv.bias = None  # it is in `linear`
         if unit.condition != "none":
-            unit.styleconv.modulated_conv = _FixedModulatedConv(unit.styleconv.modulated_conv)
+            fixed = _FixedModulatedConv(unit.styleconv.modulated_conv)
+            unit.styleconv.add_module("modulated_conv", fixed)
 
     def forward(
         self, feature: Tensor, size: int, source_values: Tensor, noise: Tensor | None = None
-    ) -> MemoryTrace:
+    ) -> Tensor:
         """As for `MemoryUnit`."""
-        unit = self.unit
-        projected, query, change = self.linear[str(size)](feature[:, 1::2]).chunk(3, dim=1)
-        pooled = projected.mean((2, 3), keepdim=True)
+        unit, linear = self.unit, self.linear[str(size)]
+        places = rearrange(feature[:, 1::2], "b c h w -> b (h w) c")
+        pooled = linear(places.mean(1)).chunk(3, dim=1)[0][..., None, None]
         styled = unit.styled_memory(pooled, source_values, noise)
-        key, value = F.relu(unit.conv_kv(styled, pooled)).chunk(2, dim=1)
-        query = F.relu(query)
-        change = change - unit.attend(query, key, unit.diff_conv(value))
-        after = unit.merged(feature, projected + F.relu(change), size)
-        return MemoryTrace(feature, projected, styled, key, value, query, None, after)
+        key, value = rearrange(F.relu_(unit.conv_kv(styled, pooled)), "b (n c) h w -> n b 1 (h w) c", n=2)
+        key = key.contiguous()  # attention is slow without
+        value = value @ unit.diff_conv.weight[:, :, 0, 0].T
+        parts = -(-places.shape[1] // PLACES_AT_ONCE) if places.device.type == "cpu" else 1
+        compensated = [_compensated(linear(part), key, value) for part in places.chunk(parts, dim=1)]
+        whole = rearrange(torch.cat(compensated, dim=1), "b (h w) c -> b c h w", h=feature.shape[2])
+        return unit.merged(feature, whole, size)
+
+
+def _compensated(said: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """(B, N, C) compensated places, of what the linear layer says of them, (B, N, 3·C).
+
+    key, value: (B, 1, M, C).
+    """
+    projected, query, change = said.chunk(3, dim=-1)
+    query = F.relu_(query)[:, None]
+    change = change - F.scaled_dot_product_attention(query, key, value, scale=ATTENTION_SCALE)[:, 0]
+    return F.relu_(change).add_(projected)
 
 
 class _FixedModulatedConv(nn.Module):
@@ -121,7 +143,7 @@ class _FixedModulatedConv(nn.Module):
         super().__init__()
         self.modulation = plain.modulation
         weight = plain.weight[0] / math.sqrt(plain.weight[0][0].numel())
-        self.conv = nn.Conv2d(*weight.shape[1::-1], 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1, bias=False)
         self.conv.weight = nn.Parameter(weight)
         self.register_buffer("powers", weight.square().sum((2, 3)).T, persistent=False)
 
@@ -132,29 +154,28 @@ class _FixedModulatedConv(nn.Module):
         return y * torch.rsqrt(scale.square() @ self.powers + 1e-8)[:, :, None, None]
 
 
-def _composed(first: nn.Conv2d, then: nn.Conv2d) -> nn.Conv2d:
-    """One 1×1 convolution for two in a row."""
-    assert first.bias is not None and then.bias is not None
-    made = nn.Conv2d(first.in_channels, then.out_channels, 1)
-    matrix = then.weight.flatten(1).double()
-    made.weight = nn.Parameter((matrix @ first.weight.flatten(1).double()).float()[..., None, None])
-    made.bias = nn.Parameter((matrix @ first.bias.double() + then.bias).float())
-    return made
-
-
-def _side_by_side(parts: list[nn.Conv2d]) -> nn.Conv2d:
-    """One 1×1 convolution whose output channels are those of all parts."""
-    made = nn.Conv2d(parts[0].in_channels, sum(part.out_channels for part in parts), 1)
-    made.weight = nn.Parameter(torch.cat([part.weight for part in parts]))
-    made.bias = nn.Parameter(torch.cat([part.bias for part in parts if part.bias is not None]))
+def _merged(projection: nn.Conv2d, *others: nn.Conv2d) -> nn.Linear:
+    """One layer for a 1×1 convolution and others that follow it; outputs are those of all, side by side."""
+    assert projection.bias is not None
+    matrix, bias = projection.weight.flatten(1).double(), projection.bias.double()
+    matrices, biases = [matrix], [bias]
+    for other in others:
+        assert other.bias is not None
+        matrices.append(other.weight.flatten(1).double() @ matrix)
+        biases.append(other.weight.flatten(1).double() @ bias + other.bias)
+    made = nn.Linear(projection.in_channels, sum(map(len, matrices)))
+    made.weight, made.bias = (nn.Parameter(torch.cat(parts).float()) for parts in (matrices, biases))
     return made
 
 
 def _compute_by_winograd(whole: nn.Module) -> None:
-    """Replaces all wide 3×3 convolutions with padding 1, and those that mix experts."""
+    """Replaces all wide 3×3 convolutions with padding 1, those that mix experts among them."""
     for parent in list(whole.modules()):
         for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3) and layer.in_channels >= WIDE:
-                parent.add_module(name, WinogradConv(layer))
-            elif isinstance(layer, DynamicConv) and layer.attention and layer.weight.shape[2] >= WIDE:
-                parent.add_module(name, WinogradDynamicConv(layer))
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+                if min(layer.in_channels, layer.out_channels) >= WIDE:
+                    parent.add_module(name, WinogradConv(layer))
+            elif isinstance(layer, DynamicConv) and layer.attention is not None:
+                inputs = layer.weight.shape[2]  # and twice as many outputs
+                if inputs >= WIDE and inputs % OUTPUTS_AT_ONCE == 0:
+                    parent.add_module(name, WinogradDynamicConv(layer))
