@@ -52,12 +52,14 @@ def optimised(model: MCNet, *, by_winograd: bool = True) -> MCNet:
     for parent in list(model.modules()):
         for name, block in list(parent.named_children()):
             if isinstance(block, Same):
-                block.conv, block.norm = fuse_conv_bn_eval(block.conv, block.norm), nn.Identity()
+                block.conv = fuse_conv_bn_eval(block.conv, block.norm)
+                block.add_module("norm", nn.Identity())
                 kernels = block.conv.in_channels * block.conv.out_channels
                 if isinstance(block, Up) and kernels <= LARGEST_DOUBLED:
                     parent.add_module(name, nn.Sequential(_doubling(block.conv), nn.ReLU(inplace=True)))
             elif isinstance(block, Res):
-                block.conv1, block.norm2 = fuse_conv_bn_eval(block.conv1, block.norm2), nn.Identity()
+                block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm2)
+                block.add_module("norm2", nn.Identity())
     generator.add_module("mbUnit", _MergedMemory(generator.mbUnit))
     if generator.config.generator.stem_stride == 1:
         generator.add_module("final", _in_blocks(generator.final))
