@@ -1,10 +1,13 @@
 """Where and in what numbers the network computes: `auto` is explained here and nowhere else."""
 
+import logging
 from dataclasses import dataclass
 
 import torch
 
-from mcnet_cli.errors import UsageError
+from mcnet_cli.errors import SystemFailure, UsageError, shown
+
+log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -37,8 +40,10 @@ def choose(device: str = "auto", precision: str = "auto", *, training: bool = Fa
 def choose_device(name: str = "auto") -> torch.device:
     """`auto` (CUDA, then Apple's MPS, then the CPU), `cpu`, `cuda`, `cuda:N` or `mps`."""
     if name == "auto":
-        if torch.cuda.is_available():
+        if (trouble := cuda_trouble()) is None:
             return torch.device("cuda")
+        if trouble.gpu_found:
+            log.warning("the GPU can't be used, computing on the CPU: %s", trouble.reason)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     kind, colon, number = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (
@@ -48,14 +53,62 @@ def choose_device(name: str = "auto") -> torch.device:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UsageError("mps isn't available on this machine", hint="take --device cpu, or leave it out")
     if kind == "cuda":
-        if not torch.cuda.is_available():
-            raise UsageError(
-                "cuda isn't available: no NVIDIA GPU, no driver, or a torch without CUDA",
-                hint="take --device cpu, or leave it out",
-            )
-        if number and int(number) >= torch.cuda.device_count():
+        if number and torch.cuda.is_available() and int(number) >= torch.cuda.device_count():
             raise UsageError(f"there is no {name}: {torch.cuda.device_count()} CUDA device(s) were found")
+        if (trouble := cuda_trouble(name)) is not None:
+            raise trouble.error()
     return torch.device(name)
+
+
+@dataclass(frozen=True, slots=True)
+class CudaTrouble:
+    """Why CUDA doesn't compute here.
+
+    gpu_found: whether there is a GPU with a driver, so that somebody may expect it to be used.
+    hint: what mends it.
+    """
+
+    reason: str
+    hint: str
+    gpu_found: bool
+
+    def error(self) -> UsageError | SystemFailure:
+        """What is raised if CUDA was asked for: the system's failure if there is a GPU."""
+        if self.gpu_found:
+            return SystemFailure(f"the GPU can't be used: {self.reason}", hint=self.hint)
+        return UsageError(f"cuda isn't available: {self.reason}", hint=self.hint)
+
+
+def cuda_trouble(device: str = "cuda") -> CudaTrouble | None:
+    """What keeps a CUDA device from computing; None if it computes.
+
+    It is found by computing something: a GPU that torch lists may be one that it has no kernels for.
+    """
+    try:
+        torch.ones(1, device=device).add(1).item()
+    except (RuntimeError, AssertionError) as error:  # the latter by a torch without CUDA
+        said = str(error)
+    else:
+        return None
+    reason = shown(said.strip().partition("\n")[0])
+    oldest = 'pip install "torch==2.6.*"'
+    if "driver" in said and "too old" in said:
+        hint = f"update the NVIDIA driver, or take a torch for older ones: {oldest}"
+        return CudaTrouble(reason, f"{hint}; or --device cpu", gpu_found=True)
+    if "no kernel image" in said:
+        # the capability is read without a kernel
+        newest = max((int(name.rpartition("_")[2]) for name in torch.cuda.get_arch_list()), default=0)
+        major, minor = torch.cuda.get_device_capability(device)
+        take = "pip install --upgrade torch" if 10 * major + minor > newest else oldest
+        reason = f"this torch has no code for it (compute capability {major}.{minor})"
+        return CudaTrouble(reason, f"take a torch that has: {take}; or --device cpu", gpu_found=True)
+    if "out of memory" in said:
+        hint = "close what else uses the GPU, or take --device cpu"
+        return CudaTrouble("its memory is full", hint, gpu_found=True)
+    hint = "take --device cpu, or leave it out"
+    if torch.cuda.is_available():
+        return CudaTrouble(reason, hint, gpu_found=True)
+    return CudaTrouble("no NVIDIA GPU, no driver, or a torch without CUDA", hint, gpu_found=False)
 
 
 def choose_precision(name: str, device: torch.device, *, training: bool = False) -> tuple[torch.dtype, str]:

@@ -17,8 +17,9 @@ from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, build_model, detector_digest, read_weights
 from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
 from mcnet_cli.devices import Compute, choose_device
-from mcnet_cli.errors import WeightsError, shown
+from mcnet_cli.errors import SystemFailure, WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
+from mcnet_cli.model.optimised import optimised
 from mcnet_cli.model.windows import Window
 from mcnet_cli.threads import Done, Item, in_order
 from mcnet_cli.weights import resolve_weights
@@ -68,7 +69,9 @@ class Renderer:
         self.digest = detector_digest(weights)
         self.landmarks = weights.config.keypoints.landmarks
         self.batch_size = batch_size or suitable_batch_size(weights.config, compute, compiled=compiled)
-        self.model: MCNet = build_model(weights, compute.device)
+        self._at_once = self.batch_size  # fewer if a GPU's memory doesn't hold them
+        on_cpu = compute.device.type == "cpu" and compute.dtype == torch.float32
+        self.model: MCNet = optimised(build_model(weights), by_winograd=on_cpu).to(compute.device)
         # The layers of a small network are too small to share among cores: each thread takes whole frames.
         spread = batch_size is None and self.batch_size == WORKERS_BATCH
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
@@ -196,21 +199,43 @@ class Renderer:
     def _computed(self, source: EncodedSource, motion: Keypoints, *, frames: bool) -> tuple[Tensor, ...]:
         """A batch from the compositor, in float32; errors as for `_finite`.
 
-        frames: make finished frames; otherwise drawings, which frames of any size are composed from.
+        frames: make finished frames; otherwise drawings, which frames of any size are composed from. What a
+        GPU's memory doesn't hold is computed in halves, now and from then on.
         """
         motion = motion.map(lambda t: t.to(self.compute.device))
-        with self.compute.autocast():
-            found = self._compiled_values(source, motion, frames) if self._compiled else None
-            if found is None:
-                found = (self._frames if frames else self._drawings)(source.state, source.layers, motion)
-        return self._finite(*found)
+        made, start = [], 0
+        while start < len(motion):
+            part = motion[start : start + self._at_once]
+            try:
+                with self.compute.autocast():
+                    made.append(self._values(source, part, frames))
+            except torch.OutOfMemoryError as error:
+                if len(part) == 1:
+                    raise SystemFailure(
+                        "the GPU's memory doesn't hold a single frame",
+                        hint="close what else uses the GPU, or take --device cpu",
+                    ) from error
+                self._at_once = len(part) // 2
+                log.warning("the GPU's memory doesn't hold %d frames, computing fewer at once", len(part))
+                torch.cuda.empty_cache()
+            else:
+                start += len(part)
+        return self._finite(*(made[0] if len(made) == 1 else map(torch.cat, zip(*made, strict=True))))
 
     def _finite(self, *found: Tensor) -> tuple[Tensor, ...]:
         """What was computed, in float32; WeightsError if it holds numbers that aren't finite."""
-        if not all(bool(torch.isfinite(values).all()) for values in found):
+        # as one question, because a GPU's answer has to be waited for
+        if not bool(torch.stack([torch.isfinite(values).all() for values in found]).all()):
             hint = "take --precision fp32" if self.compute.precision != "fp32" else "take other --weights"
             raise WeightsError(f"{shown(self.path)} gives pictures that are not numbers", hint=hint)
         return tuple(values.float() for values in found)
+
+    def _values(self, source: EncodedSource, motion: Keypoints, frames: bool) -> tuple[Tensor, ...]:
+        """Frames or drawings of a batch, from the compiled network if there is one."""
+        found = self._compiled_values(source, motion, frames) if self._compiled else None
+        if found is None:
+            found = (self._frames if frames else self._drawings)(source.state, source.layers, motion)
+        return found
 
     def _frames(self, state: SourceState, layers: SourceLayers, motion: Keypoints) -> tuple[Tensor, ...]:
         return (self.compositor.frames(state, layers, motion),)
@@ -226,10 +251,12 @@ class Renderer:
         """A batch from the compiled network; None, after a warning, where it can't be compiled."""
         count = len(motion)
         # Each new batch size would be compiled anew, so the last batch repeats its last frame.
-        padded = motion.map(lambda t: torch.cat([t, t[-1:].expand(self.batch_size - count, *t.shape[1:])]))
+        padded = motion.map(lambda t: torch.cat([t, t[-1:].expand(self._at_once - count, *t.shape[1:])]))
         try:
             values = self._compiled[frames](source.state, source.layers, padded)
             return tuple(each[:count] for each in values)
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:  # a compiler may fail in any way: none installed, no disk, a bug
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             log.warning("--compile: can't be done here, going on without (%s)", shown(reason))

@@ -65,7 +65,7 @@ class Generated:
     """What the network makes of a batch before a picture is warped.
 
     decoded: (B, 3, H, W) in [0, 1], the decoder's own picture. canvas: what it was decoded from.
-    memory: one trace a compensated size, coarsest first.
+    memory: one trace a compensated size, coarsest first; none if the network is `optimised`.
     """
 
     decoded: Tensor
@@ -207,9 +207,12 @@ class Generator(nn.Module):
             if not remembers:
                 return feature
             grain = None if noise is None else noise[:, len(traces), None]
-            traces.append(self.mbUnit(feature, sizes[level], source.keypoints.values, grain))
+            made: MemoryTrace | Tensor = self.mbUnit(feature, sizes[level], source.keypoints.values, grain)
+            if isinstance(made, MemoryTrace):  # an optimised network keeps no traces
+                traces.append(made)
+                made = made.after
             rows, columns = part(level)
-            return traces[-1].after[..., rows, columns]
+            return made[..., rows, columns]
 
         def part(level: int) -> Window:
             """The wanted part of a level."""

@@ -69,18 +69,22 @@ class MemoryUnit(nn.Module):
         feature: (B, c, s, s), size: its nominal side, source_values: (B, K, 2) keypoints of the source.
         noise: (B, 1, M, M), added to the conditioned bank with a learned gain.
         """
-        same, projected = feature[:, 0::2], self.get_submodule(f"feat_forward_proj_{size}")(feature[:, 1::2])
+        projected = self.get_submodule(f"feat_forward_proj_{size}")(feature[:, 1::2])
         styled = self.styled_memory(projected, source_values, noise)
         key, value = F.relu(self.conv_kv(styled, projected)).chunk(2, dim=1)
         query = F.relu(self.query_conv(projected))
         residual = self._attend(query, key, value)
         compensated = projected + F.relu(self.diff_conv(projected - residual))
+        after = self.merged(feature, compensated, size)
+        return MemoryTrace(feature, projected, styled, key, value, query, residual, after)
+
+    def merged(self, feature: Tensor, compensated: Tensor, size: int) -> Tensor:
+        """The feature (B, c, s, s), every second channel replaced by what is compensated (B, C, s, s)."""
         compensated = self.get_submodule(f"conv_{size}")(compensated)
         compensated = F.relu(self.get_submodule(f"norm_{size}")(compensated))
         # in this order, as the convolutions that follow want channels last in memory
-        pairs = torch.stack([rearrange(x, "b c h w -> b h w c") for x in (same, compensated)], dim=-1)
-        after = rearrange(pairs.flatten(-2), "b h w c -> b c h w")
-        return MemoryTrace(feature, projected, styled, key, value, query, residual, after)
+        parts = (rearrange(x, "b c h w -> b h w c") for x in (feature[:, 0::2], compensated))
+        return rearrange(torch.stack([*parts], dim=-1).flatten(-2), "b h w c -> b c h w")
 
     def styled_memory(self, projected: Tensor, source_values: Tensor, noise: Tensor | None = None) -> Tensor:
         """The bank conditioned by the implicit scale (identity) representation, (B, C, M, M)."""

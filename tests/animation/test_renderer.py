@@ -12,7 +12,10 @@ from animation_tools import NO_CROP, rendered, write_moving_clip, write_photo, w
 
 from mcnet_cli.animation.renderer import BATCH, WORKERS_BATCH, Renderer, suitable_batch_size
 from mcnet_cli.checkpoint import read_weights
+from mcnet_cli.compositing import SourceLayers
 from mcnet_cli.devices import choose
+from mcnet_cli.errors import SystemFailure
+from mcnet_cli.model import Keypoints, SourceState
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +107,44 @@ def test_the_number_of_workers_does_not_show(weights: Path, tmp_path: Path) -> N
         torch.set_num_threads(before)
     assert np.abs(films[0].astype(int) - films[1]).max() <= 1
     assert films[0].std(0).max() > 5  # it does move
+
+
+def with_little_memory(renderer: Renderer, most: int) -> list[int]:
+    """Lets a renderer's device run out of memory at more than so many frames; the batches that it tries."""
+    compute, tried = renderer._frames, []
+
+    def frames(state: SourceState, layers: SourceLayers, motion: Keypoints) -> tuple[torch.Tensor, ...]:
+        tried.append(len(motion))
+        if len(motion) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return compute(state, layers, motion)
+
+    renderer._frames = frames  # type: ignore[method-assign]
+    return tried
+
+
+def test_what_the_memory_of_a_gpu_doesnt_hold_is_computed_in_parts(
+    weights: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    renderer = Renderer(read_weights(weights), choose("cpu", "fp32"), batch_size=7)
+    pictures = [*np.random.default_rng(0).integers(0, 255, (8, renderer.size, renderer.size, 3), np.uint8)]
+    source, motion = renderer.encode_source(pictures[0]), renderer.detect_keypoints(pictures[1:])
+    expected = renderer.render(source, motion)
+    tried = with_little_memory(renderer, 2)
+    assert np.abs(renderer.render(source, motion).astype(int) - expected).max() <= 1
+    assert tried == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert renderer.render(source, motion[:2]).shape[0] == 2
+    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [
+        "the GPU's memory doesn't hold 7 frames",
+        "the GPU's memory doesn't hold 3 frames",
+    ]
+
+
+def test_a_gpu_that_doesnt_hold_a_single_frame_is_a_system_failure(weights: Path) -> None:
+    renderer = Renderer(read_weights(weights), choose("cpu", "fp32"), batch_size=2)
+    picture = np.zeros((renderer.size, renderer.size, 3), np.uint8)
+    source, motion = renderer.encode_source(picture), renderer.detect_keypoints([picture, picture])
+    with_little_memory(renderer, 0)
+    with pytest.raises(SystemFailure, match="single frame") as caught:
+        renderer.render(source, motion)
+    assert "--device cpu" in (caught.value.hint or "")
