@@ -47,7 +47,17 @@ ALLOWED = {
     "system": set(),
     "arrays": set(),
 }
-PAPERS_NETWORK = {"config", "geometry", "blocks", "keypoints", "motion", "modulation", "memory", "generator"}
+PAPERS_NETWORK = {
+    "config",
+    "geometry",
+    "windows",
+    "blocks",
+    "keypoints",
+    "motion",
+    "modulation",
+    "memory",
+    "generator",
+}
 MODEL_MAY_USE = {"torch", "einops"} | set(sys.stdlib_module_names)
 HEAVY = ("torch", "cv2", "numpy", "face_alignment", "huggingface_hub", "PIL")
 
