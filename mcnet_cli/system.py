@@ -138,6 +138,15 @@ def _peak_memory_by_psutil() -> float | None:
     return None if peak is None else round(peak / (1 << 20), 1)
 
 
+def processor_name() -> str:
+    """What the processor calls itself."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def processor_count() -> int:
     """How many processors this process may use; where the system doesn't say, how many there are."""
     if hasattr(os, "sched_getaffinity"):

@@ -27,6 +27,7 @@ INPUT_PX = 192
 # 5 and more; regions without a face have up to 5.6, rarely 8.8.
 FACE_LOGIT = 6.0
 FEATURES = "p_re_lu_3"  # the trunk's output that the windows are cut from, 48 x 48
+FEATURE_CHANNELS = 32
 INPUT_PER_FEATURE = 4  # pixels of the input that a pixel of the features covers
 WINDOW_PX = 16  # of features
 WINDOW_ENLARGEMENT = 1.5  # of the region's extent
@@ -110,6 +111,12 @@ class AttentionMesh:
             (read_network("face/face_mesh_left_eye.tflite"), LEFT_EYE, (33, 133)),
             (read_network("face/face_mesh_right_eye.tflite"), RIGHT_EYE, (362, 263)),
         )
+
+    def operations(self) -> tuple[float, float]:
+        """GFLOP of the trunk, and of all heads together."""
+        channels = FEATURE_CHANNELS
+        heads = (net.getFLOPS((1, channels, WINDOW_PX, WINDOW_PX)) for net, _, _ in self._heads)
+        return self._trunk.getFLOPS((1, 3, INPUT_PX, INPUT_PX)) / 1e9, sum(heads) / 1e9
 
     def __call__(self, face: Picture) -> TrunkOutput:
         """The trunk's outputs for (192, 192, 3) RGB: an upright face that fills two thirds of the side."""

@@ -1,0 +1,181 @@
+"""`benchmark`: measures the network, the whole command and, if asked, each stage, on a drawn person."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mcnet_cli.animation import Animator
+from mcnet_cli.arrays import Picture
+from mcnet_cli.benchmark.measuring import Timing, operations, peak, seconds_of
+from mcnet_cli.benchmark.report import BenchmarkReport, NetworkPair, WholeCommand
+from mcnet_cli.benchmark.stages import RATE, Inputs, stages
+from mcnet_cli.checkpoint import Weights, build_model
+from mcnet_cli.compositing import Compositor
+from mcnet_cli.errors import SystemFailure
+from mcnet_cli.media import open_frames, open_output, read_image
+from mcnet_cli.model.optimised import optimised
+from mcnet_cli.options import require_between
+from mcnet_cli.progress import OnProgress, Progress, silent
+from mcnet_cli.synthetic import Expression, Identity, Pose, render, render_clip
+from mcnet_cli.system import processor_name
+from mcnet_cli.weights import NEVER, Fetch
+
+DRAWN_FRAMES = 25  # of the driving; they go forwards and backwards until there are enough
+DRIVING_PX, PHOTO_PX = 320, 512
+DRIVER_SEED, PORTRAIT_SEED = 1, 23
+STAGE_COUNT = 13
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkRequest:
+    """What is measured.
+
+    weights, device, precision, fetch: as for `Animator.load`. source, driving: files; None draws them.
+    frames: of the whole command. rounds: of each measurement. stages: whether each stage is measured too.
+    """
+
+    weights: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    source: Path | None = None
+    driving: Path | None = None
+    frames: int = 250
+    rounds: int = 7
+    stages: bool = False
+    fetch: Fetch = NEVER
+
+    def __post_init__(self) -> None:
+        require_between("--frames", self.frames, 2, None)
+        require_between("--rounds", self.rounds, 1, None)
+
+
+def benchmark(request: BenchmarkRequest, on_progress: OnProgress = silent) -> BenchmarkReport:
+    """Measures this machine; nothing else should run meanwhile.
+
+    on_progress: called after each measurement.
+
+    Raises what `animate` raises, of the same weights, device, source and driving.
+
+    Example:
+        >>> from mcnet_cli.benchmark import BenchmarkRequest, benchmark
+        >>> report = benchmark(BenchmarkRequest(device="cpu", frames=5, rounds=1))
+        >>> report.command.frames, report.network.speedup > 0
+        (5, True)
+    """
+    animator = Animator.load(
+        request.weights, device=request.device, precision=request.precision, fetch=request.fetch
+    )
+    total = 4 + (STAGE_COUNT if request.stages else 0)
+    done = itertools.count(1)
+
+    def tell() -> None:
+        on_progress(Progress("measuring", min(next(done), total), total, "measurements"))
+
+    with tempfile.TemporaryDirectory(prefix="mcnet-benchmark-") as name:
+        inputs, photo = _inputs(request, Path(name))
+        tell()
+        best = peak(animator.compute)
+        tell()
+        pair = _network(animator.weights, animator.compute.device, request.rounds)
+        tell()
+        measured = []
+        if request.stages:
+            for stage in stages(animator, inputs, rounds=request.rounds, peak=best.largest):
+                measured.append(stage)
+                tell()
+        command = _whole_command(request, animator, photo, inputs)
+        tell()
+    return BenchmarkReport(
+        processor=processor_name(),
+        device=str(animator.compute.device),
+        precision=animator.compute.precision,
+        threads=torch.get_num_threads(),
+        weights=animator.weights.path.stem,
+        peak=best,
+        network=pair,
+        command=command,
+        stages=tuple(measured),
+    )
+
+
+def _inputs(request: BenchmarkRequest, folder: Path) -> tuple[Inputs, Path]:
+    """Photo and driving, drawn where no file is given, and the photo's file."""
+    photo = request.source or folder / "photo.png"
+    if request.source is None:
+        from PIL import Image
+
+        drawn, _ = render(Identity.draw(PORTRAIT_SEED), Pose(), Expression(), PHOTO_PX)
+        Image.fromarray(drawn).save(photo)
+    if request.driving is None:
+        drawn_frames = list(render_clip(DRIVER_SEED, DRAWN_FRAMES, DRIVING_PX).frames)
+    else:
+        with open_frames(request.driving, max_frames=request.frames) as opened:
+            drawn_frames = [frame.copy() for frame in opened]
+    clip = folder / "driving.mp4"
+    frames = list(itertools.islice(_back_and_forth(drawn_frames), request.frames))
+    height, width = frames[0].shape[:2]
+    with open_output(clip, size=(width, height), frame_rate=RATE) as sink:
+        for frame in frames:
+            sink.write(frame)
+    return Inputs(read_image(photo), frames[: 2 * DRAWN_FRAMES], clip, folder), photo
+
+
+def _back_and_forth(frames: list[Picture]) -> Iterator[Picture]:
+    while True:
+        yield from frames
+        yield from frames[-2:0:-1]
+
+
+def _network(weights: Weights, device: torch.device, rounds: int) -> NetworkPair:
+    """A frame of the network alone, with and without its optimisations."""
+    on_cpu = device.type == "cpu"
+    plain = build_model(weights, device)
+    fast = optimised(build_model(weights), by_winograd=on_cpu).to(device)
+    picture = torch.rand(1, 3, plain.config.size, plain.config.size, device=device)
+    works = []
+    with torch.inference_mode():
+        for model in (plain, fast):
+            compositor, state = Compositor(model), model.encode_source(picture)
+            works.append(partial(compositor.frames, state, compositor.layers(state), state.keypoints))
+        gflop = operations(works[0])
+    walls, cpus = seconds_of(works, device, rounds=rounds)
+    low, speedup, high = np.quantile(walls[0] / walls[1], (0.25, 0.5, 0.75)).tolist()
+    times = [Timing.of(wall, cpu) for wall, cpu in zip(walls, cpus, strict=True)]
+    return NetworkPair(times[0], times[1], speedup, low, high, gflop)
+
+
+def _whole_command(
+    request: BenchmarkRequest, animator: Animator, photo: Path, inputs: Inputs
+) -> WholeCommand:
+    """Runs `mcnet animate` on the whole clip."""
+    film = inputs.folder / "film.mp4"
+    words = [sys.executable, "-m", "mcnet_cli", "animate", str(photo), str(inputs.clip), "-o", str(film)]
+    words += ["-w", str(animator.weights.path), "--device", str(animator.compute.device)]
+    words += ["--precision", animator.compute.precision, "--json", "-q"]
+    wall, before = time.perf_counter(), os.times()
+    done = subprocess.run(words, capture_output=True, check=False)
+    seconds, after = time.perf_counter() - wall, os.times()
+    if done.returncode:
+        raise SystemFailure("mcnet animate failed", hint=done.stderr.decode("utf-8", "replace")[-500:])
+    (result,) = json.loads(done.stdout)["results"]
+    with open_frames(film) as frames:
+        size = frames.width, frames.height
+    return WholeCommand(
+        frames=result["frames"],
+        seconds=seconds,
+        cpu_seconds=sum(after[2:4]) - sum(before[2:4]),
+        rate=result["frames"] / seconds,
+        peak_memory_mb=result["peak_memory_mb"],
+        size=size,
+    )
