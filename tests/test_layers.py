@@ -11,6 +11,7 @@ from places import ROOT
 PACKAGE = ROOT / "mcnet_cli"
 EVERYWHERE = {
     "errors",
+    "engines",
     "devices",
     "files",
     "framing",
@@ -37,6 +38,7 @@ ALLOWED = {
     "model": set(),
     "synthetic": {"face"},
     "errors": set(),
+    "engines": set(),
     "devices": set(),
     "files": set(),
     "framing": set(),
