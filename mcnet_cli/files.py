@@ -74,6 +74,19 @@ def check_free(target: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
         )
 
 
+def unique_name(name: str, taken: set[str]) -> str:
+    """`name`, or else `name~2` and so on, which is added to those that are `taken`.
+
+    Upper and lower case count as the same, as on some file systems.
+    """
+    number, candidate = 1, name
+    while candidate.casefold() in taken:
+        number += 1
+        candidate = f"{name}~{number}"
+    taken.add(candidate.casefold())
+    return candidate
+
+
 def _short_name(target: Path) -> str:
     """The first 100 bytes of a name, which leave room for what makes a temporary name of it."""
     return target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
