@@ -226,6 +226,8 @@ def _serve(pipe: Connection, work: Work[Any, Any, Any]) -> None:
     except Exception as error:
         with contextlib.suppress(OSError):
             pipe.send(error)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the interpreter ends undisturbed
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

@@ -23,8 +23,19 @@ EVERYWHERE = {
 ALLOWED = {
     "": {"animation", "face"},  # mcnet_cli/__init__.py
     "__main__": {"cli"},
-    "cli": {"animation", "face", "preprocessing", "evaluation", "training", "weights", "synthetic", "doctor"},
+    "cli": {
+        "animation",
+        "batch",
+        "face",
+        "preprocessing",
+        "evaluation",
+        "training",
+        "weights",
+        "synthetic",
+        "doctor",
+    },
     "animation": {"compositing", "model", "checkpoint", "weights", "media", "face"},
+    "batch": {"animation", "checkpoint", "face", "media", "weights"},
     "compositing": {"model", "face"},
     "preprocessing": {"weights", "media", "face"},
     "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},

@@ -98,6 +98,15 @@ def detector_option(
     return declare("--detector", metavar="|".join(DETECTORS), help=text)
 
 
+def engine_option() -> Any:
+    """--engine; the text is the same for all."""
+    return machine_option(
+        "--engine",
+        metavar="local|ray",
+        help="local: processes of this machine. ray: a Ray cluster (RAY_ADDRESS, else a local one).",
+    )
+
+
 def batch_size_option(declare: Declare) -> Any:
     """--batch-size; the text is the same for all."""
     return declare(

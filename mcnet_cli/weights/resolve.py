@@ -41,13 +41,18 @@ class Fetch:
 NEVER = Fetch()
 
 
+def weights_name(name: str | None = None) -> str:
+    """What is asked for by `name`: without one, `$MCNET_WEIGHTS`, then `lite`."""
+    return name or os.environ.get(VARIABLE) or DEFAULT
+
+
 def resolve_weights(name: str | None = None, *, fetch: Fetch = NEVER, cache: Cache | None = None) -> Path:
     """The file of a network's weights: by a registered name, a hub address, a name in the cache or a path.
 
     They are tried in this order; without a name, `$MCNET_WEIGHTS`, then `lite`. A path is returned unread.
     WeightsError if there are no such weights, or they are damaged, or missing and `fetch` didn't agree.
     """
-    name = name or os.environ.get(VARIABLE) or DEFAULT
+    name = weights_name(name)
     if entry := entry_of(name):
         if entry.kind != "model":
             raise WeightsError(f"{name} is no network's weights: it is for {entry.purpose}", hint=_models())
