@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import torch
+
 from mcnet_cli.animation import AnimationRequest
 from mcnet_cli.animation.animate import animate_with
 from mcnet_cli.animation.kept import Kept
@@ -74,12 +77,10 @@ class FilmMaker(Work[Task, Kept, list[JobResult]]):
         return self.gpu
 
     def prepare(self) -> Kept:
-        """Nothing is kept yet; the process uses its share of the processors."""
-        import cv2
-        import torch
-
-        cv2.setNumThreads(self.threads)
-        torch.set_num_threads(self.threads)
+        """Nothing is kept yet. The process uses its share of the processors, if not less is asked for."""
+        threads = min(self.threads, torch.get_num_threads())  # $OMP_NUM_THREADS
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
         return Kept()
 
     def do(self, item: Task, state: Kept, tell: Tell) -> list[JobResult]:
