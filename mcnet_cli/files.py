@@ -97,8 +97,8 @@ def partial_name(target: Path) -> Path:
     return target.with_name(f".{_short_name(target)}.{secrets.token_hex(4)}.part{target.suffix[:20]}")
 
 
-def sweep_partials(target: Path) -> None:
-    """Removes what killed runs to the same target left behind, if it is older than a minute."""
+def sweep_partials(target: Path, *, older_s: float = 60) -> None:
+    """Removes what killed runs to the same target left behind, if it is older than a minute or as said."""
     stem = _short_name(target)
     with contextlib.suppress(OSError):
         for entry in os.scandir(target.parent):
@@ -106,7 +106,7 @@ def sweep_partials(target: Path) -> None:
             if not (name.startswith(f".{stem}.") and ".part" in name[len(stem) + 10 :]):
                 continue
             with contextlib.suppress(OSError):
-                if time.time() - entry.stat().st_mtime > 60:
+                if time.time() - entry.stat().st_mtime >= older_s:
                     shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
 
 

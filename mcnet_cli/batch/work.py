@@ -25,7 +25,7 @@ from mcnet_cli.batch.records import (
 from mcnet_cli.batch.report import JobResult
 from mcnet_cli.engines import MAX_ATTEMPTS, Tell, Work
 from mcnet_cli.errors import McnetError, SystemFailure, shown
-from mcnet_cli.files import SYSTEM_ERRNOS, system_failure
+from mcnet_cli.files import SYSTEM_ERRNOS, sweep_partials, system_failure
 from mcnet_cli.progress import silent
 
 # After so many deaths of a process at a job, the next process leaves it out, and goes on with the task.
@@ -118,6 +118,8 @@ class FilmMaker(Work[Task, Kept, list[JobResult]]):
             if result := self.done_before(job):
                 return result
             record = begin(film, self._wanted(job), self.run)
+            if record.attempts > 1:  # the process that was at it before has died
+                sweep_partials(film, older_s=0)
             if record.attempts > MAX_DEATHS:
                 record_path(film).unlink(missing_ok=True)
                 return _result(job, "failed", error=f"the process that worked on it died, {MAX_DEATHS} times")

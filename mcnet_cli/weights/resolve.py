@@ -27,6 +27,11 @@ DEFAULT = "lite"
 VARIABLE = "MCNET_WEIGHTS"
 
 
+def _refuse(_entry: Entry) -> bool:
+    """Agrees to no download. It has a name, so that requests can travel to other processes."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """What to do about missing weights that could be downloaded.
@@ -34,7 +39,7 @@ class Fetch:
     agree: asked whether an entry may be downloaded. on_progress: called while it is.
     """
 
-    agree: Callable[[Entry], bool] = lambda _entry: False
+    agree: Callable[[Entry], bool] = _refuse
     on_progress: OnProgress | None = None
 
 

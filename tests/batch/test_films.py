@@ -22,6 +22,7 @@ from mcnet_cli.batch.records import FOLDER, begin, read_record, stamp_of
 from mcnet_cli.batch.work import MAX_DEATHS, FilmMaker, Task
 from mcnet_cli.cli import main
 from mcnet_cli.errors import SystemFailure, UsageError
+from mcnet_cli.files import partial_name
 
 PAIRS = [(source, driving) for source in ("anna", "bert") for driving in ("clip0", "clip1")]
 JOBS = [
@@ -145,9 +146,11 @@ def test_a_job_at_which_processes_die_is_left_out_by_the_next_one(jobs: Path, in
     (inputs / dead.output).unlink()
     for _ in range(MAX_DEATHS):
         begin(inputs / dead.output, record.wanted, maker.run)
+    partial_name(inputs / dead.output).touch()
     results = maker.do(tasks[0], Kept(), lambda _: None)
     assert [result.status for result in results] == ["failed", "done"]
     assert "died, 2 times" in str(results[0].error)
+    assert not [*inputs.glob(".*.part*")]
     other = FilmMaker(**{**vars(maker), "run": "another"})
     assert other.film(dead, Kept()).status == "done", "another run tries it again"
     assert [r.status for r in other.note_crash(Task((dead, alive)))] == ["done", "before"]

@@ -170,7 +170,7 @@ def killed(folder: Path, frames: int) -> None:
 
 def digests(folder: Path) -> dict[str, str]:
     """Of all films in a folder."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.mp4")}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("[!.]*.mp4")}
 
 
 def million(folder: Path, seconds: float, options: argparse.Namespace) -> None:
