@@ -164,7 +164,8 @@ def test_faces_know_pictures_and_no_videos() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["animate", "--help"], ["train", "--help"], ["evaluate", "--help"]]
+    "words",
+    [["--help"], ["animate", "--help"], ["batch", "--help"], ["train", "--help"], ["evaluate", "--help"]],
 )
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     script = (

@@ -49,13 +49,20 @@ AllowFetch = Annotated[
         "and an error elsewhere.",
     ),
 ]
+
+
+def _json_option(text: str) -> Any:
+    return message_option("--json", help=text, callback=console.set_json, is_eager=True)
+
+
 Json = Annotated[
     bool,
-    message_option(
-        "--json",
-        help="Print one JSON object on stdout, the result or the error; everything else goes to stderr.",
-        callback=console.set_json,
-        is_eager=True,
+    _json_option("Print one JSON object on stdout, the result or the error; everything else goes to stderr."),
+]
+JsonLines = Annotated[
+    bool,
+    _json_option(
+        "Print lines of JSON on stdout: each job when it is done, the sums, and the error if there is one."
     ),
 ]
 Quiet = Annotated[

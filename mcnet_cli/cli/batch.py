@@ -7,7 +7,7 @@ import typer
 from mcnet_cli.cli._console import console
 from mcnet_cli.cli._options import (
     AllowFetch,
-    Json,
+    JsonLines,
     Overwrite,
     Quiet,
     Verbose,
@@ -86,14 +86,14 @@ def batch(
             "GPU. On Ray each has one thread.",
         ),
     ] = None,
-    json: Json = False,
+    json: JsonLines = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Make thousands of films: processes keep the network warm, and read each driving once.
 
-    All jobs are checked before the first film. Run again, and only what is missing is made. Code 3 if jobs
-    failed. With --json a line a job, then one with the sums.
+    All jobs are checked before the first film. Run again, and only what is missing or changed is made. What
+    fails is listed, and the exit code is 3 then.
 
     Example: mcnet batch --product 'sources/*.jpg' 'drivings/*.mp4' -o films
     """
