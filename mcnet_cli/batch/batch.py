@@ -106,8 +106,8 @@ def batch(
         threads = 1 if request.engine == "ray" else max(1, processor_count() // workers)
         maker = replace(maker, threads=threads)
         with contextlib.ExitStack() as stack:
-            films = [maker.folder / job.output for job in waiting]
-            stack.enter_context(_folders(_new_folder(request, maker.folder), films))
+            parents = {(maker.folder / job.output).parent for job in waiting}
+            stack.enter_context(_folders(_new_folder(request, maker.folder), parents))
             events = engines.run(maker, tasks, request.engine, workers)
             for event in stack.enter_context(contextlib.closing(events)):
                 for result in event.result or ([] if event.news is None else [event.news]):
@@ -235,12 +235,15 @@ def _default_workers(maker: FilmMaker) -> int:
 
 
 @contextlib.contextmanager
-def _folders(folder: Path | None, films: Iterable[Path]) -> Iterator[None]:
-    """Makes the folder for the films, and removes what holds nothing at the end, folders of records too."""
+def _folders(folder: Path | None, parents: Iterable[Path]) -> Iterator[None]:
+    """Makes the folder for the films. Removes at the end what holds nothing of it, and of folders of records.
+
+    parents: the folders of all films.
+    """
     with Outputs((), folder).made_folder():
         try:
             yield
         finally:
-            for parent in {film.parent for film in films}:
+            for parent in parents:
                 with contextlib.suppress(OSError):
                     (parent / FOLDER).rmdir()
