@@ -74,6 +74,19 @@ def check_free(target: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
         )
 
 
+def unique_name(name: str, taken: set[str]) -> str:
+    """`name`, or else `name~2` and so on, which is added to those that are `taken`.
+
+    Upper and lower case count as the same, as on some file systems.
+    """
+    number, candidate = 1, name
+    while candidate.casefold() in taken:
+        number += 1
+        candidate = f"{name}~{number}"
+    taken.add(candidate.casefold())
+    return candidate
+
+
 def _short_name(target: Path) -> str:
     """The first 100 bytes of a name, which leave room for what makes a temporary name of it."""
     return target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
@@ -84,8 +97,8 @@ def partial_name(target: Path) -> Path:
     return target.with_name(f".{_short_name(target)}.{secrets.token_hex(4)}.part{target.suffix[:20]}")
 
 
-def sweep_partials(target: Path) -> None:
-    """Removes what killed runs to the same target left behind, if it is older than a minute."""
+def sweep_partials(target: Path, *, older_s: float = 60) -> None:
+    """Removes what killed runs to the same target left behind, if it is older than a minute or as said."""
     stem = _short_name(target)
     with contextlib.suppress(OSError):
         for entry in os.scandir(target.parent):
@@ -93,7 +106,7 @@ def sweep_partials(target: Path) -> None:
             if not (name.startswith(f".{stem}.") and ".part" in name[len(stem) + 10 :]):
                 continue
             with contextlib.suppress(OSError):
-                if time.time() - entry.stat().st_mtime > 60:
+                if time.time() - entry.stat().st_mtime >= older_s:
                     shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
 
 

@@ -11,6 +11,7 @@ from places import ROOT
 PACKAGE = ROOT / "mcnet_cli"
 EVERYWHERE = {
     "errors",
+    "engines",
     "devices",
     "files",
     "framing",
@@ -24,8 +25,9 @@ ALLOWED = {
     "": {"animation", "face"},  # mcnet_cli/__init__.py
     "__main__": {"cli"},
     "cli": {
-        "benchmark",
         "animation",
+        "batch",
+        "benchmark",
         "face",
         "preprocessing",
         "evaluation",
@@ -35,6 +37,7 @@ ALLOWED = {
         "doctor",
     },
     "animation": {"compositing", "model", "checkpoint", "weights", "media", "face"},
+    "batch": {"animation", "checkpoint", "face", "media", "weights"},
     "compositing": {"model", "face"},
     "preprocessing": {"weights", "media", "face"},
     "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
@@ -58,6 +61,7 @@ ALLOWED = {
     "model": set(),
     "synthetic": {"face"},
     "errors": set(),
+    "engines": set(),
     "devices": set(),
     "files": set(),
     "framing": set(),
@@ -183,7 +187,8 @@ def test_faces_know_pictures_and_no_videos() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["animate", "--help"], ["train", "--help"], ["evaluate", "--help"]]
+    "words",
+    [["--help"], ["animate", "--help"], ["batch", "--help"], ["train", "--help"], ["evaluate", "--help"]],
 )
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     script = (

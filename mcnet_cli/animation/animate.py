@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.driving import Driving, pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
+from mcnet_cli.animation.kept import Kept, Recent, Source
 from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part, write_motion
 from mcnet_cli.animation.outputs import Output, plan_outputs
 from mcnet_cli.animation.renderer import suitable_batch_size
@@ -30,8 +31,6 @@ from mcnet_cli.animation.request import AnimationRequest, Background, Crops, ope
 from mcnet_cli.animation.source import (
     FaceFinder,
     Portrait,
-    SourceFace,
-    encode,
     face_picture,
     find_faces,
     framing_of,
@@ -40,7 +39,7 @@ from mcnet_cli.arrays import Picture, side_by_side
 from mcnet_cli.checkpoint import Weights, detector_digest, read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import shown
-from mcnet_cli.media import open_output, read_image, read_photo
+from mcnet_cli.media import open_output, read_image
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.weights import resolve_weights
@@ -76,28 +75,27 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
         >>> report.results[0].output, report.results[0].frames
         ('film.mp4', 5)
     """
-    began, tell = time.monotonic(), on_progress or silent
+    # No source comes twice in one run, so none is kept for the next.
+    return animate_with(Kept(sources=Recent(1)), request, on_progress or silent)
+
+
+def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> AnimationReport:
+    """As `animate`, by what earlier runs have kept: the network, the driving, the sources."""
+    began = time.monotonic()
     outputs = plan_outputs(request)
     require_inputs(request)
     crops = Crops(request.crop_json, request.source_crop, request.driving_crop)
     asked = request.background
     background: Background = read_image(asked) if isinstance(asked, Path) else asked
-    animator = Animator.load(
-        request.weights,
-        device=request.device,
-        precision=request.precision,
-        detector=request.detector if request.uses_detector else None,
-        batch_size=request.batch_size,
-        compiled=request.compile,
-        fetch=request.fetch,
-    )
-    found = [animator.faces(path, face=request.face, crop=crops.source(path)) for path in request.sources]
-    driving = _read_driving(request, animator, crops, tell)
+    animator = kept.animator(request)
+    found = [kept.source_faces(request, path, crops) for path in request.sources]
+    driving = kept.driving(request, crops, lambda: _read_driving(request, animator, crops, tell))
     request.transfer.require_reference(driving.motion)
     results = []
     with outputs.made_folder():
         for path, faces, output in zip(request.sources, found, outputs.films, strict=True):
-            frames = _write_film(path, faces, driving, animator, request, background, output, tell)
+            source = kept.source(request, path, faces, longest_side(request, output.kind))
+            frames = _write_film(source, driving, animator, request, background, output, tell)
             now = time.monotonic()
             results.append(
                 AnimationResult(
@@ -185,8 +183,7 @@ def _read_driving(
 
 
 def _write_film(
-    path: Path,
-    faces: tuple[SourceFace, ...],
+    source: Source,
     driving: Driving,
     animator: Animator,
     request: AnimationRequest,
@@ -197,11 +194,8 @@ def _write_film(
     """Renders one source and writes its film; how many frames it has. Warns of what had to be left out."""
     rows = request.transfer.shown_frames(driving.motion)
     audio, start_s, warnings = _sound(driving, rows, request, output)
-    photo, alpha = read_photo(path)
-    portrait = encode(
-        photo, faces, animator.renderer, longest=longest_side(request, output.kind), alpha=alpha
-    )
-    size = film_size(request, output.kind, photo.shape[1::-1], faces[0].box, animator.size)
+    portrait = source.portrait
+    size = film_size(request, output.kind, source.size, portrait.faces[0].face.box, animator.size)
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(
             open_output(

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     import typer
 
 EXAMPLE = "Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4"
-COMMANDS = ("animate", "preprocess", "train", "evaluate", "fetch-weights", "benchmark", "doctor")
+COMMANDS = (
+    "animate",
+    "batch",
+    "preprocess",
+    "train",
+    "evaluate",
+    "fetch-weights",
+    "benchmark",
+    "doctor",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

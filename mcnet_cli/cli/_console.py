@@ -133,6 +133,13 @@ class Console:
         elif not self.quiet:
             self.line(text)
 
+    def result(self, data: Mapping[str, Any], text: str | None) -> None:
+        """One of many results, as it comes: with --json a line of `data` on stdout, else `text` on stderr."""
+        if self.json:
+            print(json.dumps(data), flush=True)
+        elif text is not None and not self.quiet:
+            self.line(text)
+
     def show(self, data: Mapping[str, Any], text: str) -> None:
         """What a command was asked to show, on stdout: `data` with --json, else `text`."""
         self.close()

@@ -49,13 +49,20 @@ AllowFetch = Annotated[
         "and an error elsewhere.",
     ),
 ]
+
+
+def _json_option(text: str) -> Any:
+    return message_option("--json", help=text, callback=console.set_json, is_eager=True)
+
+
 Json = Annotated[
     bool,
-    message_option(
-        "--json",
-        help="Print one JSON object on stdout, the result or the error; everything else goes to stderr.",
-        callback=console.set_json,
-        is_eager=True,
+    _json_option("Print one JSON object on stdout, the result or the error; everything else goes to stderr."),
+]
+JsonLines = Annotated[
+    bool,
+    _json_option(
+        "Print lines of JSON on stdout: each job when it is done, the sums, and the error if there is one."
     ),
 ]
 Quiet = Annotated[
@@ -96,6 +103,15 @@ def detector_option(
 ) -> Any:
     """--detector; a text of a command's own says what else depends on it."""
     return declare("--detector", metavar="|".join(DETECTORS), help=text)
+
+
+def engine_option() -> Any:
+    """--engine; the text is the same for all."""
+    return machine_option(
+        "--engine",
+        metavar="local|ray",
+        help="local: processes of this machine. ray: a Ray cluster (RAY_ADDRESS, else a local one).",
+    )
 
 
 def batch_size_option(declare: Declare) -> Any:

@@ -17,6 +17,7 @@ from mcnet_cli.cli._options import (
     Verbose,
     batch_size_option,
     detector_option,
+    engine_option,
     fetch_policy,
     machine_option,
     output_option,
@@ -139,6 +140,16 @@ def evaluate(
     device: Device = "auto",
     precision: Precision = "auto",
     batch_size: Annotated[str, batch_size_option(machine_option)] = "auto",
+    engine: Annotated[str, engine_option()] = "local",
+    workers: Annotated[
+        int | None,
+        machine_option(
+            "--workers",
+            metavar="N",
+            help="Processes at work, which share the processors. Default: this one alone, on Ray half the "
+            "processors.",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -177,6 +188,8 @@ def evaluate(
         every=every,
         max_frames=max_frames,
         strict=strict,
+        engine=engine,
+        workers=workers,
     )
     if markdown and json:
         raise UsageError("--markdown and --json both print on stdout", hint="take one of them")

@@ -12,6 +12,7 @@ from mcnet_cli.cli._options import (
     Quiet,
     Verbose,
     detector_option,
+    engine_option,
     fetch_policy,
     machine_option,
     output_option,
@@ -151,14 +152,7 @@ def preprocess(
             "once. blazeface uses the CPU.",
         ),
     ] = "auto",
-    engine: Annotated[
-        str,
-        machine_option(
-            "--engine",
-            metavar="local|ray",
-            help="local: processes of this machine. ray: a Ray cluster (RAY_ADDRESS, else a local one).",
-        ),
-    ] = "local",
+    engine: Annotated[str, engine_option()] = "local",
     workers: Annotated[
         int | None,
         machine_option(

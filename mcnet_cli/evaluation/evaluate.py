@@ -3,23 +3,29 @@
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
+from mcnet_cli import engines
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
+from mcnet_cli.engines import Events, Tell
 from mcnet_cli.errors import InputError
 from mcnet_cli.evaluation.folder import Strips, atomic_folder, check_outside, write_report
-from mcnet_cli.evaluation.measures import ClipMeter, Instruments, choose_instruments
-from mcnet_cli.evaluation.pairs import Moved, Movers, OnFrame, Pair, pairs_of, unmoved
+from mcnet_cli.evaluation.measures import choose_instruments
+from mcnet_cli.evaluation.pairs import Movers, pairs_of
 from mcnet_cli.evaluation.report import COPY, ClipResult, EvaluationReport, Failed, Row
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
+from mcnet_cli.evaluation.work import Bench, Measured, PairWork, PlannedRow, RowNetwork, Task, tasks_of
 from mcnet_cli.progress import OnProgress, Progress, silent
-from mcnet_cli.weights import resolve_weights
+from mcnet_cli.system import processor_count
+from mcnet_cli.weights import NEVER, resolve_weights
 
+Outcome = TypeVar("Outcome", ClipResult, Failed)
 EVALUATING = "evaluating"
 
 log = logging.getLogger(__name__)
@@ -44,24 +50,31 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> Ev
         compute = choose(request.device, request.precision)
         plans = planned_rows(request, weights_files(request))
         instruments = choose_instruments(request, compute)
-        movers = Movers(request, compute)
-        rows: dict[int, Row] = {}
-        done, total = 0, sum(len(pairs[plan.protocol]) for plan in plans)
-        for number in working_order(plans):
-            plan = plans[number]
-            size = rows[0].size if rows else 0
-            work = _RowInProgress(request, plan, instruments, movers, strips, number, size)
-            for pair in pairs[plan.protocol]:
-                work.add(pair, partial(on_progress, Progress(EVALUATING, done, total)))
-                done += 1
-            rows[number] = work.row()
+        bench = Bench(instruments, Movers(request, compute))
+        # What can be downloaded has been by now, and other processes can't ask.
+        work = PairWork(replace(request, fetch=NEVER), tuple(plans), strips)
+        tasks = tasks_of(plans, pairs)
+        rows = _Rows(plans, tasks, strips)
+        done, total = set[object](), sum(len(task.pairs) for task in tasks)
+
+        def tell(pair: object) -> None:
+            """A frame has been made, or a pair of a row measured."""
+            if pair is not None:
+                done.add(pair)
+            on_progress(Progress(EVALUATING, len(done), total))
+
+        for event in stack.enter_context(closing(_events(work, tasks, bench, tell))):
+            tell(event.news)
+            if event.finished is not None and event.result is not None:
+                rows.add(event.finished, event.result)
+                done.update((event.finished.row, number) for number in event.result.pairs)
         report = EvaluationReport(
             request=request,
             device=str(compute.device),
             precision=compute.precision,
             why=compute.why,
             landmarks=instruments.landmarks,
-            rows=tuple(rows[number] for number in range(len(plans))),
+            rows=rows.all(),
             skipped={name: (str(error), error.hint) for name, error in instruments.skipped.items()},
             seconds=time.monotonic() - began,
         )
@@ -93,16 +106,6 @@ def weights_files(request: EvaluationRequest) -> dict[str, Path]:
     return {str(path): path for path in paths}
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRow:
-    """A row of the report before it is measured; without weights the source is shown unmoved."""
-
-    protocol: str
-    name: str
-    weights: Path | None
-    settings: Settings
-
-
 def planned_rows(request: EvaluationRequest, files: dict[str, Path]) -> list[PlannedRow]:
     """In each protocol the weights in order, each with its variations; the copy where there is a truth."""
     rows = []
@@ -117,84 +120,65 @@ def planned_rows(request: EvaluationRequest, files: dict[str, Path]) -> list[Pla
     return rows
 
 
-def working_order(plans: Sequence[PlannedRow]) -> list[int]:
-    """The numbers of planned rows, those of equal names together: they need the same network and motions."""
-    names = list(dict.fromkeys(plan.name for plan in plans))
-    return sorted(range(len(plans)), key=lambda number: names.index(plans[number].name))
+def _events(work: PairWork, tasks: Sequence[Task], bench: Bench, tell: Tell) -> Events[Task, Measured]:
+    """What the engine says that is asked for. One process, where it is enough, is this one."""
+    engine, count = work.request.engine, work.request.workers
+    if engine == "local" and (count or 1) == 1:
+        return engines.run_here(work, tasks, bench, tell)
+    workers = min(count or max(1, processor_count() // 2), len(tasks))
+    threads = 1 if engine == "ray" else max(1, processor_count() // workers)
+    return engines.run(replace(work, threads=threads), tasks, engine, workers)
 
 
-class _RowInProgress:
-    """A row of the report while its pairs are measured one after the other."""
+class _Rows:
+    """The rows of a report while their pairs are measured, in any order."""
 
-    def __init__(
-        self,
-        request: EvaluationRequest,
-        plan: PlannedRow,
-        instruments: Instruments,
-        movers: Movers,
-        strips: Strips | None,
-        number: int,
-        copy_size: int,
-    ) -> None:
-        self._request, self._plan, self._instruments = request, plan, instruments
-        self._mover = None if plan.weights is None else movers.of(plan.protocol, plan.weights, plan.settings)
-        self._size = copy_size if self._mover is None else plan.settings.size or self._mover.size
-        self._strips, self._number = strips, number
-        self._results: list[ClipResult] = []
-        self._failed: list[Failed] = []
+    def __init__(self, plans: Sequence[PlannedRow], tasks: Sequence[Task], strips: Strips | None) -> None:
+        self._plans, self._strips = plans, strips
+        self._left = Counter({number: 0 for number in range(len(plans))})
+        for task in tasks:
+            self._left[task.row] += len(task.pairs)
+        self._pairs: list[dict[int, ClipResult | Failed]] = [{} for _ in plans]
+        self._networks: list[RowNetwork | None] = [None] * len(plans)
 
-    def add(self, pair: Pair, on_frame: OnFrame) -> None:
-        """Makes and measures a pair; one that can't be used is noted with the reason."""
-        on_frame()
-        try:
-            self._results.append(self._measured(pair, on_frame))
-        except InputError as error:
-            self._failed.append(Failed(pair.source.name, pair.driving.name, str(error)))
-            log.warning("%s", error)
-
-    def row(self) -> Row:
-        """The finished row; InputError if none of its pairs could be used."""
-        if not self._results:
+    def add(self, task: Task, measured: Measured) -> None:
+        """Takes a task's pairs; InputError if they are the last of their row, and none could be used."""
+        self._pairs[task.row].update(measured.pairs)
+        self._networks[task.row] = self._networks[task.row] or measured.network
+        failed = [pair for pair in measured.pairs.values() if isinstance(pair, Failed)]
+        for pair in failed:
+            log.warning("%s", pair.reason)
+        self._left[task.row] -= len(task.pairs)
+        if not self._left[task.row] and not self._of(task.row, ClipResult):
+            first = self._pairs[task.row][0]
+            assert isinstance(first, Failed)
             raise InputError(
-                f"no clip can be used; the first: {self._failed[0].reason}",
+                f"no clip can be used; the first: {first.reason}",
                 hint="cut faces out with mcnet preprocess",
             )
-        plan = self._plan
+
+    def all(self) -> tuple[Row, ...]:
+        """The finished rows."""
+        return tuple(map(self._row, range(len(self._plans))))
+
+    def _row(self, number: int) -> Row:
+        plan, network, pairs = self._plans[number], self._networks[number], self._pairs[number]
+        assert network is not None
+        if self._strips is not None:
+            self._strips.renumber(number, [n for n in sorted(pairs) if isinstance(pairs[n], ClipResult)])
         return Row(
             protocol=plan.protocol,
             name=plan.name,
             weights=plan.weights,
             settings=plan.settings,
-            size=self._size,
-            keypoints=self._mover.keypoints if self._mover else "none",
-            facts=self._mover.facts if self._mover else None,
-            results=tuple(self._results),
-            failed=tuple(self._failed),
+            size=network.size,
+            keypoints=network.keypoints,
+            facts=network.facts,
+            results=self._of(number, ClipResult),
+            failed=self._of(number, Failed),
         )
 
-    def _measured(self, pair: Pair, on_frame: OnFrame) -> ClipResult:
-        moved = self._moved(pair, on_frame)
-        truth = self._plan.protocol == RECONSTRUCTION
-        names = self._instruments.wanted[self._plan.protocol]
-        meter, done = ClipMeter(self._instruments, names, moved.source, truth=truth), 0
-        with closing(moved.frames()) as frames:
-            for real, made in frames:
-                meter.add(real, made)
-                if self._strips is not None and done == moved.count // 2:
-                    self._strips.keep(self._number, len(self._results), moved.source, real, made)
-                done += 1
-                on_frame()
-        return ClipResult(
-            source=pair.source.name,
-            driving=pair.driving.name,
-            frames=done,
-            no_face=moved.no_face,
-            faceless=meter.faceless,
-            damaged=moved.damaged,
-            figures=meter.figures(),
-        )
-
-    def _moved(self, pair: Pair, on_frame: OnFrame) -> Moved:
-        if self._mover is None:
-            return unmoved(pair, self._request, self._size)
-        return self._mover.move(pair, self._plan.protocol, self._plan.settings, on_frame)
+    def _of(self, number: int, kind: type[Outcome]) -> tuple[Outcome, ...]:
+        """The outcomes of a row's pairs that are of a kind, in the order of the pairs."""
+        pairs = self._pairs[number]
+        return tuple(pair for place in sorted(pairs) if isinstance(pair := pairs[place], kind))

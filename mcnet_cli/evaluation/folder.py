@@ -51,17 +51,31 @@ EXPLAINED = {
 }
 
 
+@dataclass(frozen=True)
 class Strips:
-    """One strip of pictures a clip and row, kept on disk until it is known which of them matter."""
+    """One strip of pictures a pair and row, kept on disk until it is known which of them matter.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "strips"
+    report: the folder that they are kept in.
+    """
+
+    report: Path
+
+    def __post_init__(self) -> None:
         self._folder.mkdir()
 
+    @property
+    def _folder(self) -> Path:
+        return self.report / "strips"
+
     def keep(self, row: int, clip: int, source: Picture, driving: Picture, result: Picture) -> None:
-        """Of the `clip`-th result of the `row`-th row."""
+        """Of the `clip`-th pair of the `row`-th row."""
         strip = side_by_side(source, driving, result)
         write_image(self._folder / f"{row}-{clip}.png", strip, overwrite=True)
+
+    def renumber(self, row: int, kept: Sequence[int]) -> None:
+        """Counts a row's strips anew from 0. kept: the ascending numbers of those that there are."""
+        for clip, former in enumerate(kept):
+            (self._folder / f"{row}-{former}.png").replace(self._folder / f"{row}-{clip}.png")
 
     def read(self, row: int, clip: int) -> Picture:
         """(H, W, 3): source, driving and result side by side."""

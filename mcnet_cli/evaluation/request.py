@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from mcnet_cli.engines import ENGINES
 from mcnet_cli.errors import UsageError
 from mcnet_cli.framing import LIMITS
-from mcnet_cli.options import DETECTORS, require_among
+from mcnet_cli.options import DETECTORS, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
 RECONSTRUCTION, REENACTMENT, ANIMATION = "reconstruction", "reenactment", "animation"
@@ -208,7 +209,8 @@ class EvaluationRequest:
     differs by these. metrics: names, None for the protocols' own. recognizer: an ONNX file, or the name of
     one. output: the report's folder. every: each N-th frame is made and measured. max_frames: at most so many
     frames of a clip are read. detector: of faces; with face-alignment `akd` compares its 68 landmarks,
-    otherwise the mesh's 468.
+    otherwise the mesh's 468. engine, workers: what measures; None for this process alone, or on Ray for half
+    the processors.
     """
 
     clips: Path
@@ -230,8 +232,12 @@ class EvaluationRequest:
     every: int = 1
     max_frames: int | None = None
     strict: bool = False
+    engine: str = "local"
+    workers: int | None = None
 
     def __post_init__(self) -> None:
+        require_among("--engine", self.engine, ENGINES)
+        require_between("--workers", self.workers, 1, 1024)
         self._check_protocols()
         self._check_metrics()
         require_among("--detector", self.detector, DETECTORS)

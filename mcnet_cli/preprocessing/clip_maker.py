@@ -2,12 +2,14 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from mcnet_cli.engines import MAX_ATTEMPTS, TICK_S, Tell, Work
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
 from mcnet_cli.face import Detector, Face, FaceMesh, faces_in, make_detector
 from mcnet_cli.files import SYSTEM_ERRNOS, system_failure
@@ -23,7 +25,6 @@ from mcnet_cli.preprocessing.writer import Writer, sizes_of
 OnFrames = Callable[
     [int, int | None], None
 ]  # gets the number of frames read so far, and of all if it is known
-MAX_ATTEMPTS = 3  # at a file whose process dies
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +50,37 @@ class Networks:
 
 
 @dataclass(frozen=True, slots=True)
-class ClipMaker:
-    """Makes the clips of input files; it holds what all of a run share, and travels to their processes."""
+class ClipMaker(Work[InputFile, Networks, None]):
+    """Makes the clips of input files: the work (see `engines.Work`) of a run."""
 
     output: Path
     settings: Settings
     device: str = "cpu"
 
-    def limit_threads(self) -> None:
-        """Has this process use one thread: a run has as many processes as it may use processors."""
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether the detector computes on a GPU."""
+        return self.device.startswith("cuda")
+
+    def prepare(self) -> Networks:
+        """The networks of a process. It uses one thread: a run has as many processes as processors."""
         import cv2
 
         cv2.setNumThreads(1)
         os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which face-alignment loads
+        return Networks(self.settings, self.device)
+
+    def do(self, item: InputFile, state: Networks, tell: Tell) -> None:
+        """Makes the clips of a file, and tells how many frames of how many have been read."""
+        last_told = 0.0
+
+        def on_frames(frames: int, total: int | None) -> None:
+            nonlocal last_told
+            if time.monotonic() - last_told >= TICK_S:
+                last_told = time.monotonic()
+                tell((frames, total))
+
+        self.make(item, state, on_frames)
 
     def make(self, file: InputFile, networks: Networks, on_frames: OnFrames) -> None:
         """Makes the clips of a file and writes its record, also if the file can't be used.
@@ -97,14 +116,14 @@ class ClipMaker:
             log.debug("%s", shown(file.path), exc_info=True)
             self.note_fault(file, error)
 
-    def note_fault(self, file: InputFile, error: Exception) -> None:
+    def note_fault(self, item: InputFile, error: Exception) -> None:
         """Writes the record of a file at which the program failed."""
         reason = shown(str(error).split("\n")[0])
-        self._give_up(file, f"mcnet failed at it ({type(error).__name__}: {reason})")
+        self._give_up(item, f"mcnet failed at it ({type(error).__name__}: {reason})")
 
-    def note_crash(self, file: InputFile) -> None:
+    def note_crash(self, item: InputFile) -> None:
         """Writes the record of a file whose process died in every attempt."""
-        self._give_up(file, f"the process that worked on it died, {MAX_ATTEMPTS} times")
+        self._give_up(item, f"the process that worked on it died, {MAX_ATTEMPTS} times")
 
     def _give_up(self, file: InputFile, reason: str) -> None:
         """Writes the record of a file that can't be worked on, and removes what there is of its clips."""

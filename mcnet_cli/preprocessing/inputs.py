@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from mcnet_cli.errors import InputError, UsageError, shown
-from mcnet_cli.files import require_regular_file
+from mcnet_cli.files import require_regular_file, unique_name
 from mcnet_cli.media.pictures import PICTURE_SUFFIXES, natural_key
 from mcnet_cli.preprocessing.request import PreprocessRequest, is_table
 
@@ -198,16 +198,3 @@ def safe_name(text: str) -> str:
     name = "".join("_" if c in '/\\:*?"<>|#' or not c.isprintable() else c for c in text).strip()
     name = os.fsencode(name)[:MAX_NAME_BYTES].decode("utf-8", "ignore") or "_"
     return "_" + name[1:] if name[0] == "." else name
-
-
-def unique_name(name: str, taken: set[str]) -> str:
-    """`name`, or else `name~2` and so on, which is added to those that are `taken`.
-
-    Upper and lower case count as the same, as on some file systems.
-    """
-    number, candidate = 1, name
-    while candidate.casefold() in taken:
-        number += 1
-        candidate = f"{name}~{number}"
-    taken.add(candidate.casefold())
-    return candidate

@@ -6,9 +6,9 @@ import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
 
+from mcnet_cli import engines
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.preprocessing.clip_maker import ClipMaker
-from mcnet_cli.preprocessing.engines import ENGINES
 from mcnet_cli.preprocessing.inputs import InputFile, find_inputs
 from mcnet_cli.preprocessing.records import INDEX, Record, Records, prepare
 from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport, write_preview
@@ -72,15 +72,14 @@ def preprocess(
 def _run(request: PreprocessRequest, waiting: Sequence[InputFile], on_progress: OnProgress) -> None:
     if not waiting:
         return
-    engine = ENGINES[request.engine]
     workers = min(request.workers or default_workers(), len(waiting))
     maker = ClipMaker(request.output.absolute(), request.settings, _device(request))
     done, frames, total = 0, 0, None
-    with contextlib.closing(engine(maker, waiting, workers)) as events:
+    with contextlib.closing(engines.run(maker, waiting, request.engine, workers)) as events:
         for event in events:
             done += event.finished is not None
-            if event.frames:
-                frames, total = event.frames, event.total
+            if event.news is not None:
+                frames, total = event.news
             if len(waiting) > 1:
                 on_progress(Progress("preprocessing", done, len(waiting), "inputs"))
             else:

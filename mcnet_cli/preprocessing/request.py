@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from mcnet_cli.engines import ENGINES
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import Framing
 from mcnet_cli.options import DETECTORS, RATE_LIMITS, require_among, require_between
@@ -15,7 +16,6 @@ from mcnet_cli.weights import NEVER, Fetch, resolve_weights, weights_framing
 RULES = ("framing", "paper")
 FORMATS = ("mp4", "png")
 ALIGNMENTS = ("none", "eyes")
-ENGINE_NAMES = ("local", "ray")
 MIN_FACE_PX = 64  # default for the height of the median face
 PAPER_MIN_FACE_PX = 256  # default for the longer side of the tube's box (VoxCeleb preprocessing)
 
@@ -106,7 +106,7 @@ class PreprocessRequest:
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        require_among("--engine", self.engine, ENGINE_NAMES)
+        require_among("--engine", self.engine, ENGINES)
         require_between("--workers", self.workers, 1, 1024)
         if not self.inputs or "" in self.inputs:
             raise UsageError("an input is needed", hint="mcnet preprocess videos/ -o clips")

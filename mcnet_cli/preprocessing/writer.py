@@ -15,9 +15,9 @@ from safetensors.numpy import save
 from mcnet_cli import __version__
 from mcnet_cli.face import Landmarks, resample
 from mcnet_cli.face.sampling import Picture
-from mcnet_cli.files import atomic_output, system_failure
+from mcnet_cli.files import atomic_output, system_failure, unique_name
 from mcnet_cli.media import ffmpeg_version, open_output, write_image
-from mcnet_cli.preprocessing.inputs import InputFile, Segment, safe_name, unique_name
+from mcnet_cli.preprocessing.inputs import InputFile, Segment, safe_name
 from mcnet_cli.preprocessing.placement import inverse
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.tube import Candidate, Tube, sharpness

@@ -7,7 +7,15 @@ other kinds. Importing this package doesn't load torch.
 from mcnet_cli.checkpoint import weights_framing
 from mcnet_cli.weights.manage import convert_file, fetch, remove, show, survey
 from mcnet_cli.weights.registry import Entry, registry
-from mcnet_cli.weights.resolve import NEVER, Fetch, cached_path, find, resolve_file, resolve_weights
+from mcnet_cli.weights.resolve import (
+    NEVER,
+    Fetch,
+    cached_path,
+    find,
+    resolve_file,
+    resolve_weights,
+    weights_name,
+)
 from mcnet_cli.weights.store import Cache
 
 __all__ = [
@@ -26,4 +34,5 @@ __all__ = [
     "show",
     "survey",
     "weights_framing",
+    "weights_name",
 ]

@@ -27,6 +27,11 @@ DEFAULT = "lite"
 VARIABLE = "MCNET_WEIGHTS"
 
 
+def _refuse(_entry: Entry) -> bool:
+    """Agrees to no download. It has a name, so that requests can travel to other processes."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """What to do about missing weights that could be downloaded.
@@ -34,11 +39,16 @@ class Fetch:
     agree: asked whether an entry may be downloaded. on_progress: called while it is.
     """
 
-    agree: Callable[[Entry], bool] = lambda _entry: False
+    agree: Callable[[Entry], bool] = _refuse
     on_progress: OnProgress | None = None
 
 
 NEVER = Fetch()
+
+
+def weights_name(name: str | None = None) -> str:
+    """What is asked for by `name`: without one, `$MCNET_WEIGHTS`, then `lite`."""
+    return name or os.environ.get(VARIABLE) or DEFAULT
 
 
 def resolve_weights(name: str | None = None, *, fetch: Fetch = NEVER, cache: Cache | None = None) -> Path:
@@ -47,7 +57,7 @@ def resolve_weights(name: str | None = None, *, fetch: Fetch = NEVER, cache: Cac
     They are tried in this order; without a name, `$MCNET_WEIGHTS`, then `lite`. A path is returned unread.
     WeightsError if there are no such weights, or they are damaged, or missing and `fetch` didn't agree.
     """
-    name = name or os.environ.get(VARIABLE) or DEFAULT
+    name = weights_name(name)
     if entry := entry_of(name):
         if entry.kind != "model":
             raise WeightsError(f"{name} is no network's weights: it is for {entry.purpose}", hint=_models())

@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import pickle
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,14 @@ from onnx_tools import write_recognizer
 
 from mcnet_cli.arrays import resized
 from mcnet_cli.devices import choose
+from mcnet_cli.engines import ENGINES
 from mcnet_cli.errors import InputError, UsageError, WeightsError
 from mcnet_cli.evaluation import EvaluationReport, EvaluationRequest, Settings, evaluate
-from mcnet_cli.evaluation.evaluate import weights_files
+from mcnet_cli.evaluation.evaluate import planned_rows, weights_files
 from mcnet_cli.evaluation.measures import choose_instruments
-from mcnet_cli.evaluation.pairs import find_portraits, read_pairs, ring, training_run
+from mcnet_cli.evaluation.pairs import find_portraits, pairs_of, read_pairs, ring, training_run
 from mcnet_cli.evaluation.report import summarized
+from mcnet_cli.evaluation.work import PairWork, tasks_of
 from mcnet_cli.media import read_image, write_image
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.metrics import psnr, ssim
@@ -663,3 +667,49 @@ def test_portraits_can_not_be_moved_by_keypoints_of_the_network() -> None:
     ):
         with pytest.raises(UsageError, match="keypoints=network: faces that are cropped are tracked"):
             EvaluationRequest(clips=Path("clips"), protocols=("animation",), portraits=Path("p"), **options)
+
+
+# Engines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+def test_processes_measure_what_one_does(disks: Path, weights: Path, tmp_path: Path, engine: str) -> None:
+    clips = tmp_path / "clips"
+    shutil.copytree(disks, clips)
+    (clips / "aa.mp4").write_bytes(b"no film" * 50)
+    options: dict[str, Any] = {
+        "protocols": ("reconstruction", "reenactment"),
+        "variations": (Settings(strength=0.5),),
+        "metrics": ("l1", "flow", "motion"),
+    }
+    alone = run(clips, weights, output=tmp_path / "alone", **options)
+    together = run(clips, weights, output=tmp_path / "together", engine=engine, workers=2, **options)
+    texts = [json.dumps(report.as_json() | {"seconds": 0, "output": ""}) for report in (alone, together)]
+    assert texts[0] == texts[1]
+    assert [len(row.failed) for row in together.rows] == [1, 1, 1, 2, 2]
+    for name in ("sheet.png", "report.csv"):
+        files = [(tmp_path / folder / name).read_bytes() for folder in ("alone", "together")]
+        assert files[0] == files[1]
+
+
+def test_pairs_whose_process_died_count_as_bad_clips(disks: Path, weights: Path) -> None:
+    request = EvaluationRequest(clips=disks, weights=(str(weights),), workers=2)
+    work = pickle.loads(pickle.dumps(PairWork(request, tuple(planned_rows(request, {"w": weights})), None)))
+    pairs = pairs_of(request, "reconstruction")
+    crashed = work.note_crash(tasks_of(work.rows, {"reconstruction": pairs})[0])
+    assert crashed.network is None
+    assert [pair.reason for pair in crashed.pairs.values()] == [
+        "a: the process that measured it died, 3 times"
+    ]
+    assert hash(work) == hash(PairWork(request, work.rows, None)), (
+        "by which Ray's processes keep what is loaded"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"), [({"engine": "dask"}, "--engine"), ({"workers": 0}, "--workers")]
+)
+def test_engines_that_are_none_are_refused(disks: Path, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        EvaluationRequest(clips=disks, **options)

@@ -11,11 +11,11 @@ import pytest
 from places import ROOT
 from preprocess_tools import EMPTY, HEAD, contents, frame, index, moving, run, write_film
 
+from mcnet_cli.engines import run_locally, run_on_ray
 from mcnet_cli.errors import InputError, SystemFailure, UsageError
 from mcnet_cli.media import read_image, write_image
 from mcnet_cli.preprocessing import PreprocessPlan, PreprocessRequest, Settings, preprocess
 from mcnet_cli.preprocessing.clip_maker import ClipMaker, Networks, OnFrames
-from mcnet_cli.preprocessing.engines import run_locally, run_on_ray
 from mcnet_cli.preprocessing.inputs import InputFile
 from mcnet_cli.preprocessing.records import Records, prepare, unfinished_record
 
@@ -225,7 +225,7 @@ def test_leaving_a_run_ends_its_processes_and_leaves_whole_clips_only(films: Pat
     maker = ClipMaker(tmp_path / "clips", Settings(min_frames=2))
     long = write_film(tmp_path / "long.mp4", moving(60, dx=0))
     events = run_locally(maker, [InputFile(films / "c.png", "c"), InputFile(long, "long")], 1)
-    while next(events).frames < 1:
+    while next(events).news is None:
         pass
     began = time.monotonic()
     events.close()

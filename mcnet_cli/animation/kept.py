@@ -1,0 +1,121 @@
+"""What runs of `animate` leave for the next one: the network, drivings that were read, sources encoded."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.driving import Driving
+from mcnet_cli.animation.request import AnimationRequest, Crops
+from mcnet_cli.animation.source import Portrait, SourceFace, encode
+from mcnet_cli.media import read_photo
+
+Value = TypeVar("Value")
+DRIVINGS_KEPT = 4  # about 0.7 kB a frame each
+SOURCES_KEPT = 16  # a portrait of 1920 x 1080 pixels takes about 40 MB
+
+
+class Recent(Generic[Value]):
+    """The values that were asked for last, at most `limit`, by keys that say what they depend on."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of a key, made if it isn't there."""
+        if key not in self._values:
+            while len(self._values) >= self._limit:  # before the new one is made, so that memory is bounded
+                self._values.popitem(last=False)
+            self._values[key] = make()
+        self._values.move_to_end(key)
+        return self._values[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A source that has been encoded. size: (width, height) of its picture as it was read."""
+
+    portrait: Portrait
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Values of `animate` by what they depend on; files count as others when their size or time changes."""
+
+    animators: Recent[Animator] = field(default_factory=lambda: Recent(1))
+    drivings: Recent[Driving] = field(default_factory=lambda: Recent(DRIVINGS_KEPT))
+    faces: Recent[tuple[SourceFace, ...]] = field(default_factory=lambda: Recent(SOURCES_KEPT))
+    sources: Recent[Source] = field(default_factory=lambda: Recent(SOURCES_KEPT))
+
+    def animator(self, request: AnimationRequest) -> Animator:
+        """The network that a request asks for, on its device."""
+        return self.animators.get(
+            _network_of(request),
+            lambda: Animator.load(
+                request.weights,
+                device=request.device,
+                precision=request.precision,
+                detector=request.detector if request.uses_detector else None,
+                batch_size=request.batch_size,
+                compiled=request.compile,
+                fetch=request.fetch,
+            ),
+        )
+
+    def driving(self, request: AnimationRequest, crops: Crops, read: Callable[[], Driving]) -> Driving:
+        """The request's driving, by `read` if it has to be read."""
+        how = request.fps, request.span, request.strict, request.on_no_face == "fail"
+        key = (
+            _network_of(request),
+            _stamped(request.driving),
+            how,
+            str(crops.driving),
+            request.save_motion is None,
+        )
+        return self.drivings.get(key, read)
+
+    def source_faces(self, request: AnimationRequest, path: Path, crops: Crops) -> tuple[SourceFace, ...]:
+        """The faces of a source that move."""
+        animator, crop = self.animator(request), crops.source(path)
+        key = _network_of(request), _stamped(path), request.face, str(crop)
+        return self.faces.get(key, lambda: animator.faces(path, face=request.face, crop=crop))
+
+    def source(
+        self, request: AnimationRequest, path: Path, faces: tuple[SourceFace, ...], longest: int
+    ) -> Source:
+        """A source, encoded with the faces that were found in it."""
+        animator = self.animator(request)
+
+        def encoded() -> Source:
+            photo, alpha = read_photo(path)
+            portrait = encode(photo, faces, animator.renderer, longest=longest, alpha=alpha)
+            return Source(portrait, (photo.shape[1], photo.shape[0]))
+
+        boxes = str([face.box for face in faces])
+        return self.sources.get((_network_of(request), _stamped(path), boxes, longest), encoded)
+
+
+def _network_of(request: AnimationRequest) -> Hashable:
+    """What the network and all that it has seen depend on."""
+    detector = request.detector if request.uses_detector else None
+    return (
+        request.weights,
+        request.device,
+        request.precision,
+        detector,
+        request.batch_size,
+        request.compile,
+    )
+
+
+def _stamped(path: Path) -> Hashable:
+    """A file with its size and time."""
+    status = path.stat()
+    return path, status.st_size, status.st_mtime_ns

@@ -1,0 +1,173 @@
+"""The work on the pairs of one driving in one row of the report, as every engine does it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import torch
+
+from mcnet_cli.checkpoint import read_weights
+from mcnet_cli.devices import choose
+from mcnet_cli.engines import MAX_ATTEMPTS, Tell, Work
+from mcnet_cli.errors import InputError
+from mcnet_cli.evaluation.folder import Strips
+from mcnet_cli.evaluation.measures import ClipMeter, Instruments, choose_instruments
+from mcnet_cli.evaluation.pairs import Moved, Mover, Movers, Pair, unmoved
+from mcnet_cli.evaluation.report import ClipResult, Failed, WeightsFacts
+from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """A row of the report before it is measured; without weights the source is shown unmoved."""
+
+    protocol: str
+    name: str
+    weights: Path | None
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Pairs of one driving in the row `row`, by their numbers in the row."""
+
+    row: int
+    pairs: tuple[tuple[int, Pair], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowNetwork:
+    """What a report says of a row's network: its pictures' size, where keypoints come from, its cost."""
+
+    size: int
+    keypoints: str
+    facts: WeightsFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What has become of a task's pairs, by their numbers. network: None if no process survived the task."""
+
+    network: RowNetwork | None
+    pairs: Mapping[int, ClipResult | Failed]
+
+
+@dataclass(eq=False)
+class Bench:
+    """What a process measures with. sizes: of networks that it has seen, by their files."""
+
+    instruments: Instruments
+    movers: Movers
+    sizes: dict[Path, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PairWork(Work[Task, Bench, Measured]):
+    """Moves and measures pairs. strips: where pictures of them are kept, None if nobody looks at them."""
+
+    request: EvaluationRequest
+    rows: tuple[PlannedRow, ...]
+    strips: Strips | None
+    threads: int = 1
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether networks run on a GPU."""
+        return choose(self.request.device, self.request.precision).device.type == "cuda"
+
+    def prepare(self) -> Bench:
+        """The instruments; the process uses its share of the processors, if not less is asked for."""
+        threads = min(self.threads, torch.get_num_threads())  # $OMP_NUM_THREADS
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+        compute = choose(self.request.device, self.request.precision)
+        return Bench(choose_instruments(self.request, compute), Movers(self.request, compute))
+
+    def do(self, item: Task, state: Bench, tell: Tell) -> Measured:
+        """Measures pairs. Tells None after each frame, and each pair that is done by its row and number."""
+        row = self.rows[item.row]
+        mover = None if row.weights is None else state.movers.of(row.protocol, row.weights, row.settings)
+        if mover is not None and row.weights is not None:
+            state.sizes[row.weights] = mover.size
+        network = RowNetwork(
+            size=self._size(row, state),
+            keypoints=mover.keypoints if mover else "none",
+            facts=mover.facts if mover else None,
+        )
+        measured: dict[int, ClipResult | Failed] = {}
+        for number, pair in item.pairs:
+            tell(None)
+            try:
+                moved = self._moved(row, mover, pair, network.size, tell)
+                measured[number] = self._measured(item.row, number, pair, moved, state.instruments, tell)
+            except InputError as error:
+                measured[number] = Failed(pair.source.name, pair.driving.name, str(error))
+            tell((item.row, number))
+        return Measured(network, measured)
+
+    def note_crash(self, item: Task) -> Measured:
+        """Pairs whose process died in every attempt count as bad clips."""
+        reason = f"the process that measured it died, {MAX_ATTEMPTS} times"
+        failed = {
+            number: Failed(pair.source.name, pair.driving.name, f"{pair.driving.name}: {reason}")
+            for number, pair in item.pairs
+        }
+        return Measured(None, failed)
+
+    def note_fault(self, item: Task, error: Exception) -> Measured:
+        """A fault of the program ends the run."""
+        raise error
+
+    def _size(self, row: PlannedRow, state: Bench) -> int:
+        """That of the row's pictures; of a copy, that of the first row's."""
+        if row.weights is None:
+            row = self.rows[0]
+        assert row.weights is not None
+        if row.settings.size is None and row.weights not in state.sizes:
+            state.sizes[row.weights] = read_weights(row.weights).config.size
+        return row.settings.size or state.sizes[row.weights]
+
+    def _moved(self, row: PlannedRow, mover: Mover | None, pair: Pair, size: int, tell: Tell) -> Moved:
+        if mover is None:
+            return unmoved(pair, self.request, size)
+        return mover.move(pair, row.protocol, row.settings, lambda: tell(None))
+
+    def _measured(
+        self, row: int, number: int, pair: Pair, moved: Moved, instruments: Instruments, tell: Tell
+    ) -> ClipResult:
+        protocol = self.rows[row].protocol
+        names = instruments.wanted[protocol]
+        meter, done = ClipMeter(instruments, names, moved.source, truth=protocol == RECONSTRUCTION), 0
+        with closing(moved.frames()) as frames:
+            for real, made in frames:
+                meter.add(real, made)
+                if self.strips is not None and done == moved.count // 2:
+                    self.strips.keep(row, number, moved.source, real, made)
+                done += 1
+                tell(None)
+        return ClipResult(
+            source=pair.source.name,
+            driving=pair.driving.name,
+            frames=done,
+            no_face=moved.no_face,
+            faceless=meter.faceless,
+            damaged=moved.damaged,
+            figures=meter.figures(),
+        )
+
+
+def tasks_of(rows: Sequence[PlannedRow], pairs: Mapping[str, Sequence[Pair]]) -> list[Task]:
+    """All pairs of all rows, those of one driving together.
+
+    Rows of equal names follow each other: they need the same network and motions.
+    """
+    names = list(dict.fromkeys(row.name for row in rows))
+    tasks = []
+    for number in sorted(range(len(rows)), key=lambda number: names.index(rows[number].name)):
+        drivings: dict[Path, list[tuple[int, Pair]]] = {}
+        for place, pair in enumerate(pairs[rows[number].protocol]):
+            drivings.setdefault(pair.driving.path, []).append((place, pair))
+        tasks += [Task(number, tuple(together)) for together in drivings.values()]
+    return tasks
