@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from mcnet_cli.errors import InputError, UsageError, shown
-from mcnet_cli.media.animated import is_animated_webp, is_gif, open_animated
+from mcnet_cli.media.animated import DURATIONS, open_animated
 from mcnet_cli.media.ffmpeg import compiled, open_input
-from mcnet_cli.media.frames import Frame, FrameSource, Span, require_local_file
+from mcnet_cli.media.frames import Frame, FrameSource, Span
+from mcnet_cli.media.kinds import kind_of
 from mcnet_cli.media.pictures import as_picture, open_folder, open_picture
 from mcnet_cli.media.probe import VideoInfo, probe
 from mcnet_cli.media.process import Log, running
 
-_HEAD_BYTES = 64
 # ffmpeg logs the size of the frames that arrive whenever it (re)builds its graph.
 _GRAPH_SIZE = re.compile(r"\[graph .* input from stream .*\] \[verbose\] w:(\d+) h:(\d+) pixfmt:")
 _PACKET = re.compile(rb"^\d+,\s*-?\d+,\s*(-?\d+),\s*(\d+),", re.M)
@@ -29,7 +29,7 @@ _UNSEEKABLE = {"h264", "hevc", "gif", "apng", "yuv4mpegpipe", "webp_pipe"}
 
 def is_picture(path: Path) -> bool:
     """Whether a file is a single picture and no animation. InputError if it is no readable regular file."""
-    return _is_still(_head(path))
+    return kind_of(path) == "picture"
 
 
 def open_frames(
@@ -41,7 +41,7 @@ def open_frames(
     max_frames: int | None = None,
     strict: bool = False,
 ) -> FrameSource:
-    """Opens a video, a gif, an animated WebP, a folder of pictures or one picture as a stream of frames.
+    """Opens a video, an animated or a single picture, or a folder of pictures as a stream of frames.
 
     Args:
         path: a local file or folder; the content decides what it is, not the suffix.
@@ -63,10 +63,10 @@ def open_frames(
     span = Span(start_s, end_s, max_frames)
     if path.is_dir():
         return open_folder(path, fps=fps, span=span, strict=strict)
-    head = _head(path)
-    if is_animated_webp(head) or is_gif(head):
-        return open_animated(path, head, fps=fps, span=span, strict=strict)
-    if _is_still(head):
+    kind = kind_of(path)
+    if kind in DURATIONS:
+        return open_animated(path, kind, fps=fps, span=span, strict=strict)
+    if kind == "picture":
         return open_picture(path, fps=fps, span=span, strict=strict)
     return _open_video(path, fps=fps, span=span, strict=strict)
 
@@ -89,21 +89,6 @@ def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | No
 
     size = first.shape[1], first.shape[0]
     return FrameSource(produce, path=Path("the driving"), size=size, frame_rate=rate)
-
-
-def _head(path: Path) -> bytes:
-    require_local_file(path)
-    with path.open("rb") as file:
-        return file.read(_HEAD_BYTES)
-
-
-def _is_still(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a single picture."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return b"acTL" not in head
-    if head[:4] == b"RIFF":
-        return head[8:12] == b"WEBP" and not is_animated_webp(head)
-    return head.startswith((b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*"))
 
 
 def _open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:

@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from mcnet_cli.errors import McnetError, SystemFailure, UsageError, shown
+from mcnet_cli.installed import install_line
 from mcnet_cli.preprocessing.clip_maker import MAX_ATTEMPTS, ClipMaker, Networks
 from mcnet_cli.preprocessing.inputs import InputFile
 from mcnet_cli.preprocessing.request import Settings
@@ -202,7 +203,7 @@ def run_on_ray(maker: ClipMaker, files: Sequence[InputFile], workers: int) -> Ev
     try:
         import ray
     except ImportError as error:
-        raise UsageError("--engine ray needs Ray", hint="pip install 'mcnet-cli[ray]'") from error
+        raise UsageError("--engine ray needs Ray", hint=install_line("ray")) from error
     started = not ray.is_initialized()
     if started:
         _connect(workers)
