@@ -210,6 +210,7 @@ def _write_film(
                 frame_rate=driving.motion.rate,
                 audio=audio,
                 audio_start_s=start_s,
+                audio_track=driving.audio_track,
                 overwrite=request.overwrite,
                 strict=request.strict,
                 alpha=request.background == "transparent",

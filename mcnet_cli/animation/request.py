@@ -65,6 +65,7 @@ class AnimationRequest:
         max_frames: at most so many driving frames.
         fps: frames a second of a folder of pictures, or what a video is resampled to. None: 25, or its own.
         audio: keep the driving's sound.
+        audio_track: which of its sound tracks, from 0; None: the one that players take.
         batch_size: frames computed at once; None: by the memory there is.
         compile: compile the network first.
         strict: InputError if the driving is damaged, instead of a warning.
@@ -107,6 +108,7 @@ class AnimationRequest:
     max_frames: int | None = None
     fps: Fraction | None = None
     audio: bool = True
+    audio_track: int | None = None
     batch_size: int | None = None
     compile: bool = False
     strict: bool = False
@@ -135,12 +137,18 @@ class AnimationRequest:
         require_between("--max-frames", self.max_frames, 1, None)
         require_between("--start", self.start_s, 0, None)
         require_between("--fps", self.fps, *RATE_LIMITS)
+        require_between("--audio-track", self.audio_track, 0, None)
         if self.end_s is not None and not self.end_s > self.start_s:
             raise UsageError(f"--end {self.end_s:g}: must be after --start {self.start_s:g}")
         if self.save_motion is not None and not is_motion_file(self.save_motion):
             raise UsageError(f"--save-motion: the file's name must end with {MOTION_SUFFIX}")
-        if self.compare and is_motion_file(self.driving):
-            raise UsageError("--compare: a motion file holds no picture to compare with")
+        if is_motion_file(self.driving):
+            if self.compare:
+                raise UsageError("--compare: a motion file holds no picture to compare with")
+            if self.audio_track is not None:
+                raise UsageError("--audio-track: a motion file holds no sound")
+        if self.audio_track is not None and not self.audio:
+            raise UsageError("--audio-track and --no-audio contradict each other")
 
     @property
     def transfer(self) -> Transfer:
@@ -201,6 +209,7 @@ def open_driving(request: AnimationRequest) -> FrameSource:
         end_s=request.end_s,
         max_frames=request.max_frames,
         strict=request.strict,
+        audio_track=request.audio_track,
     )
 
 

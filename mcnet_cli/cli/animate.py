@@ -203,6 +203,14 @@ def animate(
         ),
     ] = None,
     audio: Annotated[bool, time_option("--audio/--no-audio", help="Keep the driving's sound.")] = True,
+    audio_track: Annotated[
+        int | None,
+        time_option(
+            "--audio-track",
+            metavar="N",
+            help="Which of the driving's sound tracks; N from 0. Default: the one that players take.",
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_size: Annotated[str, batch_size_option(speed_option)] = "auto",
@@ -267,6 +275,7 @@ def animate(
         max_frames=max_frames,
         fps=None if fps is None else options.parse_rate(fps),
         audio=audio,
+        audio_track=audio_track,
         batch_size=options.parse_batch_size(batch_size),
         compile=compile_,
         strict=strict,

@@ -40,6 +40,7 @@ def open_frames(
     end_s: float | None = None,
     max_frames: int | None = None,
     strict: bool = False,
+    audio_track: int | None = None,
 ) -> FrameSource:
     """Opens a video, an animated or a single picture, or a folder of pictures as a stream of frames.
 
@@ -50,6 +51,7 @@ def open_frames(
         end_s: where to end.
         max_frames: the largest number of frames.
         strict: whether damage ends the iteration with InputError instead of a warning.
+        audio_track: which of a video's sound tracks is meant, from 0; by default the one that players take.
 
     Raises:
         InputError: the file can't be used. While iterating: no frame can be decoded, or damage with `strict`.
@@ -61,14 +63,15 @@ def open_frames(
     if fps is not None and not 0 < fps <= 1000:
         raise UsageError(f"a rate of {float(fps):g} frames a second is out of range (over 0, up to 1000)")
     span = Span(start_s, end_s, max_frames)
-    if path.is_dir():
-        return open_folder(path, fps=fps, span=span, strict=strict)
-    kind = kind_of(path)
+    kind = "folder" if path.is_dir() else kind_of(path)
+    if kind == "video":
+        return _open_video(path, fps=fps, span=span, strict=strict, audio_track=audio_track)
+    if audio_track is not None:
+        raise _no_such_track(path, audio_track, 0)
     if kind in DURATIONS:
         return open_animated(path, kind, fps=fps, span=span, strict=strict)
-    if kind == "picture":
-        return open_picture(path, fps=fps, span=span, strict=strict)
-    return _open_video(path, fps=fps, span=span, strict=strict)
+    opened = open_folder if kind == "folder" else open_picture
+    return opened(path, fps=fps, span=span, strict=strict)
 
 
 def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | None = None) -> FrameSource:
@@ -91,9 +94,19 @@ def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | No
     return FrameSource(produce, path=Path("the driving"), size=size, frame_rate=rate)
 
 
-def _open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
+def _no_such_track(path: Path, wanted: int, count: int) -> InputError:
+    tracks = "no sound" if not count else f"{count} sound track{'s' if count > 1 else ''}"
+    return InputError(f"{shown(path)} has {tracks}, and no track {wanted}", hint="tracks count from 0")
+
+
+def _open_video(
+    path: Path, *, fps: Fraction | None, span: Span, strict: bool, audio_track: int | None
+) -> FrameSource:
     """Frames of the video `path`: frame i is the one that is shown at start + i / rate."""
     info = probe(path)
+    track = info.audio_track if audio_track is None else audio_track
+    if audio_track is not None and audio_track >= info.audio_track_count:
+        raise _no_such_track(path, audio_track, info.audio_track_count)
     rate = fps or info.frame_rate
     source = FrameSource(
         lambda source: _decode(source, info, span),
@@ -101,12 +114,15 @@ def _open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -
         size=(info.width, info.height),
         frame_rate=rate,
         frame_count_hint=span.frames_of(info.duration_s, rate),
-        audio=path if info.has_audio else None,
+        audio=path if track is not None else None,
         audio_start_s=_start_s(span, rate),
+        audio_track=track or 0,
         strict=strict,
     )
     if info.duration_lies:
         source.warnings.append(f"the header of {shown(path)} claims a length that can't be: ignored")
+    if info.colours.warning:
+        source.warnings.append(f"{shown(path)}: {info.colours.warning}")
     return source
 
 
@@ -123,10 +139,12 @@ def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
     seek = {"ss": f"{start_s:.6f}"} if span.start_s and is_seekable else {}
     # With several threads, which frames of a damaged file come out would depend on chance.
     stream = open_input(info.path, threads=1, **seek)["V:0"]
+    if info.colours.is_interlaced:
+        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
     stream = stream.filter("fps", fps=str(rate), start_time=0)
     if span.start_s and not is_seekable:
         stream = stream.filter("trim", start=f"{start_s:.6f}").filter("setpts", "PTS-STARTPTS")
-    stream = stream.filter("scale", info.width, info.height)
+    stream = info.colours.applied(stream, info.width, info.height)
     limit = span.limit(rate)
     count = {} if limit is None else {"vframes": limit}
     return compiled(stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **count))

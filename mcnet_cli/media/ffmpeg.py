@@ -75,6 +75,11 @@ def has_encoder(name: str) -> bool:
     return name in re.findall(r"^ [VAS][A-Z.]{5} (\S+)", _answer(ffmpeg_binary(), "-encoders"), re.M)
 
 
+def has_filter(name: str) -> bool:
+    """Whether ffmpeg has the filter `name`."""
+    return name in re.findall(r"^ [A-Z.]{2,3} (\S+)", _answer(ffmpeg_binary(), "-filters"), re.M)
+
+
 def require_encoder(name: str, target: Path) -> None:
     """Raises SystemFailure if ffmpeg lacks the encoder `name`, which `target` needs."""
     if not has_encoder(name):

@@ -71,7 +71,7 @@ class FrameSource:
 
     path: what the frames come from. width, height: of every frame. frame_rate: frames per second, exact.
     frame_count_hint: the number of frames according to the header, if it has one. audio: the file with the
-    sound, or None. audio_start_s: the first frame's time in that file.
+    sound, or None. audio_start_s: the first frame's time in that file. audio_track: which sound track of it.
 
     Complete after the iteration: frames_read; damaged, whether part of the file could not be used; warnings,
     one line each.
@@ -86,6 +86,7 @@ class FrameSource:
         frame_rate: Fraction,
         frame_count_hint: int | None = None,
         audio: Path | None = None,
+        audio_track: int = 0,
         audio_start_s: float = 0.0,
         strict: bool = False,
     ) -> None:
@@ -94,6 +95,7 @@ class FrameSource:
         self.frame_rate = frame_rate
         self.frame_count_hint = frame_count_hint
         self.audio = audio
+        self.audio_track = audio_track
         self.audio_start_s = audio_start_s
         self.strict = strict
         self.frames_read = 0

@@ -11,12 +11,13 @@ from mcnet_cli.errors import InputError, shown
 from mcnet_cli.media.ffmpeg import compiled, open_input
 from mcnet_cli.media.frames import MAX_FRAME_PIXELS, require_local_file
 from mcnet_cli.media.process import Log, running
+from mcnet_cli.media.video_colours import Colours, colours_in
 
 _HEAD = re.compile(
     r"^#tb 0: (\d+)/(\d+).*?^#dimensions 0: (\d+)x(\d+)\n#sar 0: (\d+)/(\d+).*?^0,", re.M | re.S
 )
 _DURATION = re.compile(r"^\[info\]\s+Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.M)
-_AUDIO = re.compile(r"^\[info\]\s+Stream #0.*?: Audio: (?!none)", re.M)
+_AUDIO = re.compile(r"^\[info\]\s+Stream #0.*?: Audio: (.*)$", re.M)
 _FORMAT = re.compile(r"^\[info\] Input #0, (.+?), from ", re.M)
 _SIZE = re.compile(r"^\[info\]\s+Stream #0.*?: Video: .*? (\d{2,})x(\d{2,})", re.M)
 _MAX_RATE = 1000  # frames per second
@@ -32,7 +33,8 @@ class VideoInfo:
 
     frame_rate: exact; a variable rate is converted to it. duration_s: what the header claims; None if it
     claims nothing, or more than the file's bytes could hold (then `duration_lies`). format_name: ffmpeg's
-    demuxer.
+    demuxer. colours: how frames are stored. audio_track: the number, from 0, of the sound track that players
+    take, which need not be the first; None without sound that ffmpeg knows.
     """
 
     path: Path
@@ -40,9 +42,11 @@ class VideoInfo:
     height: int
     frame_rate: Fraction
     duration_s: float | None
-    has_audio: bool
-    format_name: str = ""
-    duration_lies: bool = False
+    audio_track: int | None
+    audio_track_count: int
+    format_name: str
+    duration_lies: bool
+    colours: Colours
 
 
 def probe(path: Path) -> VideoInfo:
@@ -84,7 +88,7 @@ def probe(path: Path) -> VideoInfo:
     rate = Fraction(per_second, ticks) if ticks and per_second else _DEFAULT_RATE
     claimed = _claimed_duration(said)
     lies = claimed is not None and size_bytes < claimed * _MIN_BYTES_PER_S and claimed > 3600
-    name_match = _FORMAT.search(said)
+    name_match, tracks = _FORMAT.search(said), _AUDIO.findall(said)
     width, height = _square_pixels(width, height, Fraction(wide, high) if wide and high else Fraction(1))
     if width * height > MAX_FRAME_PIXELS:
         raise _too_large(path, width, height)
@@ -94,10 +98,18 @@ def probe(path: Path) -> VideoInfo:
         height=height,
         frame_rate=rate if rate <= _MAX_RATE else _DEFAULT_RATE,
         duration_s=None if lies else claimed,
-        has_audio=bool(_AUDIO.search(said)),
+        audio_track=_usual_track(tracks),
+        audio_track_count=len(tracks),
         format_name=name_match[1] if name_match else "",
         duration_lies=lies,
+        colours=colours_in(said),
     )
+
+
+def _usual_track(tracks: list[str]) -> int | None:
+    """The first sound track that is flagged as the default one, else the first that can be decoded."""
+    known = [number for number, track in enumerate(tracks) if not track.startswith("none")]
+    return next((number for number in known if "(default)" in tracks[number]), known[0] if known else None)
 
 
 def _square_pixels(width: int, height: int, aspect: Fraction) -> tuple[int, int]:

@@ -18,10 +18,11 @@ _CODECS = {"mp4": _AAC, "mov": _AAC, "matroska": _OPUS, "webm": _OPUS}
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The first sound track of a local file from `start_s` on; with `strict` damage to it is an error."""
+    """Sound track `track` of a local file from `start_s` on; with `strict` damage to it is an error."""
 
     path: Path
     start_s: float = 0.0
+    track: int = 0
     strict: bool = False
 
 
@@ -57,7 +58,7 @@ def _mux(
     # `-shortest` loses frames, so the sound is made endless and then cut. `async=1` with `first_pts=0` fills
     # gaps and a late start with silence.
     heard = (
-        open_input(sound.path, **seek)["a:0"]
+        open_input(sound.path, **seek)[f"a:{sound.track}"]
         .filter("aresample", **{"async": 1, "first_pts": 0})
         .filter("aformat", channel_layouts="mono|stereo")
         .filter("apad")
