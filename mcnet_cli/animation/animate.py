@@ -40,7 +40,7 @@ from mcnet_cli.arrays import Picture, side_by_side
 from mcnet_cli.checkpoint import Weights, detector_digest, read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import shown
-from mcnet_cli.media import open_output, read_image, read_photo
+from mcnet_cli.media import open_output, read_image, read_still
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.weights import resolve_weights
@@ -91,7 +91,12 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
         compiled=request.compile,
         fetch=request.fetch,
     )
-    found = [animator.faces(path, face=request.face, crop=crops.source(path)) for path in request.sources]
+    found = [
+        animator.faces(
+            path, face=request.face, crop=crops.source(path), source_frame_s=request.source_frame_s
+        )
+        for path in request.sources
+    ]
     driving = _read_driving(request, animator, crops, tell)
     request.transfer.require_reference(driving.motion)
     results = []
@@ -197,7 +202,7 @@ def _write_film(
     """Renders one source and writes its film; how many frames it has. Warns of what had to be left out."""
     rows = request.transfer.shown_frames(driving.motion)
     audio, start_s, warnings = _sound(driving, rows, request, output)
-    photo, alpha = read_photo(path)
+    photo, alpha = read_still(path, request.source_frame_s)
     portrait = encode(
         photo, faces, animator.renderer, longest=longest_side(request, output.kind), alpha=alpha
     )
@@ -280,7 +285,7 @@ def _planned_source(
     weights: Weights,
     finder: FaceFinder | None,
 ) -> PlannedSource:
-    photo, framing = read_image(path), framing_of(weights)
+    photo, framing = read_still(path, request.source_frame_s)[0], framing_of(weights)
     faces = find_faces(
         photo, finder, framing, name=shown(path), face=request.face, crop_to=crops.source(path)
     )

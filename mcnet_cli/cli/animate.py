@@ -130,6 +130,14 @@ def animate(
             help="The same for the driving, one box a clip. With both none no face is looked for.",
         ),
     ] = "auto",
+    source_frame: Annotated[
+        str | None,
+        framing_option(
+            "--source-frame",
+            metavar="TIME",
+            help="Take the frame of a video at this time as the source; seconds or H:MM:SS.",
+        ),
+    ] = None,
     face: Annotated[
         str,
         framing_option(
@@ -265,6 +273,7 @@ def animate(
         save_motion=save_motion,
         source_crop=parse_crop("--source-crop", source_crop),
         driving_crop=parse_crop("--driving-crop", driving_crop),
+        source_frame_s=None if source_frame is None else options.parse_time(source_frame),
         face=options.parse_face(face),
         crop_json=crop_json,
         background=options.parse_background(background),

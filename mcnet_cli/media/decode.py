@@ -8,13 +8,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.media.animated import DURATIONS, open_animated
 from mcnet_cli.media.ffmpeg import compiled, open_input
 from mcnet_cli.media.frames import Frame, FrameSource, Span
 from mcnet_cli.media.kinds import kind_of
-from mcnet_cli.media.pictures import as_picture, open_folder, open_picture
+from mcnet_cli.media.pictures import as_picture, open_folder, open_picture, read_photo
 from mcnet_cli.media.probe import VideoInfo, probe
 from mcnet_cli.media.process import Log, running
 
@@ -72,6 +73,18 @@ def open_frames(
         return open_animated(path, kind, fps=fps, span=span, strict=strict)
     opened = open_folder if kind == "folder" else open_picture
     return opened(path, fps=fps, span=span, strict=strict)
+
+
+def read_still(path: Path, at_s: float | None = None) -> tuple[Frame, NDArray[np.uint8] | None]:
+    """A picture as `read_photo` reads it; of a video or an animation the frame that is shown at `at_s`.
+
+    Without a time it has to be a picture; of an animation it is the first frame then. InputError if the file
+    can't be read, or ends before that time.
+    """
+    if at_s is None or is_picture(path):
+        return read_photo(path)
+    with open_frames(path, start_s=at_s, max_frames=1) as frames:
+        return next(frames), None
 
 
 def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | None = None) -> FrameSource:

@@ -54,7 +54,7 @@ class Span:
     def nothing_left(self, path: Path) -> InputError:
         """The error for a clip that ends before the start."""
         return InputError(
-            f"{shown(path)} has no frame at {self.start_s:g} s or later", hint="take an earlier --start"
+            f"{shown(path)} has no frame at {self.start_s:g} s or later", hint="take an earlier time"
         )
 
 
@@ -166,9 +166,11 @@ class FrameSink:
 
 def require_local_file(path: Path) -> os.stat_result:
     """Raises InputError unless `path` is a readable, non-empty regular file on this machine."""
-    if not os.path.lexists(path) and _ADDRESS.match(str(path)):
+    if not os.path.lexists(path) and (address := _ADDRESS.match(str(path))):
+        # A path has lost one of the two slashes that an address was typed with.
+        name = re.sub(r"^(\w+):/(?=[^/])", r"\1://", str(path)) if len(address[0]) > 2 else str(path)
         raise InputError(
-            f"{shown(path)} is not a local file",
+            f"{shown(name)} is not a local file",
             hint="mcnet reads files only: download it first, then give its name",
         )
     status = require_regular_file(path)

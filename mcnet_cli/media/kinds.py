@@ -22,6 +22,7 @@ _VIDEO = re.compile(
     rb"|G.{187}G|....G.{191}G",  # MPEG transport streams; camcorders put the time before each packet
     re.S,
 )
+_A_VIDEO = ("a video", None)
 _AS_PICTURE = "save it as png or jpg"
 _OTHERS = tuple(
     (re.compile(pattern, re.S | re.I), name, hint)
@@ -65,12 +66,17 @@ def kind_of(path: Path) -> Kind:
     return "picture" if head.startswith(_STILLS) or is_heic(head) else "video"
 
 
+def is_video(path: Path) -> bool:
+    """Whether a file is a video, by its first bytes. InputError if it is no readable regular file."""
+    return kind_of(path) == "video" and described(read_head(path)) == _A_VIDEO
+
+
 def described(head: bytes) -> tuple[str, str | None] | None:
     """What a file is that can't be what it was taken for, and what to do with it; None if that is unknown."""
     for pattern, name, hint in _OTHERS:
         if pattern.match(head):
             return name, hint
-    return ("a video", None) if _VIDEO.match(head) and not (_is_avif(head) or is_heic(head)) else None
+    return _A_VIDEO if _VIDEO.match(head) and not (_is_avif(head) or is_heic(head)) else None
 
 
 def is_animated_webp(head: bytes) -> bool:
