@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def upright(picture: "Image.Image") -> "Image.Image":
+def turn_upright(picture: "Image.Image") -> None:
     """Applies the EXIF orientation, unless it can't be read."""
     from PIL import ImageOps
 
     try:
-        return ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)  # else a copy is made of each picture
     except MemoryError:
         raise
     except Exception:  # EXIF may be damaged although the picture is not, and parsing raises many kinds
-        return picture
+        return
 
 
 def to_rgb(picture: "Image.Image") -> NDArray[np.uint8]:
@@ -46,7 +46,7 @@ def to_rgb_and_alpha(picture: "Image.Image") -> tuple[NDArray[np.uint8], NDArray
         if picture.mode in ("P", "1"):
             picture = picture.convert("RGB")
         picture = _to_srgb(picture, picture.info.get("icc_profile"))
-    rgb = np.asarray(picture.convert("RGB"), np.uint8).copy()
+    rgb = np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
     return rgb, None if alpha is None or alpha.min() == 255 else alpha
 
 

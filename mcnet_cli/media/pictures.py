@@ -18,7 +18,7 @@ from mcnet_cli.files import SYSTEM_ERRNOS, atomic_output
 from mcnet_cli.installed import install_line
 from mcnet_cli.media.frames import MAX_FRAME_PIXELS, Frame, FrameSource, Span
 from mcnet_cli.media.kinds import described, is_heic, read_head
-from mcnet_cli.media.picture_colours import to_rgb_and_alpha, upright
+from mcnet_cli.media.picture_colours import to_rgb_and_alpha, turn_upright
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -123,7 +123,8 @@ def read_photo(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
     """
     with opened_picture(path) as picture:
         picture.load()
-        return to_rgb_and_alpha(upright(picture))
+        turn_upright(picture)
+        return to_rgb_and_alpha(picture)
 
 
 def as_picture(photo: "Path | str | NDArray[np.uint8] | Image.Image") -> NDArray[np.uint8]:
@@ -149,7 +150,9 @@ def as_photo(
     if isinstance(photo, Path | str):
         return read_photo(Path(photo))
     if not isinstance(photo, np.ndarray):
-        return to_rgb_and_alpha(upright(photo))
+        own = photo.copy()
+        turn_upright(own)
+        return to_rgb_and_alpha(own)
     if _has_channels(photo, 3):
         return photo, None
     if _has_channels(photo, 4):
