@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mcnet_cli import __version__
-from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, shown
+from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, counted, shown
 from mcnet_cli.files import system_failure
 from mcnet_cli.installed import failure_behind, pip_install
 from mcnet_cli.weights import Cache, find, registry, survey
@@ -84,7 +84,7 @@ class Diagnosis:
     def as_text(self) -> str:
         """For people."""
         problems = sum(finding.state == "problem" for finding in self.findings)
-        end = "all is well" if not problems else f"{problems} problem{'s' if problems > 1 else ''}"
+        end = counted(problems, "problem") if problems else "all is well"
         return "\n".join([*(finding.as_text() for finding in self.findings), end])
 
 

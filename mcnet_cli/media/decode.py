@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.errors import InputError, UsageError, shown
+from mcnet_cli.errors import InputError, UsageError, counted, shown
 from mcnet_cli.media.animated import DURATIONS, open_animated
 from mcnet_cli.media.ffmpeg import compiled, open_input
 from mcnet_cli.media.frames import Frame, FrameSource, Span
@@ -108,7 +108,7 @@ def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | No
 
 
 def _no_such_track(path: Path, wanted: int, count: int) -> InputError:
-    tracks = "no sound" if not count else f"{count} sound track{'s' if count > 1 else ''}"
+    tracks = counted(count, "sound track") if count else "no sound"
     return InputError(f"{shown(path)} has {tracks}, and no track {wanted}", hint="tracks count from 0")
 
 
@@ -203,10 +203,11 @@ def _note_problems(source: FrameSource, info: VideoInfo, span: Span, log: Log) -
     if log.error_count:
         of = f" of about {expected}" if expected and expected >= count else ""
         source.note_damage(
-            f"{name} is damaged: {count} frames{of} were read, {log.error_count} errors ({log.reason})"
+            f"{name} is damaged: {counted(count, 'frame')}{of} were read, "
+            f"{counted(log.error_count, 'error')} ({log.reason})"
         )
     elif short and _ends_early(info):
-        source.note_damage(f"{name} ends early: {count} frames of about {expected} were read")
+        source.note_damage(f"{name} ends early: {counted(count, 'frame')} of about {expected} were read")
 
 
 def _ends_early(info: VideoInfo) -> bool:

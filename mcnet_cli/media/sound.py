@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ffmpeg
 
-from mcnet_cli.errors import InputError, shown
+from mcnet_cli.errors import InputError, counted, shown
 from mcnet_cli.media.ffmpeg import compiled, disk_failure, file_name, open_input, require_encoder
 from mcnet_cli.media.process import running
 from mcnet_cli.system import SetAside, set_aside
@@ -90,5 +90,7 @@ def _mux(
         part.unlink(missing_ok=True)
         return f"the sound of {shown(sound.path)} can't be decoded, so there is none: {log.reason}"
     if log.error_count:
-        return f"the sound of {shown(sound.path)} is damaged: {log.error_count} errors ({log.reason})"
+        return (
+            f"the sound of {shown(sound.path)} is damaged: {counted(log.error_count, 'error')} ({log.reason})"
+        )
     return None
