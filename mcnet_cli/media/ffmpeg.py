@@ -33,7 +33,8 @@ if not hasattr(ffmpeg, "input"):
 
 # Demuxers that read one file and nothing else. A whitelist of protocols alone is not enough: a playlist of
 # local files would pass. `mov` and `matroska` include mp4 and webm.
-DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,h264,hevc,gif,apng,yuv4mpegpipe,webp_pipe"
+_DEMUXERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg", "dv", "mxf", "ivf")
+DEMUXERS = ",".join((*_DEMUXERS, "obu", "h264", "hevc", "gif", "apng", "yuv4mpegpipe", "webp_pipe"))
 
 # `level` marks each line of the log with its severity. `verbose` reports size changes, which old versions
 # mention nowhere else.

@@ -5,7 +5,9 @@ import subprocess
 import threading
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.media.ffmpeg import compiled, open_input
@@ -20,7 +22,16 @@ _DURATION = re.compile(r"^\[info\]\s+Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", r
 _AUDIO = re.compile(r"^\[info\]\s+Stream #0.*?: Audio: (.*)$", re.M)
 _FORMAT = re.compile(r"^\[info\] Input #0, (.+?), from ", re.M)
 _SIZE = re.compile(r"^\[info\]\s+Stream #0.*?: Video: .*? (\d{2,})x(\d{2,})", re.M)
+_AVERAGE_RATE = re.compile(r"^\[info\]\s+Stream #0.*?: Video: .*?, (\d+(?:\.\d+)?) fps", re.M)
+_PACKET = re.compile(r"^0,\s*-?\d+,\s*(-?\d+),", re.M)
+_TIME_BASE = re.compile(r"^#tb 0: (\d+)/(\d+)", re.M)
 _MAX_RATE = 1000  # frames per second
+# Recordings of browsers and phones give each frame a time of its own, and ffmpeg may take the rate of their
+# clock for that of frames. Above this rate, or factor over the average, the times of frames are looked at.
+_DOUBTFUL_RATE = 120
+_DOUBTFUL_FACTOR = Fraction(3, 2)
+_MEASURED_PACKETS = 600
+_USUAL_RATES = tuple(map(Fraction, (5, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)))
 _DEFAULT_RATE = Fraction(25)
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"pnot"}
 _TIME_LIMIT_S = 120.0
@@ -86,6 +97,10 @@ def probe(path: Path) -> VideoInfo:
         raise _refusal(path, log, said)
     ticks, per_second, width, height, wide, high = map(int, found.groups())
     rate = Fraction(per_second, ticks) if ticks and per_second else _DEFAULT_RATE
+    average = _AVERAGE_RATE.search(said)
+    if rate > (_DOUBTFUL_RATE if average is None else Fraction(average[1]) * _DOUBTFUL_FACTOR):
+        measured = _measured_rate(path)
+        rate = measured if measured and rate > measured * _DOUBTFUL_FACTOR else rate
     claimed = _claimed_duration(said)
     lies = claimed is not None and size_bytes < claimed * _MIN_BYTES_PER_S and claimed > 3600
     name_match, tracks = _FORMAT.search(said), _AUDIO.findall(said)
@@ -119,6 +134,25 @@ def _square_pixels(width: int, height: int, aspect: Fraction) -> tuple[int, int]
     if aspect >= 1:
         return max(1, round(width * aspect)), height
     return width, max(1, round(height / aspect))
+
+
+def _measured_rate(path: Path) -> Fraction | None:
+    """The rate by the time that most often lies between two frames; None if there is no telling."""
+    copied = open_input(path).output(
+        "pipe:", format="framecrc", map="0:V:0", codec="copy", **{"frames:v": _MEASURED_PACKETS}
+    )
+    with running(compiled(copied), stdout=subprocess.PIPE) as child:
+        assert child.process.stdout
+        said = child.process.stdout.read().decode("ascii", "replace")
+        child.finish()
+    base = _TIME_BASE.search(said)
+    times = sorted({int(time) for time in _PACKET.findall(said)})
+    if base is None or len(times) < 3:
+        return None
+    between = median(later - earlier for earlier, later in pairwise(times))
+    rate = Fraction(int(base[2])) / (Fraction(between) * int(base[1]))
+    nearest = min(_USUAL_RATES, key=lambda usual: abs(usual / rate - 1))
+    return nearest if abs(nearest / rate - 1) < 0.05 else Fraction(max(1, round(rate)))
 
 
 def _claimed_duration(said: str) -> float | None:

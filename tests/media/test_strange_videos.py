@@ -1,11 +1,12 @@
 """Videos as people really have them, and what becomes of each: a table of what was tried."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from media_tools import ffmpeg, read, sound_of, tone, write, write_clip
+from media_tools import X264, ffmpeg, number_of, read, sound_of, tone, write, write_clip
 from PIL import Image
 
 from mcnet_cli.errors import InputError
@@ -156,3 +157,161 @@ def test_a_sound_track_that_is_not_there_is_refused_with_their_number(tmp_path: 
     Image.new("RGB", (8, 8)).save(tmp_path / "still.png")
     with pytest.raises(InputError, match="no sound"):
         read(tmp_path / "still.png", audio_track=0)
+
+
+def recorded_by_a_browser(folder: Path) -> Path:
+    """Neither a duration nor a rate in the header, and each frame at a time of its own."""
+    jitter = "settb=1/1000,setpts='(40*N+mod(N*7919,13))/1000/TB'"
+    times = ["-fps_mode", "passthrough", "-enc_time_base", "1:1000"]
+    coded = ["-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus", "-f", "webm", "-live", "1"]
+    path = write_clip(folder / "talk.webm", 25, sound=tone(1), options=["-vf", jitter, *times, *coded])
+    data = path.read_bytes()
+    at = data.find(b"\x23\xe3\x83")  # the default duration of frames, made void
+    length = 4 + (data[at + 3] & 0x7F)
+    path.write_bytes(data[:at] + bytes([0xEC, 0x80 | length - 2]) + bytes(length - 2) + data[at + length :])
+    return path
+
+
+def shifted(folder: Path, suffix: str, *options: str) -> Path:
+    """B-frames whose first timestamps lie before zero."""
+    coded = ["-c:v", "libx264", "-bf", "3", "-qp", "4", "-pix_fmt", "yuv420p"]
+    clip = write_clip(folder / "b.mp4", 25, options=coded)
+    path = folder / f"shifted{suffix}"
+    ffmpeg("-i", clip, "-c", "copy", *options, path)
+    return path
+
+
+def with_options(name: str, *options: str, size: tuple[int, int] = (64, 48)) -> Callable[[Path], Path]:
+    return lambda folder: write_clip(folder / name, 25, size=size, options=[*options])
+
+
+def cut_by_an_edit_list(folder: Path) -> Path:
+    clip = write_clip(folder / "whole.mp4", 30, options=[*CODED, "-g", "30", "-pix_fmt", "yuv420p"])
+    path = folder / "trimmed.mov"  # it starts at a picture between two key frames
+    ffmpeg("-ss", 0.2, "-i", clip, "-c", "copy", path)
+    return path
+
+
+def with_a_gap(folder: Path) -> Path:
+    """A call that froze for 0.4 s after ten frames."""
+    gap = "setpts='if(lt(N,10),N,N+10)/25/TB'"
+    return write_clip(folder / "call.mp4", 20, options=["-vf", gap, "-fps_mode", "vfr", *X264])
+
+
+def cover_before_the_film(folder: Path) -> Path:
+    clip = write_clip(folder / "clip.mp4", 25)
+    Image.new("RGB", (300, 200), "red").save(folder / "cover.jpg")
+    flags = ["-map", "1", "-map", "0", "-c", "copy", "-disposition:v:0", "attached_pic"]
+    path = folder / "bought.mp4"
+    ffmpeg("-i", clip, "-i", folder / "cover.jpg", *flags, path)
+    return path
+
+
+ALL = list(range(25))
+TIMED: dict[str, tuple[Callable[[Path], Path], list[int]]] = {
+    "browser-recording": (recorded_by_a_browser, ALL),
+    "fragmented-mp4": (
+        with_options("f.mp4", *X264, "-movflags", "frag_keyframe+empty_moov+default_base_moof"),
+        ALL,
+    ),
+    "b-frames-before-zero": (lambda folder: shifted(folder, ".mkv", "-bsf:v", "setts=ts=TS-2*DURATION"), ALL),
+    "b-frames-in-a-transport-stream": (lambda folder: shifted(folder, ".ts"), ALL),
+    "edit-list": (cut_by_an_edit_list, [*range(5, 25), *range(5)]),  # their numbers start again at 25
+    "gap": (with_a_gap, [*range(10), *[9] * 10, *range(10, 20)]),
+    "cover-art-first": (cover_before_the_film, ALL),
+    "webm-with-alpha": (
+        with_options("a.webm", "-c:v", "libvpx-vp9", "-deadline", "realtime", "-pix_fmt", "yuva420p"),
+        ALL,
+    ),
+    "av1": (with_options("a.mkv", "-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "20"), ALL),
+    "hevc": (with_options("h.mov", *X265, "-pix_fmt", "yuv420p", "-tag:v", "hvc1"), ALL),
+    "dv-tape": (
+        with_options("tape.dv", "-c:v", "dvvideo", "-pix_fmt", "yuv420p", size=(720, 576)),
+        ALL,
+    ),
+    "mxf": (with_options("camera.mxf", "-c:v", "mpeg2video", "-q:v", "2"), ALL),
+    "dvd": (with_options("film.vob", "-c:v", "mpeg2video", "-q:v", "2"), ALL),
+    "windows-media": (with_options("film.wmv", "-c:v", "wmv2", "-q:v", "2"), ALL),
+    "flash": (with_options("film.flv", "-c:v", "flv1", "-q:v", "2"), ALL),
+    "prores": (with_options("film.mov", "-c:v", "prores_ks"), ALL),
+    "animation-codec": (with_options("film.mov", "-c:v", "qtrle"), ALL),
+    "ivf": (with_options("film.ivf", "-c:v", "libvpx", "-deadline", "realtime"), ALL),
+}
+
+
+@pytest.mark.parametrize("case", TIMED)
+def test_every_frame_is_read_at_its_time(tmp_path: Path, case: str) -> None:
+    make, numbers = TIMED[case]
+    source, frames = read(make(tmp_path), strict=True)
+    assert source.frame_rate == 25
+    assert [number_of(frame) for frame in frames] == numbers
+    assert not source.warnings
+
+
+def test_a_clip_of_120_frames_a_second_keeps_them_all(tmp_path: Path) -> None:
+    source, frames = read(write_clip(tmp_path / "slow.mp4", 24, rate="120"))
+    assert (source.frame_rate, len(frames)) == (120, 24)
+
+
+TURNS: dict[str, tuple[list[str], tuple[int, int], tuple[int, int]]] = {
+    "quarter-left": (["-display_rotation", "90"], (48, 64), (63, 0)),
+    "half": (["-display_rotation", "180"], (64, 48), (47, 63)),
+    "quarter-right": (["-display_rotation", "-90"], (48, 64), (0, 47)),
+    "mirrored": (["-display_hflip"], (64, 48), (0, 63)),
+    "upside-down-mirrored": (["-display_vflip"], (64, 48), (47, 0)),
+    "quarter-and-mirrored": (["-display_rotation", "90", "-display_hflip"], (48, 64), (63, 47)),
+}
+
+
+@pytest.mark.parametrize("case", TURNS)
+def test_a_turned_or_mirrored_clip_is_shown_as_players_do(tmp_path: Path, case: str) -> None:
+    options, size, corner = TURNS[case]
+    clip = write_clip(tmp_path / "clip.mp4", 3)
+    ffmpeg(*options, "-i", clip, "-c", "copy", tmp_path / "turned.mp4")
+    source, frames = read(tmp_path / "turned.mp4")
+    assert (source.width, source.height) == size
+    assert frames[0][corner].min() > 200  # the white block, which is stored at the top left
+
+
+def woven(folder: Path, name: str, *options: str, size: tuple[int, int] = (720, 576)) -> Path:
+    """A white bar that moves 16 pixels a field to the right, its fields woven into interlaced frames."""
+    width, height = size
+    frames = []
+    for number in range(6):
+        frame = np.full((height, width, 3), 16, np.uint8)
+        for field in (0, 1):
+            left = 100 + 16 * (2 * number + field)
+            frame[field::2, left : left + 60] = 235
+        frames.append(frame.tobytes())
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "25", "-i", "-"]
+    ffmpeg(*raw, *options, folder / name, data=b"".join(frames))
+    return folder / name
+
+
+INTERLACED: dict[str, tuple[str, list[str]]] = {
+    "mpeg2.mpg": ("setfield=tff", ["-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-q:v", "2"]),
+    "camcorder.mts": ("setfield=tff", ["-c:v", "libx264", "-x264-params", "tff=1", "-pix_fmt", "yuv420p"]),
+    "tape.dv": (
+        "setfield=bff,vflip,crop=720:575:0:1,pad=720:576,vflip",
+        ["-c:v", "dvvideo", "-pix_fmt", "yuv420p"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INTERLACED)
+def test_interlaced_frames_have_no_combs(tmp_path: Path, name: str) -> None:
+    filters, options = INTERLACED[name]
+    source, frames = read(woven(tmp_path, name, "-vf", filters, *options))
+    assert (source.frame_rate, len(frames)) == (25, 6)
+    for frame in frames[1:-1]:
+        grey = frame[100:-100].mean(axis=2)
+        assert np.abs(np.diff(grey, axis=0)).max() < 60  # woven fields differ by 219 from row to row
+
+
+def test_progressive_frames_stay_as_they_are(tmp_path: Path) -> None:
+    rows = np.zeros((48, 64, 3), np.uint8)
+    rows[::2] = 235  # every second row is white, as in no interlaced frame
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x48", "-r", "25", "-i", "-"]
+    ffmpeg(*raw, "-c:v", "libx264", "-qp", "0", tmp_path / "rows.mp4", data=rows.tobytes() * 3)
+    _, frames = read(tmp_path / "rows.mp4")
+    assert np.abs(np.diff(frames[1].mean(axis=2), axis=0)).min() > 200
