@@ -39,6 +39,11 @@ _OTHERS = tuple(
         (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL picture", _AS_PICTURE),
         (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "a JPEG 2000 picture", _AS_PICTURE),
         (rb"FUJIFILMCCD-RAW|IIU\0|....ftypcrx ", "a camera's raw file", _AS_PICTURE),
+        (
+            rb"ID3|\xff[\xe2-\xfb][\x10-\xeb]|fLaC|RIFF....WAVE|FORM....AIF[FC]|#!AMR|caff",
+            "a sound file",
+            "faces are moved by what a video shows of another face, not by sound",
+        ),
         (rb"PK\x03\x04", "an archive (ZIP)", "unpack it first"),
         (rb"version https://git-lfs", "a Git LFS pointer", "git lfs pull fetches the file itself"),
     )
@@ -63,7 +68,7 @@ def kind_of(path: Path) -> Kind:
         return "webp" if is_animated_webp(head) else "picture"
     if _is_avif(head):
         return "avif" if b"avis" in _brands(head) else "picture"
-    return "picture" if head.startswith(_STILLS) or is_heic(head) else "video"
+    return "picture" if is_still(head) else "video"
 
 
 def is_video(path: Path) -> bool:
@@ -82,6 +87,11 @@ def described(head: bytes) -> tuple[str, str | None] | None:
 def is_animated_webp(head: bytes) -> bool:
     """Whether a file that starts with `head` (21 bytes or more) is a WebP with the animation flag."""
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
+
+
+def is_still(head: bytes) -> bool:
+    """Whether a file that starts with `head` is a picture of a common format."""
+    return head.startswith(_STILLS) or is_heic(head)
 
 
 def is_heic(head: bytes) -> bool:

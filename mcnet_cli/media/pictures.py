@@ -17,7 +17,7 @@ from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import SYSTEM_ERRNOS, atomic_output
 from mcnet_cli.installed import install_line
 from mcnet_cli.media.frames import MAX_FRAME_PIXELS, Frame, FrameSource, Span
-from mcnet_cli.media.kinds import described, is_heic, read_head
+from mcnet_cli.media.kinds import described, is_heic, is_still, read_head
 from mcnet_cli.media.picture_colours import to_rgb_and_alpha, turn_upright
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ def _refusal(path: Path, head: bytes, formats: tuple[str, ...]) -> InputError:
     if found := described(head):
         what, hint = found
         return InputError(f"{shown(path)} is not an image but {what}", hint=hint)
+    if is_still(head):
+        return InputError(
+            f"{shown(path)} is an incomplete picture, or of a rare kind that can't be read",
+            hint="save it anew as png or jpg",
+        )
     names = [name.lower().replace("jpeg", "jpg").replace("heif", "heic") for name in formats if name != "DIB"]
     return InputError(f"{shown(path)} is not an image", hint=f"{', '.join(names)} can be read")
 

@@ -12,6 +12,7 @@ from statistics import median
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.media.ffmpeg import compiled, open_input
 from mcnet_cli.media.frames import MAX_FRAME_PIXELS, require_local_file
+from mcnet_cli.media.kinds import described, is_video, read_head
 from mcnet_cli.media.process import Log, running
 from mcnet_cli.media.video_colours import Colours, colours_in
 
@@ -174,6 +175,10 @@ def _too_large(path: Path, width: int, height: int) -> InputError:
 def _refusal(path: Path, log: Log, said: str) -> InputError:
     """Why no frame came, in words that a user understands."""
     text = log.text
+    found = described(read_head(path))
+    if found and not is_video(path):
+        what, hint = found
+        return InputError(f"{shown(path)} is not a video but {what}", hint=hint)
     if "whitelist" in text or "m3u8" in text:
         return InputError(
             f"{shown(path)} is not a video but a playlist, or a kind of file that is refused",
@@ -186,7 +191,10 @@ def _refusal(path: Path, log: Log, said: str) -> InputError:
     if not _FORMAT.search(said):
         return InputError(f"{shown(path)} is not a video that can be read: {log.reason}")
     if "matches no streams" in text:
-        return InputError(f"{shown(path)} has no video stream")
+        return InputError(
+            f"{shown(path)} has no video stream",
+            hint="it holds sound alone, and faces are moved by what is seen",
+        )
     if "max_pixels" in text or "Picture size" in text or "nvalid size" in text or "imensions" in text:
         return InputError(f"{shown(path)} is damaged, or its frames are too large: {log.reason}")
     reason = f": {log.reason}" if log.errors else ""

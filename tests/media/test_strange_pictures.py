@@ -211,6 +211,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "dng": (saved(skin(), "TIFF", tiffinfo={254: 1}), "raw file"),
     "half-a-jpeg": (saved(skin(), "JPEG")[:-300], "incomplete"),
     "half-a-png": (saved(HALF, "PNG")[:90], "incomplete"),
+    "a-jpeg's-first-bytes": (saved(skin(), "JPEG")[:80], "incomplete"),
+    "rare-tiff": (saved(skin(), "TIFF").replace(b"\x02\x01\x03", b"\x02\x01\x0b"), "rare kind"),
+    "sound": (b"ID3\3\0" + bytes(40), "sound file"),
     "text": (b"my portrait\n", "not an image"),
 }
 

@@ -315,3 +315,55 @@ def test_progressive_frames_stay_as_they_are(tmp_path: Path) -> None:
     ffmpeg(*raw, "-c:v", "libx264", "-qp", "0", tmp_path / "rows.mp4", data=rows.tobytes() * 3)
     _, frames = read(tmp_path / "rows.mp4")
     assert np.abs(np.diff(frames[1].mean(axis=2), axis=0)).min() > 200
+
+
+def sound_alone(name: str, *options: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        ffmpeg("-f", "lavfi", "-i", tone(0.3), *options, folder / name)
+        return folder / name
+
+    return make
+
+
+def file_of(data: bytes) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / "film.mp4").write_bytes(data)
+        return folder / "film.mp4"
+
+    return make
+
+
+UNUSABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "wav": (sound_alone("speech.wav"), "sound file"),
+    "mp3": (sound_alone("speech.mp3", "-c:a", "libmp3lame"), "sound file"),
+    "mp3-without-tags": (
+        sound_alone("speech.mp3", "-c:a", "libmp3lame", "-id3v2_version", "0", "-write_xing", "0"),
+        "sound file",
+    ),
+    "m4a": (sound_alone("speech.m4a"), "no video stream"),
+    "ogg": (sound_alone("speech.ogg", "-c:a", "libopus"), "no video stream"),
+    "web-page": (file_of(b"<!DOCTYPE html><html>"), "web page"),
+    "zip": (file_of(b"PK\3\4" + bytes(99)), "archive"),
+    "zero-bytes": (file_of(b""), "empty"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_what_is_no_video_is_called_what_it_is(tmp_path: Path, case: str) -> None:
+    make, what = UNUSABLE[case]
+    path = make(tmp_path)
+    with pytest.raises(InputError, match=what) as refused:
+        read(path)
+    assert path.name in str(refused.value)
+
+
+def test_a_size_that_changes_in_a_webm_is_scaled_to_the_first(tmp_path: Path) -> None:
+    coded = ["-c:v", "libvpx", "-deadline", "realtime"]
+    for width in (64, 96):
+        write_clip(tmp_path / f"{width}.webm", 10, size=(width, 48), options=coded)
+    (tmp_path / "list.txt").write_text("file 64.webm\nfile 96.webm\n")
+    ffmpeg("-f", "concat", "-i", tmp_path / "list.txt", "-c", "copy", tmp_path / "call.webm")
+    source, frames = read(tmp_path / "call.webm")
+    assert {frame.shape for frame in frames} == {(48, 64, 3)}
+    assert len(frames) >= 19
+    assert "64x48, 96x48" in source.warnings[0]
