@@ -32,7 +32,8 @@ _OTHERS = tuple(
             "a web page (HTML)",
             "the address was of a page or needs a login; save the file itself with a browser",
         ),
-        (rb"\s*(<\?xml.*?\?>\s*)?(<!--.*?-->\s*)*<(!doctype svg|svg)", "a drawing (SVG)", _AS_PICTURE),
+        # `(?>...)` never tries a comment twice, which would take for ever in a file made for it.
+        (rb"\s*(?><\?xml.*?\?>\s*)?(?><!--.*?-->\s*)*<(!doctype svg|svg)", "a drawing (SVG)", _AS_PICTURE),
         (rb"%PDF-", "a document (PDF)", _AS_PICTURE),
         (rb"8BPS", "a Photoshop file (PSD)", _AS_PICTURE),
         (rb"gimp xcf", "a GIMP file (XCF)", _AS_PICTURE),

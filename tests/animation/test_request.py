@@ -49,6 +49,7 @@ def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
         ("max_frames", 0),
         ("start_s", -1.0),
         ("audio_track", -1),
+        ("source_frame_s", -1.0),
         ("end_s", 0.0),
         ("fps", Fraction(0)),
         ("fps", Fraction(10**6)),

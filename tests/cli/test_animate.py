@@ -180,6 +180,13 @@ def test_a_frame_of_a_video_is_the_portrait(here: Path) -> None:
     assert (here / "a/1.png").read_bytes() == (here / "b/1.png").read_bytes()
 
 
+def test_a_sound_track_is_chosen_by_its_number(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert animate("photo.png", "clip.mp4", "--audio-track", "0", "-o", "film.mp4") == 0
+    assert has_sound(here / "film.mp4")
+    assert animate("photo.png", "clip.mp4", "--audio-track", "1") == 3
+    assert "clip.mp4 has 1 sound track, and no track 1" in capsys.readouterr().err
+
+
 def test_a_motion_file_replaces_the_video(here: Path) -> None:
     assert animate("photo.png", "clip.mp4", "-o", "a/%d.png", "--save-motion", "clip.motion") == 0
     assert animate("photo.png", "clip.motion", "-o", "b/%d.png") == 0

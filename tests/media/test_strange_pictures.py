@@ -78,7 +78,7 @@ READ: dict[str, Callable[[], bytes]] = {
     "avif": lambda: saved(skin(), "AVIF", quality=95),
     "mpo-of-a-phone.jpg": phone_jpeg,
     "progressive.jpg": lambda: saved(skin(), "JPEG", progressive=True, quality=95),
-    "grey.jpg-profile-of-colours": lambda: saved(skin(), "JPEG", icc_profile=b"no profile" * 20, quality=95),
+    "profile-that-is-none.jpg": lambda: saved(skin(), "JPEG", icc_profile=b"no profile" * 20, quality=95),
     "cmyk.jpg": lambda: saved(skin("CMYK"), "JPEG", quality=95),
     "cmyk.tiff": lambda: saved(skin("CMYK"), "TIFF"),
     "lab.tiff": lambda: saved(
@@ -115,6 +115,11 @@ def test_a_picture_is_read_in_its_colours_whatever_its_name(tmp_path: Path, case
     _, frames = read(path)
     assert len(frames) == 1
     assert np.abs(frames[0].astype(int) - SKIN).max() <= 6
+
+
+def test_a_grey_picture_with_a_profile_of_colours_stays_grey(tmp_path: Path) -> None:
+    (tmp_path / "grey.png").write_bytes(saved(skin("L"), "PNG", icc_profile=swapping_profile()))
+    assert np.unique(read_image(tmp_path / "grey.png")).tolist() == [skin("L").getpixel((0, 0))]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
@@ -202,6 +207,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "web-page": (b"\n<!DOCTYPE html><html><title>404</title></html>", "web page"),
     "web-page-with-a-mark": (b"\xef\xbb\xbf<html>", "web page"),
     "svg": (b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg width="9">', "drawing"),
+    "svg-that-never-begins": (b"<!---->" * 99, "not an image"),
     "pdf": (b"%PDF-1.7\n", "PDF"),
     "psd": (b"8BPS\0\1" + bytes(40), "Photoshop"),
     "jxl": (b"\xff\x0a" + bytes(40), "JPEG XL"),

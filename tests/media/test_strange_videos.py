@@ -14,7 +14,7 @@ from mcnet_cli.media import ffmpeg_binary
 
 CODED = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "4"]
 # Gradients of skin and grey: what HDR shows below paper white, tone-mapping leaves as it is.
-SHADES = np.array([(40, 40, 40), (120, 90, 70), (150, 110, 90), (180, 140, 120), (176, 176, 176)], np.uint8)
+SHADES = np.array([(40, 40, 40), (120, 90, 70), (150, 110, 90), (185, 80, 60), (176, 176, 176)], np.uint8)
 
 
 def shades(size: tuple[int, int]) -> np.ndarray:
