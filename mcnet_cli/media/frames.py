@@ -167,11 +167,14 @@ class FrameSink:
 def require_local_file(path: Path) -> os.stat_result:
     """Raises InputError unless `path` is a readable, non-empty regular file on this machine."""
     if not os.path.lexists(path) and (address := _ADDRESS.match(str(path))):
-        # A path has lost one of the two slashes that an address was typed with.
-        name = re.sub(r"^(\w+):/(?=[^/])", r"\1://", str(path)) if len(address[0]) > 2 else str(path)
+        # Of the slashes that an address was typed with, a path keeps one.
+        is_file = address[0].lower() == "file:"
+        name = re.sub(r"^(\w+:)/(?=[^/])", r"\1///" if is_file else r"\1//", str(path))
         raise InputError(
             f"{shown(name)} is not a local file",
-            hint="mcnet reads files only: download it first, then give its name",
+            hint="leave out file://"
+            if is_file
+            else "mcnet reads files only: download it first, then give its name",
         )
     status = require_regular_file(path)
     if status.st_size == 0:

@@ -119,6 +119,9 @@ def test_an_address_is_shown_as_it_was_typed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"https://host/film\.mp4 is not a local file") as refused:
         require_inputs(request(tmp_path, driving=Path("https://host/film.mp4")))
     assert "download" in str(refused.value.hint)
+    with pytest.raises(InputError, match=r"file:///home/film\.mp4 is not a local file") as refused:
+        require_inputs(request(tmp_path, driving=Path("file:///home/film.mp4")))
+    assert refused.value.hint == "leave out file://"
 
 
 def test_the_default_output_is_named_after_both_in_the_current_folder(
