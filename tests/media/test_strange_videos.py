@@ -122,22 +122,23 @@ def two_tracks(folder: Path, suffix: str, *dispositions: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize(
-    ("dispositions", "asked", "track"),
+    ("suffix", "dispositions", "asked", "track"),
     [
-        (("0", "default"), None, 1),
-        (("default", "0"), None, 0),
-        (("0", "0"), None, 0),
-        (("default", "0"), 1, 1),
-        (("0", "default"), 0, 0),
+        (".mp4", ("0", "default"), None, 1),
+        (".mkv", ("0", "default"), None, 1),
+        (".mkv", ("default", "0"), None, 0),
+        (".mkv", ("0", "0"), None, 0),
+        (".mkv", ("default", "0"), 1, 1),
+        (".mkv", ("0", "default"), 0, 0),
     ],
     ids=[
-        "second-is-default",
-        "first-is-default",
-        "none-is-default",
-        "second-is-asked-for",
-        "first-is-asked-for",
+        "second-default.mp4",
+        "second-default",
+        "first-default",
+        "none-default",
+        "second-asked",
+        "first-asked",
     ],
 )
 def test_the_sound_track_is_the_default_one_or_the_one_asked_for(
