@@ -5,7 +5,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mcnet_cli import __version__
-from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, shown
+from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, counted, shown
 from mcnet_cli.files import system_failure
+from mcnet_cli.installed import failure_behind, pip_install
 from mcnet_cli.weights import Cache, find, registry, survey
 
 LITTLE_MB, TOO_LITTLE_MB = 2000, 100
@@ -84,7 +84,7 @@ class Diagnosis:
     def as_text(self) -> str:
         """For people."""
         problems = sum(finding.state == "problem" for finding in self.findings)
-        end = "all is well" if not problems else f"{problems} problem{'s' if problems > 1 else ''}"
+        end = counted(problems, "problem") if problems else "all is well"
         return "\n".join([*(finding.as_text() for finding in self.findings), end])
 
 
@@ -104,15 +104,18 @@ def examine(cache: Cache) -> Diagnosis:
             findings += checks
         except McnetError as error:
             findings.append(Finding(topic, "problem", str(error), error.hint, error.exit_code))
-        except ImportError as error:
-            fix = f"{shown(sys.executable)} -m pip install --force-reinstall mcnet-cli"
-            findings.append(Finding(topic, "problem", _first_line(error), fix, SystemFailure.exit_code))
-        except (OSError, MemoryError) as error:
-            findings.append(Finding(topic, "problem", _first_line(error), code=SystemFailure.exit_code))
         except Exception as error:  # the report must appear whatever is broken
-            fix = "this is a bug in mcnet: please report it"
-            findings.append(Finding(topic, "problem", _first_line(error), fix, code=1))
+            findings.append(_unexpected(topic, error))
     return Diagnosis(findings)
+
+
+def _unexpected(topic: str, error: Exception) -> Finding:
+    if failure := failure_behind(error):
+        return Finding(topic, "problem", str(failure), failure.hint, failure.exit_code)
+    if isinstance(error, ImportError | OSError | MemoryError):
+        return Finding(topic, "problem", _first_line(error), code=SystemFailure.exit_code)
+    fix = "this is a bug in mcnet: please report it"
+    return Finding(topic, "problem", _first_line(error), fix, code=1)
 
 
 def _first_line(error: BaseException) -> str:
@@ -135,7 +138,7 @@ def check_versions() -> Iterator[Finding]:
         details={"mcnet": __version__, "python": python, "platform": platform.platform(), **found},
     )
     if missing := [name for name, version in found.items() if version is None]:
-        fix = f"{shown(sys.executable)} -m pip install {' '.join(missing)}"
+        fix = pip_install(missing)
         yield Finding(
             "version", "problem", f"not installed: {', '.join(missing)}", fix, SystemFailure.exit_code
         )

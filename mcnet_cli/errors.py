@@ -81,3 +81,8 @@ def shown(path: str | Path) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in str(path)
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: `1 frame`, `2 frames`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

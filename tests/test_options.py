@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcnet_cli.errors import UsageError
+from mcnet_cli.errors import UsageError, counted
 from mcnet_cli.options import (
     parse_background,
     parse_batch_size,
@@ -98,3 +98,8 @@ def test_shards_are_read_exactly() -> None:
 
 def test_names_are_parted_by_commas_and_count_once() -> None:
     assert parse_names("psnr, l1,psnr,,") == ("psnr", "l1")
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 frames"), (1, "1 frame"), (2, "2 frames")])
+def test_one_thing_is_not_many(number: int, words: str) -> None:
+    assert counted(number, "frame") == words

@@ -39,7 +39,7 @@ from mcnet_cli.arrays import Picture, side_by_side
 from mcnet_cli.checkpoint import Weights, detector_digest, read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import shown
-from mcnet_cli.media import open_output, read_image
+from mcnet_cli.media import open_output, read_image, read_still
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.weights import resolve_weights
@@ -204,6 +204,7 @@ def _write_film(
                 frame_rate=driving.motion.rate,
                 audio=audio,
                 audio_start_s=start_s,
+                audio_track=driving.audio_track,
                 overwrite=request.overwrite,
                 strict=request.strict,
                 alpha=request.background == "transparent",
@@ -273,7 +274,7 @@ def _planned_source(
     weights: Weights,
     finder: FaceFinder | None,
 ) -> PlannedSource:
-    photo, framing = read_image(path), framing_of(weights)
+    photo, framing = read_still(path, request.source_frame_s)[0], framing_of(weights)
     faces = find_faces(
         photo, finder, framing, name=shown(path), face=request.face, crop_to=crops.source(path)
     )

@@ -27,20 +27,19 @@ from mcnet_cli.animation.source import (
     encode,
     find_faces,
     framing_of,
+    read_source,
 )
 from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, WeightsError, shown
 from mcnet_cli.face import CropBox, Framing
-from mcnet_cli.media import Span, as_photo, open_frames
+from mcnet_cli.media import Span, open_frames
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    Photo = Path | str | Picture | Image.Image
+    from mcnet_cli.animation.source import Photo
 
 POSED_AT_ONCE = 64  # frames whose poses are found together; a few take as long as one
 
@@ -140,6 +139,7 @@ class Animator:
         *,
         face: Literal["largest", "all"] | int = "largest",
         crop: CropBox | Sequence[CropBox] | Literal["auto", "none"] = "auto",
+        source_frame_s: float | None = None,
     ) -> tuple[SourceFace, ...]:
         """Where a photo's faces are, without encoding them; arguments and errors as for `portrait`.
 
@@ -149,7 +149,7 @@ class Animator:
             >>> face.landmarks.shape
             (468, 2)
         """
-        return self._found(as_photo(photo)[0], _name(photo), face, crop)
+        return self._found(read_source(photo, source_frame_s)[0], _name(photo), face, crop)
 
     def portrait(
         self,
@@ -159,6 +159,7 @@ class Animator:
         crop: CropBox | Sequence[CropBox] | Literal["auto", "none"] = "auto",
         faces: Sequence[SourceFace] | None = None,
         longest: int = LONGEST_PX,
+        source_frame_s: float | None = None,
     ) -> Portrait:
         """Finds a photo's faces and encodes them, once for any number of renderings.
 
@@ -169,6 +170,7 @@ class Animator:
                 photo; or boxes in pixels of the photo, one for each face.
             faces: what `Animator.faces` has found in this photo, so that it isn't looked for again.
             longest: bounds the longer side of the photo that results show, in pixels.
+            source_frame_s: makes a frame of a video's file the photo: its time in seconds.
 
         Raises:
             InputError: the photo can't be read, or there is no such face in it.
@@ -183,7 +185,7 @@ class Animator:
             >>> portrait.boxes
             (CropBox(x=100, y=50, width=300, height=300),)
         """
-        picture, alpha = as_photo(photo)
+        picture, alpha = read_source(photo, source_frame_s)
         if faces is None:
             faces = self._found(picture, _name(photo), face, crop)
         return encode(picture, faces, self.renderer, longest=longest, alpha=alpha)

@@ -41,7 +41,8 @@ class Driving:
 
     motion: one row for each frame, not smoothed. box: what was cropped from each frame; None: all of it.
     no_face: how many frames have no face. audio: a file whose sound from `audio_start_s` on belongs to the
-    frames; None without sound. damaged: whether only a part could be read.
+    frames; None without sound. audio_track: which of its sound tracks. damaged: whether only a part could be
+    read.
     """
 
     motion: Motion
@@ -49,6 +50,7 @@ class Driving:
     no_face: int
     audio: Path | None = None
     audio_start_s: float = 0.0
+    audio_track: int = 0
     damaged: bool = False
 
 
@@ -125,7 +127,8 @@ def read_driving(
         # A given crop is trusted: of a drawing or an animal the detector may see no face.
         log.warning("%s: no face was found; the crop is used as it is", shown(frames.path))
         motion = replace(motion, found=np.ones_like(motion.found))
-    return Driving(motion, box, no_face, frames.audio, frames.audio_start_s, frames.damaged)
+    audio = frames.audio, frames.audio_start_s, frames.audio_track
+    return Driving(motion, box, no_face, *audio, frames.damaged)
 
 
 def pictures_of(

@@ -10,7 +10,7 @@ from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.driving import Driving
 from mcnet_cli.animation.request import AnimationRequest, Crops
 from mcnet_cli.animation.source import Portrait, SourceFace, encode
-from mcnet_cli.media import read_photo
+from mcnet_cli.media import read_still
 
 Value = TypeVar("Value")
 DRIVINGS_KEPT = 4  # about 0.7 kB a frame each
@@ -71,7 +71,7 @@ class Kept:
 
     def driving(self, request: AnimationRequest, crops: Crops, read: Callable[[], Driving]) -> Driving:
         """The request's driving, by `read` if it has to be read."""
-        how = request.fps, request.span, request.strict, request.on_no_face == "fail"
+        how = request.fps, request.span, request.strict, request.audio_track, request.on_no_face == "fail"
         key = (
             _network_of(request),
             _stamped(request.driving),
@@ -84,8 +84,11 @@ class Kept:
     def source_faces(self, request: AnimationRequest, path: Path, crops: Crops) -> tuple[SourceFace, ...]:
         """The faces of a source that move."""
         animator, crop = self.animator(request), crops.source(path)
-        key = _network_of(request), _stamped(path), request.face, str(crop)
-        return self.faces.get(key, lambda: animator.faces(path, face=request.face, crop=crop))
+        key = _network_of(request), _stamped(path), request.source_frame_s, request.face, str(crop)
+        return self.faces.get(
+            key,
+            lambda: animator.faces(path, face=request.face, crop=crop, source_frame_s=request.source_frame_s),
+        )
 
     def source(
         self, request: AnimationRequest, path: Path, faces: tuple[SourceFace, ...], longest: int
@@ -94,12 +97,13 @@ class Kept:
         animator = self.animator(request)
 
         def encoded() -> Source:
-            photo, alpha = read_photo(path)
+            photo, alpha = read_still(path, request.source_frame_s)
             portrait = encode(photo, faces, animator.renderer, longest=longest, alpha=alpha)
             return Source(portrait, (photo.shape[1], photo.shape[0]))
 
         boxes = str([face.box for face in faces])
-        return self.sources.get((_network_of(request), _stamped(path), boxes, longest), encoded)
+        key = _network_of(request), _stamped(path), request.source_frame_s, boxes, longest
+        return self.sources.get(key, encoded)
 
 
 def _network_of(request: AnimationRequest) -> Hashable:

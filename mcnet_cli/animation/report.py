@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mcnet_cli import __version__
-from mcnet_cli.errors import shown
+from mcnet_cli.errors import counted, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class AnimationResult:
         speed = self.frames / self.seconds if self.seconds else 0.0
         real_time = f"{speed / float(self.rate):.2f} times real time"
         memory = f", {self.peak_memory_mb:.0f} MB of memory at most" if self.peak_memory_mb else ""
-        missing = f", {self.no_face} frames without a face" if self.no_face else ""
+        missing = f", {counted(self.no_face, 'frame')} without a face" if self.no_face else ""
         where = "stdout" if self.output == "-" else shown(self.output)
         return (
-            f"{where}: {self.frames} frames at {float(self.rate):.5g} frames/s{missing}\n"
+            f"{where}: {counted(self.frames, 'frame')} at {float(self.rate):.5g} frames/s{missing}\n"
             f"  {self.seconds:.1f} s, {speed:.1f} frames/s, {real_time}{memory}"
         )
 
@@ -114,9 +114,11 @@ class PlannedDriving:
     def as_text(self) -> str:
         """One line."""
         size = "{} x {}, ".format(*self.size) if self.size else ""
-        count = f"about {self.frames}" if self.frames is not None else "an unknown number of"
+        count = (
+            "an unknown number of frames" if self.frames is None else f"about {counted(self.frames, 'frame')}"
+        )
         return (
-            f"driving: {shown(self.path)}: {size}{count} frames at {float(self.rate):.5g} frames/s, "
+            f"driving: {shown(self.path)}: {size}{count} at {float(self.rate):.5g} frames/s, "
             f"{'with' if self.sound else 'without'} sound, crop {self.crop}"
         )
 
@@ -184,7 +186,8 @@ class AnimationPlan:
         return "\n".join(
             [
                 f"weights: {shown(self.weights)}",
-                f"device: {self.device} in {self.precision} ({self.why}), {self.batch_size} frames at a time",
+                f"device: {self.device} in {self.precision} ({self.why}), "
+                f"{counted(self.batch_size, 'frame')} at a time",
                 f"faces: {self.detector or 'no detection'}",
                 self.driving.as_text(),
                 *(source.as_text() for source in self.sources),

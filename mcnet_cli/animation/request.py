@@ -17,7 +17,9 @@ from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.face.detect import DetectorName
 from mcnet_cli.files import atomic_output, require_regular_file
-from mcnet_cli.media import FrameSource, Span, open_frames
+from mcnet_cli.media import FrameSource, Span, is_picture, open_frames
+from mcnet_cli.media.frames import require_local_file
+from mcnet_cli.media.kinds import is_video
 from mcnet_cli.options import RATE_LIMITS, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
@@ -37,7 +39,7 @@ class AnimationRequest:
     """What to animate, and how: the options of `mcnet animate`. UsageError where they make no sense.
 
     Args:
-        sources: portraits, paths of pictures.
+        sources: portraits, paths of pictures; with `source_frame_s` also of videos.
         driving: a video, gif, folder of pictures, picture or .motion file.
         output: as typed: a file, a pattern of PNGs, a folder (ends with a slash, or exists), or `-` for
             stdout. None: `SOURCE--DRIVING.mp4` in the current folder.
@@ -50,6 +52,8 @@ class AnimationRequest:
         detector: what finds faces.
         source_crop, driving_crop: what the network sees. `auto`: the face. `none`: the whole picture. Or a
             box in pixels. With both `none` no face is looked for.
+        source_frame_s: of sources that are videos or animations: the time in seconds of the frame that is the
+            portrait. None: a video is no source, and of an animation it is the first frame.
         face: which face of a source; numbers count from 0, left to right. `all`: each of them.
         crop_json: a file that crops are saved to; if it exists, they are read from it.
         on_no_face: what is shown for driving frames without a face. `hold`: the last pose. `skip`: nothing.
@@ -65,6 +69,7 @@ class AnimationRequest:
         max_frames: at most so many driving frames.
         fps: frames a second of a folder of pictures, or what a video is resampled to. None: 25, or its own.
         audio: keep the driving's sound.
+        audio_track: which of its sound tracks, from 0; None: the one that players take.
         batch_size: frames computed at once; None: by the memory there is.
         compile: compile the network first.
         strict: InputError if the driving is damaged, instead of a warning.
@@ -95,6 +100,7 @@ class AnimationRequest:
     detector: DetectorName = "blazeface"
     source_crop: Crop = "auto"
     driving_crop: Crop = "auto"
+    source_frame_s: float | None = None
     face: FaceChoice = "largest"
     crop_json: Path | None = None
     on_no_face: NoFacePolicy = "hold"
@@ -107,6 +113,7 @@ class AnimationRequest:
     max_frames: int | None = None
     fps: Fraction | None = None
     audio: bool = True
+    audio_track: int | None = None
     batch_size: int | None = None
     compile: bool = False
     strict: bool = False
@@ -133,14 +140,21 @@ class AnimationRequest:
         require_between("--size", self.size, *SIZE_LIMITS_PX)
         require_between("--batch-size", self.batch_size, 1, BATCH_LIMIT)
         require_between("--max-frames", self.max_frames, 1, None)
+        require_between("--source-frame", self.source_frame_s, 0, None)
         require_between("--start", self.start_s, 0, None)
         require_between("--fps", self.fps, *RATE_LIMITS)
+        require_between("--audio-track", self.audio_track, 0, None)
         if self.end_s is not None and not self.end_s > self.start_s:
             raise UsageError(f"--end {self.end_s:g}: must be after --start {self.start_s:g}")
         if self.save_motion is not None and not is_motion_file(self.save_motion):
             raise UsageError(f"--save-motion: the file's name must end with {MOTION_SUFFIX}")
-        if self.compare and is_motion_file(self.driving):
-            raise UsageError("--compare: a motion file holds no picture to compare with")
+        if is_motion_file(self.driving):
+            if self.compare:
+                raise UsageError("--compare: a motion file holds no picture to compare with")
+            if self.audio_track is not None:
+                raise UsageError("--audio-track: a motion file holds no sound")
+        if self.audio_track is not None and not self.audio:
+            raise UsageError("--audio-track and --no-audio contradict each other")
 
     @property
     def transfer(self) -> Transfer:
@@ -186,10 +200,28 @@ def require_shown(picture: str, background: object) -> None:
 
 
 def require_inputs(request: AnimationRequest) -> None:
-    """InputError if one of a request's inputs isn't there, or is no regular file."""
+    """InputError if one of a request's inputs isn't there, is no regular file, or a video where none can be.
+
+    UsageError for a source's time if no source has any.
+    """
     for path in request.inputs:
         if not (path == request.driving and path.is_dir()):
-            require_regular_file(path)
+            require_local_file(path)
+    if request.source_frame_s is not None:
+        if all(map(is_picture, request.sources)):
+            raise UsageError("--source-frame: no source is a video, so there is no frame to choose")
+        return
+    for path in filter(is_video, request.sources):
+        driving = request.driving
+        if not driving.is_dir() and not is_motion_file(driving) and is_picture(driving):
+            raise InputError(
+                f"{shown(path)} is a video and {shown(driving)} a picture: the portrait comes first",
+                hint=f"mcnet animate {shown(driving)} {shown(path)}",
+            )
+        raise InputError(
+            f"{shown(path)} is a video, and a source is a picture",
+            hint="--source-frame TIME takes a frame of it, such as --source-frame 0 for the first",
+        )
 
 
 def open_driving(request: AnimationRequest) -> FrameSource:
@@ -201,6 +233,7 @@ def open_driving(request: AnimationRequest) -> FrameSource:
         end_s=request.end_s,
         max_frames=request.max_frames,
         strict=request.strict,
+        audio_track=request.audio_track,
     )
 
 

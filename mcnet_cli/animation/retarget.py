@@ -17,7 +17,7 @@ from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.relative_motion import relative_motion, strengthened
 from mcnet_cli.animation.source import EncodedFace, SourceFace
 from mcnet_cli.compositing import Gaze
-from mcnet_cli.errors import UsageError
+from mcnet_cli.errors import UsageError, counted
 from mcnet_cli.face import OUTER
 from mcnet_cli.face.topology import BROWS, LID_OPENINGS, MESH_POINTS, OUTER_EYE_CORNERS, OVAL
 from mcnet_cli.model import Keypoints
@@ -85,7 +85,7 @@ class Transfer:
         """UsageError if relative motion is to start from a frame that the driving doesn't have."""
         if self.motion == "relative" and isinstance(self.reference, int) and self.reference >= len(motion):
             raise UsageError(
-                f"--reference {self.reference}: the driving has {len(motion)} frames, counted from 0"
+                f"--reference {self.reference}: the driving has {counted(len(motion), 'frame')}, from 0 on"
             )
 
 

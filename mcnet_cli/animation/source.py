@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,12 @@ from mcnet_cli.face import (
     numbered,
     person_matte,
 )
+from mcnet_cli.media import as_photo, read_still
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    Photo = Path | str | Picture | Image.Image
 
 LONGEST_PX = 1920  # longer side of the photo in results, if nothing else is asked for
 
@@ -135,6 +142,11 @@ class Portrait:
     def boxes(self) -> tuple[CropBox, ...]:
         """What was cropped, in pixels of the picture that was given; empty if that was all of it."""
         return tuple(face.face.box for face in self.faces if face.face.box is not None)
+
+
+def read_source(photo: "Photo", at_s: float | None) -> tuple[Picture, NDArray[np.uint8] | None]:
+    """A photo and its transparency, as `as_photo` returns them; of a video's file the frame at that time."""
+    return read_still(Path(photo), at_s) if isinstance(photo, Path | str) else as_photo(photo)
 
 
 def framing_of(weights: Weights) -> Framing:

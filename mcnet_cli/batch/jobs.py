@@ -243,7 +243,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     **_same(str, "motion", "gaze", "on-no-face", "picture"),
     **_same(_flag, "adapt-scale", "compare", "audio", "compile", "strict"),
     **_same(float, "strength", "smooth"),
-    **_same(int, "size", "max-frames"),
+    **_same(int, "size", "max-frames", "audio-track"),
     **_same(options.parse_reference, "reference"),
     **_same(options.parse_face, "face"),
     **_same(options.parse_background, "background"),
@@ -254,4 +254,5 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     **_same(partial(parse_crop, "--driving-crop"), "driving-crop"),
     "start": ("start_s", options.parse_time),
     "end": ("end_s", options.parse_time),
+    "source-frame": ("source_frame_s", options.parse_time),
 }

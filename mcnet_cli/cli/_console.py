@@ -20,6 +20,7 @@ from mcnet_cli import __version__
 from mcnet_cli.cli import _signals
 from mcnet_cli.errors import McnetError, shown
 from mcnet_cli.files import SYSTEM_ERRNOS
+from mcnet_cli.installed import failure_behind
 from mcnet_cli.progress import Progress
 from mcnet_cli.system import lacks_system_library, reader_has_left
 
@@ -231,6 +232,8 @@ def explain(error: BaseException) -> Failure:
         return Failure(
             5, f"a system library is missing: {_lines(str(error), 1)}", "install it, then try again"
         )
+    if failure_of_library := failure_behind(error):
+        return explain(failure_of_library)
     name = type(error).__name__
     return Failure(1, f"this is a bug in mcnet ({name}). Please report it with the lines above.")
 

@@ -130,6 +130,14 @@ def animate(
             help="The same for the driving, one box a clip. With both none no face is looked for.",
         ),
     ] = "auto",
+    source_frame: Annotated[
+        str | None,
+        framing_option(
+            "--source-frame",
+            metavar="TIME",
+            help="Take the frame of a video at this time as the source; seconds or H:MM:SS.",
+        ),
+    ] = None,
     face: Annotated[
         str,
         framing_option(
@@ -203,6 +211,14 @@ def animate(
         ),
     ] = None,
     audio: Annotated[bool, time_option("--audio/--no-audio", help="Keep the driving's sound.")] = True,
+    audio_track: Annotated[
+        int | None,
+        time_option(
+            "--audio-track",
+            metavar="N",
+            help="Which of the driving's sound tracks; N from 0. Default: the one that players take.",
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_size: Annotated[str, batch_size_option(speed_option)] = "auto",
@@ -257,6 +273,7 @@ def animate(
         save_motion=save_motion,
         source_crop=parse_crop("--source-crop", source_crop),
         driving_crop=parse_crop("--driving-crop", driving_crop),
+        source_frame_s=None if source_frame is None else options.parse_time(source_frame),
         face=options.parse_face(face),
         crop_json=crop_json,
         background=options.parse_background(background),
@@ -267,6 +284,7 @@ def animate(
         max_frames=max_frames,
         fps=None if fps is None else options.parse_rate(fps),
         audio=audio,
+        audio_track=audio_track,
         batch_size=options.parse_batch_size(batch_size),
         compile=compile_,
         strict=strict,

@@ -14,6 +14,7 @@ from typing import Any
 
 from mcnet_cli.engines.work import GRACE_S, MAX_ATTEMPTS, TICK_S, Event, Events, Item, Result, State, Work
 from mcnet_cli.errors import McnetError, SystemFailure, UsageError, shown
+from mcnet_cli.installed import install_line
 
 RAY_TASKS_PER_SLOT = 2  # tasks handed over for each that can run, so that none waits for us
 RAY_STARTS = 3  # attempts to start a local cluster: under load Ray gives up too soon
@@ -27,7 +28,7 @@ def run_on_ray(work: Work[Item, State, Result], items: Sequence[Item], workers: 
     try:
         import ray
     except ImportError as error:
-        raise UsageError("--engine ray needs Ray", hint="pip install 'mcnet-cli[ray]'") from error
+        raise UsageError("--engine ray needs Ray", hint=install_line("ray")) from error
     started = not ray.is_initialized()
     if started:
         _connect(workers)

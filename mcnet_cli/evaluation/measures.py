@@ -29,6 +29,7 @@ from mcnet_cli.face import (
 from mcnet_cli.face.face_alignment import FaceAlignmentDetector
 from mcnet_cli.face.outer import after, similarity, upper_face
 from mcnet_cli.face.sampling import Picture, box_transform
+from mcnet_cli.installed import install_line
 from mcnet_cli.metrics import (
     FACE_PX,
     LPIPS,
@@ -64,7 +65,7 @@ NO_TRUTH = UsageError(
     hint=f"take --protocol {RECONSTRUCTION}",
 )
 NO_PERCEPTUAL = WeightsError(
-    "it needs a perceptual network, which is not installed", hint="install mcnet-cli[train]"
+    "it needs a perceptual network, which is not installed", hint=install_line("train")
 )
 REFERENCE_PX = 256  # AKD is given for pictures of this size
 IDENTITY_PX = 128  # side of the faces that the perceptual network compares

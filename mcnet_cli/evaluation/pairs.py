@@ -20,7 +20,7 @@ from mcnet_cli.animation.source import face_picture
 from mcnet_cli.arrays import Picture, resized
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import Compute
-from mcnet_cli.errors import InputError, UsageError, shown
+from mcnet_cli.errors import InputError, UsageError, counted, shown
 from mcnet_cli.evaluation.report import WeightsFacts
 from mcnet_cli.evaluation.request import ANIMATION, RECONSTRUCTION, EvaluationRequest, Settings
 from mcnet_cli.files import require_regular_file
@@ -284,7 +284,7 @@ def chosen_rows(driving: ClipPath, count: int, every: int, protocol: str) -> NDA
     """Which of a driving's frames are made; not the first one of a reconstruction, which is the source."""
     rows = np.arange(0, count, every)[protocol == RECONSTRUCTION :]
     if not len(rows):
-        raise InputError(f"{shown(driving.path)} has {count} frames, too few with --every {every}")
+        raise InputError(f"{shown(driving.path)} has {counted(count, 'frame')}, too few with --every {every}")
     return rows
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mcnet_cli import __version__
-from mcnet_cli.errors import shown
+from mcnet_cli.errors import counted, shown
 from mcnet_cli.evaluation.request import FIGURES, REENACTMENT, EvaluationRequest, Settings
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
@@ -211,7 +211,7 @@ class EvaluationReport:
         for name, (why, hint) in self.skipped.items():
             lines.append(f"skipped {name}: {why}" + (f"; {hint}" if hint else ""))
         lines += dict.fromkeys(f"left out: {pair.reason}" for row in self.rows for pair in row.failed)
-        sums = f"{len(self.first.results)} clips, {self.first.frames} frames"
+        sums = f"{counted(len(self.first.results), 'clip')}, {counted(self.first.frames, 'frame')}"
         if faceless := sum(result.faceless for result in self.first.results):
             sums += f", {faceless} made frames without a face"
         lines += [

@@ -1,6 +1,6 @@
 """Reading and writing videos and pictures frame by frame, with ffmpeg and Pillow."""
 
-from mcnet_cli.media.decode import is_picture, open_arrays, open_frames
+from mcnet_cli.media.decode import is_picture, open_arrays, open_frames, read_still
 from mcnet_cli.media.ffmpeg import ffmpeg_binary, ffmpeg_version
 from mcnet_cli.media.frames import FrameSink, FrameSource, Span
 from mcnet_cli.media.output import open_output, output_kind, require_transparency
@@ -25,6 +25,7 @@ __all__ = [
     "probe",
     "read_image",
     "read_photo",
+    "read_still",
     "require_transparency",
     "write_image",
 ]

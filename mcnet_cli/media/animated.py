@@ -1,12 +1,14 @@
-"""Animated WebP and GIF: how long their frames are shown, and reading them at a constant rate.
+"""Animated pictures (GIF, WebP, PNG, AVIF): how long frames are shown, and reading them at a constant rate.
 
-Pillow decodes them. Most versions of ffmpeg don't read animated WebP, and for a GIF whose frames are shown
-for different times each version chooses another rate.
+Pillow decodes them. Most versions of ffmpeg don't read animated WebP, of an animated AVIF ffmpeg takes the
+still picture that stands for it, and for a GIF whose frames are shown for different times each version
+chooses another rate.
 """
 
+import contextlib
 import math
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -14,29 +16,29 @@ from typing import BinaryIO
 
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.media.frames import MAX_FRAME_PIXELS, Frame, FrameSource, Span
-from mcnet_cli.media.pictures import opened_picture, to_rgb
+from mcnet_cli.media.kinds import Kind, is_animated_webp
+from mcnet_cli.media.picture_colours import to_rgb
+from mcnet_cli.media.pictures import opened_picture
 
-_MIN_FRAME_MS = 10
-_STILL_MS = 40  # how long a file without an animation is shown
+_MIN_FRAME_MS = Fraction(10)
+_STILL_MS = Fraction(40)  # how long a file without an animation is shown
 _ANMF_HEADER_BYTES = 16
 _GIF_DEFAULT_MS = 100  # what every browser takes where a GIF asks for less than 20 ms
 _GIF_MIN_MS = 20
 _USUAL_RATES = tuple(map(Fraction, (12, 15, 24, 25, 30, 48, 50, 60)))
 
 
-def open_animated(path: Path, head: bytes, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
-    """Frames of the animated WebP or GIF `path`, which starts with `head`.
+def open_animated(path: Path, kind: Kind, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
+    """Frames of the animated picture `path` of a kind in `DURATIONS`.
 
     The rate is `fps`, or one that shows every frame for as long as the file says.
     """
-    gif = is_gif(head)
-    listed = gif_durations_ms(path) if gif else webp_durations_ms(path)
     with opened_picture(path) as picture:
         size = picture.size
     if size[0] * size[1] > MAX_FRAME_PIXELS:
         raise InputError(f"the frames of {shown(path)} are too large: {size[0]}x{size[1]}")
-    durations = [max(ms, _MIN_FRAME_MS) for ms in listed] or [_STILL_MS]
-    own_rate = constant_rate(durations, rounding_ms=10 if gif else 1)
+    durations = [max(Fraction(ms), _MIN_FRAME_MS) for ms in DURATIONS[kind](path)] or [_STILL_MS]
+    own_rate = constant_rate(durations, rounding_ms=10 if kind == "gif" else 1)
     rate = fps or own_rate or exact_rate(durations)
     steady = own_rate is not None and rate == own_rate
     return FrameSource(
@@ -44,18 +46,18 @@ def open_animated(path: Path, head: bytes, *, fps: Fraction | None, span: Span, 
         path=path,
         size=size,
         frame_rate=rate,
-        frame_count_hint=span.frames_of(sum(durations) / 1000, rate),
+        frame_count_hint=span.frames_of(float(sum(durations) / 1000), rate),
         strict=strict,
     )
 
 
-def constant_rate(durations_ms: list[int], *, rounding_ms: int) -> Fraction | None:
+def constant_rate(durations_ms: list[Fraction], *, rounding_ms: int) -> Fraction | None:
     """The rate of frames that are all shown equally long, up to the container's rounding; else None."""
     if max(durations_ms) - min(durations_ms) > rounding_ms:
         return None
     timed_ms = durations_ms[:-1] or durations_ms  # some writers make up the last frame's time
-    count, total_ms = len(timed_ms), sum(timed_ms)
-    mean = Fraction(1000 * count, total_ms)
+    count, total_ms = len(timed_ms), sum(timed_ms, Fraction(0))
+    mean = 1000 * count / total_ms
     if len(set(durations_ms)) == 1:
         return mean
     nearest = Fraction(round(mean))
@@ -66,13 +68,15 @@ def constant_rate(durations_ms: list[int], *, rounding_ms: int) -> Fraction | No
     return mean
 
 
-def exact_rate(durations_ms: list[int]) -> Fraction:
+def exact_rate(durations_ms: list[Fraction]) -> Fraction:
     """The lowest rate, 100 at most, at which every frame is shown for exactly its time."""
-    return Fraction(1000, max(math.gcd(*durations_ms), _MIN_FRAME_MS))
+    unit = Fraction(1, math.lcm(*(ms.denominator for ms in durations_ms)))
+    step_ms = unit * math.gcd(*(int(ms / unit) for ms in durations_ms))
+    return 1000 / max(step_ms, _MIN_FRAME_MS)
 
 
 def _read(
-    source: FrameSource, durations: list[int], steady: bool, span: Span
+    source: FrameSource, durations: list[Fraction], steady: bool, span: Span
 ) -> Generator[Frame, None, None]:
     """Yields the frames at the source's constant rate."""
     order = iter(range(len(durations))) if steady else _shown_at(durations, source.frame_rate)
@@ -90,9 +94,9 @@ def _read(
         raise span.nothing_left(source.path)
 
 
-def _shown_at(durations: list[int], rate: Fraction) -> Iterator[int]:
+def _shown_at(durations: list[Fraction], rate: Fraction) -> Iterator[int]:
     """The index of the frame that is shown at 0, 1 / rate, 2 / rate and so on."""
-    number, until_ms = 0, 0
+    number, until_ms = 0, Fraction(0)
     for index, duration in enumerate(durations):
         until_ms += duration
         while number * 1000 / rate < until_ms:
@@ -105,7 +109,9 @@ def _decode(source: FrameSource, count: int) -> Generator[Frame, None, None]:
     decoded = 0
     try:
         with opened_picture(source.path) as picture:
-            for index in range(count):
+            # The first picture of a PNG may be no frame, but what is shown where animations are unknown.
+            first = int(getattr(picture, "default_image", False))
+            for index in range(first, first + count):
                 picture.seek(index)
                 frame = to_rgb(picture)
                 decoded += 1
@@ -116,16 +122,6 @@ def _decode(source: FrameSource, count: int) -> Generator[Frame, None, None]:
         source.note_damage(
             f"{shown(source.path)} is damaged: {decoded} of {count} frames were read ({error})"
         )
-
-
-def is_animated_webp(head: bytes) -> bool:
-    """Whether a file that starts with `head` (21 bytes or more) is a WebP with the animation flag."""
-    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & 2)
-
-
-def is_gif(head: bytes) -> bool:
-    """Whether a file that starts with `head` is a GIF."""
-    return head[:6] in (b"GIF87a", b"GIF89a")
 
 
 def webp_durations_ms(path: Path) -> list[int]:
@@ -183,6 +179,33 @@ def gif_durations_ms(path: Path) -> list[int]:
     return durations
 
 
+def png_durations_ms(path: Path) -> list[Fraction]:
+    """How long each frame of an animated PNG is shown, up to the first damage in the file."""
+    durations = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        at = 8
+        while at + 12 <= size:
+            file.seek(at)
+            length, kind = struct.unpack(">I4s", file.read(8))
+            if kind == b"fcTL" and length == 26:
+                ticks, per_second = struct.unpack(">20xHH2x", file.read(26).ljust(26, b"\0"))
+                durations.append(Fraction(1000 * ticks, per_second or 100))
+            at += 12 + length
+    return durations
+
+
+def avif_durations_ms(path: Path) -> list[int]:
+    """How long each frame of an animated AVIF is shown. They are decoded for it."""
+    durations: list[int] = []
+    with opened_picture(path) as picture, contextlib.suppress(EOFError, OSError, ValueError, RuntimeError):
+        for index in range(getattr(picture, "n_frames", 1)):
+            picture.seek(index)
+            picture.load()
+            durations.append(picture.info.get("duration", _STILL_MS))
+    return durations
+
+
 def _skip_colours(file: BinaryIO, flags: int) -> None:
     if flags & 0x80:
         file.seek(3 << (flags & 7) + 1, 1)
@@ -195,3 +218,11 @@ def _skip_blocks(file: BinaryIO) -> bytes:
         block = file.read(length[0])
         first = block if first is None else first
     return first or b""
+
+
+DURATIONS: dict[Kind, Callable[[Path], Sequence[int | Fraction]]] = {
+    "gif": gif_durations_ms,
+    "webp": webp_durations_ms,
+    "apng": png_durations_ms,
+    "avif": avif_durations_ms,
+}

@@ -8,16 +8,17 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mcnet_cli.errors import InputError, UsageError, shown
-from mcnet_cli.media.animated import is_animated_webp, is_gif, open_animated
+from mcnet_cli.errors import InputError, UsageError, counted, shown
+from mcnet_cli.media.animated import DURATIONS, open_animated
 from mcnet_cli.media.ffmpeg import compiled, open_input
-from mcnet_cli.media.frames import Frame, FrameSource, Span, require_local_file
-from mcnet_cli.media.pictures import as_picture, open_folder, open_picture
+from mcnet_cli.media.frames import Frame, FrameSource, Span
+from mcnet_cli.media.kinds import kind_of
+from mcnet_cli.media.pictures import as_picture, open_folder, open_picture, read_photo
 from mcnet_cli.media.probe import VideoInfo, probe
 from mcnet_cli.media.process import Log, running
 
-_HEAD_BYTES = 64
 # ffmpeg logs the size of the frames that arrive whenever it (re)builds its graph.
 _GRAPH_SIZE = re.compile(r"\[graph .* input from stream .*\] \[verbose\] w:(\d+) h:(\d+) pixfmt:")
 _PACKET = re.compile(rb"^\d+,\s*-?\d+,\s*(-?\d+),\s*(\d+),", re.M)
@@ -29,7 +30,7 @@ _UNSEEKABLE = {"h264", "hevc", "gif", "apng", "yuv4mpegpipe", "webp_pipe"}
 
 def is_picture(path: Path) -> bool:
     """Whether a file is a single picture and no animation. InputError if it is no readable regular file."""
-    return _is_still(_head(path))
+    return kind_of(path) == "picture"
 
 
 def open_frames(
@@ -40,8 +41,9 @@ def open_frames(
     end_s: float | None = None,
     max_frames: int | None = None,
     strict: bool = False,
+    audio_track: int | None = None,
 ) -> FrameSource:
-    """Opens a video, a gif, an animated WebP, a folder of pictures or one picture as a stream of frames.
+    """Opens a video, an animated or a single picture, or a folder of pictures as a stream of frames.
 
     Args:
         path: a local file or folder; the content decides what it is, not the suffix.
@@ -50,6 +52,7 @@ def open_frames(
         end_s: where to end.
         max_frames: the largest number of frames.
         strict: whether damage ends the iteration with InputError instead of a warning.
+        audio_track: which of a video's sound tracks is meant, from 0; by default the one that players take.
 
     Raises:
         InputError: the file can't be used. While iterating: no frame can be decoded, or damage with `strict`.
@@ -61,14 +64,27 @@ def open_frames(
     if fps is not None and not 0 < fps <= 1000:
         raise UsageError(f"a rate of {float(fps):g} frames a second is out of range (over 0, up to 1000)")
     span = Span(start_s, end_s, max_frames)
-    if path.is_dir():
-        return open_folder(path, fps=fps, span=span, strict=strict)
-    head = _head(path)
-    if is_animated_webp(head) or is_gif(head):
-        return open_animated(path, head, fps=fps, span=span, strict=strict)
-    if _is_still(head):
-        return open_picture(path, fps=fps, span=span, strict=strict)
-    return _open_video(path, fps=fps, span=span, strict=strict)
+    kind = "folder" if path.is_dir() else kind_of(path)
+    if kind == "video":
+        return _open_video(path, fps=fps, span=span, strict=strict, audio_track=audio_track)
+    if audio_track is not None:
+        raise _no_such_track(path, audio_track, 0)
+    if kind in DURATIONS:
+        return open_animated(path, kind, fps=fps, span=span, strict=strict)
+    opened = open_folder if kind == "folder" else open_picture
+    return opened(path, fps=fps, span=span, strict=strict)
+
+
+def read_still(path: Path, at_s: float | None = None) -> tuple[Frame, NDArray[np.uint8] | None]:
+    """A picture as `read_photo` reads it; of a video or an animation the frame that is shown at `at_s`.
+
+    Without a time it has to be a picture; of an animation it is the first frame then. InputError if the file
+    can't be read, or ends before that time.
+    """
+    if at_s is None or is_picture(path):
+        return read_photo(path)
+    with open_frames(path, start_s=at_s, max_frames=1) as frames:
+        return next(frames), None
 
 
 def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | None = None) -> FrameSource:
@@ -91,24 +107,19 @@ def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | No
     return FrameSource(produce, path=Path("the driving"), size=size, frame_rate=rate)
 
 
-def _head(path: Path) -> bytes:
-    require_local_file(path)
-    with path.open("rb") as file:
-        return file.read(_HEAD_BYTES)
+def _no_such_track(path: Path, wanted: int, count: int) -> InputError:
+    tracks = counted(count, "sound track") if count else "no sound"
+    return InputError(f"{shown(path)} has {tracks}, and no track {wanted}", hint="tracks count from 0")
 
 
-def _is_still(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a single picture."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return b"acTL" not in head
-    if head[:4] == b"RIFF":
-        return head[8:12] == b"WEBP" and not is_animated_webp(head)
-    return head.startswith((b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*"))
-
-
-def _open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -> FrameSource:
+def _open_video(
+    path: Path, *, fps: Fraction | None, span: Span, strict: bool, audio_track: int | None
+) -> FrameSource:
     """Frames of the video `path`: frame i is the one that is shown at start + i / rate."""
     info = probe(path)
+    track = info.audio_track if audio_track is None else audio_track
+    if audio_track is not None and audio_track >= info.audio_track_count:
+        raise _no_such_track(path, audio_track, info.audio_track_count)
     rate = fps or info.frame_rate
     source = FrameSource(
         lambda source: _decode(source, info, span),
@@ -116,12 +127,15 @@ def _open_video(path: Path, *, fps: Fraction | None, span: Span, strict: bool) -
         size=(info.width, info.height),
         frame_rate=rate,
         frame_count_hint=span.frames_of(info.duration_s, rate),
-        audio=path if info.has_audio else None,
+        audio=path if track is not None else None,
         audio_start_s=_start_s(span, rate),
+        audio_track=track or 0,
         strict=strict,
     )
     if info.duration_lies:
         source.warnings.append(f"the header of {shown(path)} claims a length that can't be: ignored")
+    if info.colours.warning:
+        source.warnings.append(f"{shown(path)}: {info.colours.warning}")
     return source
 
 
@@ -138,10 +152,12 @@ def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
     seek = {"ss": f"{start_s:.6f}"} if span.start_s and is_seekable else {}
     # With several threads, which frames of a damaged file come out would depend on chance.
     stream = open_input(info.path, threads=1, **seek)["V:0"]
+    if info.colours.is_interlaced:
+        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
     stream = stream.filter("fps", fps=str(rate), start_time=0)
     if span.start_s and not is_seekable:
         stream = stream.filter("trim", start=f"{start_s:.6f}").filter("setpts", "PTS-STARTPTS")
-    stream = stream.filter("scale", info.width, info.height)
+    stream = info.colours.applied(stream, info.width, info.height)
     limit = span.limit(rate)
     count = {} if limit is None else {"vframes": limit}
     return compiled(stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **count))
@@ -187,10 +203,11 @@ def _note_problems(source: FrameSource, info: VideoInfo, span: Span, log: Log) -
     if log.error_count:
         of = f" of about {expected}" if expected and expected >= count else ""
         source.note_damage(
-            f"{name} is damaged: {count} frames{of} were read, {log.error_count} errors ({log.reason})"
+            f"{name} is damaged: {counted(count, 'frame')}{of} were read, "
+            f"{counted(log.error_count, 'error')} ({log.reason})"
         )
     elif short and _ends_early(info):
-        source.note_damage(f"{name} ends early: {count} frames of about {expected} were read")
+        source.note_damage(f"{name} ends early: {counted(count, 'frame')} of about {expected} were read")
 
 
 def _ends_early(info: VideoInfo) -> bool:

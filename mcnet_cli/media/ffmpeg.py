@@ -12,17 +12,29 @@ import subprocess
 from pathlib import Path
 from typing import Any, cast
 
-import ffmpeg
-
 from mcnet_cli.errors import SystemFailure, shown
 from mcnet_cli.files import system_failure
+from mcnet_cli.installed import pip_install, require_unhidden
 from mcnet_cli.media.frames import MAX_FRAME_PIXELS
 from mcnet_cli.media.process import running
 from mcnet_cli.system import exceeded_size_limit
 
+# `mcnet_cli.media` imports this module first. Scripts named ffmpeg.py are common, and so are two packages of
+# other people that have a module of this name.
+require_unhidden("ffmpeg", "ffmpeg-python")
+import ffmpeg  # noqa: E402
+
+if not hasattr(ffmpeg, "input"):
+    raise SystemFailure(
+        f"another package has overwritten {shown(str(ffmpeg.__file__))}, which is to be ffmpeg-python's",
+        hint="uninstall ffmpeg and python-ffmpeg, then "
+        + pip_install(["ffmpeg-python"], "--force-reinstall"),
+    )
+
 # Demuxers that read one file and nothing else. A whitelist of protocols alone is not enough: a playlist of
 # local files would pass. `mov` and `matroska` include mp4 and webm.
-DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,h264,hevc,gif,apng,yuv4mpegpipe,webp_pipe"
+_DEMUXERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg", "dv", "mxf", "ivf")
+DEMUXERS = ",".join((*_DEMUXERS, "obu", "h264", "hevc", "gif", "apng", "yuv4mpegpipe", "webp_pipe"))
 
 # `level` marks each line of the log with its severity. `verbose` reports size changes, which old versions
 # mention nowhere else.
@@ -49,7 +61,7 @@ def ffmpeg_binary() -> str:
         return cast(str, imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError) as error:
         raise SystemFailure(
-            "no ffmpeg found", hint="pip install imageio-ffmpeg, or set MCNET_FFMPEG"
+            "no ffmpeg found", hint=f"{pip_install(['imageio-ffmpeg'])}, or set MCNET_FFMPEG"
         ) from error
 
 
@@ -62,6 +74,11 @@ def ffmpeg_version() -> str:
 def has_encoder(name: str) -> bool:
     """Whether ffmpeg has the encoder `name`."""
     return name in re.findall(r"^ [VAS][A-Z.]{5} (\S+)", _answer(ffmpeg_binary(), "-encoders"), re.M)
+
+
+def has_filter(name: str) -> bool:
+    """Whether ffmpeg has the filter `name`."""
+    return name in re.findall(r"^ [A-Z.]{2,3} (\S+)", _answer(ffmpeg_binary(), "-filters"), re.M)
 
 
 def require_encoder(name: str, target: Path) -> None:

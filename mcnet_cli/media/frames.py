@@ -54,7 +54,7 @@ class Span:
     def nothing_left(self, path: Path) -> InputError:
         """The error for a clip that ends before the start."""
         return InputError(
-            f"{shown(path)} has no frame at {self.start_s:g} s or later", hint="take an earlier --start"
+            f"{shown(path)} has no frame at {self.start_s:g} s or later", hint="take an earlier time"
         )
 
 
@@ -71,7 +71,7 @@ class FrameSource:
 
     path: what the frames come from. width, height: of every frame. frame_rate: frames per second, exact.
     frame_count_hint: the number of frames according to the header, if it has one. audio: the file with the
-    sound, or None. audio_start_s: the first frame's time in that file.
+    sound, or None. audio_start_s: the first frame's time in that file. audio_track: which sound track of it.
 
     Complete after the iteration: frames_read; damaged, whether part of the file could not be used; warnings,
     one line each.
@@ -86,6 +86,7 @@ class FrameSource:
         frame_rate: Fraction,
         frame_count_hint: int | None = None,
         audio: Path | None = None,
+        audio_track: int = 0,
         audio_start_s: float = 0.0,
         strict: bool = False,
     ) -> None:
@@ -94,6 +95,7 @@ class FrameSource:
         self.frame_rate = frame_rate
         self.frame_count_hint = frame_count_hint
         self.audio = audio
+        self.audio_track = audio_track
         self.audio_start_s = audio_start_s
         self.strict = strict
         self.frames_read = 0
@@ -164,10 +166,15 @@ class FrameSink:
 
 def require_local_file(path: Path) -> os.stat_result:
     """Raises InputError unless `path` is a readable, non-empty regular file on this machine."""
-    if not os.path.lexists(path) and _ADDRESS.match(str(path)):
+    if not os.path.lexists(path) and (address := _ADDRESS.match(str(path))):
+        # Of the slashes that an address was typed with, a path keeps one.
+        is_file = address[0].lower() == "file:"
+        name = re.sub(r"^(\w+:)/(?=[^/])", r"\1///" if is_file else r"\1//", str(path))
         raise InputError(
-            f"{shown(path)} is not a local file",
-            hint="mcnet reads files only: download it first, then give its name",
+            f"{shown(name)} is not a local file",
+            hint="leave out file://"
+            if is_file
+            else "mcnet reads files only: download it first, then give its name",
         )
     status = require_regular_file(path)
     if status.st_size == 0:

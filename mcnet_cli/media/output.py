@@ -75,6 +75,7 @@ def open_output(
     frame_rate: Fraction,
     audio: Path | None = None,
     audio_start_s: float = 0.0,
+    audio_track: int = 0,
     overwrite: bool = False,
     strict: bool = False,
     threads: int | None = None,
@@ -90,8 +91,9 @@ def open_output(
         target: a name that `output_kind` knows; the folders of a pattern are made.
         size: width and height of the frames.
         frame_rate: frames per second, exact.
-        audio: a file whose first sound track a video gets, cut to its length or filled with silence.
+        audio: a file whose sound a video gets, cut to its length or filled with silence.
         audio_start_s: where in that file to begin.
+        audio_track: which of its sound tracks, from 0.
         overwrite: whether files at the target may be replaced.
         strict: whether sound that can't be decoded is an InputError instead of a warning.
         threads: of the encoder; the same number gives the same bytes on every machine. None lets the encoder
@@ -115,7 +117,7 @@ def open_output(
     elif kind == "pattern":
         opened = _open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha)
     else:
-        sound = Sound(audio, audio_start_s, strict) if audio else None
+        sound = Sound(audio, audio_start_s, audio_track, strict) if audio else None
         opened = open_file(
             Path(target),
             size=size,

@@ -1,5 +1,7 @@
 """Reading pictures of cameras, phones and editors, writing PNG, and folders of pictures as frames."""
 
+import contextlib
+import functools
 import re
 import warnings
 from collections.abc import Generator, Iterator
@@ -13,15 +15,21 @@ from numpy.typing import NDArray
 
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import SYSTEM_ERRNOS, atomic_output
-from mcnet_cli.media.frames import MAX_FRAME_PIXELS, Frame, FrameSource, Span, require_local_file
+from mcnet_cli.installed import install_line
+from mcnet_cli.media.frames import MAX_FRAME_PIXELS, Frame, FrameSource, Span
+from mcnet_cli.media.kinds import described, is_heic, is_still, read_head
+from mcnet_cli.media.picture_colours import to_rgb_and_alpha, turn_upright
 
 if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PICTURE_PIXELS = 128 * 1024 * 1024
 # Pillow knows more formats; some of them start other programs or read other files.
-PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
+PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF", "PPM")
+PICTURE_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".bmp", ".tif", ".tiff", ".gif", ".ppm"),
+}
+_TIFF_REDUCED, _TIFF_DNG_VERSION = 254, 50706
 DEFAULT_RATE = Fraction(25)
 
 
@@ -30,20 +38,26 @@ def opened_picture(path: Path) -> Iterator["Image.Image"]:
     """Opens a picture after its header's size has been checked. What a decoder raises becomes InputError."""
     from PIL import Image, UnidentifiedImageError
 
-    require_local_file(path)
+    head = read_head(path)
+    formats = readable_formats()
+    if is_heic(head) and "HEIF" not in formats:
+        raise InputError(
+            f"{shown(path)} is a HEIC picture, which needs pillow-heif",
+            hint=f"{install_line('heic')}, or save it as jpg",
+        )
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # about sizes within the limit above, and damaged EXIF
-            with Image.open(file, formats=PILLOW_FORMATS) as picture:
+            with Image.open(file, formats=formats) as picture:
                 if picture.width * picture.height > MAX_PICTURE_PIXELS:
                     raise _too_large(path, f" ({picture.width}x{picture.height})")
+                if picture.format == "TIFF":
+                    _refuse_raw(path, head, picture)
                 yield picture
     except (InputError, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        raise InputError(
-            f"{shown(path)} is not an image", hint="png, jpg, webp, bmp, tiff and gif can be read"
-        ) from error
+        raise _refusal(path, head, formats) from error
     except Image.DecompressionBombError as error:
         raise _too_large(path, "") from error
     except Exception as error:  # decoders raise many kinds of errors at damaged files
@@ -51,6 +65,44 @@ def opened_picture(path: Path) -> Iterator["Image.Image"]:
             raise
         reason = str(error).split("\n")[0] or type(error).__name__
         raise InputError(f"{shown(path)} is damaged or incomplete: {shown(reason)}") from error
+
+
+@functools.cache
+def readable_formats() -> tuple[str, ...]:
+    """The formats that can be read here, as Pillow calls them."""
+    from PIL import features
+
+    optional = [name for name in ("webp", "avif") if features.check(name)]
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        optional.append("heif")
+    return (*PILLOW_FORMATS, *(name.upper() for name in optional))
+
+
+def _refusal(path: Path, head: bytes, formats: tuple[str, ...]) -> InputError:
+    """What a file is that isn't a picture, as far as that is known."""
+    if found := described(head):
+        what, hint = found
+        return InputError(f"{shown(path)} is not an image but {what}", hint=hint)
+    if is_still(head):
+        return InputError(
+            f"{shown(path)} is an incomplete picture, or of a rare kind that can't be read",
+            hint="save it anew as png or jpg",
+        )
+    names = [name.lower().replace("jpeg", "jpg").replace("heif", "heic") for name in formats if name != "DIB"]
+    return InputError(f"{shown(path)} is not an image", hint=f"{', '.join(names)} can be read")
+
+
+def _refuse_raw(path: Path, head: bytes, picture: "Image.Image") -> None:
+    """InputError for the raw file of a camera: it looks like a TIFF, whose first picture is a thumbnail."""
+    tags = getattr(picture, "tag_v2", {})
+    is_reduced = bool(int(tags.get(_TIFF_REDUCED, 0)) & 1)
+    if is_reduced or _TIFF_DNG_VERSION in tags or head[8:10] == b"CR":
+        raise InputError(
+            f"{shown(path)} is a camera's raw file, which can't be read", hint="save it as png or jpg"
+        )
 
 
 def _too_large(path: Path, size: str) -> InputError:
@@ -76,7 +128,8 @@ def read_photo(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
     """
     with opened_picture(path) as picture:
         picture.load()
-        return _to_rgb_and_alpha(_upright(picture))
+        turn_upright(picture)
+        return to_rgb_and_alpha(picture)
 
 
 def as_picture(photo: "Path | str | NDArray[np.uint8] | Image.Image") -> NDArray[np.uint8]:
@@ -102,13 +155,15 @@ def as_photo(
     if isinstance(photo, Path | str):
         return read_photo(Path(photo))
     if not isinstance(photo, np.ndarray):
-        return _to_rgb_and_alpha(_upright(photo))
+        own = photo.copy()
+        turn_upright(own)
+        return to_rgb_and_alpha(own)
     if _has_channels(photo, 3):
         return photo, None
     if _has_channels(photo, 4):
         from PIL import Image
 
-        return _to_rgb_and_alpha(Image.fromarray(photo))
+        return to_rgb_and_alpha(Image.fromarray(photo))
     raise InputError(
         f"a photo must be (H, W, 3) uint8 RGB or (H, W, 4) uint8 RGBA, not {photo.shape} {photo.dtype}"
     )
@@ -116,51 +171,6 @@ def as_photo(
 
 def _has_channels(array: NDArray[np.generic], channels: int) -> bool:
     return array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == channels and array.size > 0
-
-
-def _upright(picture: "Image.Image") -> "Image.Image":
-    """Applies the EXIF orientation, unless it can't be read."""
-    from PIL import ImageOps
-
-    try:
-        return ImageOps.exif_transpose(picture)
-    except MemoryError:
-        raise
-    except Exception:  # EXIF may be damaged although the picture is not, and parsing raises many kinds
-        return picture
-
-
-def to_rgb(picture: "Image.Image") -> NDArray[np.uint8]:
-    """A loaded picture of any mode as (H, W, 3) uint8 RGB, blended with white where it is transparent."""
-    return _to_rgb_and_alpha(picture)[0]
-
-
-def _to_rgb_and_alpha(picture: "Image.Image") -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """A loaded picture of any mode as RGB on white, with its alpha, or None if all of it is opaque."""
-    from PIL import Image
-
-    if picture.mode.startswith("I") or picture.mode == "F":
-        grey = _to_8_bits(np.asarray(picture))
-        return np.repeat(grey[:, :, None], 3, axis=2), None
-    alpha = None
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        alpha = np.asarray(layer.getchannel("A"), np.uint8).copy()
-        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    rgb = np.asarray(picture.convert("RGB"), np.uint8).copy()
-    return rgb, None if alpha is None or alpha.min() == 255 else alpha
-
-
-def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Grey values of more than 8 bits: 16-bit integers, or floats in [0, 1] or [0, 255]."""
-    if values.dtype.kind == "f":
-        finite = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=255.0, neginf=0.0)
-        scale = 255.0 if finite.size and finite.max() <= 1.0 else 1.0
-        rounded: NDArray[np.float32] = np.rint(finite * scale)
-        return np.clip(rounded, 0, 255).astype(np.uint8)
-    if values.dtype.itemsize == 2 or (values.size and values.max() > 255):
-        values = values.astype(np.int64) >> 8
-    return np.clip(values.astype(np.int64), 0, 255).astype(np.uint8)
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:

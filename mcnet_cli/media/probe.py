@@ -5,21 +5,34 @@ import subprocess
 import threading
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.media.ffmpeg import compiled, open_input
 from mcnet_cli.media.frames import MAX_FRAME_PIXELS, require_local_file
+from mcnet_cli.media.kinds import described, is_video, read_head
 from mcnet_cli.media.process import Log, running
+from mcnet_cli.media.video_colours import Colours, colours_in
 
 _HEAD = re.compile(
     r"^#tb 0: (\d+)/(\d+).*?^#dimensions 0: (\d+)x(\d+)\n#sar 0: (\d+)/(\d+).*?^0,", re.M | re.S
 )
 _DURATION = re.compile(r"^\[info\]\s+Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.M)
-_AUDIO = re.compile(r"^\[info\]\s+Stream #0.*?: Audio: (?!none)", re.M)
+_AUDIO = re.compile(r"^\[info\]\s+Stream #0.*?: Audio: (.*)$", re.M)
 _FORMAT = re.compile(r"^\[info\] Input #0, (.+?), from ", re.M)
 _SIZE = re.compile(r"^\[info\]\s+Stream #0.*?: Video: .*? (\d{2,})x(\d{2,})", re.M)
+_AVERAGE_RATE = re.compile(r"^\[info\]\s+Stream #0.*?: Video: .*?, (\d+(?:\.\d+)?) fps", re.M)
+_PACKET = re.compile(r"^0,\s*-?\d+,\s*(-?\d+),", re.M)
+_TIME_BASE = re.compile(r"^#tb 0: (\d+)/(\d+)", re.M)
 _MAX_RATE = 1000  # frames per second
+# Recordings of browsers and phones give each frame a time of its own, and ffmpeg may take the rate of their
+# clock for that of frames. Above this rate, or factor over the average, the times of frames are looked at.
+_DOUBTFUL_RATE = 120
+_DOUBTFUL_FACTOR = Fraction(3, 2)
+_MEASURED_PACKETS = 600
+_USUAL_RATES = tuple(map(Fraction, (5, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)))
 _DEFAULT_RATE = Fraction(25)
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"pnot"}
 _TIME_LIMIT_S = 120.0
@@ -32,7 +45,8 @@ class VideoInfo:
 
     frame_rate: exact; a variable rate is converted to it. duration_s: what the header claims; None if it
     claims nothing, or more than the file's bytes could hold (then `duration_lies`). format_name: ffmpeg's
-    demuxer.
+    demuxer. colours: how frames are stored. audio_track: the number, from 0, of the sound track that players
+    take, which need not be the first; None without sound that ffmpeg knows.
     """
 
     path: Path
@@ -40,9 +54,11 @@ class VideoInfo:
     height: int
     frame_rate: Fraction
     duration_s: float | None
-    has_audio: bool
-    format_name: str = ""
-    duration_lies: bool = False
+    audio_track: int | None
+    audio_track_count: int
+    format_name: str
+    duration_lies: bool
+    colours: Colours
 
 
 def probe(path: Path) -> VideoInfo:
@@ -82,9 +98,13 @@ def probe(path: Path) -> VideoInfo:
         raise _refusal(path, log, said)
     ticks, per_second, width, height, wide, high = map(int, found.groups())
     rate = Fraction(per_second, ticks) if ticks and per_second else _DEFAULT_RATE
+    average = _AVERAGE_RATE.search(said)
+    if rate > (_DOUBTFUL_RATE if average is None else Fraction(average[1]) * _DOUBTFUL_FACTOR):
+        measured = _measured_rate(path)
+        rate = measured if measured and rate > measured * _DOUBTFUL_FACTOR else rate
     claimed = _claimed_duration(said)
     lies = claimed is not None and size_bytes < claimed * _MIN_BYTES_PER_S and claimed > 3600
-    name_match = _FORMAT.search(said)
+    name_match, tracks = _FORMAT.search(said), _AUDIO.findall(said)
     width, height = _square_pixels(width, height, Fraction(wide, high) if wide and high else Fraction(1))
     if width * height > MAX_FRAME_PIXELS:
         raise _too_large(path, width, height)
@@ -94,10 +114,18 @@ def probe(path: Path) -> VideoInfo:
         height=height,
         frame_rate=rate if rate <= _MAX_RATE else _DEFAULT_RATE,
         duration_s=None if lies else claimed,
-        has_audio=bool(_AUDIO.search(said)),
+        audio_track=_usual_track(tracks),
+        audio_track_count=len(tracks),
         format_name=name_match[1] if name_match else "",
         duration_lies=lies,
+        colours=colours_in(said),
     )
+
+
+def _usual_track(tracks: list[str]) -> int | None:
+    """The first sound track that is flagged as the default one, else the first that can be decoded."""
+    known = [number for number, track in enumerate(tracks) if not track.startswith("none")]
+    return next((number for number in known if "(default)" in tracks[number]), known[0] if known else None)
 
 
 def _square_pixels(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
@@ -107,6 +135,25 @@ def _square_pixels(width: int, height: int, aspect: Fraction) -> tuple[int, int]
     if aspect >= 1:
         return max(1, round(width * aspect)), height
     return width, max(1, round(height / aspect))
+
+
+def _measured_rate(path: Path) -> Fraction | None:
+    """The rate by the time that most often lies between two frames; None if there is no telling."""
+    copied = open_input(path).output(
+        "pipe:", format="framecrc", map="0:V:0", codec="copy", **{"frames:v": _MEASURED_PACKETS}
+    )
+    with running(compiled(copied), stdout=subprocess.PIPE) as child:
+        assert child.process.stdout
+        said = child.process.stdout.read().decode("ascii", "replace")
+        child.finish()
+    base = _TIME_BASE.search(said)
+    times = sorted({int(time) for time in _PACKET.findall(said)})
+    if base is None or len(times) < 3:
+        return None
+    between = median(later - earlier for earlier, later in pairwise(times))
+    rate = Fraction(int(base[2])) / (Fraction(between) * int(base[1]))
+    nearest = min(_USUAL_RATES, key=lambda usual: abs(usual / rate - 1))
+    return nearest if abs(nearest / rate - 1) < 0.05 else Fraction(max(1, round(rate)))
 
 
 def _claimed_duration(said: str) -> float | None:
@@ -128,6 +175,10 @@ def _too_large(path: Path, width: int, height: int) -> InputError:
 def _refusal(path: Path, log: Log, said: str) -> InputError:
     """Why no frame came, in words that a user understands."""
     text = log.text
+    found = described(read_head(path))
+    if found and not is_video(path):
+        what, hint = found
+        return InputError(f"{shown(path)} is not a video but {what}", hint=hint)
     if "whitelist" in text or "m3u8" in text:
         return InputError(
             f"{shown(path)} is not a video but a playlist, or a kind of file that is refused",
@@ -140,7 +191,10 @@ def _refusal(path: Path, log: Log, said: str) -> InputError:
     if not _FORMAT.search(said):
         return InputError(f"{shown(path)} is not a video that can be read: {log.reason}")
     if "matches no streams" in text:
-        return InputError(f"{shown(path)} has no video stream")
+        return InputError(
+            f"{shown(path)} has no video stream",
+            hint="it holds sound alone, and faces are moved by what is seen",
+        )
     if "max_pixels" in text or "Picture size" in text or "nvalid size" in text or "imensions" in text:
         return InputError(f"{shown(path)} is damaged, or its frames are too large: {log.reason}")
     reason = f": {log.reason}" if log.errors else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ffmpeg
 
-from mcnet_cli.errors import InputError, shown
+from mcnet_cli.errors import InputError, counted, shown
 from mcnet_cli.media.ffmpeg import compiled, disk_failure, file_name, open_input, require_encoder
 from mcnet_cli.media.process import running
 from mcnet_cli.system import SetAside, set_aside
@@ -18,10 +18,11 @@ _CODECS = {"mp4": _AAC, "mov": _AAC, "matroska": _OPUS, "webm": _OPUS}
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The first sound track of a local file from `start_s` on; with `strict` damage to it is an error."""
+    """Sound track `track` of a local file from `start_s` on; with `strict` damage to it is an error."""
 
     path: Path
     start_s: float = 0.0
+    track: int = 0
     strict: bool = False
 
 
@@ -57,7 +58,7 @@ def _mux(
     # `-shortest` loses frames, so the sound is made endless and then cut. `async=1` with `first_pts=0` fills
     # gaps and a late start with silence.
     heard = (
-        open_input(sound.path, **seek)["a:0"]
+        open_input(sound.path, **seek)[f"a:{sound.track}"]
         .filter("aresample", **{"async": 1, "first_pts": 0})
         .filter("aformat", channel_layouts="mono|stereo")
         .filter("apad")
@@ -89,5 +90,7 @@ def _mux(
         part.unlink(missing_ok=True)
         return f"the sound of {shown(sound.path)} can't be decoded, so there is none: {log.reason}"
     if log.error_count:
-        return f"the sound of {shown(sound.path)} is damaged: {log.error_count} errors ({log.reason})"
+        return (
+            f"the sound of {shown(sound.path)} is damaged: {counted(log.error_count, 'error')} ({log.reason})"
+        )
     return None

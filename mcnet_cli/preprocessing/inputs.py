@@ -21,7 +21,7 @@ from mcnet_cli.preprocessing.request import PreprocessRequest, is_table
 
 VIDEO_SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
-    *(".flv", ".wmv", ".asf", ".ogv", ".3gp", ".y4m", ".apng"),
+    *(".flv", ".wmv", ".asf", ".ogv", ".3gp", ".y4m", ".apng", ".vob", ".dv", ".mxf", ".ivf"),
 }
 TABLE_COLUMNS = ("video_id", "start", "end", "bbox", "fps", "width", "height")
 MAX_FIELD_LENGTH = 10_000  # characters

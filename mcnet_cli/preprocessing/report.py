@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mcnet_cli import __version__
-from mcnet_cli.errors import InputError, shown
+from mcnet_cli.errors import InputError, counted, shown
 from mcnet_cli.face import CropBox, Framing, crop
 from mcnet_cli.face.sampling import Picture
 from mcnet_cli.media import open_frames, read_image, write_image
@@ -86,7 +86,8 @@ class PreprocessReport:
         seconds = sum(row["frames"] / Fraction(row["fps"]) for row in kept if "fps" in row)
         lines = [*self._table()] if len(self.records) <= MAX_TABLE_ROWS else []
         frames = sum(row["frames"] for row in kept)
-        lines.append(f"kept {len(kept)} clips, {frames} frames, {float(seconds) / 60:.1f} minutes")
+        counts = f"{counted(len(kept), 'clip')}, {counted(frames, 'frame')}"
+        lines.append(f"kept {counts}, {float(seconds) / 60:.1f} minutes")
         if dropped:
             each = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
             lines.append(f"dropped {dropped.total()}: {each}")

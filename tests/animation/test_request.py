@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from media_tools import write_clip
+from PIL import Image
 
 from mcnet_cli.animation import AnimationRequest
 from mcnet_cli.animation.outputs import default_name, plan_outputs
@@ -46,6 +48,8 @@ def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
         ("batch_size", 0),
         ("max_frames", 0),
         ("start_s", -1.0),
+        ("audio_track", -1),
+        ("source_frame_s", -1.0),
         ("end_s", 0.0),
         ("fps", Fraction(0)),
         ("fps", Fraction(10**6)),
@@ -70,9 +74,54 @@ def test_pictures_that_can_not_be_are_usage_errors(tmp_path: Path, options: dict
         request(tmp_path, **options)
 
 
-def test_a_motion_file_has_no_picture_to_compare_with(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--compare"):
-        request(tmp_path, driving=tmp_path / "clip.motion", compare=True)
+@pytest.mark.parametrize("options", [{"compare": True}, {"audio_track": 0}])
+def test_a_motion_file_has_neither_picture_nor_sound(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="motion file"):
+        request(tmp_path, driving=tmp_path / "clip.motion", **options)
+
+
+def test_a_sound_track_and_no_sound_contradict_each_other(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--audio-track"):
+        request(tmp_path, audio=False, audio_track=1)
+
+
+@pytest.mark.parametrize(
+    ("source", "driving", "message"),
+    [
+        (
+            "film.mp4",
+            "photo.png",
+            r"film\.mp4 is a video and .* a picture: the portrait comes first",
+        ),
+        ("film.mp4", "film.mp4", r"film\.mp4 is a video, and a source is a picture"),
+    ],
+    ids=["swapped", "video-as-source"],
+)
+def test_a_video_in_the_place_of_a_portrait_is_told(
+    tmp_path: Path, source: str, driving: str, message: str
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    write_clip(tmp_path / "film.mp4")
+    with pytest.raises(InputError, match=message):
+        require_inputs(request(tmp_path, source, driving=tmp_path / driving))
+    require_inputs(request(tmp_path, "film.mp4", driving=tmp_path / driving, source_frame_s=0))
+
+
+def test_the_frame_of_a_source_that_has_none_is_a_usage_error(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    write_clip(tmp_path / "clip.mp4")
+    with pytest.raises(UsageError, match="--source-frame"):
+        require_inputs(request(tmp_path, source_frame_s=1.0))
+
+
+def test_an_address_is_shown_as_it_was_typed(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    with pytest.raises(InputError, match=r"https://host/film\.mp4 is not a local file") as refused:
+        require_inputs(request(tmp_path, driving=Path("https://host/film.mp4")))
+    assert "download" in str(refused.value.hint)
+    with pytest.raises(InputError, match=r"file:///home/film\.mp4 is not a local file") as refused:
+        require_inputs(request(tmp_path, driving=Path("file:///home/film.mp4")))
+    assert refused.value.hint == "leave out file://"
 
 
 def test_the_default_output_is_named_after_both_in_the_current_folder(

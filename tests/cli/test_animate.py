@@ -15,7 +15,7 @@ from animation_tools import SIZE, frames_of, has_sound, write_moving_clip, write
 
 from mcnet_cli.animation import read_motion
 from mcnet_cli.cli import main
-from mcnet_cli.media import open_frames
+from mcnet_cli.media import open_frames, write_image
 
 UNCROPPED = ["--source-crop", "none", "--driving-crop", "none", "--device", "cpu", "--precision", "fp32"]
 
@@ -169,6 +169,22 @@ def test_options_reach_the_pipeline(here: Path) -> None:
         assert len([*film]) == 3
     assert len(read_motion(here / "m.motion")) == 3
     assert json.loads((here / "crops.json").read_text())["sources"] == {"photo.png": []}
+
+
+def test_a_frame_of_a_video_is_the_portrait(here: Path) -> None:
+    picture = ["--picture", "network", "--strength", "0"]
+    assert animate("clip.mp4", "clip.mp4", "--source-frame", "0.12", "-o", "a/%d.png", *picture) == 0
+    with open_frames(here / "clip.mp4", start_s=0.12) as clip:
+        write_image(here / "frame.png", next(clip))
+    assert animate("frame.png", "clip.mp4", "-o", "b/%d.png", *picture) == 0
+    assert (here / "a/1.png").read_bytes() == (here / "b/1.png").read_bytes()
+
+
+def test_a_sound_track_is_chosen_by_its_number(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert animate("photo.png", "clip.mp4", "--audio-track", "0", "-o", "film.mp4") == 0
+    assert has_sound(here / "film.mp4")
+    assert animate("photo.png", "clip.mp4", "--audio-track", "1") == 3
+    assert "clip.mp4 has 1 sound track, and no track 1" in capsys.readouterr().err
 
 
 def test_a_motion_file_replaces_the_video(here: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_summary_tells_what_was_kept_and_dropped_and_why(
         ["b", "0", "0", "1", "no", "face"],
     ):
         assert row in lines
-    for words in ("c.mp4 is not a video", "kept 1 clips", "dropped 1: 1 no face", "failed 1 of 3 inputs"):
+    for words in ("c.mp4 is not a video", "kept 1 clip, ", "dropped 1: 1 no face", "failed 1 of 3 inputs"):
         assert words in done.stderr
     assert (tmp_path / "clips" / "preview.png").is_file()
     again = mcnet(*command, "--json", "-q")

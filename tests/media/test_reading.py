@@ -279,7 +279,7 @@ def test_probe_tells_size_rate_length_and_sound(tmp_path: Path) -> None:
     info = probe(write_clip(tmp_path / "clip.mp4", 25, rate="30000/1001", sound=tone(0.5)))
     assert (info.width, info.height, info.frame_rate) == (64, 48, Fraction(30000, 1001))
     assert info.duration_s == pytest.approx(25 * 1001 / 30000, abs=0.02)
-    assert info.has_audio
+    assert info.audio_track == 0
 
 
 def test_numbered_frames_can_be_told_apart() -> None:

@@ -129,7 +129,7 @@ def test_surround_sound_is_mixed_down(tmp_path: Path, layout: str) -> None:
     clip = write_clip(tmp_path / "c.mp4", 12, sound=surround)
     for suffix in (".mp4", ".webm"):
         assert write(tmp_path / f"film{suffix}", 12, audio=clip) == []
-        assert probe(tmp_path / f"film{suffix}").has_audio
+        assert probe(tmp_path / f"film{suffix}").audio_track == 0
 
 
 def undecodable_sound(folder: Path) -> Path:
@@ -146,7 +146,7 @@ def test_sound_that_cannot_be_decoded_is_left_out_with_a_warning(tmp_path: Path)
     [warning] = write(tmp_path / "film.mp4", audio=clip)
     assert "bad.mkv" in warning
     assert len(read(tmp_path / "film.mp4")[1]) == 12
-    assert not probe(tmp_path / "film.mp4").has_audio
+    assert probe(tmp_path / "film.mp4").audio_track is None
     with pytest.raises(InputError, match=r"bad\.mkv"):
         write(tmp_path / "strict.mp4", audio=clip, strict=True)
     assert sorted(os.listdir(tmp_path)) == ["bad.mkv", "film.mp4", "good.mkv"]

