@@ -192,7 +192,7 @@ def _job(
         output = os.path.join(output, default_name(Path(files["source"]), Path(files["driving"])))
     key = json.dumps(values, sort_keys=True)
     if key not in shared:
-        shared[key] = parse_options(dict(defaults) | values)
+        shared[key] = {**parse_options(defaults), **parse_options(values)}
     return Job(place, files["source"], files["driving"], output, shared[key])
 
 

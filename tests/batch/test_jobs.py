@@ -43,8 +43,9 @@ def test_json_and_csv_say_the_same(tmp_path: Path) -> None:
 
 
 def test_a_job_s_own_options_go_before_those_for_all(tmp_path: Path) -> None:
-    text = "".join(json.dumps({**ONE, **own}) + "\n" for own in ({}, {"strength": 2}))
-    assert [job.options["strength"] for job in jobs_of(text, tmp_path, strength="0.5")] == [0.5, 2]
+    text = "".join(json.dumps({**ONE, **own}) + "\n" for own in ({}, {"max_frames": 2}))
+    jobs = jobs_of(text, tmp_path, **{"max-frames": "5", "strength": "0.5"})
+    assert [job.options for job in jobs] == [{"max_frames": count, "strength": 0.5} for count in (5, 2)]
 
 
 def test_every_option_of_animate_is_one_of_jobs_or_of_whole_runs() -> None:
