@@ -149,8 +149,7 @@ def plan(request: AnimationRequest) -> AnimationPlan:
         why=compute.why,
         weights=weights.path,
         detector=None if finder is None else finder.detector.name,
-        batch_size=request.batch_size
-        or suitable_batch_size(weights.config, compute, compiled=request.compile),
+        batch_size=request.batch_size or suitable_batch_size(weights.config, compute),
         sources=tuple(
             _planned_source(request, path, film, crops, weights, finder)
             for path, film in zip(request.sources, outputs.films, strict=True)

@@ -25,7 +25,7 @@ from mcnet_cli.threads import Done, Item, in_order
 from mcnet_cli.weights import resolve_weights
 
 BATCH = 4
-WORKERS, WORKERS_BATCH = 4, 2  # on a CPU: threads at most, and frames that each computes at once
+WORKERS = 4  # threads at most, on a CPU, each with a batch of its own
 GPU_BATCH_LIMIT = 32
 MAPS_ALIVE = 30  # feature maps of the finest size that a frame holds at once: `mcnet` 29, `lite` 14
 LARGE_FRAME = 256 << 20  # bytes of feature maps, from which on one frame keeps all cores busy
@@ -68,12 +68,12 @@ class Renderer:
         self.compute = compute
         self.digest = detector_digest(weights)
         self.landmarks = weights.config.keypoints.landmarks
-        self.batch_size = batch_size or suitable_batch_size(weights.config, compute, compiled=compiled)
+        self.batch_size = batch_size or suitable_batch_size(weights.config, compute)
         self._at_once = self.batch_size  # fewer if a GPU's memory doesn't hold them
         on_cpu = compute.device.type == "cpu" and compute.dtype == torch.float32
         self.model: MCNet = optimised(build_model(weights), by_winograd=on_cpu).to(compute.device)
         # The layers of a small network are too small to share among cores: each thread takes whole frames.
-        spread = batch_size is None and self.batch_size == WORKERS_BATCH
+        spread = batch_size is None and self.batch_size > 1 and compute.device.type == "cpu" and not compiled
         self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
         self.compositor = Compositor(self.model)
         self._paints = paints
@@ -280,16 +280,14 @@ def _computing(device: torch.device) -> Iterator[None]:
         yield
 
 
-def suitable_batch_size(config: ModelConfig, compute: Compute, *, compiled: bool = False) -> int:
+def suitable_batch_size(config: ModelConfig, compute: Compute) -> int:
     """Frames rendered at once: small on a CPU, on a GPU what half of its free memory holds."""
     side = config.size // config.generator.stem_stride
     frame = MAPS_ALIVE * config.generator.channels[0] * side * side * compute.dtype.itemsize
     if compute.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(compute.device)
         return int(min(max(free // 2 // frame, 1), GPU_BATCH_LIMIT))
-    if frame >= LARGE_FRAME:
-        return 1
-    return WORKERS_BATCH if compute.device.type == "cpu" and not compiled else BATCH
+    return 1 if frame >= LARGE_FRAME else BATCH
 
 
 def load_model(weights: str | Path | None = None, *, device: str = "auto") -> MCNet:

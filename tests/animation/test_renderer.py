@@ -10,7 +10,7 @@ import pytest
 import torch
 from animation_tools import NO_CROP, rendered, write_moving_clip, write_photo, write_tiny
 
-from mcnet_cli.animation.renderer import BATCH, WORKERS_BATCH, Renderer, suitable_batch_size
+from mcnet_cli.animation.renderer import BATCH, Renderer
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.compositing import SourceLayers
 from mcnet_cli.devices import choose
@@ -89,9 +89,9 @@ def test_workers_share_the_cores_only_where_nobody_asked_for_other_batches(weigh
     try:
         read, compute = read_weights(weights), choose("cpu", "fp32")
         engine = Renderer(read, compute)
-        assert (engine.workers, engine.batch_size) == (2, WORKERS_BATCH)
-        assert Renderer(read, compute, batch_size=WORKERS_BATCH).workers == 1
-        assert suitable_batch_size(read.config, compute, compiled=True) == BATCH
+        assert (engine.workers, engine.batch_size) == (2, BATCH)
+        assert Renderer(read, compute, batch_size=BATCH).workers == 1
+        assert Renderer(read, compute, compiled=True).workers == 1
     finally:
         torch.set_num_threads(before)
 
