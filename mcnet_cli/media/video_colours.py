@@ -22,6 +22,9 @@ _UNKNOWN = "unknown"
 _HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 _WIDE = {"bt2020", "smpte431", "smpte432"}  # primaries; the last two are those of Display P3
 _FILTERS_NEEDED = ("zscale", "tonemap")
+# Those that zscale knows by the same name; others are rare, and taken for the commonest.
+_MATRICES = {"gbr", "bt709", "bt470bg", "smpte170m", "ycgco", "bt2020nc", "bt2020c"}
+_TRANSFERS = {"bt709", "smpte170m", "iec61966-2-1", "linear", "bt2020-10", "bt2020-12", *_HDR}
 # HDR films show white paper at 203 cd/m2 (BT.2408). 1000 is the peak of HLG, and of most films in PQ.
 _WHITE_NITS, _PEAK_NITS = 203, 1000
 # Below this part of white, where faces are, nothing changes; above, tone-mapping makes room for highlights.
@@ -72,10 +75,10 @@ class Colours:
 
     def _converted(self, stream: Any) -> Any:
         said = {
-            "rangein": "full" if self.is_full_range else "limited",
-            "matrixin": "bt2020nc" if self.matrix == _UNKNOWN else self.matrix,
-            "primariesin": "bt2020" if self.primaries == _UNKNOWN else self.primaries,
-            "transferin": "bt709" if self.transfer == _UNKNOWN else self.transfer,
+            "rangein": "full" if self.is_full_range or self.matrix == "gbr" else "limited",
+            "matrixin": self.matrix if self.matrix in _MATRICES else "bt2020nc",
+            "primariesin": self.primaries if self.primaries in {*_WIDE, "bt709"} else "bt2020",
+            "transferin": self.transfer if self.transfer in _TRANSFERS else "bt709",
         }
         screen = {"range": "full", "matrix": "gbr", "primaries": "bt709", "transfer": "bt709"}
         if not self.is_hdr:

@@ -76,13 +76,18 @@ COLOURS: dict[str, tuple[str, list[str], tuple[int, int]]] = {
         (1280, 48),
     ),
     "rgb-of-a-screen-recorder": ("format=gbrp", ["-c:v", "libx264rgb", "-preset", "ultrafast"], (80, 48)),
+    "rgb-of-a-wide-screen": (
+        zscale("matrix=gbr:range=full:primaries=smpte432:transfer=iec61966-2-1", pixels="gbrp"),
+        ["-c:v", "ffv1"],
+        (80, 48),
+    ),
 }
 
 
 @pytest.mark.parametrize("case", COLOURS)
 def test_colours_come_out_as_they_were_meant(tmp_path: Path, case: str) -> None:
     filters, options, size = COLOURS[case]
-    suffix = "avi" if "mjpeg" in options else "mp4"
+    suffix = "avi" if "mjpeg" in options else "mkv" if "ffv1" in options else "mp4"
     source, frames = read(write_colours(tmp_path / f"clip.{suffix}", filters, *options, size=size))
     assert frames[0].shape == (size[1], size[0], 3)
     middles = np.arange(len(SHADES)) * size[0] // len(SHADES) + size[0] // (2 * len(SHADES))
