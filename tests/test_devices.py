@@ -32,12 +32,8 @@ def test_cuda_without_a_gpu_is_a_usage_error_that_says_what_to_do(name: str) -> 
     assert "--device cpu" in (caught.value.hint or "")
 
 
-OLD_DRIVER = (
-    "The NVIDIA driver on your system is too old (found version 11040). Please update it."
-)
-NO_KERNELS = (
-    "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors may"
-)
+OLD_DRIVER = "The NVIDIA driver on your system is too old (found version 11040). Please update it."
+NO_KERNELS = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors may"
 
 
 @pytest.fixture(

@@ -8,7 +8,7 @@ import torch
 from parity_tools import assert_close, goldens, picture, rebuilt_model
 from torch import Tensor, nn
 
-from mcnet_cli.model import PRESETS, MCNet, ModelConfig
+from mcnet_cli.model import PRESETS, MCNet, ModelConfig, optimised
 from mcnet_cli.model.config import (
     GeneratorConfig,
     HourglassConfig,
@@ -16,7 +16,6 @@ from mcnet_cli.model.config import (
     MemoryConfig,
     MotionConfig,
 )
-from mcnet_cli.model.optimised import optimised
 from mcnet_cli.model.winograd import WinogradConv, WinogradDynamicConv
 
 # The paper's network in small: all its parts, some of them wide enough for Winograd's algorithm.
