@@ -5,8 +5,8 @@
 
 - roof: what the device reaches in a matrix product, a convolution and a copy, as a measure for the rest.
 - parity: how far frames in float32 are from the CPU's.
-- network: frames/s of drawings, by preset, batch and precision; of the plain network, of the optimised one, of
-  that with its launches recorded in a CUDA graph, and compiled; and the share of the roof.
+- network: frames/s of drawings, by preset, batch and precision: of the plain network, the optimised one,
+  the same with its launches recorded in a CUDA graph, and compiled; and the share of the roof.
 - kernels: where the time of the optimised network goes.
 - end to end: `mcnet animate` as a user runs it, and its rendering alone.
 - training: samples/s of steps on noise, and of runs on one GPU, and on two if there are two.
