@@ -18,8 +18,7 @@ from mcnet_cli.checkpoint import Weights, build_model, detector_digest, read_wei
 from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
 from mcnet_cli.devices import Compute, choose_device
 from mcnet_cli.errors import SystemFailure, WeightsError, shown
-from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState
-from mcnet_cli.model.optimised import optimised
+from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState, optimised
 from mcnet_cli.model.windows import Window
 from mcnet_cli.threads import Done, Item, in_order
 from mcnet_cli.weights import resolve_weights

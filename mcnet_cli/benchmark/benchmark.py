@@ -24,7 +24,7 @@ from mcnet_cli.checkpoint import Weights, build_model
 from mcnet_cli.compositing import Compositor
 from mcnet_cli.errors import SystemFailure
 from mcnet_cli.media import open_frames, open_output, read_image
-from mcnet_cli.model.optimised import optimised
+from mcnet_cli.model import optimised
 from mcnet_cli.options import require_between
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.synthetic import Expression, Identity, Pose, render, render_clip

@@ -104,6 +104,7 @@ class _MergedMemory(nn.Module):
                 size = name.rpartition("_")[2]
                 self.linear[size] = _merged(projection, unit.query_conv, unit.diff_conv)
                 delattr(unit, name)
+        del unit.query_conv
         if unit.condition != "none":
             fixed = _FixedModulatedConv(unit.styleconv.modulated_conv)
             unit.styleconv.add_module("modulated_conv", fixed)

@@ -8,7 +8,7 @@ import torch
 from parity_tools import assert_close, goldens, picture, rebuilt_model
 from torch import Tensor, nn
 
-from mcnet_cli.model import PRESETS, MCNet, ModelConfig
+from mcnet_cli.model import PRESETS, MCNet, ModelConfig, optimised
 from mcnet_cli.model.config import (
     GeneratorConfig,
     HourglassConfig,
@@ -16,7 +16,6 @@ from mcnet_cli.model.config import (
     MemoryConfig,
     MotionConfig,
 )
-from mcnet_cli.model.optimised import optimised
 from mcnet_cli.model.winograd import WinogradConv, WinogradDynamicConv
 
 # The paper's network in small: all its parts, some of them wide enough for Winograd's algorithm.
@@ -34,6 +33,7 @@ CONDITIONS = {
     for condition in ("none", "features", "keypoints")
 }
 CONFIGS = {"the paper's kind": PAPERS_KIND, "lite": PRESETS["lite"], **CONDITIONS}
+FORMS = [*((name, True) for name in CONFIGS), ("the paper's kind", False)]
 
 
 def trained(config: ModelConfig) -> MCNet:
@@ -52,8 +52,7 @@ def trained(config: ModelConfig) -> MCNet:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("by_winograd", [True, False])
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(("name", "by_winograd"), FORMS)
 def test_an_optimised_network_computes_what_the_plain_one_does(name: str, by_winograd: bool) -> None:
     plain = trained(CONFIGS[name])
     fast = optimised(copy.deepcopy(plain), by_winograd=by_winograd)
@@ -76,6 +75,7 @@ def assert_same(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, atol=2e-4, rtol=0)
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_an_optimised_network_equals_the_official_one() -> None:
     fast = optimised(rebuilt_model())
