@@ -14,7 +14,7 @@ from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError
 from mcnet_cli.evaluation.folder import Strips, atomic_folder, check_outside, write_report
 from mcnet_cli.evaluation.measures import ClipMeter, Instruments, choose_instruments
-from mcnet_cli.evaluation.pairs import Moved, Movers, OnFrame, Pair, pairs_of, unmoved
+from mcnet_cli.evaluation.pairs import Moved, Movers, OnFrame, Pair, expected_frames, pairs_of, unmoved
 from mcnet_cli.evaluation.report import COPY, ClipResult, EvaluationReport, Failed, Row
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
 from mcnet_cli.progress import OnProgress, Progress, silent
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> EvaluationReport:
     """Moves portraits with every weights file, measures the results, and writes the report if asked to.
 
-    A clip that can't be used is listed, and the others go on. Progress counts pairs, once for each row.
+    A clip that can't be used is listed, and the others go on. Progress counts the frames
+    that are made, in all rows; how many that will be is known from the clips' headers.
 
     Raises the children of McnetError: InputError if no clip can be used, or with `request.strict` if one
     can't, or only in part; the report is there then.
@@ -46,14 +47,16 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> Ev
         instruments = choose_instruments(request, compute)
         movers = Movers(request, compute)
         rows: dict[int, Row] = {}
-        done, total = 0, sum(len(pairs[plan.protocol]) for plan in plans)
+        frames = expected_frames(request, pairs)
+        done, total = 0, sum(frames[plan.protocol, pair] for plan in plans for pair in pairs[plan.protocol])
         for number in working_order(plans):
             plan = plans[number]
             size = rows[0].size if rows else 0
             work = _RowInProgress(request, plan, instruments, movers, strips, number, size)
             for pair in pairs[plan.protocol]:
-                work.add(pair, partial(on_progress, Progress(EVALUATING, done, total)))
-                done += 1
+                expected = frames[plan.protocol, pair]
+                work.add(pair, partial(_tell, on_progress, done, expected, total))
+                done += expected
             rows[number] = work.row()
         report = EvaluationReport(
             request=request,
@@ -74,6 +77,14 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> Ev
             hint="without --strict this is no error",
         )
     return report
+
+
+def _tell(on_progress: OnProgress, done: int, expected: int, total: int, made: int) -> None:
+    """Reports progress: `made` frames of a pair beside `done` ones of those before it.
+
+    expected: frames of the pair. It may turn out to have more or fewer than its header says.
+    """
+    on_progress(Progress(EVALUATING, done + min(made, expected), total))
 
 
 def weights_files(request: EvaluationRequest) -> dict[str, Path]:
@@ -145,7 +156,7 @@ class _RowInProgress:
 
     def add(self, pair: Pair, on_frame: OnFrame) -> None:
         """Makes and measures a pair; one that can't be used is noted with the reason."""
-        on_frame()
+        on_frame(0)
         try:
             self._results.append(self._measured(pair, on_frame))
         except InputError as error:
@@ -183,7 +194,7 @@ class _RowInProgress:
                 if self._strips is not None and done == moved.count // 2:
                     self._strips.keep(self._number, len(self._results), moved.source, real, made)
                 done += 1
-                on_frame()
+                on_frame(done)
         return ClipResult(
             source=pair.source.name,
             driving=pair.driving.name,
