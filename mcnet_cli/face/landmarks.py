@@ -35,6 +35,14 @@ class Region:
         """The box's longer side in pixels."""
         return max(*map(float, self.box[2:] - self.box[:2]), SMALLEST_REGION_PX)
 
+    @property
+    def quarter_turns(self) -> "list[Region]":
+        """The same place, looked at in four ways: as it is, and turned by 90, 180 and 270 degrees."""
+        middle = self.eyes.mean(0)
+        across = self.eyes - middle
+        aside = across[:, ::-1] * np.array([-1, 1], np.float32)
+        return [self, *(Region(self.box, middle + eyes) for eyes in (aside, -across, -aside))]
+
     def distance(self, other: "Region") -> float:
         """By how many pixels at most a side or an eye is elsewhere."""
         offsets = np.abs(self.box - other.box).max(), np.abs(self.eyes - other.eyes).max()
@@ -128,12 +136,12 @@ class FaceMesh:
     def again(self, rgb: Picture, region: Region) -> Landmarks:
         """Landmarks of the face whose region was `region` a frame ago.
 
-        Where several looks are taken and it has hardly moved, the first pass is one of them.
+        Where it has hardly moved, the first pass is one of the looks, or the only one.
         """
         first = self._look(rgb, region)
         near = first.mesh.region
         others = [zoom for zoom in self._zooms if zoom != 1]
-        if others and near.distance(region) < MAX_STEP_FOR_REUSE * region.side:
+        if near.distance(region) < MAX_STEP_FOR_REUSE * region.side:
             return self._joined([first, *(self._look(rgb, region, zoom) for zoom in others)])
         return self._joined([self._look(rgb, near, zoom) for zoom in self._zooms])
 
