@@ -66,6 +66,13 @@ def parse_face(text: str) -> Literal["largest", "all"] | int:
     return _number(text, f"--face {text}: must be largest, all or a number from 0, left to right")
 
 
+def parse_driving_face(text: str) -> Literal["largest", "first"] | int:
+    """`largest`, `first` or a face's number from 0, left to right; UsageError otherwise."""
+    if text == "largest" or text == "first":
+        return "largest" if text == "largest" else "first"
+    return _number(text, f"--driving-face {text}: must be largest, first or a number from 0, left to right")
+
+
 def parse_background(text: str) -> Literal["still", "moving", "transparent"] | tuple[int, int, int] | Path:
     """`still`, `moving` or `transparent`, a colour as red, green and blue, or the path of a picture.
 

@@ -9,6 +9,7 @@ from mcnet_cli.errors import UsageError, counted
 from mcnet_cli.options import (
     parse_background,
     parse_batch_size,
+    parse_driving_face,
     parse_face,
     parse_names,
     parse_rate,
@@ -84,7 +85,14 @@ def test_a_batch_size_is_auto_or_a_number() -> None:
 def test_a_reference_and_a_face_are_names_or_numbers() -> None:
     assert [parse_reference(text) for text in ("best", "first", "12")] == ["best", "first", 12]
     assert [parse_face(text) for text in ("largest", "all", "1")] == ["largest", "all", 1]
-    for parse, text in ((parse_reference, "worst"), (parse_reference, "-1"), (parse_face, "1.5")):
+    assert [parse_driving_face(text) for text in ("largest", "first", "1")] == ["largest", "first", 1]
+    wrong = (
+        (parse_reference, "worst"),
+        (parse_reference, "-1"),
+        (parse_face, "1.5"),
+        (parse_driving_face, "all"),
+    )
+    for parse, text in wrong:
         with pytest.raises(UsageError, match=text):
             parse(text)
 

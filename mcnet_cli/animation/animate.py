@@ -175,6 +175,7 @@ def _read_driving(
     return animator.read_driving(
         partial(open_driving, request),
         crop=crops.driving,
+        face=request.driving_face,
         whole_landmarks=request.save_motion is not None,
         requires_face=requires_face,
         on_progress=on_progress,
@@ -242,7 +243,7 @@ def _side_by_side(
     results: Iterator[Picture],
 ) -> Iterator[Picture]:
     """Source, driving and result beside each other, all as high as the result."""
-    source = portrait.photo
+    source = portrait.shown
     if request.picture != "photo":
         source = face_picture(portrait.photo, portrait.shown_boxes[0], height)
     for seen, result in zip(driving, results, strict=True):

@@ -200,6 +200,7 @@ class Animator:
         end_s: float | None = None,
         max_frames: int | None = None,
         crop: CropBox | Literal["auto", "none"] = "auto",
+        face: Literal["largest", "first"] | int = "largest",
         strict: bool = False,
         on_progress: OnProgress = silent,
     ) -> Motion:
@@ -215,6 +216,9 @@ class Animator:
             max_frames: at most so many frames.
             crop: what the network sees: the face, found and followed; `none`: whole frames; or a box in
                 pixels, the same for all frames.
+            face: who is followed, if there are several. `largest`: the largest face, and after a cut whoever
+                is there. `first`: the same, but another person after a cut is no face. A number: that face,
+                from 0, left to right, of the first frame with so many, likewise.
             strict: a damaged file is an InputError, instead of being read as far as it goes.
             on_progress: called after each frame.
 
@@ -235,14 +239,14 @@ class Animator:
             # Learned keypoints are found in the crop, and all frames have to be read once to know that.
             twice = crop == "auto" and not self.landmarks
             with reopenable_arrays(frames, exact, max_frames=max_frames, twice=twice) as opened:
-                return self.read_driving(opened, crop=crop, on_progress=on_progress).motion
+                return self.read_driving(opened, crop=crop, face=face, on_progress=on_progress).motion
         path, span = Path(frames), Span(start_s, end_s, max_frames)
         if is_motion_file(path):
             return read_motion_part(path, self.renderer.config, self.renderer.digest, span=span, fps=fps)
         opened = partial(
             open_frames, path, fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames, strict=strict
         )
-        return self.read_driving(opened, crop=crop, on_progress=on_progress).motion
+        return self.read_driving(opened, crop=crop, face=face, on_progress=on_progress).motion
 
     def render(
         self,
@@ -310,6 +314,7 @@ class Animator:
         opened: OpenFrames,
         *,
         crop: CropBox | Literal["auto", "none"],
+        face: Literal["largest", "first"] | int = "largest",
         whole_landmarks: bool = True,
         requires_face: bool = False,
         on_progress: OnProgress = silent,
@@ -322,7 +327,7 @@ class Animator:
             self.renderer,
             self.framing,
             crop_to=crop,
-            tracker=None if self.finder is None else self.finder.tracker(),
+            tracker=None if self.finder is None else self.finder.tracker(face),
             whole_landmarks=whole_landmarks,
             requires_face=requires_face,
             on_progress=on_progress,

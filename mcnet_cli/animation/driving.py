@@ -19,7 +19,21 @@ from mcnet_cli.animation.retarget import TELLING_POINTS
 from mcnet_cli.animation.source import face_picture, on_square
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.face import OUTER, CropBox, FaceTracker, Framing, Landmarks, OuterTracker, clip_box, crop
+from mcnet_cli.face import (
+    OUTER,
+    CropBox,
+    FaceTracker,
+    Framing,
+    Landmarks,
+    OuterTracker,
+    clip_box,
+    crop,
+    turned,
+    turned_box,
+    turned_points,
+    turned_size,
+    upright_turns,
+)
 from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.media import FrameSource, open_arrays
 from mcnet_cli.progress import OnProgress, Progress
@@ -42,7 +56,8 @@ class Driving:
     motion: one row for each frame, not smoothed. box: what was cropped from each frame; None: all of it.
     no_face: how many frames have no face. audio: a file whose sound from `audio_start_s` on belongs to the
     frames; None without sound. audio_track: which of its sound tracks. damaged: whether only a part could be
-    read.
+    read. turns: how many quarter turns, counterclockwise, bring the face in the frames upright, as it is in
+    the motion and for the network.
     """
 
     motion: Motion
@@ -52,6 +67,7 @@ class Driving:
     audio_start_s: float = 0.0
     audio_track: int = 0
     damaged: bool = False
+    turns: int = 0
 
 
 def read_driving(
@@ -96,17 +112,25 @@ def read_driving(
             for _ in in_order(lambda face_and_frame: track.add(*face_and_frame), seen):
                 pass
         if not track.faces:
+            if isinstance(tracker.which, int):
+                raise InputError(
+                    f"{shown(frames.path)}: no frame shows a face {tracker.which}",
+                    hint="--driving-face counts from 0, left to right",
+                )
             raise faceless(frames.path)
-        box, tracker = clip_box(track.samples, framing), None
+        _tell_who_moves(tracker, frames.path)
+        upright_size = turned_size((frames.width, frames.height), track.turns)
+        upright_box = clip_box(track.samples, framing)
+        box, tracker = turned_box(upright_box, -track.turns, upright_size), None
     jacobians: Floats | None = None
     if is_tracked and numbers:
-        values = on_square(track.exact, box, (frames.width, frames.height), renderer.size)
+        values = on_square(track.exact, upright_box, upright_size, renderer.size)
     else:
         with opened() as frames:
             values, jacobians = _detected(renderer, frames, box, tracker, track, requires_face, on_progress)
         if numbers and track.faces:
             looked_at = (frames.width, frames.height) if box is None else (TRACKED_PX, TRACKED_PX)
-            values = on_square(track.exact, None, looked_at, renderer.size)
+            values = on_square(track.exact, None, turned_size(looked_at, track.turns), renderer.size)
     if not frames.frames_read:
         raise InputError(f"{shown(frames.path)}: there are no frames in it")
     if len(track) not in (0, frames.frames_read):
@@ -128,7 +152,7 @@ def read_driving(
         log.warning("%s: no face was found; the crop is used as it is", shown(frames.path))
         motion = replace(motion, found=np.ones_like(motion.found))
     audio = frames.audio, frames.audio_start_s, frames.audio_track
-    return Driving(motion, box, no_face, *audio, frames.damaged)
+    return Driving(motion, box, no_face, *audio, frames.damaged, track.turns)
 
 
 def pictures_of(
@@ -140,7 +164,7 @@ def pictures_of(
     with opened() as frames:
         for number, frame in enumerate(frames):
             if number == row:
-                yield face_picture(frame, driving.box, size)
+                yield turned(face_picture(frame, driving.box, size), driving.turns)
                 row = next(wanted, None)
                 if row is None:
                     return
@@ -202,7 +226,7 @@ def _detected(
         if tracker is not None:
             looked_at = frame if box is None else crop(frame, box, TRACKED_PX)
             track.add(_face_in(looked_at, len(track), frames, tracker, requires_face), looked_at)
-        batch.append(face_picture(frame, box, renderer.size))
+        batch.append(turned(face_picture(frame, box, renderer.size), track.turns))
         if len(batch) == renderer.batch_size:
             detect()
     if batch:
@@ -239,16 +263,39 @@ def _face_in(
     return landmarks
 
 
+def _tell_who_moves(tracker: FaceTracker, path: Path) -> None:
+    """Logs which of several faces was followed, and whether it became another's."""
+    if tracker.choice is not None and tracker.choice[1] > 1:
+        number, count = tracker.choice
+        log.info(
+            "%s: of %d faces, number %d from the left (counted from 0) is followed; --driving-face N takes "
+            "another",
+            shown(path),
+            count,
+            number,
+        )
+    if tracker.changes:
+        listed = ", ".join(map(str, tracker.changes[:5])) + (", ..." if len(tracker.changes) > 5 else "")
+        log.warning(
+            "%s: the face jumps in frames %s, perhaps to another person; --driving-face first keeps to one",
+            shown(path),
+            listed,
+        )
+
+
 class LandmarkTrack:
     """One face's landmarks in all frames of a clip, packed so that a long clip takes little memory.
 
     whole: keep all 468 points in half precision (1.9 kB a frame), instead of the 90 that a reference frame is
     chosen by (0.4 kB). exact: numbers of points that are kept in full precision as well; they may lie beyond
-    the mesh. samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face.
+    the mesh. samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face. turns:
+    by how many quarter turns, counterclockwise, all points are turned about the frames, so that the first
+    face is upright.
     """
 
     def __init__(self, *, whole: bool, exact: Sequence[int] = ()) -> None:
         self.samples: list[Points] = []
+        self.turns = 0
         self._exact_numbers = list(exact)
         self._outer = OuterTracker() if {*OUTER} & {*exact} else None
         self._exact = bytearray()
@@ -275,10 +322,14 @@ class LandmarkTrack:
             self._irises.extend(bytes(4 * IRISES))
             self._exact.extend(bytes(8 * len(self._exact_numbers)))
             return
-        points, size = face.points, frame.shape[1::-1]
+        if not self._faces:
+            self.turns = upright_turns(face.points)
+        frame_size = frame.shape[1], frame.shape[0]
+        size = turned_size(frame_size, self.turns)
+        points, irises = (turned_points(each, self.turns, frame_size) for each in (face.points, face.irises))
         self._points.extend(_centred(points[self._kept], size).tobytes())
-        self._irises.extend(_centred(face.irises, size).tobytes())
-        followed = points if self._outer is None else self._outer(frame, points)
+        self._irises.extend(_centred(irises, size).tobytes())
+        followed = points if self._outer is None else self._outer(turned(frame, self.turns), points)
         self._exact.extend(followed[self._exact_numbers].astype(np.float32).tobytes())
         if self._faces % self._stride == 0:
             self.samples.append(points)

@@ -11,7 +11,7 @@ from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait, face_p
 from mcnet_cli.arrays import Picture, filling, resized, size_within
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.errors import InputError
-from mcnet_cli.face import CropBox
+from mcnet_cli.face import CropBox, turned
 
 LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # longer side by kind of output, without --size
 
@@ -27,7 +27,8 @@ def frames_of(
         return _network_squares(portrait.faces[0], renderer, size or renderer.size)
     if picture == "face":
         return _face_squares(portrait, renderer, background, size)
-    return _photos(portrait, renderer, background)
+    upright = _photos(portrait, renderer, background)
+    return lambda poses: [turned(frame, -portrait.turns) for frame in upright(poses)]
 
 
 def _network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFrames:
@@ -41,12 +42,14 @@ def _network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFr
 
 
 def _photos(portrait: Portrait, renderer: Renderer, background: Background) -> MakeFrames:
-    """Makes whole photos, (H, W, 3), or (H, W, 4) without a background.
+    """Makes whole photos, (H, W, 3), or (H, W, 4) without a background, turned as `Portrait.photo` is.
 
     InputError if there is no person that could be put before another background.
     """
-    height, width = portrait.photo.shape[:2]
+    height, width = portrait.shown.shape[:2]
     backdrop = _backdrop(background, width, height)
+    if backdrop is not None:
+        backdrop = turned(backdrop, portrait.turns)
     layers = photo_layers(
         portrait.photo,
         portrait.people,

@@ -71,10 +71,12 @@ class Kept:
 
     def driving(self, request: AnimationRequest, crops: Crops, read: Callable[[], Driving]) -> Driving:
         """The request's driving, by `read` if it has to be read."""
-        how = request.fps, request.span, request.strict, request.audio_track, request.on_no_face == "fail"
+        who = request.driving_face, request.on_no_face == "fail"
+        how = request.fps, request.span, request.strict, request.audio_track
         key = (
             _network_of(request),
             _stamped(request.driving),
+            who,
             how,
             str(crops.driving),
             request.save_motion is None,

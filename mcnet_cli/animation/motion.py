@@ -19,6 +19,11 @@ SMOOTHING_REACH = 4.0  # standard deviations
 # against a Gaussian of 0.4 frames, 0.4 times the jitter is left, and blinks and open mouths keep as much of
 # their depth (0.98).
 STILL_CUTOFF, CUTOFF_PER_SPEED, SPEED_CUTOFF = 0.5, 300.0, 1.0
+# A driving is a still, such as a photo with camera noise, if no keypoint leaves its median place by more than
+# `STILL_REACH` (in half sides of the crop, 1.3 pixels of 256), and its frames differ like noise. The mean
+# squared change from frame to frame, over the variance, is 2 for independent noise, 0.7 for that of a
+# compressed video, 0.26 and less for people who hold still. In less than a second it can't be told.
+STILL_REACH, STILL_CHANGE, STILL_LEAST_S = 0.01, 0.5, 1.0
 IRISES = 2 * IRIS_POINTS  # points of both
 
 
@@ -95,8 +100,15 @@ class Motion:
         """Keypoints without the jitter of tracking, which shows most where they hardly move.
 
         The one-euro filter (Casiez et al., CHI 2012), forwards and backwards in time so that nothing lags.
-        The faster a keypoint moves, the less it is averaged, so that blinks stay.
+        The faster a keypoint moves, the less it is averaged, so that blinks stay. Where all that moves is
+        noise, all frames become one.
         """
+        if self.is_still:
+            return replace(
+                self,
+                values=_median(self.values),
+                jacobians=None if self.jacobians is None else _median(self.jacobians),
+            )
         return replace(
             self,
             values=_steady(self.values, self.values, float(self.rate)),
@@ -104,6 +116,29 @@ class Motion:
             if self.jacobians is None
             else _steady(self.jacobians, self.values, float(self.rate)),
         )
+
+    def rolled(self, degrees: float) -> "Motion":
+        """All points turned clockwise about the middle of their pictures."""
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        turn = np.array([[cos, sin], [-sin, cos]], np.float32)  # of rows of points
+        return replace(
+            self,
+            values=self.values @ turn,
+            jacobians=None if self.jacobians is None else turn.T @ self.jacobians,
+            landmarks=None if self.landmarks is None else (self.landmarks @ turn).astype(np.float16),
+            irises=None if self.irises is None else (self.irises @ turn).astype(np.float16),
+        )
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the keypoints move by noise alone."""
+        if len(self) < max(2, STILL_LEAST_S * self.rate):
+            return False
+        values = self.values.astype(np.float64)
+        if np.abs(values - np.median(values, axis=0)).max() > STILL_REACH:
+            return False
+        change = np.square(np.diff(values, axis=0)).mean(0).sum()
+        return bool(change >= STILL_CHANGE * values.var(0).sum())
 
     def keypoints(self, rows: slice | int, device: torch.device | str = "cpu") -> Keypoints:
         """Keypoints of some frames; of one frame as a batch of one."""
@@ -113,6 +148,11 @@ class Motion:
         if self.jacobians is None:
             return Keypoints(values)
         return Keypoints(values, torch.from_numpy(self.jacobians[rows]).to(device))
+
+
+def _median(series: Floats) -> Floats:
+    """(T, ...) the median of a series over time, repeated."""
+    return np.repeat(np.median(series, axis=0, keepdims=True), len(series), axis=0).astype(np.float32)
 
 
 def _smooth(series: Floats, sigma: float) -> Floats:

@@ -25,6 +25,7 @@ from mcnet_cli.weights import NEVER, Fetch
 
 NoFacePolicy = Literal["hold", "skip", "source", "fail"]
 FaceChoice = Literal["largest", "all"] | int
+DrivingFace = Literal["largest", "first"] | int
 PictureKind = Literal["photo", "face", "network"]
 Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
 Crop = CropBox | Literal["auto", "none"]
@@ -56,6 +57,7 @@ class AnimationRequest:
             portrait. None: a video is no source, and of an animation it is the first frame.
         face: which face of a source; numbers count from 0, left to right. `all`: each of them.
         crop_json: a file that crops are saved to; if it exists, they are read from it.
+        driving_face: who is followed in the driving: `largest`, `first` or a number, as in `Animator.motion`.
         on_no_face: what is shown for driving frames without a face. `hold`: the last pose. `skip`: nothing.
             `source`: the source unmoved. `fail`: InputError.
         picture: `photo`: the whole photo at its own size. `face`: the square around the face at the photo's
@@ -102,6 +104,7 @@ class AnimationRequest:
     driving_crop: Crop = "auto"
     source_frame_s: float | None = None
     face: FaceChoice = "largest"
+    driving_face: DrivingFace = "largest"
     crop_json: Path | None = None
     on_no_face: NoFacePolicy = "hold"
     picture: PictureKind = "photo"
@@ -133,6 +136,10 @@ class AnimationRequest:
         require_shown(self.picture, self.background)
         if self.compare and self.background == "transparent":
             raise UsageError("--compare: what lies beside the result isn't transparent")
+        if isinstance(self.driving_face, int):
+            require_between("--driving-face", self.driving_face, 0, None)
+        else:
+            require_among("--driving-face", self.driving_face, ("largest", "first"))
         if self.face == "all" and self.picture != "photo":
             raise UsageError(
                 f"--picture {self.picture}: there is no one square of all faces", hint="take photo"

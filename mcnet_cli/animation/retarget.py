@@ -18,7 +18,7 @@ from mcnet_cli.animation.relative_motion import relative_motion, strengthened
 from mcnet_cli.animation.source import EncodedFace, SourceFace
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError, counted
-from mcnet_cli.face import OUTER
+from mcnet_cli.face import OUTER, ROLL_POINTS, roll_deg
 from mcnet_cli.face.topology import BROWS, LID_OPENINGS, MESH_POINTS, OUTER_EYE_CORNERS, OVAL
 from mcnet_cli.model import Keypoints
 from mcnet_cli.options import require_among, require_between
@@ -31,6 +31,9 @@ Points = NDArray[Any]
 
 STRENGTH_LIMIT = 10.0
 SMOOTH_LIMIT = 100.0  # frames
+# A driving whose face is rolled otherwise than the source's, by more degrees than this, is rolled as the
+# source: a mouth opens along the face, not along the picture. Smaller differences are part of the motion.
+MAX_ROLL_DEG = 30.0
 SMALLEST_AREA = 1e-12  # of a hull of keypoints in [-1, 1]; below, faces have no size to be compared
 
 
@@ -121,6 +124,8 @@ class Retargeting:
         smooth: float,
     ) -> None:
         transfer.require_reference(motion)
+        if transfer.motion == "relative":
+            motion = _rolled_as(motion, face.face)
         self._transfer, self._numbers = transfer, tuple(numbers)
         self._source = face.source.keypoints.map(lambda t: t.float().cpu())
         self._shows_source = ~motion.found & (transfer.no_face == "source")
@@ -209,11 +214,22 @@ _LIPS = (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91, 78, 81, 13, 311, 30
 TELLING_POINTS = np.array(OVAL + _BROWS + _LIDS + _NOSE + _LIPS)
 # The lids' places among the telling points.
 _LID_PLACES = [tuple(TELLING_POINTS.tolist().index(lid) for lid in lids) for lids in LID_OPENINGS]
+_ROLL_PLACES = [TELLING_POINTS.tolist().index(point) for point in ROLL_POINTS]
 # Weight of the squared difference of two eyes' openings, beside the squared distances of points. Starting
 # from a blink, open eyes would stare whenever the driving's open. Without it 19 % of 336 pairs of portraits
 # and drivings start from lids less than half as open as the portrait's, with it 3 %; shapes are then 2 % less
 # alike.
 LIDS_WEIGHT = 20.0
+
+
+def _rolled_as(motion: Motion, face: SourceFace) -> Motion:
+    """A motion rolled as the source's face is, if it is rolled far otherwise."""
+    if motion.landmarks is None or face.landmarks is None or not motion.found.any():
+        return motion
+    places = _ROLL_PLACES if motion.landmarks.shape[1] == len(TELLING_POINTS) else list(ROLL_POINTS)
+    theirs = roll_deg(motion.landmarks[motion.found][:, places])
+    degrees = (roll_deg(face.landmarks[list(ROLL_POINTS)]) - theirs + 180) % 360 - 180
+    return motion.rolled(degrees) if abs(degrees) > MAX_ROLL_DEG else motion
 
 
 def telling(landmarks: Points) -> Points:

@@ -29,6 +29,11 @@ from mcnet_cli.face import (
     make_detector,
     numbered,
     person_matte,
+    turned,
+    turned_box,
+    turned_points,
+    turned_size,
+    upright_turns,
 )
 from mcnet_cli.media import as_photo, read_still
 
@@ -62,9 +67,9 @@ class FaceFinder:
         """Landmarks of all faces in a picture, from left to right."""
         return faces_in(photo, self.detector, self._mesh)
 
-    def tracker(self) -> FaceTracker:
-        """Follows one face through a clip."""
-        return FaceTracker(self.detector, self._mesh)
+    def tracker(self, which: Literal["largest", "first"] | int = "largest") -> FaceTracker:
+        """Follows one face through a clip; which one: see `FaceTracker`."""
+        return FaceTracker(self.detector, self._mesh, which=which)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,19 @@ class SourceFace:
     box: CropBox | None
     landmarks: NDArray[np.float32] | None
     irises: NDArray[np.float32] | None = None
+
+    @property
+    def turns(self) -> int:
+        """How many quarter turns of the photo, counterclockwise, bring the face upright; 0 if unknown."""
+        return 0 if self.landmarks is None else upright_turns(self.landmarks)
+
+    def turned(self, turns: int, size: tuple[int, int]) -> "SourceFace":
+        """The face after so many quarter turns of its photo, which is of (width, height) `size`."""
+        return SourceFace(
+            None if self.box is None else turned_box(self.box, turns, size),
+            None if self.landmarks is None else turned_points(self.landmarks, turns, size),
+            None if self.irises is None else turned_points(self.irises, turns, size),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,10 +115,11 @@ class Portrait:
     """A photo whose faces have been encoded once; `Animator.render` moves it any number of times.
 
     Attributes:
-        photo: (H, W, 3) uint8 RGB, as large as results show it.
-        faces: those that move, at least one; from left to right.
+        photo: (H, W, 3) uint8 RGB, as large as results show it, and turned so that its faces stand upright.
+        faces: those that move, at least one; from left to right in the picture that was given.
         scale: size of `photo` over that of the picture that was given, in which boxes and landmarks are.
         alpha: (H, W) uint8 of a photo that has transparency, else None.
+        turns: by how many quarter turns, counterclockwise, `photo` was turned; results are turned back.
 
     Example:
         >>> from mcnet_cli import Animator
@@ -113,6 +132,12 @@ class Portrait:
     faces: tuple[EncodedFace, ...]
     scale: float = 1.0
     alpha: NDArray[np.uint8] | None = None
+    turns: int = 0
+
+    @property
+    def shown(self) -> Picture:
+        """The photo as it was given, and as results show it."""
+        return turned(self.photo, -self.turns)
 
     @cached_property
     def people(self) -> tuple[Person, ...]:
@@ -141,7 +166,10 @@ class Portrait:
     @property
     def boxes(self) -> tuple[CropBox, ...]:
         """What was cropped, in pixels of the picture that was given; empty if that was all of it."""
-        return tuple(face.face.box for face in self.faces if face.face.box is not None)
+        width, height = self.photo.shape[1] / self.scale, self.photo.shape[0] / self.scale
+        size = round(width), round(height)
+        boxes = (face.face.box for face in self.faces)
+        return tuple(turned_box(box, -self.turns, size) for box in boxes if box is not None)
 
 
 def read_source(photo: "Photo", at_s: float | None) -> tuple[Picture, NDArray[np.uint8] | None]:
@@ -201,7 +229,15 @@ def find_faces(
         if isinstance(face, int) and face >= len(found):
             raise InputError(f"{name}: there is no face {face}; {len(found)} found, counted from 0")
         found = [choose_face(found, face)]
-    return tuple(_source_face(crop_box(each.points, framing), [each]) for each in found)
+    size = photo.shape[1], photo.shape[0]
+    return tuple(_source_face(_upright_box(each, framing, size), [each]) for each in found)
+
+
+def _upright_box(face: Landmarks, framing: Framing, size: tuple[int, int]) -> CropBox:
+    """The square for a face, in a photo of (width, height) `size`, placed as for one that stands upright."""
+    turns = upright_turns(face.points)
+    box = crop_box(turned_points(face.points, turns, size), framing)
+    return turned_box(box, -turns, turned_size(size, turns))
 
 
 def encode(
@@ -214,13 +250,18 @@ def encode(
 ) -> Portrait:
     """All that depends on the source alone, computed once.
 
+    A photo whose (largest) face lies on its side, or stands on its head, is turned upright.
+
     longest: bounds the longer side of the photo that results show, in pixels. alpha: (H, W) of the photo.
     """
-    encoded = tuple(_encoded(photo, face, renderer) for face in faces)
+    largest = max(faces, key=lambda face: 0.0 if face.box is None else face.box.width)
+    turns, size = largest.turns, (photo.shape[1], photo.shape[0])
+    photo = turned(photo, turns)
+    encoded = tuple(_encoded(photo, face.turned(turns, size), renderer) for face in faces)
     width, height = size_within((photo.shape[1], photo.shape[0]), longest)
     if alpha is not None:
-        alpha = resized(alpha, width, height)
-    return Portrait(resized(photo, width, height), encoded, width / photo.shape[1], alpha)
+        alpha = resized(turned(alpha, turns), width, height)
+    return Portrait(resized(photo, width, height), encoded, width / photo.shape[1], alpha, turns)
 
 
 def _encoded(photo: Picture, face: SourceFace, renderer: Renderer) -> EncodedFace:

@@ -246,6 +246,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     **_same(int, "size", "max-frames", "audio-track"),
     **_same(options.parse_reference, "reference"),
     **_same(options.parse_face, "face"),
+    **_same(options.parse_driving_face, "driving-face"),
     **_same(options.parse_background, "background"),
     **_same(options.parse_rate, "fps"),
     **_same(options.parse_batch_size, "batch-size"),

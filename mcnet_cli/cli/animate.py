@@ -146,6 +146,15 @@ def animate(
             help="Which face of the source; N from 0, left to right. all: every one.",
         ),
     ] = "largest",
+    driving_face: Annotated[
+        str,
+        framing_option(
+            "--driving-face",
+            metavar="largest|first|N",
+            help="Whom the motion is taken from. largest: the largest face, and after a cut whoever is "
+            "there. first: the same, but another person after a cut is no face. N: from 0, left to right.",
+        ),
+    ] = "largest",
     crop_json: Annotated[
         Path | None,
         framing_option(
@@ -275,6 +284,7 @@ def animate(
         driving_crop=parse_crop("--driving-crop", driving_crop),
         source_frame_s=None if source_frame is None else options.parse_time(source_frame),
         face=options.parse_face(face),
+        driving_face=options.parse_driving_face(driving_face),
         crop_json=crop_json,
         background=options.parse_background(background),
         compare=compare,

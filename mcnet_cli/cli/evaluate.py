@@ -1,6 +1,5 @@
 """`mcnet evaluate`: options to a request, the result to text or JSON."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -193,7 +192,7 @@ def evaluate(
     )
     if markdown and json:
         raise UsageError("--markdown and --json both print on stdout", hint="take one of them")
-    report = evaluation.evaluate(request, lambda now: console.progress(replace(now, unit="clips")))
+    report = evaluation.evaluate(request, console.progress)
     if markdown:
         console.show(report.as_json(), report.as_markdown())
     else:

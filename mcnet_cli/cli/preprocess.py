@@ -29,7 +29,9 @@ def preprocess(
         typer.Argument(
             metavar="INPUT...",
             help="Videos, pictures, folders of them (searched through), patterns in quotes, or tables of "
-            "metadata in the manner of VoxCeleb (.csv, with --videos).",
+            "metadata in the manner of VoxCeleb (.csv, with --videos). Folders below an input, or below the "
+            "folder that several inputs share, name the person: all files in PEOPLE/anna show anna. Faces "
+            "of other files count as a person each.",
             show_default=False,
         ),
     ],

@@ -33,7 +33,9 @@ def train(
         Path | None,
         typer.Argument(
             metavar="CLIPS",
-            help="A folder of face clips: videos, or folders of pictures. May be left out with --synthetic.",
+            help="A folder of face clips: videos, or folders of pictures, in one folder a person or named "
+            "PERSON#... . If it holds train/ and test/ alone, the latter is measured on, as with --val. May "
+            "be left out with --synthetic.",
             show_default=False,
         ),
     ] = None,
@@ -51,7 +53,10 @@ def train(
         bool, output_option("--dry-run", help="Show the plan, from a few steps on noise; train nothing.")
     ] = False,
     check_data: Annotated[
-        bool, output_option("--check-data", help="Show which clips can be used, and end.")
+        bool,
+        output_option(
+            "--check-data", help="Show how the folder is understood, and which clips can be used; end."
+        ),
     ] = False,
     steps: Annotated[int | None, length_option("--steps", min=1, help="Steps of the optimizer.")] = None,
     epochs: Annotated[

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,19 @@ from mcnet_cli.engines import Events, Tell
 from mcnet_cli.errors import InputError
 from mcnet_cli.evaluation.folder import Strips, atomic_folder, check_outside, write_report
 from mcnet_cli.evaluation.measures import choose_instruments
-from mcnet_cli.evaluation.pairs import Movers, pairs_of
+from mcnet_cli.evaluation.pairs import Movers, Pair, expected_frames, pairs_of
 from mcnet_cli.evaluation.report import COPY, ClipResult, EvaluationReport, Failed, Row
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
-from mcnet_cli.evaluation.work import Bench, Measured, PairWork, PlannedRow, RowNetwork, Task, tasks_of
+from mcnet_cli.evaluation.work import (
+    Bench,
+    Measured,
+    PairNews,
+    PairWork,
+    PlannedRow,
+    RowNetwork,
+    Task,
+    tasks_of,
+)
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import processor_count
 from mcnet_cli.weights import NEVER, resolve_weights
@@ -34,7 +43,8 @@ log = logging.getLogger(__name__)
 def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> EvaluationReport:
     """Moves portraits with every weights file, measures the results, and writes the report if asked to.
 
-    A clip that can't be used is listed, and the others go on. Progress counts pairs, once for each row.
+    A clip that can't be used is listed, and the others go on. Progress counts the frames
+    that are made, in all rows; how many that will be is known from the clips' headers.
 
     Raises the children of McnetError: InputError if no clip can be used, or with `request.strict` if one
     can't, or only in part; the report is there then.
@@ -55,19 +65,13 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> Ev
         work = PairWork(replace(request, fetch=NEVER), tuple(plans), strips)
         tasks = tasks_of(plans, pairs)
         rows = _Rows(plans, tasks, strips)
-        done, total = set[object](), sum(len(task.pairs) for task in tasks)
-
-        def tell(pair: object) -> None:
-            """A frame has been made, or a pair of a row measured."""
-            if pair is not None:
-                done.add(pair)
-            on_progress(Progress(EVALUATING, len(done), total))
-
-        for event in stack.enter_context(closing(_events(work, tasks, bench, tell))):
-            tell(event.news)
+        progress = _FramesMade(plans, pairs, expected_frames(request, pairs), on_progress)
+        for event in stack.enter_context(closing(_events(work, tasks, bench, progress.tell))):
+            progress.tell(event.news)
             if event.finished is not None and event.result is not None:
                 rows.add(event.finished, event.result)
-                done.update((event.finished.row, number) for number in event.result.pairs)
+                for number in event.result.pairs:
+                    progress.finish((event.finished.row, number))
         report = EvaluationReport(
             request=request,
             device=str(compute.device),
@@ -128,6 +132,39 @@ def _events(work: PairWork, tasks: Sequence[Task], bench: Bench, tell: Tell) -> 
     workers = min(count or max(1, processor_count() // 2), len(tasks))
     threads = 1 if engine == "ray" else max(1, processor_count() // workers)
     return engines.run(replace(work, threads=threads), tasks, engine, workers)
+
+
+class _FramesMade:
+    """Counts the frames that are made in all rows, of those that the drivings' headers tell of."""
+
+    def __init__(
+        self,
+        plans: Sequence[PlannedRow],
+        pairs: Mapping[str, Sequence[Pair]],
+        expected: Mapping[tuple[str, Pair], int],
+        on_progress: OnProgress,
+    ) -> None:
+        self._expected = {
+            (row, number): expected[plan.protocol, pair]
+            for row, plan in enumerate(plans)
+            for number, pair in enumerate(pairs[plan.protocol])
+        }
+        self._made = dict.fromkeys(self._expected, 0)
+        self._done, self._total = 0, sum(self._expected.values())
+        self._on_progress = on_progress
+
+    def tell(self, news: PairNews | None) -> None:
+        """How many frames of a pair have been made; None is a sign of life."""
+        if news is not None:
+            pair, made = news
+            made = min(made, self._expected[pair])  # a header may promise too few
+            self._done += made - self._made[pair]
+            self._made[pair] = made
+        self._on_progress(Progress(EVALUATING, self._done, self._total))
+
+    def finish(self, pair: tuple[int, int]) -> None:
+        """A pair is done, with however many frames."""
+        self.tell((pair, self._expected[pair]))
 
 
 class _Rows:

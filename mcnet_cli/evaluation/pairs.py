@@ -33,7 +33,8 @@ LOG_FILE = "log.jsonl"  # of a training run, beside its weights
 # What a protocol says of motion, where neither a setting nor `animate`'s defaults do.
 TRANSFERS: dict[str, dict[str, Any]] = {RECONSTRUCTION: {"motion": "absolute", "smooth": 0.0}}
 
-OnFrame = Callable[[], None]  # called after each frame that was read, so that a run can be stopped
+# Called after each frame that was read or made, with the number of those of a pair that have been made.
+OnFrame = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ class Mover:
                 opened,
                 crop="auto" if self._crops else "none",
                 whole_landmarks=False,
-                on_progress=lambda _progress: on_frame(),
+                on_progress=lambda _progress: on_frame(0),
             )
             if len(self._drivings) > DRIVINGS_KEPT:
                 self._drivings.popitem(last=False)
@@ -282,10 +283,30 @@ def first_frame(clip: ClipPath) -> Picture:
 
 def chosen_rows(driving: ClipPath, count: int, every: int, protocol: str) -> NDArray[np.intp]:
     """Which of a driving's frames are made; not the first one of a reconstruction, which is the source."""
-    rows = np.arange(0, count, every)[protocol == RECONSTRUCTION :]
+    rows = _rows(count, every, protocol)
     if not len(rows):
         raise InputError(f"{shown(driving.path)} has {counted(count, 'frame')}, too few with --every {every}")
     return rows
+
+
+def _rows(count: int, every: int, protocol: str) -> NDArray[np.intp]:
+    return np.arange(0, count, every)[protocol == RECONSTRUCTION :]
+
+
+def expected_frames(request: EvaluationRequest, pairs: dict[str, list[Pair]]) -> dict[tuple[str, Pair], int]:
+    """How many frames of each protocol's pairs will be made, by the drivings' headers; 0 if unknown."""
+    counts: dict[Path, int] = {}
+    for path in dict.fromkeys(pair.driving.path for each in pairs.values() for pair in each):
+        try:
+            with open_frames(path, max_frames=request.max_frames) as frames:
+                counts[path] = frames.frame_count_hint or 0
+        except InputError:  # its pairs will fail, and say why
+            counts[path] = 0
+    return {
+        (protocol, pair): len(_rows(counts[pair.driving.path], request.every, protocol))
+        for protocol, each in pairs.items()
+        for pair in each
+    }
 
 
 def training_run(log: Path) -> tuple[int | None, float | None]:

@@ -14,9 +14,11 @@ from mcnet_cli.engines import MAX_ATTEMPTS, Tell, Work
 from mcnet_cli.errors import InputError
 from mcnet_cli.evaluation.folder import Strips
 from mcnet_cli.evaluation.measures import ClipMeter, Instruments, choose_instruments
-from mcnet_cli.evaluation.pairs import Moved, Mover, Movers, Pair, unmoved
+from mcnet_cli.evaluation.pairs import Moved, Mover, Movers, OnFrame, Pair, unmoved
 from mcnet_cli.evaluation.report import ClipResult, Failed, WeightsFacts
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
+
+PairNews = tuple[tuple[int, int], int]  # a pair by its row and number, and how many of its frames are made
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class PairWork(Work[Task, Bench, Measured]):
         return Bench(choose_instruments(self.request, compute), Movers(self.request, compute))
 
     def do(self, item: Task, state: Bench, tell: Tell) -> Measured:
-        """Measures pairs. Tells None after each frame, and each pair that is done by its row and number."""
+        """Measures pairs. Tells after each frame how many of its pair have been made (`PairNews`)."""
         row = self.rows[item.row]
         mover = None if row.weights is None else state.movers.of(row.protocol, row.weights, row.settings)
         if mover is not None and row.weights is not None:
@@ -98,13 +100,13 @@ class PairWork(Work[Task, Bench, Measured]):
         )
         measured: dict[int, ClipResult | Failed] = {}
         for number, pair in item.pairs:
-            tell(None)
+            on_frame = _telling(tell, (item.row, number))
+            on_frame(0)
             try:
-                moved = self._moved(row, mover, pair, network.size, tell)
-                measured[number] = self._measured(item.row, number, pair, moved, state.instruments, tell)
+                moved = self._moved(row, mover, pair, network.size, on_frame)
+                measured[number] = self._measured(item.row, number, pair, moved, state.instruments, on_frame)
             except InputError as error:
                 measured[number] = Failed(pair.source.name, pair.driving.name, str(error))
-            tell((item.row, number))
         return Measured(network, measured)
 
     def note_crash(self, item: Task) -> Measured:
@@ -129,13 +131,13 @@ class PairWork(Work[Task, Bench, Measured]):
             state.sizes[row.weights] = read_weights(row.weights).config.size
         return row.settings.size or state.sizes[row.weights]
 
-    def _moved(self, row: PlannedRow, mover: Mover | None, pair: Pair, size: int, tell: Tell) -> Moved:
+    def _moved(self, row: PlannedRow, mover: Mover | None, pair: Pair, size: int, on_frame: OnFrame) -> Moved:
         if mover is None:
             return unmoved(pair, self.request, size)
-        return mover.move(pair, row.protocol, row.settings, lambda: tell(None))
+        return mover.move(pair, row.protocol, row.settings, on_frame)
 
     def _measured(
-        self, row: int, number: int, pair: Pair, moved: Moved, instruments: Instruments, tell: Tell
+        self, row: int, number: int, pair: Pair, moved: Moved, instruments: Instruments, on_frame: OnFrame
     ) -> ClipResult:
         protocol = self.rows[row].protocol
         names = instruments.wanted[protocol]
@@ -146,7 +148,7 @@ class PairWork(Work[Task, Bench, Measured]):
                 if self.strips is not None and done == moved.count // 2:
                     self.strips.keep(row, number, moved.source, real, made)
                 done += 1
-                tell(None)
+                on_frame(done)
         return ClipResult(
             source=pair.source.name,
             driving=pair.driving.name,
@@ -156,6 +158,14 @@ class PairWork(Work[Task, Bench, Measured]):
             damaged=moved.damaged,
             figures=meter.figures(),
         )
+
+
+def _telling(tell: Tell, pair: tuple[int, int]) -> OnFrame:
+    def told(made: int) -> None:
+        news: PairNews = pair, made
+        tell(news)
+
+    return told
 
 
 def tasks_of(rows: Sequence[PlannedRow], pairs: Mapping[str, Sequence[Pair]]) -> list[Task]:

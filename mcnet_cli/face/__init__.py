@@ -22,6 +22,15 @@ from mcnet_cli.face.matte import glanced_matte, person_matte
 from mcnet_cli.face.outer import OuterTracker, numbered, posed_outer, with_outer
 from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_OPENING, OUTER, SIDES
+from mcnet_cli.face.upright import (
+    ROLL_POINTS,
+    roll_deg,
+    turned,
+    turned_box,
+    turned_points,
+    turned_size,
+    upright_turns,
+)
 from mcnet_cli.framing import Framing
 
 __all__ = [
@@ -29,6 +38,7 @@ __all__ = [
     "LID_OPENINGS",
     "MOUTH_OPENING",
     "OUTER",
+    "ROLL_POINTS",
     "SIDES",
     "STEADY_LOOKS",
     "BatchDetector",
@@ -58,5 +68,11 @@ __all__ = [
     "person_matte",
     "posed_outer",
     "resample",
+    "roll_deg",
+    "turned",
+    "turned_box",
+    "turned_points",
+    "turned_size",
+    "upright_turns",
     "with_outer",
 ]

@@ -1,6 +1,6 @@
 """Finds faces in a picture with the detector of choice, and follows one through a clip."""
 
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from mcnet_cli.face.sampling import Picture
 MIN_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background
 # Small faces are looked for in each of so many frames after the face was lost, then in every tenth.
 THOROUGH_FRAMES, THOROUGH_EVERY = 25, 10
+# A face that is found again after it was lost is the same person's if it has moved by less than this many of
+# its sides, and its area has not changed by more than 1 / MIN_AREA.
+MAX_MOVE = 1.0
 MAX_JUMP = 0.5  # of the mesh's size, by which place or size may change between two frames; more is a cut
 
 
@@ -45,10 +48,26 @@ def choose_face(faces: list[Landmarks], which: str | int) -> Landmarks:
 class FaceTracker:
     """Landmarks frame by frame: the last mesh is the next region, a detector runs only when that fails.
 
-    near: (x, y) in pixels of the face to follow if there are several; None for the largest.
+    near: (x, y) in pixels of the face to follow if there are several; None for the one that `which` says.
+    which: `largest`: the largest one, and after a cut whoever is there. `first`: the largest one too, but
+    another person after a cut counts as no face. A number: the face with that number, from 0, left to right,
+    of the first frame with so many, likewise.
+
+    Known after the first face: choice, the number of the face that is followed and that of all faces there.
+    changes: frames, from 0, in which another face than before was taken up.
     """
 
-    def __init__(self, detector: Detector, mesh: FaceMesh, near: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        mesh: FaceMesh,
+        near: tuple[float, float] | None = None,
+        which: Literal["largest", "first"] | int = "largest",
+    ) -> None:
+        self.choice: tuple[int, int] | None = None
+        self.changes: list[int] = []
+        self.which = which
+        self._frame = -1
         self._detector = detector
         self._mesh = mesh
         self._near = None if near is None else np.array(near, np.float32)
@@ -58,6 +77,7 @@ class FaceTracker:
 
     def __call__(self, rgb: Picture) -> Landmarks | None:
         """Landmarks in the next frame, (H, W, 3); None if there is no face."""
+        self._frame += 1
         found = self._followed(rgb) or self._detected(rgb)
         self._region = found.region if found else None
         self._missed = 0 if found else self._missed + 1
@@ -69,9 +89,16 @@ class FaceTracker:
 
     def _detected(self, rgb: Picture) -> Landmarks | None:
         thorough = self._missed < THOROUGH_FRAMES or self._missed % THOROUGH_EVERY == 0
-        for face in self._by_likeness(self._detector(rgb, thorough=thorough)):
+        faces = self._detector(rgb, thorough=thorough)
+        for face in self._by_likeness(faces):
             found = self._mesh(rgb, face.region)
             if found.score > FACE_SCORE:
+                if self._last is None:
+                    self.choice = sum(bool(other.box[0] < face.box[0]) for other in faces), len(faces)
+                elif not _is_same(found, self._last):
+                    if self.which != "largest":
+                        continue
+                    self.changes.append(self._frame)
                 return found
         return None
 
@@ -81,6 +108,8 @@ class FaceTracker:
             area, place = self._last.area, _centre(self._last.region.box)
         elif self._near is not None:
             area, place = 0.0, self._near
+        elif isinstance(self.which, int):
+            return sorted(faces, key=lambda face: float(face.box[0]))[self.which :][:1]
         else:
             return faces
 
@@ -95,6 +124,13 @@ def follow(rgb: Picture, mesh: FaceMesh, region: Region) -> Landmarks | None:
     """The face that was in `region` a frame ago; None if it isn't there any more, or jumped."""
     found = mesh.again(rgb, region)
     return found if found.score > FACE_SCORE and _near(found.region, region) else None
+
+
+def _is_same(face: Landmarks, last: Landmarks) -> bool:
+    """Whether a face may be the person's that was lost, by its place and size."""
+    moved = float(np.linalg.norm(_centre(face.region.box) - _centre(last.region.box)))
+    ratio = min(face.area, last.area) / max(face.area, last.area, 1e-6)
+    return moved <= MAX_MOVE * last.region.side and ratio >= MIN_AREA
 
 
 def _centre(box: Points) -> Points:

@@ -42,6 +42,14 @@ class Region:
         """The box's longer side in pixels."""
         return max(*map(float, self.box[2:] - self.box[:2]), SMALLEST_REGION_PX)
 
+    @property
+    def quarter_turns(self) -> "list[Region]":
+        """The same place, looked at in four ways: as it is, and turned by 90, 180 and 270 degrees."""
+        middle = self.eyes.mean(0)
+        across = self.eyes - middle
+        aside = across[:, ::-1] * np.array([-1, 1], np.float32)
+        return [self, *(Region(self.box, middle + eyes) for eyes in (aside, -across, -aside))]
+
     def distance(self, other: "Region") -> float:
         """By how many pixels at most a side or an eye is elsewhere."""
         offsets = np.abs(self.box - other.box).max(), np.abs(self.eyes - other.eyes).max()
@@ -137,10 +145,8 @@ class FaceMesh:
     def again(self, rgb: Picture, region: Region) -> Landmarks:
         """Landmarks of the face whose region was `region` a frame ago.
 
-        One whose mean of several looks says that it has hardly moved isn't looked at once more.
+        One that has hardly moved isn't looked at once more.
         """
-        if len(self._zooms) == 1:
-            return self(rgb, region)
         found = self._steady(rgb, region)
         if found.region.distance(region) < MAX_STEP_FOR_REUSE * region.side:
             return found

@@ -9,6 +9,8 @@ from pathlib import Path
 from mcnet_cli.errors import InputError, shown
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
+TRAIN, HELD_OUT = ("train", "training"), ("test", "val", "valid", "validation")
+SPLITS = {*TRAIN, *HELD_OUT}  # names of folders that part a dataset, and are no people
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 
 
@@ -33,6 +35,54 @@ class ClipPath:
         status = self.path.stat()
         text = "\0".join(map(str, (self.name, status.st_size, status.st_mtime_ns, *about)))
         return f"{self.path.stem[:60]}-{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A dataset's clips to train on, and those held out to measure on, None if there are none.
+
+    why: how its folders were understood, in a sentence; None for a plain folder of clips.
+    """
+
+    train: Path
+    held_out: Path | None = None
+    why: str | None = None
+
+
+def split_of(folder: Path) -> Split:
+    """The parts of a folder that holds train/ and test/ (or val/), as the paper's data does, and no more.
+
+    Any other folder is taken whole; if some of its folders are called like parts, `why` says that they count
+    as people.
+    """
+    if not folder.is_dir():
+        return Split(folder)
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    parts = {path.name.lower(): path for path in inside if path.is_dir()}
+    train, held_out = (
+        [parts[name] for name in names if name in parts and _holds_clips(parts[name])]
+        for names in (TRAIN, HELD_OUT)
+    )
+    named = ", ".join(f"{path.name}/" for path in (*train, *held_out))
+    if not named:
+        return Split(folder)
+    others = [path for path in inside if path not in (*train, *held_out) and _is_or_holds_clips(path)]
+    if len(train) == len(held_out) == 1 and not others:
+        why = f"it trains on {shown(train[0].name)}/ and measures on {shown(held_out[0].name)}/"
+        return Split(train[0], held_out[0], why)
+    return Split(
+        folder,
+        why=f"{shown(named)} count as people like all folders here; for a split, keep train/ and test/ and "
+        "nothing else, or give the folder to train on and the other one with --val",
+    )
+
+
+def _holds_clips(folder: Path) -> bool:
+    return next(_clips_below(folder), None) is not None
+
+
+def _is_or_holds_clips(path: Path) -> bool:
+    return _holds_clips(path) if path.is_dir() else path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def find_clips(folder: Path) -> list[ClipPath]:

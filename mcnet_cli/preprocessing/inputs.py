@@ -9,13 +9,15 @@ import glob
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import require_regular_file, unique_name
+from mcnet_cli.media.clips import SPLITS
 from mcnet_cli.media.pictures import PICTURE_SUFFIXES, natural_key
 from mcnet_cli.preprocessing.request import PreprocessRequest, is_table
 
@@ -26,6 +28,8 @@ VIDEO_SUFFIXES = {
 TABLE_COLUMNS = ("video_id", "start", "end", "bbox", "fps", "width", "height")
 MAX_FIELD_LENGTH = 10_000  # characters
 MAX_NAME_BYTES = 120  # leaves room for frame numbers and the longest suffix within a file system's 255
+# Numbers may be negative: a face at the picture's edge has a box that begins outside.
+BOX = re.compile("-".join([r"(-?\d+(?:\.\d*)?)"] * 4))
 log = logging.getLogger(__name__)
 
 
@@ -49,25 +53,32 @@ class InputFile:
     """A video or picture that is to be preprocessed.
 
     path: as typed. name: unique in the run; clips are named after it. segments: the parts that a metadata
-    table wants; empty for the whole file. problem: why it can't be used, if that is known already.
+    table wants; empty for the whole file. problem: why it can't be used, if that is known already. identity:
+    the person that all its faces show, if folders say so.
     """
 
     path: Path
     name: str
     segments: tuple[Segment, ...] = ()
     problem: str | None = None
+    identity: str | None = None
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits that change with the segments and the problem."""
-        return hashlib.sha256(repr((self.segments, self.problem)).encode()).hexdigest()[:16]
+        """Sixteen hex digits that change with the segments, the problem and the identity."""
+        wanted: tuple[object, ...] = (self.segments, self.problem)
+        if self.identity is not None:  # without one they are those of former versions
+            wanted = (*wanted, self.identity)
+        return hashlib.sha256(repr(wanted).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def find_inputs(request: PreprocessRequest) -> list[InputFile]:
     """All files that a request asks for, none twice. InputError if there are none, and for a bad table."""
-    found: list[tuple[Path, str, tuple[Segment, ...], str | None]] = []
+    found: list[InputFile] = []
     seen: set[str] = set()
-    for typed in _expanded(request.inputs):
+    everything = list(_expanded(request.inputs))
+    root = _common_folder([Path(typed) for typed in everything if not is_table(typed)])
+    for typed in everything:
         if is_table(typed):
             found += _from_table(request, Path(typed))
             continue
@@ -75,15 +86,29 @@ def find_inputs(request: PreprocessRequest) -> list[InputFile]:
             real = os.path.realpath(path)
             if real not in seen:
                 seen.add(real)
-                found.append((path, path.stem, (), None))
+                found.append(InputFile(path, path.stem, identity=_person(path, root)))
     if not found:
         named = ", ".join(shown(name) for name in request.inputs[:3])
         raise InputError(f"{named}: no videos and no pictures are in it, so there are no clips to make")
     taken: set[str] = set()
-    return [
-        InputFile(path, unique_name(safe_name(stem), taken), segments, problem)
-        for path, stem, segments, problem in found
-    ]
+    return [replace(file, name=unique_name(safe_name(file.name), taken)) for file in found]
+
+
+def _common_folder(typed: Sequence[Path]) -> Path:
+    """The folder that all typed files and folders lie in; a folder that is typed alone is it itself."""
+    folders = [os.path.abspath(path if path.is_dir() else path.parent) for path in typed]  # noqa: PTH100
+    return Path(os.path.commonpath(folders)) if folders else Path()
+
+
+def _person(path: Path, root: Path) -> str | None:
+    """Who a file shows, by its folder below `root`.
+
+    None for files in `root` itself, and for those right in the part of a split, such as `root/train`.
+    """
+    folders = Path(os.path.abspath(path)).relative_to(root).parent.parts  # noqa: PTH100
+    if folders and folders[0].lower() in SPLITS:
+        folders = folders[1:]
+    return "/".join(folders) or None
 
 
 def _expanded(typed: tuple[str, ...]) -> Iterator[str]:
@@ -124,9 +149,7 @@ def _warn_unreadable(error: OSError) -> None:
     log.warning("can't look into %s: %s", shown(str(error.filename)), error.strerror)
 
 
-def _from_table(
-    request: PreprocessRequest, table: Path
-) -> Iterator[tuple[Path, str, tuple[Segment, ...], str | None]]:
+def _from_table(request: PreprocessRequest, table: Path) -> Iterator[InputFile]:
     """The videos of a metadata table, each with all its segments, so that it is decoded once.
 
     A line that makes no sense is a file of its own, with a problem.
@@ -142,18 +165,18 @@ def _from_table(
         path = files.get(video, request.videos / f"{safe_name(video)}.mp4")
         for problem in rows[video]:
             if isinstance(problem, str):
-                yield path, video, (), problem
+                yield InputFile(path, video, problem=problem)
         if segments := tuple(found for found in rows[video] if isinstance(found, Segment)):
-            yield path, video, segments, None
+            yield InputFile(path, video, segments)
 
 
 def read_table(path: Path) -> list[tuple[str, Segment | str]]:
     """The rows of `video_id,start,end,bbox,fps,width,height[,partition][,person_id]`.
 
     start and end are frames, both included, at `fps`; bbox is `left-top-right-bottom` in pixels of a video of
-    `width` x `height`. Without person_id a video_id is `video#person`, as crop_vox.py of the paper's data
-    writes it. Each row becomes the video's id with its segment, or with what is wrong in that line.
-    InputError if the file is no such table.
+    `width` x `height`, and is clipped to it. Without person_id a video_id is `video#person`, as crop_vox.py
+    of the paper's data writes it. Each row becomes the video's id with its segment, or with what is wrong in
+    that line. InputError if the file is no such table.
     """
     require_regular_file(path)
     try:
@@ -186,11 +209,15 @@ def _segment(fields: dict[str, str], person: str) -> Segment:
     rate = Fraction(fields["fps"])
     first, last = int(fields["start"]), int(fields["end"])
     width, height = int(fields["width"]), int(fields["height"])
-    left, top, right, bottom = (float(number) for number in fields["bbox"].split("-"))
-    box = (left / width, top / height, right / width, bottom / height)
-    if not (0 <= first <= last and rate > 0 and left < right and top < bottom and max(map(abs, box)) < 10):
+    numbers = BOX.fullmatch(fields["bbox"].strip())
+    if numbers is None or min(width, height) < 1:
         raise ValueError
-    return Segment(person, first / rate, (last + 1) / rate, box, fields.get("partition") or None)
+    left, right = (min(max(float(numbers[place]) / width, 0.0), 1.0) for place in (1, 3))
+    top, bottom = (min(max(float(numbers[place]) / height, 0.0), 1.0) for place in (2, 4))
+    if not (0 <= first <= last and rate > 0 and left < right and top < bottom):
+        raise ValueError
+    partition = fields.get("partition") or None
+    return Segment(person, first / rate, (last + 1) / rate, (left, top, right, bottom), partition)
 
 
 def safe_name(text: str) -> str:

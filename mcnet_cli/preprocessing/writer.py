@@ -47,7 +47,7 @@ class Writer:
     def write_clip(self, tube: Tube, rate: Fraction, segment: Segment | None) -> None:
         """Writes the clip of a tube that has ended, unless there is a reason to drop it."""
         settings, candidate = self.settings, tube.candidate()
-        identity = segment.identity if segment else f"{self.file.name}-{tube.number}"
+        identity = segment.identity if segment else self._identity(tube.number)
         row = self._add_row(identity, candidate.as_row(settings.size))
         row |= {
             "first": tube.first,
@@ -75,13 +75,14 @@ class Writer:
         """Writes the `number`-th face of a picture as a portrait, unless there is a reason to drop it."""
         height, width = rgb.shape[:2]
         candidate = Candidate.of([face], sharpness(rgb, face.region.box), (width, height), self.settings)
-        row = self._add_row(f"{self.file.name}-{number}", candidate.as_row(self.settings.size))
+        row = self._add_row(self._identity(number), candidate.as_row(self.settings.size))
         if reason := candidate.reason_to_drop(self.settings, min_frames=1):
             row |= {"status": "dropped", "reason": reason}
             return
         size = (self.settings.size, self.settings.size)
         cropped = resample(rgb, inverse(candidate.placements[0]), size)
-        target = self._target(row["identity"], self.file.name)
+        name = self.file.name if self.file.identity is None else f"{self.file.name}-{number}"
+        target = self._target(row["identity"], name)
         self._write(row, target.with_name(target.name + ".png"), [cropped], candidate, Fraction(1))
 
     def note_no_face(self) -> None:
@@ -92,6 +93,10 @@ class Writer:
     def undo(self) -> None:
         """Removes all that was written."""
         remove(self.files)
+
+    def _identity(self, number: int) -> str:
+        """Whose face the `number`-th one is: the person whom folders name, else nobody who is known yet."""
+        return self.file.identity or f"{self.file.name}-{number}"
 
     def _add_row(self, identity: str | None, measured: dict[str, Any]) -> dict[str, Any]:
         """Adds a row to the index and returns it. measured: what is known about the face."""

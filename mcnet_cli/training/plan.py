@@ -1,6 +1,7 @@
 """What a run would be: `--check-data` lists its clips, `--dry-run` measures its speed and memory."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from mcnet_cli import __version__
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face.topology import ALL_POINTS
-from mcnet_cli.media.clips import find_clips
+from mcnet_cli.media.clips import Split, find_clips
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.training.augment import augment
@@ -24,13 +25,19 @@ from mcnet_cli.training.train import TrainRequest, choose_compute, open_clips
 from mcnet_cli.weights import cached_path
 
 TIMED_STEPS = 3  # after one that isn't timed
+IDENTITIES = "identity: the folder that a clip lies in; right in the folder of clips, its name up to #"
 
 
 @dataclass(frozen=True, slots=True)
 class ClipTable:
-    """What `--check-data` found."""
+    """What `--check-data` found.
+
+    data: the clips to train on. held_out: those to measure on, if any. split: where they are.
+    """
 
     data: Dataset
+    held_out: Dataset | None
+    split: Split
 
     @property
     def is_enough(self) -> bool:
@@ -40,33 +47,49 @@ class ClipTable:
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         counts = {"usable": len(self.data.clips), "bad": len(self.data.bad)}
-        return {"version": __version__, **counts, "clips": [asdict(row) for row in self.data.reports]}
+        split = {"train": str(self.split.train), "held_out": self.split.held_out and str(self.split.held_out)}
+        held_out = [] if self.held_out is None else self.held_out.reports
+        return {
+            "version": __version__,
+            **counts,
+            "folders": split,
+            "clips": [asdict(row) for row in self.data.reports],
+            "held_out": [asdict(row) for row in held_out],
+        }
 
     def as_text(self) -> str:
-        """A table."""
-        head = ("clip", "identity", "frames", "size", "landmarks", "problem")
-        rows = [head]
-        for r in self.data.reports:
-            cells = shown(r.name), shown(r.identity), str(r.frames), f"{r.side}²", r.landmarks or "-"
-            rows.append((*cells, r.problem or ""))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        identities = len({clip.identity for clip in self.data.clips})
-        lines.append(
-            f"{len(self.data.clips)} usable clips of {identities} identities, {len(self.data.bad)} not usable"
-        )
+        """A table for each folder, and how the folders were understood."""
+        lines = [*_table(self.data)]
+        if self.held_out is not None and self.split.held_out is not None:
+            lines += ["", f"held out, in {shown(self.split.held_out)}:", *_table(self.held_out)]
+        lines += ["", IDENTITIES]
+        if self.split.why is not None:
+            lines.append(f"folders: {self.split.why}")
         return "\n".join(lines)
+
+
+def _table(data: Dataset) -> Iterator[str]:
+    """Lines that list the clips of one folder, and count them."""
+    rows = [("clip", "identity", "frames", "size", "landmarks", "problem")]
+    for r in data.reports:
+        cells = shown(r.name), shown(r.identity), str(r.frames), f"{r.side}²", r.landmarks or "-"
+        rows.append((*cells, r.problem or ""))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    identities = len({clip.identity for clip in data.clips})
+    yield f"{len(data.clips)} usable clips of {identities} identities, {len(data.bad)} not usable"
 
 
 def check_data(request: TrainRequest, on_progress: OnProgress = silent) -> ClipTable:
     """Tells which clips can be used, and why the others can't; computes landmarks where there are none."""
-    if request.clips is None:
+    split = request.split
+    if split is None:
         raise UsageError("there are no clips to check", hint="give their folder")
     request.run.mkdir(parents=True, exist_ok=True)
-    return ClipTable(open_clips(request, request.clips, on_progress))
+    data = open_clips(request, split.train, on_progress)
+    held_out = None if split.held_out is None else open_clips(request, split.held_out, on_progress)
+    return ClipTable(data, held_out, split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +137,7 @@ class TrainPlan:
 def plan(request: TrainRequest, on_progress: OnProgress = silent) -> TrainPlan:
     """Reads the clips' headers and times a few steps on noise; writes nothing."""
     config, compute = request.config, choose_compute(request)
-    found = [] if request.clips is None else find_clips(request.clips)
+    found = [] if request.split is None else find_clips(request.split.train)
     frames = request.synthetic * config.data.synthetic_frames
     for number, clip in enumerate(found):
         frames += expected_frames(clip, config)

@@ -14,7 +14,7 @@ from mcnet_cli import __version__, system
 from mcnet_cli.checkpoint import Weights, read_weights, write_weights
 from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, counted, shown
-from mcnet_cli.media.clips import find_clips
+from mcnet_cli.media.clips import Split, find_clips, split_of
 from mcnet_cli.model import ModelConfig, PainterConfig
 from mcnet_cli.model.config import PAINTERS
 from mcnet_cli.progress import OnProgress, silent
@@ -35,7 +35,8 @@ logger = logging.getLogger(__name__)
 class TrainRequest:
     """What `mcnet train` is asked to do.
 
-    clips: a folder, or None for synthetic heads alone. run: the folder that the run fills. init: weights to
+    clips: a folder, or None for synthetic heads alone; of one that holds train/ and test/ alone (see
+    `split_of`) the latter is held out. run: the folder that the run fills. init: weights to
     begin with. held_out: clips for validation. synthetic: how many procedural heads to add. resume: True to
     go on with a run, False to begin one, None for whatever fits. command: for the weights' card. fetch: what
     to do about missing weights.
@@ -57,6 +58,14 @@ class TrainRequest:
     def __post_init__(self) -> None:
         if self.clips is None and not self.synthetic:
             raise UsageError("there is nothing to train on", hint="give a folder of clips, or --synthetic N")
+
+    @property
+    def split(self) -> Split | None:
+        """The folders of clips to train on and to measure on; None without clips."""
+        if self.clips is None:
+            return None
+        split = split_of(self.clips)
+        return split if self.held_out is None else dataclasses.replace(split, held_out=self.held_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +111,8 @@ class TrainReport:
 def train(request: TrainRequest, on_progress: OnProgress = silent) -> TrainReport:
     """Trains, or goes on with what `request.run` holds. Raises the children of McnetError."""
     compute = choose_compute(request)
-    if request.clips is not None:
-        find_clips(request.clips)  # a wrong folder leaves nothing behind
+    if (split := request.split) is not None:
+        find_clips(split.train)  # a wrong folder leaves nothing behind
     with ProcessGroup(request.launch, compute.device) as group:
         if not group.is_main:
             logging.getLogger("mcnet_cli").setLevel(logging.ERROR)  # one voice is enough
@@ -214,24 +223,27 @@ def choose_compute(request: TrainRequest) -> Compute:
 
 def _data(request: TrainRequest, on_progress: OnProgress) -> tuple[Dataset, Dataset | None]:
     """Clips to train on, and those held out."""
-    data = open_clips(request, request.clips, on_progress)
-    if request.clips is not None:
-        data.require_most(request.clips)
+    split = request.split
+    data, held_out = Dataset([], []), request.held_out
+    if split is not None:
+        if split.why is not None:
+            level = logging.WARNING if split.train == request.clips else logging.INFO
+            logger.log(level, "%s: %s", shown(str(request.clips)), split.why)
+        data, held_out = open_clips(request, split.train, on_progress), split.held_out
+        data.require_most(split.train)
     heads = synthetic_clips(request.synthetic, request.config, request.run, on_progress)
     data = Dataset([*data.clips, *heads], data.reports)
-    if request.held_out is None:
+    if held_out is None:
         return data, None
     whole = dataclasses.replace(request.config.data, frames_per_clip=0)
     config = dataclasses.replace(request.config, data=whole)
-    held_out = open_clips(dataclasses.replace(request, config=config), request.held_out, on_progress)
-    held_out.require_most(request.held_out)
-    return data, held_out
+    measured = open_clips(dataclasses.replace(request, config=config), held_out, on_progress)
+    measured.require_most(held_out)
+    return data, measured
 
 
-def open_clips(request: TrainRequest, folder: Path | None, on_progress: OnProgress) -> Dataset:
-    """The clips in `folder`, as the request wants them; none without a folder."""
-    if folder is None:
-        return Dataset([], [])
+def open_clips(request: TrainRequest, folder: Path, on_progress: OnProgress) -> Dataset:
+    """The clips in `folder`, as the request wants them."""
     return load_dataset(find_clips(folder), request.config, request.run, on_progress)
 
 

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from animation_tools import NO_CROP, SIZE, frames_of, picture, rendered, write_clip, write_photo, write_tiny
-from face_tools import ODD_BOXES, portrait
+from face_tools import ODD_BOXES, example, portrait
+from face_tools import animator as default
 from PIL import Image
 from places import EXAMPLES
 
 from mcnet_cli import Animator, CropBox, InputError, Transfer, UsageError, write_motion
-from mcnet_cli.media import write_image
+from mcnet_cli.animation.retarget import Retargeting
+from mcnet_cli.face import crop, turned
+from mcnet_cli.media import open_frames, write_image
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,12 @@ def shaken(count: int) -> Iterator[np.ndarray]:
         yield np.roll(portrait(), 4 * number, axis=1)
 
 
+def nodding() -> Iterator[np.ndarray]:
+    """The first frames of the example's driving, every fifth: a head that turns."""
+    with open_frames(EXAMPLES / "driving.mp4", max_frames=15) as frames:
+        yield from list(frames)[::5]
+
+
 def test_arrays_give_the_frames_that_the_command_makes_of_files(
     blind: Animator, weights: Path, tmp_path: Path
 ) -> None:
@@ -51,6 +60,54 @@ def test_arrays_give_the_frames_that_the_command_makes_of_files(
     motion = blind.motion(clip(), rate=25, crop="none")
     made = list(blind.render(blind.portrait(picture(0.4), crop="none"), motion, picture="network"))
     assert np.array_equal(np.stack(made), written)
+
+
+def test_a_portrait_that_lies_on_its_side_is_animated_as_if_it_stood() -> None:
+    turns = 1
+    motion, photo = default().motion(shaken(3)), turned(portrait(), turns)
+    upright, lying = example(), default().portrait(photo)
+    assert np.array_equal(lying.shown, photo)
+    (box,), (expected,) = lying.boxes, upright.boxes
+    square, wanted = crop(photo, box, 64), turned(crop(portrait(), expected, 64), turns)
+    assert np.abs(square.astype(int) - wanted).mean() < 3
+    for before, after in zip(default().render(upright, motion), default().render(lying, motion), strict=True):
+        assert np.abs(turned(before, turns).astype(int) - after).mean() < 1
+    face = next(default().render(lying, motion, picture="face"))
+    assert np.abs(face.astype(int) - next(default().render(upright, motion, picture="face"))).mean() < 3
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_driving_filmed_lying_down_moves_as_if_it_stood(turns: int) -> None:
+    def keypoints(frames: Iterator[np.ndarray]) -> np.ndarray:
+        motion, face = default().motion(frames), example().faces[0]
+        retargeting = Retargeting(motion, Transfer(reference="first"), face, default().landmarks, 0.0)
+        return retargeting.keypoints(np.arange(len(motion))).values.numpy()
+
+    still = example().faces[0].source.keypoints.values.numpy()
+    upright, lying = keypoints(nodding()), keypoints(turned(frame, turns) for frame in nodding())
+    assert np.abs(lying - upright).mean() < 0.1 * np.abs(upright - still).mean()
+
+
+def test_a_driving_tilted_further_than_people_tilt_their_heads_is_rolled_as_the_source_is() -> None:
+    motion, face = default().motion(nodding()), example().faces[0]
+    moved = [
+        Retargeting(motion.rolled(degrees), Transfer(reference="first"), face, default().landmarks, 0.0)
+        for degrees in (0, 20, 50, -100)
+    ]
+    plain, near, far, further = (each.keypoints(np.arange(3)).values.numpy() for each in moved)
+    assert np.abs(far - further).max() < 0.005, "by the same roll, whatever the driving's"
+    assert np.abs(far - plain).mean() < 0.6 * np.abs(near - plain).mean(), "20 degrees are part of the motion"
+
+
+def test_a_still_with_camera_noise_moves_nothing() -> None:
+    noise = np.random.default_rng(0)
+    small = crop(portrait(), CropBox(100, 0, 250, 250), 192).astype(np.float64)
+    frames = (np.clip(small + noise.normal(0, 3, small.shape), 0, 255).astype(np.uint8) for _ in range(26))
+    motion, face = default().motion(frames), example().faces[0]
+    retargeting = Retargeting(motion, Transfer(), face, default().landmarks, 0.0)
+    values = retargeting.keypoints(np.arange(len(motion))).values.numpy()
+    assert np.abs(motion.values - motion.values[0]).max() > 0.001, "landmarks do tremble"
+    assert np.array_equal(values, np.broadcast_to(values[0], values.shape))
 
 
 def test_a_photo_is_a_file_an_array_or_an_image_of_pillow(blind: Animator, tmp_path: Path) -> None:

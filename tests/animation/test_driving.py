@@ -16,7 +16,7 @@ from mcnet_cli.animation import Motion, read_motion
 from mcnet_cli.animation.driving import SAMPLE_LIMIT, LandmarkTrack
 from mcnet_cli.animation.retarget import telling
 from mcnet_cli.checkpoint import build_model, read_weights
-from mcnet_cli.face import OUTER, Landmarks, choose_face, crop, faces_in, parse_crop
+from mcnet_cli.face import OUTER, ROLL_POINTS, Landmarks, choose_face, crop, faces_in, parse_crop
 from mcnet_cli.face.outer import average_face
 from mcnet_cli.media import open_frames
 
@@ -101,6 +101,7 @@ def face_at(points: np.ndarray) -> Landmarks:
 def test_landmarks_of_a_clip_take_two_kilobytes_a_frame_and_keep_their_place() -> None:
     track, rng = LandmarkTrack(whole=True), np.random.default_rng(0)
     points = rng.uniform(0, 300, (468, 2)).astype(np.float32)
+    points[list(ROLL_POINTS)] = (100, 100), (200, 100), (150, 50), (150, 250)  # an upright face
     for shift in range(3):
         track.add(face_at(points + shift) if shift != 1 else None, FRAME)
     assert track.found.tolist() == [True, False, True]

@@ -69,9 +69,25 @@ def steady_with(values: np.ndarray) -> np.ndarray:
 
 def test_steadying_takes_the_noise_out_of_what_stands_still() -> None:
     noise = np.random.default_rng(2).normal(0, 0.001, (100, 4, 2)).astype(np.float32)
-    steady = steady_with(noise)
+    noise[:, 0] += np.linspace(0, 0.2, 100)[:, None]  # something moves, or it would be a still
+    noise, steady = noise[:, 1:], steady_with(noise)[:, 1:]
     assert np.diff(steady, axis=0).std() < 0.4 * np.diff(noise, axis=0).std()
     assert np.abs(steady.mean(0) - noise.mean(0)).max() < 5e-4
+
+
+def test_a_still_with_noise_is_steadied_to_one_picture() -> None:
+    noise = np.random.default_rng(2).normal(0, 0.001, (50, 4, 2)).astype(np.float32)
+    steady = steady_with(noise)
+    assert (steady == steady[0]).all()
+    assert np.abs(steady[0] - noise.mean(0)).max() < 5e-4
+
+
+def test_a_person_who_hardly_moves_is_no_still() -> None:
+    noise = np.random.default_rng(2).normal(0, 0.0002, (50, 4, 2)).astype(np.float32)
+    breath = 0.004 * np.sin(np.linspace(0, 6, 50, dtype=np.float32))
+    noise[:, :2, 1] += breath[:, None]
+    moved = np.ptp(steady_with(noise)[:, :2, 1], axis=0)
+    assert (moved > 0.8 * np.ptp(breath)).all()
 
 
 def test_steadying_keeps_blinks_where_they_are() -> None:

@@ -33,6 +33,8 @@ def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
         ("reference", -1),
         ("face", "second"),
         ("face", -1),
+        ("driving_face", "all"),
+        ("driving_face", -1),
         ("picture", "square"),
         ("background", "blurred"),
         ("background", (0, 0, 256)),

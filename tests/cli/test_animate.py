@@ -158,7 +158,19 @@ def test_options_reach_the_pipeline(here: Path) -> None:
         "--smooth",
         "1",
     ]
-    words += ["--on-no-face", "skip", "--face", "0", "--size", "32", "--compare", "--picture", "network"]
+    words += [
+        "--on-no-face",
+        "skip",
+        "--face",
+        "0",
+        "--driving-face",
+        "first",
+        "--size",
+        "32",
+        "--compare",
+        "--picture",
+        "network",
+    ]
     words += ["--save-motion", "m.motion", "--crop-json", "crops.json", "--detector", "blazeface"]
     words += ["--start", "0:00.04", "--end", "0.2", "--max-frames", "3", "--fps", "50", "--no-audio"]
     words += ["--batch-size", "2", "--strict", "-w", "tiny.safetensors", "-o", "new/film.mkv"]

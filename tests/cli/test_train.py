@@ -132,6 +132,18 @@ def test_check_data_shows_what_is_usable(mcnet: Mcnet, tmp_path: Path) -> None:
     assert json.loads(refused.stdout)["bad"] == 3
 
 
+def test_check_data_explains_how_it_understands_the_folder(mcnet: Mcnet, tmp_path: Path) -> None:
+    write_clips(tmp_path / "data" / "train", "ab")
+    write_clips(tmp_path / "data" / "test", "c")
+    words = ("train", tmp_path / "data", "-o", tmp_path / "run", "--device", "cpu", *QUICK, "--check-data")
+    done = mcnet(*words)
+    assert "it trains on train/ and measures on test/" in done.stderr
+    assert "2 usable clips of 2 identities" in done.stderr
+    assert re.search(r"^held out, in .*test:$\n.*\n^c\.mp4 ", done.stderr, re.M), done.stderr
+    write_clips(tmp_path / "data" / "more", "d")
+    assert "train/, test/ count as people" in mcnet(*words).stderr
+
+
 def test_a_dry_run_shows_the_plan_and_writes_nothing(mcnet: Mcnet, clips: Path, tmp_path: Path) -> None:
     words = ("train", clips, "-o", tmp_path / "run", "--device", "cpu", *QUICK)
     done = mcnet(*words, "--epochs", "20", "--dry-run", "--json")

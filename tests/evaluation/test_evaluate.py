@@ -36,6 +36,7 @@ from mcnet_cli.evaluation.work import PairWork, tasks_of
 from mcnet_cli.media import read_image, write_image
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.metrics import psnr, ssim
+from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.synthetic import render_clip
 
 LANDMARKS = (10, 152, 234, 454, 1, 13)
@@ -91,9 +92,10 @@ def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(clips: Path, *weights: Path, **options: Any) -> EvaluationReport:
+def run(clips: Path, *weights: Path, on_progress: OnProgress = silent, **options: Any) -> EvaluationReport:
     facts: dict[str, Any] = {"device": "cpu", "precision": "fp32", "metrics": ("l1", "psnr", "ssim")}
-    return evaluate(EvaluationRequest(clips=clips, weights=tuple(map(str, weights)), **{**facts, **options}))
+    request = EvaluationRequest(clips=clips, weights=tuple(map(str, weights)), **{**facts, **options})
+    return evaluate(request, on_progress)
 
 
 # Protocols
@@ -202,6 +204,19 @@ def test_every_and_max_frames_bound_the_work(disks: Path, weights: Path) -> None
     assert frames == {"a": 1, "b.mp4": 1, "more/c.mp4": 1}
     with pytest.raises(InputError, match="has 3 frames, too few with --every 9"):
         run(disks / "a", weights, every=9)
+
+
+def test_progress_counts_the_frames_that_are_made(disks: Path, weights: Path) -> None:
+    told: list[Progress] = []
+    protocols = ("reconstruction", "reenactment")
+    report = run(
+        disks, weights, on_progress=told.append, protocols=protocols, metrics=("l1", "mouth"), every=2
+    )
+    made = sum(result.frames for row in report.rows for result in row.results)
+    assert {(each.total, each.unit) for each in told} == {(made, "frames")}
+    counts = [each.done for each in told]
+    assert counts == sorted(counts), "it never goes back"
+    assert set(counts) == set(range(made + 1)), "each frame counts, whatever is read between"
 
 
 def test_one_bad_clip_is_listed_and_the_others_go_on(disks: Path, weights: Path, tmp_path: Path) -> None:

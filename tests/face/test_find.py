@@ -1,4 +1,7 @@
+from typing import Any
+
 import numpy as np
+import pytest
 from face_tools import detector, mesh, scene
 
 from mcnet_cli.face import Detector, Face, FaceTracker, Landmarks, follow
@@ -101,3 +104,35 @@ def test_a_face_is_followed_alone_among_several_until_it_is_gone() -> None:
     assert moved is not None
     assert abs(middle_x(moved) - 362) < 10
     assert follow(EMPTY, mesh(), small.region) is None
+
+
+def crowd(*faces: tuple[int, int, int]) -> np.ndarray:
+    return scene(640, 320, list(faces))
+
+
+SMALL, LARGE = (20, 60, 150), (380, 40, 220)
+
+
+@pytest.mark.parametrize(
+    ("which", "x", "number"), [("largest", 490, 1), ("first", 490, 1), (0, 95, 0), (1, 490, 1)]
+)
+def test_the_face_that_was_asked_for_is_followed_and_told(which: Any, x: int, number: int) -> None:
+    tracker = FaceTracker(detector(), mesh(), which=which)
+    found = [tracker(crowd(SMALL, LARGE)) for _ in range(2)]
+    assert all(face is not None and abs(face.points[:, 0].mean() - x) < 30 for face in found)
+    assert tracker.choice == (number, 2)
+
+
+def test_a_cut_to_another_person_is_told_or_counts_as_no_face() -> None:
+    shots = [crowd(LARGE), crowd(SMALL), crowd(LARGE)]
+    tracker = FaceTracker(detector(), mesh())
+    assert all(tracker(shot) is not None for shot in shots)
+    assert tracker.changes == [1, 2]
+    keeping = FaceTracker(detector(), mesh(), which="first")
+    assert [keeping(shot) is not None for shot in shots] == [True, False, True]
+    assert keeping.changes == []
+
+
+def test_a_face_that_no_frame_has_is_never_followed() -> None:
+    tracker = FaceTracker(detector(), mesh(), which=2)
+    assert tracker(crowd(SMALL, LARGE)) is None

@@ -76,6 +76,32 @@ def test_videos_with_the_same_name_are_told_apart(tmp_path: Path) -> None:
     assert names(found(tmp_path, tmp_path / "in")) == ["talk", "Talk~2", "talk~3"]
 
 
+def identities(files: list[InputFile]) -> list[str | None]:
+    return [file.identity for file in files]
+
+
+def test_folders_below_the_input_name_the_person(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    touch(tree, "0.mp4", "anna/1.mp4", "anna/2.mp4", "berta/1.mp4", "c/videos/1.mp4")
+    expected = [None, "anna", "anna", "berta", "c/videos"]
+    assert identities(found(tmp_path, tree)) == expected
+    assert identities(found(tmp_path, f"{tree}/**/*.mp4")) == expected, "files of one pattern share a folder"
+    assert identities(found(tmp_path, tree / "anna" / "1.mp4", tree / "berta" / "1.mp4")) == ["anna", "berta"]
+    assert identities(found(tmp_path, tree / "anna", tree / "berta")) == ["anna", "anna", "berta"]
+    assert identities(found(tmp_path, tree / "anna")) == [None, None], "one folder of clips is no person"
+
+
+def test_parts_of_a_split_are_no_people(tmp_path: Path) -> None:
+    touch(tmp_path / "data", "train/1.mp4", "train/anna/2.mp4", "test/3.mp4")
+    by_name = {file.name: file.identity for file in found(tmp_path, tmp_path / "data")}
+    assert by_name == {"1": None, "2": "anna", "3": None}
+
+
+def test_another_person_is_another_request(tmp_path: Path) -> None:
+    digests = {InputFile(tmp_path, "a", identity=identity).digest for identity in (None, "a", "b")}
+    assert len(digests) == 3
+
+
 @pytest.mark.parametrize(
     ("stem", "name"),
     [
@@ -125,8 +151,26 @@ def test_a_table_without_people_has_them_in_the_videos_names(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("box", "clipped"),
+    [
+        ("-3-10-400-420", (0.0, 0.1, 1.0, 1.0)),
+        ("-3--10-40-42", (0.0, 0.0, 0.4, 0.42)),
+        ("90-90.5-101-99", (0.9, 0.905, 1.0, 0.99)),
+    ],
+)
+def test_a_box_that_reaches_beyond_the_picture_is_clipped(
+    tmp_path: Path, box: str, clipped: tuple[float, ...]
+) -> None:
+    table = tmp_path / "vox.csv"
+    table.write_text(HEADER + f"v,0,9,{box},25,100,100,,p\n")
+    (file,) = found(tmp_path, table, videos=tmp_path)
+    assert file.segments[0].box == pytest.approx(clipped)
+
+
+@pytest.mark.parametrize(
     "line",
     [
+        "v,0,9,-90-10--20-50,25,100,100,,p",
         "v,9,0,0-0-50-50,25,100,100,,p",
         "v,0,9,0-0-50,25,100,100,,p",
         "v,0,9,50-0-0-50,25,100,100,,p",

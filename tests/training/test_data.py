@@ -14,7 +14,7 @@ from training_tools import LANDMARKS, PAPER, config, points_of, run_training, wr
 
 from mcnet_cli.errors import InputError, SystemFailure
 from mcnet_cli.media import write_image
-from mcnet_cli.media.clips import find_clips
+from mcnet_cli.media.clips import Split, find_clips, split_of
 from mcnet_cli.progress import Progress
 from mcnet_cli.training.augment import ColourChange, Jitter, augment, jittered
 from mcnet_cli.training.config import AugmentConfig
@@ -66,6 +66,34 @@ def test_identity_is_the_folder_or_the_name_up_to_the_number_sign(tmp_path: Path
         "eve/first": "eve",
         "fay": "fay",
     }
+
+
+def test_the_parts_of_the_papers_data_are_trained_and_measured_on(tmp_path: Path) -> None:
+    for name in ("train/id1#clip#0-9.mp4", "test/id2#clip#0-9.mp4", "notes.txt", ".cache/x.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    write_pictures(tmp_path / "train" / "id3#clip#0-9.mp4", 1)  # frames in a folder called like a video
+    split = split_of(tmp_path)
+    assert (split.train, split.held_out) == (tmp_path / "train", tmp_path / "test")
+    assert {clip.identity for clip in find_clips(split.train)} == {"id1", "id3"}
+
+
+@pytest.mark.parametrize("beside", ["anna/1.mp4", "1.mp4", "val/1.mp4"])
+def test_folders_beside_train_and_test_make_them_people_and_it_is_said(tmp_path: Path, beside: str) -> None:
+    for name in ("train/1.mp4", "test/1.mp4", beside):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    split = split_of(tmp_path)
+    assert (split.train, split.held_out) == (tmp_path, None)
+    assert "train/, test/" in str(split.why)
+    assert "count as people" in str(split.why)
+
+
+def test_a_folder_of_people_is_taken_whole(tmp_path: Path) -> None:
+    (tmp_path / "anna").mkdir()
+    (tmp_path / "anna" / "1.mp4").touch()
+    (tmp_path / "test").mkdir()  # holds no clips
+    assert split_of(tmp_path) == Split(tmp_path)
 
 
 def test_pictures_beside_videos_and_hidden_names_are_no_clips(tmp_path: Path) -> None:

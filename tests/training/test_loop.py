@@ -320,6 +320,18 @@ def test_held_out_clips_are_measured_and_the_best_checkpoint_is_kept(clips: Path
     assert len(kept) == 2 + (np.argmin(measured) < 3)
 
 
+def test_a_dataset_with_a_test_part_is_trained_without_it_and_measured_on_it(
+    clips: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for part in ("train", "test"):
+        shutil.copytree(clips, data / part)
+    (data / "test" / "c.mp4").unlink()
+    report = run_training(data, tmp_path / "run", config("steps=1"))
+    assert report.clips == 3
+    assert set(report.figures) == {"error_over_copy", "mouth_over_copy"}
+
+
 @pytest.mark.slow
 def test_synthetic_heads_join_the_clips_and_are_drawn_once(clips: Path, tmp_path: Path) -> None:
     settings = config("steps=1", "data.synthetic_frames=3")

@@ -1,0 +1,68 @@
+"""Faces that lie on their side or stand on their heads: by how many quarter turns they become upright.
+
+Networks know upright faces. Up to half a quarter turn they get along; a face that is turned further is looked
+at in a picture that has been turned, without loss, by `numpy.rot90`, which turns counterclockwise.
+"""
+
+import math
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.face.crop import CropBox
+from mcnet_cli.face.topology import CHIN, FOREHEAD, OUTER_EYE_CORNERS
+
+Size = tuple[int, int]  # width and height
+Points = TypeVar("Points", NDArray[np.float32], NDArray[np.float64])
+
+
+ROLL_POINTS = (*OUTER_EYE_CORNERS, FOREHEAD, CHIN)
+
+
+def roll_deg(points: NDArray[Any]) -> float:
+    """By how many degrees a face is rolled clockwise in its picture; of several faces (T, 4, 2) the mean.
+
+    By the line between the eyes and the one from forehead to chin: one of them is long in every pose.
+
+    points: (..., 4, 2) the `ROLL_POINTS`, in any unit.
+    """
+    left, right, top, bottom = np.moveaxis(points.astype(np.float64), -2, 0)
+    along = right - left + (bottom - top) @ np.array([[0, -1], [1, 0]])
+    along /= np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
+    x, y = along.reshape(-1, 2).mean(0)
+    return math.degrees(math.atan2(y, x))
+
+
+def upright_turns(points: NDArray[Any]) -> int:
+    """How many quarter turns counterclockwise, 0 to 3, bring a face with (468, 2) landmarks upright."""
+    return round(roll_deg(points[list(ROLL_POINTS)]) / 90) % 4
+
+
+def turned(picture: NDArray[np.uint8], turns: int) -> NDArray[np.uint8]:
+    """A picture (H, W, ...) after so many quarter turns counterclockwise; itself if it doesn't turn."""
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns % 4 else picture
+
+
+def turned_size(size: Size, turns: int) -> Size:
+    """Width and height of a picture after so many quarter turns."""
+    return size if turns % 2 == 0 else (size[1], size[0])
+
+
+def turned_points(points: Points, turns: int, size: Size) -> Points:
+    """(..., 2) pixels of a picture of this size where they are after quarter turns of the picture."""
+    for _ in range(turns % 4):
+        points = np.stack([points[..., 1], size[0] - points[..., 0]], axis=-1).astype(points.dtype)
+        size = turned_size(size, 1)
+    return points
+
+
+def turned_box(box: CropBox, turns: int, size: Size) -> CropBox:
+    """A box in a picture of this size where it is after quarter turns of the picture."""
+    if turns % 4 == 0:
+        return box
+    corners = np.array([(box.x, box.y), (box.x + box.width, box.y + box.height)])
+    moved = turned_points(corners, turns, size)
+    left, top = moved.min(0).tolist()
+    sides = (box.width, box.height) if turns % 2 == 0 else (box.height, box.width)
+    return CropBox(left, top, *sides)
