@@ -16,8 +16,8 @@ from mcnet_cli.errors import McnetError, UsageError, WeightsError
 from mcnet_cli.evaluation.movements import Expressions, Mean, Points, Trace
 from mcnet_cli.evaluation.request import FIGURES, RECONSTRUCTION, EvaluationRequest
 from mcnet_cli.face import (
+    CAREFUL_LOOKS,
     FACE_SCORE,
-    STEADY_LOOKS,
     Detector,
     FaceMesh,
     FaceTracker,
@@ -142,7 +142,7 @@ def choose_instruments(request: EvaluationRequest, compute: Compute) -> Instrume
             obstacle = skipped.get(name, NO_TRUTH)
             raise type(obstacle)(f"--metrics {name}: {obstacle}", hint=obstacle.hint)
     detector = make_detector(request.detector, str(compute.device))
-    return Instruments(detector, FaceMesh(STEADY_LOOKS), wanted, skipped, lpips, perceptual, recognizer)
+    return Instruments(detector, FaceMesh(CAREFUL_LOOKS), wanted, skipped, lpips, perceptual, recognizer)
 
 
 def _recognizer_file(request: EvaluationRequest) -> Path:

@@ -17,7 +17,7 @@ from mcnet_cli.face.detect import (
     overlap,
 )
 from mcnet_cli.face.find import FaceTracker, choose_face, faces_in, follow, make_detector
-from mcnet_cli.face.landmarks import STEADY_LOOKS, FaceMesh, Landmarks, Region, opening
+from mcnet_cli.face.landmarks import CAREFUL_LOOKS, STEADY_LOOKS, FaceMesh, Landmarks, Region, opening
 from mcnet_cli.face.matte import glanced_matte, person_matte
 from mcnet_cli.face.outer import OuterTracker, numbered, posed_outer, with_outer
 from mcnet_cli.face.sampling import resample
@@ -34,6 +34,7 @@ from mcnet_cli.face.upright import (
 from mcnet_cli.framing import Framing
 
 __all__ = [
+    "CAREFUL_LOOKS",
     "FACE_SCORE",
     "LID_OPENINGS",
     "MOUTH_OPENING",

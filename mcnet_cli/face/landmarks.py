@@ -24,6 +24,7 @@ MAX_STEP_FOR_REUSE = 0.05  # of a region's side: if a face moves by more in a fr
 # Passes over a face whose mean hardly jitters, where jitter would be seen. On five videos it is 0.73 to 0.85
 # of that of one pass; with three passes it is the same, for half as much time again.
 STEADY_LOOKS = 2
+CAREFUL_LOOKS = 3  # passes where films are judged and training data is made, which time matters less for
 LOOKS_SPREAD = 0.06  # by which the sizes of the region differ from one such pass to the next
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from mcnet_cli.arrays import resized
 from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.errors import InputError, shown
-from mcnet_cli.face import STEADY_LOOKS, FaceMesh, FaceTracker, make_detector
+from mcnet_cli.face import CAREFUL_LOOKS, FaceMesh, FaceTracker, make_detector
 from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.files import atomic_output
 from mcnet_cli.media import open_frames
@@ -132,7 +132,7 @@ def computed_landmarks(
 
 
 def _tracked(frames: Sequence[Array]) -> ClipLandmarks:
-    tracker = FaceTracker(make_detector("blazeface"), FaceMesh(STEADY_LOOKS))
+    tracker = FaceTracker(make_detector("blazeface"), FaceMesh(CAREFUL_LOOKS))
     found = [tracker(frame) for frame in frames]
     nowhere = np.full((MESH_POINTS, 2), np.nan, np.float32)
     points = np.stack([face.points if face else nowhere for face in found]).astype(np.float32)

@@ -91,7 +91,6 @@ def test_workers_share_the_cores_only_where_nobody_asked_for_other_batches(weigh
         engine = Renderer(read, compute)
         assert (engine.workers, engine.batch_size) == (2, BATCH)
         assert Renderer(read, compute, batch_size=BATCH).workers == 1
-        assert Renderer(read, compute, compiled=True).workers == 1
     finally:
         torch.set_num_threads(before)
 

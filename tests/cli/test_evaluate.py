@@ -28,6 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_table_for_people_and_a_report_on_disk(
     mcnet: Mcnet, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

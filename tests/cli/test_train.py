@@ -102,6 +102,7 @@ def test_a_signal_saves_first_and_the_next_run_goes_on(
     assert (tmp_path / "run" / "weights.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_in_use_is_refused_until_its_process_is_dead(mcnet: Mcnet, clips: Path, tmp_path: Path) -> None:
     words = ("train", clips, "-o", tmp_path / "run", "--device", "cpu", *QUICK, "--steps", "1")
     child = started(clips, tmp_path / "run", "--steps", "100000")

@@ -130,6 +130,7 @@ def test_a_reconstruction_has_a_row_for_showing_the_source_unmoved(disks: Path, 
     assert result.figures["error_over_copy"] == 1
 
 
+@pytest.mark.slow
 def test_a_reenactment_shows_what_animate_makes(disks: Path, weights: Path, tmp_path: Path) -> None:
     output = tmp_path / "report"
     report = run(disks, weights, protocols=("reenactment",), metrics=("mouth",), output=output, every=2)
@@ -206,6 +207,7 @@ def test_every_and_max_frames_bound_the_work(disks: Path, weights: Path) -> None
         run(disks / "a", weights, every=9)
 
 
+@pytest.mark.slow
 def test_progress_counts_the_frames_that_are_made(disks: Path, weights: Path) -> None:
     told: list[Progress] = []
     protocols = ("reconstruction", "reenactment")

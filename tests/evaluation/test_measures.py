@@ -15,7 +15,7 @@ from places import EXAMPLES
 from mcnet_cli.evaluation.measures import ClipMeter, Instruments, aligned, face_like
 from mcnet_cli.evaluation.movements import DISTANCES, GAIN
 from mcnet_cli.evaluation.request import FIGURES
-from mcnet_cli.face import STEADY_LOOKS, FaceMesh
+from mcnet_cli.face import CAREFUL_LOOKS, FaceMesh
 from mcnet_cli.media import open_frames
 from mcnet_cli.metrics import (
     LPIPS,
@@ -43,7 +43,7 @@ def frames() -> list[np.ndarray]:
 
 def instruments(**networks: Any) -> Instruments:
     """Without networks but for those of faces and the given ones."""
-    return Instruments(detector(), FaceMesh(STEADY_LOOKS), {}, **networks)
+    return Instruments(detector(), FaceMesh(CAREFUL_LOOKS), {}, **networks)
 
 
 def points_in(picture: np.ndarray) -> np.ndarray:

@@ -199,6 +199,7 @@ def pictures(folder: Path, *names: str) -> list[InputFile]:
     return [InputFile(folder / f"{name}.png", name) for name in names]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_replaced_and_its_work_tried_again(tmp_path: Path) -> None:
     files = pictures(tmp_path, "dies", "once", "raises", "good")
     prepare(tmp_path / "clips")
