@@ -128,7 +128,7 @@ def _inputs(request: BenchmarkRequest, folder: Path) -> tuple[Inputs, Path]:
     with open_output(clip, size=(width, height), frame_rate=RATE) as sink:
         for frame in frames:
             sink.write(frame)
-    return Inputs(read_image(photo), frames[: 2 * DRAWN_FRAMES], clip, folder), photo
+    return Inputs(read_image(photo), frames[: 2 * DRAWN_FRAMES], clip, len(frames), folder), photo
 
 
 def _back_and_forth(frames: list[Picture]) -> Iterator[Picture]:

@@ -43,12 +43,14 @@ class Stage:
 class Inputs:
     """What is measured on.
 
-    photo: (H, W, 3). frames: of the driving, each with a face. clip: the same as a film. folder: for results.
+    photo: (H, W, 3). frames: some of the driving, each with a face. clip: the driving as a film of `count`
+    frames. folder: for results.
     """
 
     photo: Picture
     frames: list[Picture]
     clip: Path
+    count: int
     folder: Path
 
 
@@ -67,7 +69,7 @@ def stages(animator: Animator, inputs: Inputs, *, rounds: int, peak: float) -> I
             return stage(name, work, "frame", units, operations(work) / units)
 
     yield stage("imports", _imports, "run")
-    yield stage("decode", lambda: _decode(inputs.clip), "frame", len(inputs.frames))
+    yield stage("decode", lambda: _decode(inputs.clip), "frame", inputs.count)
     yield from _tracking(animator, inputs, stage)
     portrait = animator.portrait(inputs.photo)
     yield stage("source", lambda: animator.portrait(inputs.photo), "source")
