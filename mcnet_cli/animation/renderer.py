@@ -240,9 +240,7 @@ class Renderer:
         return (self.compositor.frames(state, layers, motion),)
 
     def _drawings(self, state: SourceState, layers: SourceLayers, motion: Keypoints) -> tuple[Tensor, ...]:
-        moved = self.compositor.moved(state, motion)
-        painted = self.compositor.painted(state, layers, motion, moved.motion)
-        return moved.person, moved.motion.deformation, moved.occlusion, painted
+        return self.compositor.drawings(state, layers, motion)
 
     def _compiled_values(
         self, source: EncodedSource, motion: Keypoints, frames: bool

@@ -195,6 +195,14 @@ class Compositor:
             decoded = generator.painted_part(state, driving, motion, window)
         return decoded if layers.tone is None else layers.tone(decoded)
 
+    def drawings(
+        self, state: SourceState, layers: SourceLayers, driving: Keypoints
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The first three fields of a `Drawing`, and all that is painted; arguments as for `frames`."""
+        moved = self.moved(state, driving)
+        painted = self.painted(state, layers, driving, moved.motion)
+        return moved.person, moved.motion.deformation, moved.occlusion, painted
+
     def compose(self, state: SourceState, layers: SourceLayers, driving: Keypoints) -> Composition:
         """Like `frames`, with what they are put together from."""
         state, layers = state.expand(len(driving)), layers.expand(len(driving))

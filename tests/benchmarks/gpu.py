@@ -167,7 +167,7 @@ def forms(
             with torch.cuda.graph(graph):
                 work()
             yield "optimised, in a graph", graph.replay, flops
-    yield "optimised, with its checks", lambda: renderer.draw(source, motion), flops
+    yield "optimised, with its checks", lambda: renderer.draw(source, motion).painted(), flops
     if compiles:
         compiled = Renderer(weights, compute, batch_size=batch, compiled=True)
         yield "optimised, compiled", lambda: compiled.draw(source, motion), flops
