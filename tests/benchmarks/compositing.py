@@ -11,6 +11,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -60,6 +61,8 @@ def main() -> None:
     compositor = animator.renderer.photo_compositor(layers)
     drawing = animator.renderer.draw(face.source, pose.keypoints, pose.gaze)
     network = cpu_ms(lambda: animator.renderer.draw(face.source, pose.keypoints, pose.gaze))
+    decoder, painted = cpu_ms(drawing.painted), drawing.painted()
+    drawing = replace(drawing, paint=lambda _frames, window: painted[:, :, *window])
     frame = cpu_ms(lambda: compositor.frame([drawing]))
     front = layers.fronts[0]
     moving = len(front.y) * len(front.x) / 1e6
@@ -70,7 +73,8 @@ def main() -> None:
     size = f"{portrait.photo.shape[1]} x {portrait.photo.shape[0]}"
     print(f"photo {size}, of which {moving:.2f} megapixels can move; milliseconds, median (least)")
     print(f"matte {matte[0]:.0f} ({matte[1]:.0f}), layers {taken_apart[0]:.0f} ({taken_apart[1]:.0f}), once")
-    print(f"network {network[0]:.1f} ({network[1]:.1f}) a frame, in fp32")
+    print(f"motion {network[0]:.1f} ({network[1]:.1f}) a frame, in fp32")
+    print(f"decoder {decoder[0]:.1f} ({decoder[1]:.1f}) a frame of which all is painted")
     each = frame[0] / moving, frame[1] / moving
     print(f"frame {frame[0]:.1f} ({frame[1]:.1f}), {each[0]:.1f} ({each[1]:.1f}) a megapixel")
     print(f"a copy of the photo {copy[0]:.2f} ({copy[1]:.2f})")
