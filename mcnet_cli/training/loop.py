@@ -19,7 +19,7 @@ from mcnet_cli.training.checkpoints import load_latest, save_checkpoint
 from mcnet_cli.training.config import SMALL_PX, RunConfig
 from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.learner import Learner, Step
-from mcnet_cli.training.painter_data import require_painter_data
+from mcnet_cli.training.painter_data import parts_of, taught_parts
 from mcnet_cli.training.painter_stage import train_painters
 from mcnet_cli.training.process_group import ProcessGroup
 from mcnet_cli.training.reporting import RunLog, validation_figures, write_contact_sheet, write_sheet
@@ -116,7 +116,7 @@ class Training:
             log.write({"step": 0, "bad_clip": report.name, "reason": report.problem})
         began = dataclasses.replace(state)
         if config.painters and not state.painter:
-            require_painter_data(self.data.clips, config)  # now, not after hours of training
+            self._require_painter_data()  # now, not after hours of training
         draws = stream(self.sampler, state.samples + self.group.rank, self.group.size, config.data.workers)
         with _stop_asked() as asked, workers_watched(), contextlib.closing(draws), contextlib.closing(log):
             while self.progress < 1:
@@ -151,6 +151,16 @@ class Training:
                 self.save()
                 self.write_sheet()
                 self.write_contact_sheet()
+
+    def _require_painter_data(self) -> None:
+        """Warns of painters that no clip teaches; InputError if nothing else is to be trained."""
+        taught = taught_parts(self.data.clips, self.config)
+        for part in parts_of(self.config):
+            if part not in taught:
+                problem = f"no clip shows {part.name} that open wide enough for their detail painter to learn"
+                if self.config.painter.only and not taught:
+                    raise InputError(problem, hint="add clips in which people talk and blink")
+                logger.warning("%s: it is left as it is", problem)
 
     def _train_painters(self, on_progress: OnProgress, log: RunLog) -> None:
         """One process trains the detail painters; their checkpoints and data lie in a folder of their own."""

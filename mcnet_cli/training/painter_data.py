@@ -19,7 +19,6 @@ from torch import Tensor
 from mcnet_cli.arrays import resized
 from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.devices import Compute
-from mcnet_cli.errors import InputError
 from mcnet_cli.face import FaceMesh, OuterTracker
 from mcnet_cli.face.landmarks import Mesh
 from mcnet_cli.face.topology import (
@@ -118,19 +117,13 @@ def parts_of(config: RunConfig) -> list[FacePart]:
     return [part for part in (MOUTHS, EYES) if part.painter in config.painters]
 
 
-def require_painter_data(clips: Sequence[Clip], config: RunConfig) -> None:
-    """InputError if a painter of the run would find nothing to learn from in its clips."""
-    for part in parts_of(config):
-        if not any(clip.points is not None and _pairs(part, clip, 0, config) for clip in clips):
-            raise _nothing_opens(part)
-
-
-def _nothing_opens(part: FacePart) -> InputError:
-    others = {"mouths": "eyes", "eyes": "mouths"}
-    return InputError(
-        f"no clip shows {part.name} that open wide enough for the detail painter to learn",
-        hint=f"--set painter.part={others[part.name]} leaves theirs as it is, --set painter.steps=0 both",
-    )
+def taught_parts(clips: Sequence[Clip], config: RunConfig) -> list[FacePart]:
+    """Those of `parts_of` a run whose painters find something to learn from in its clips."""
+    return [
+        part
+        for part in parts_of(config)
+        if any(clip.points is not None and _pairs(part, clip, 0, config) for clip in clips)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +176,7 @@ def collect(
     compute: Compute,
     on_progress: OnProgress,
 ) -> PainterData:
-    """Pairs from all clips in which the part opens; InputError if there are none.
+    """Pairs from all clips in which the part opens, of which there are some.
 
     The result depends on `model`, the clips and the configuration alone.
     """
@@ -193,8 +186,6 @@ def collect(
             rng = rng_of(config.seed, number, 9)
             found += _of_clip(part, model, clip, pairs, config, compute, rng)
         on_progress(Progress(f"looking for {part.name} that open", number + 1, len(clips), "clips"))
-    if not found:
-        raise _nothing_opens(part)
     return PainterData.joined(found)
 
 

@@ -37,7 +37,7 @@ from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.discriminator import InsideDiscriminator, Insides
 from mcnet_cli.training.objective_config import PainterTraining
-from mcnet_cli.training.painter_data import FacePart, PainterData, collect, parts_of
+from mcnet_cli.training.painter_data import FacePart, PainterData, collect, taught_parts
 from mcnet_cli.training.sampling import rng_of
 
 # Longest gradient of the painter and of the discriminator.
@@ -66,7 +66,7 @@ def train_painters(
     The result depends on `model`, the clips and the configuration alone, however often work is interrupted.
     """
     found: dict[str, float] = {}
-    for part in parts_of(config):
+    for part in taught_parts(clips, config):
         painter: DetailPainter = getattr(model, part.painter)
         kept = folder / f"{part.name}.safetensors"
         if not kept.is_file():

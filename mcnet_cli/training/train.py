@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from mcnet_cli import __version__, system
 from mcnet_cli.checkpoint import Weights, read_weights, write_weights
@@ -23,6 +24,7 @@ from mcnet_cli.training.config import FRAMING, RunConfig
 from mcnet_cli.training.dataset import Dataset, load_dataset, synthetic_clips
 from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.loop import Training
+from mcnet_cli.training.painter_data import taught_parts
 from mcnet_cli.training.perceptual import choose_perceptual
 from mcnet_cli.training.process_group import Launch, ProcessGroup
 from mcnet_cli.training.settings import write_config
@@ -149,10 +151,11 @@ def _train(
     if group.is_main:
         card = _card(request, training, weights, "none" if perceptual is None else perceptual.name)
         framing = FRAMING if weights is None or weights.framing is None else weights.framing
+        state_dict, model = _without_untrained(learner.ema.state_dict(), config, data, weights)
         write_weights(
             target,
-            learner.ema.state_dict(),
-            config.model,
+            state_dict,
+            model,
             framing=framing,
             smooth=None if weights is None else weights.smooth,
             card=card,
@@ -183,6 +186,21 @@ def _locked(run: Path) -> Iterator[None]:
         raise UsageError(
             f"{shown(run)} is in use by {shown(str(error))}", hint="wait for it, or choose another -o"
         ) from error
+
+
+def _without_untrained(
+    state_dict: dict[str, Tensor], config: RunConfig, data: Dataset, initial: Weights | None
+) -> tuple[dict[str, Tensor], ModelConfig]:
+    """Parameters and architecture without detail painters that never learned: theirs are random.
+
+    initial: the weights that the run began with, whose painters have learned before.
+    """
+    learned: set[str] = {part.painter for part in taught_parts(data.clips, config)}
+    learned |= set() if initial is None else {*initial.config.painters}
+    untrained = [name for name in config.model.painters if name not in learned]
+    kept = {name: values for name, values in state_dict.items() if name.partition(".")[0] not in untrained}
+    none: dict[str, Any] = dict.fromkeys(untrained, PainterConfig())
+    return kept, dataclasses.replace(config.model, **none)
 
 
 def _fits(initial: ModelConfig, wanted: ModelConfig) -> bool:
