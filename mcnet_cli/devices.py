@@ -135,6 +135,15 @@ def choose_precision(name: str, device: torch.device, *, training: bool = False)
     return torch.float32, "the safe choice on this device"
 
 
+def limit_threads(count: int) -> None:
+    """Has torch and OpenCV use so many threads in this process, or fewer if the environment says so."""
+    import cv2
+
+    count = min(count, torch.get_num_threads())  # $OMP_NUM_THREADS
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)
+
+
 def has_amx() -> bool:
     """Whether the CPU has matrix units that compute in bf16."""
     return _cpu_says("_is_amx_tile_supported")

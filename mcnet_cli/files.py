@@ -74,6 +74,15 @@ def check_free(target: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
         )
 
 
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """A file's size in bytes and its time in nanoseconds; None if there is no file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def unique_name(name: str, taken: set[str]) -> str:
     """`name`, or else `name~2` and so on, which is added to those that are `taken`.
 

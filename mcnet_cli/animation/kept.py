@@ -10,6 +10,7 @@ from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.driving import Driving
 from mcnet_cli.animation.request import AnimationRequest, Crops
 from mcnet_cli.animation.source import Portrait, SourceFace, encode
+from mcnet_cli.files import stamp_of
 from mcnet_cli.media import read_still
 
 Value = TypeVar("Value")
@@ -75,7 +76,7 @@ class Kept:
         how = request.fps, request.span, request.strict, request.audio_track
         key = (
             _network_of(request),
-            _stamped(request.driving),
+            _file_as_it_is(request.driving),
             who,
             how,
             str(crops.driving),
@@ -86,7 +87,7 @@ class Kept:
     def source_faces(self, request: AnimationRequest, path: Path, crops: Crops) -> tuple[SourceFace, ...]:
         """The faces of a source that move."""
         animator, crop = self.animator(request), crops.source(path)
-        key = _network_of(request), _stamped(path), request.source_frame_s, request.face, str(crop)
+        key = _network_of(request), _file_as_it_is(path), request.source_frame_s, request.face, str(crop)
         return self.faces.get(
             key,
             lambda: animator.faces(path, face=request.face, crop=crop, source_frame_s=request.source_frame_s),
@@ -104,7 +105,7 @@ class Kept:
             return Source(portrait, (photo.shape[1], photo.shape[0]))
 
         boxes = str([face.box for face in faces])
-        key = _network_of(request), _stamped(path), request.source_frame_s, boxes, longest
+        key = _network_of(request), _file_as_it_is(path), request.source_frame_s, boxes, longest
         return self.sources.get(key, encoded)
 
 
@@ -121,7 +122,5 @@ def _network_of(request: AnimationRequest) -> Hashable:
     )
 
 
-def _stamped(path: Path) -> Hashable:
-    """A file with its size and time."""
-    status = path.stat()
-    return path, status.st_size, status.st_mtime_ns
+def _file_as_it_is(path: Path) -> Hashable:
+    return path, stamp_of(path)

@@ -13,7 +13,7 @@ from typing import Any
 
 from mcnet_cli.animation import AnimationRequest
 from mcnet_cli.errors import SystemFailure, shown
-from mcnet_cli.files import atomic_output
+from mcnet_cli.files import atomic_output, stamp_of
 
 FOLDER = "batch.records"
 FORMAT = 1
@@ -97,12 +97,3 @@ def wanted_of(request: AnimationRequest, weights: str) -> str:
     files = [*request.inputs, *([] if request.crop_json is None else [request.crop_json])]
     text = repr((sorted(values.items()), [stamp_of(path) for path in files], weights))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """A file's size and time; None if there is no file."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_size, status.st_mtime_ns

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import torch
-
 from mcnet_cli.animation import AnimationRequest
 from mcnet_cli.animation.animate import animate_with
 from mcnet_cli.animation.kept import Kept
@@ -18,14 +15,14 @@ from mcnet_cli.batch.records import (
     begin,
     read_record,
     record_path,
-    stamp_of,
     wanted_of,
     write_record,
 )
 from mcnet_cli.batch.report import JobResult
+from mcnet_cli.devices import limit_threads
 from mcnet_cli.engines import MAX_ATTEMPTS, Tell, Work
 from mcnet_cli.errors import McnetError, SystemFailure, shown
-from mcnet_cli.files import SYSTEM_ERRNOS, sweep_partials, system_failure
+from mcnet_cli.files import SYSTEM_ERRNOS, stamp_of, sweep_partials, system_failure
 from mcnet_cli.progress import silent
 
 # After so many deaths of a process at a job, the next process leaves it out, and goes on with the task.
@@ -78,9 +75,7 @@ class FilmMaker(Work[Task, Kept, list[JobResult]]):
 
     def prepare(self) -> Kept:
         """Nothing is kept yet. The process uses its share of the processors, if not less is asked for."""
-        threads = min(self.threads, torch.get_num_threads())  # $OMP_NUM_THREADS
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
+        limit_threads(self.threads)
         return Kept()
 
     def do(self, item: Task, state: Kept, tell: Tell) -> list[JobResult]:

@@ -32,9 +32,9 @@ from mcnet_cli.system import processor_name
 from mcnet_cli.weights import NEVER, Fetch
 
 DRAWN_FRAMES = 25  # of the driving; they go forwards and backwards until there are enough
+MEASURED_FRAMES = 50  # that stages are measured on, and all that is held of a driving
 DRIVING_PX, PHOTO_PX = 320, 512
 DRIVER_SEED, PORTRAIT_SEED = 1, 23
-STAGE_COUNT = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,10 @@ def benchmark(request: BenchmarkRequest, on_progress: OnProgress = silent) -> Be
     animator = Animator.load(
         request.weights, device=request.device, precision=request.precision, fetch=request.fetch
     )
-    total = 4 + (STAGE_COUNT if request.stages else 0)
     done = itertools.count(1)
 
     def tell() -> None:
-        on_progress(Progress("measuring", min(next(done), total), total, "measurements"))
+        on_progress(Progress("measuring", next(done), None, "measurements"))
 
     with tempfile.TemporaryDirectory(prefix="mcnet-benchmark-") as name:
         inputs, photo = _inputs(request, Path(name))
@@ -118,17 +117,17 @@ def _inputs(request: BenchmarkRequest, folder: Path) -> tuple[Inputs, Path]:
         drawn, _ = render(Identity.draw(PORTRAIT_SEED), Pose(), Expression(), PHOTO_PX)
         Image.fromarray(drawn).save(photo)
     if request.driving is None:
-        drawn_frames = list(render_clip(DRIVER_SEED, DRAWN_FRAMES, DRIVING_PX).frames)
+        frames = list(render_clip(DRIVER_SEED, DRAWN_FRAMES, DRIVING_PX).frames)
     else:
-        with open_frames(request.driving, max_frames=request.frames) as opened:
-            drawn_frames = [frame.copy() for frame in opened]
+        with open_frames(request.driving, max_frames=MEASURED_FRAMES) as opened:
+            frames = [frame.copy() for frame in opened]
     clip = folder / "driving.mp4"
-    frames = list(itertools.islice(_back_and_forth(drawn_frames), request.frames))
     height, width = frames[0].shape[:2]
     with open_output(clip, size=(width, height), frame_rate=RATE) as sink:
-        for frame in frames:
+        for frame in itertools.islice(_back_and_forth(frames), request.frames):
             sink.write(frame)
-    return Inputs(read_image(photo), frames[: 2 * DRAWN_FRAMES], clip, len(frames), folder), photo
+    measured = list(itertools.islice(_back_and_forth(frames), min(request.frames, MEASURED_FRAMES)))
+    return Inputs(read_image(photo), measured, clip, request.frames, folder), photo
 
 
 def _back_and_forth(frames: list[Picture]) -> Iterator[Picture]:

@@ -117,11 +117,11 @@ def _tracking(animator: Animator, inputs: Inputs, stage: MakeStage) -> Iterator[
     yield stage("mesh", lambda: [network(face) for _ in looks], "frame", 1, STEADY_LOOKS * trunk)
     refine: Work = lambda: [network.refined(seen) for _ in looks]  # noqa: E731
     yield stage("eyes and lips", refine, "frame", 1, STEADY_LOOKS * heads)
-    (found, *_) = finder.faces(first)
-    if animator.landmarks:
-        outer = OuterTracker()
-        outer(first, found.points)
-        yield stage("hair flow", lambda: outer(second, found.points), "frame")
+    (found,) = animator.faces(first)
+    if animator.landmarks and found.landmarks is not None:
+        points, outer = found.landmarks, OuterTracker()
+        outer(first, points)
+        yield stage("hair flow", lambda: outer(second, points), "frame")
     else:
         pictures = [animator.portrait(first, crop="none").faces[0].picture]
         yield stage("keypoints", lambda: animator.renderer.detect_keypoints(pictures), "frame")

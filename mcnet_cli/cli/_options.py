@@ -114,6 +114,11 @@ def engine_option() -> Any:
     )
 
 
+def workers_option(text: str) -> Any:
+    """--workers; the text says how many there are by default."""
+    return machine_option("--workers", metavar="N", help=text)
+
+
 def batch_size_option(declare: Declare) -> Any:
     """--batch-size; the text is the same for all."""
     return declare(

@@ -13,8 +13,8 @@ from mcnet_cli.cli._options import (
     Verbose,
     engine_option,
     fetch_policy,
-    machine_option,
     output_option,
+    workers_option,
 )
 from mcnet_cli.errors import InputError, UsageError
 
@@ -79,11 +79,9 @@ def batch(
     engine: Annotated[str, engine_option()] = "local",
     workers: Annotated[
         int | None,
-        machine_option(
-            "--workers",
-            metavar="N",
-            help="Processes at work, which share the processors. Default: half the processors, or one with a "
-            "GPU. On Ray each has one thread.",
+        workers_option(
+            "Processes at work, which share the processors. Default: half the processors, or one with a "
+            "GPU. On Ray each has one thread."
         ),
     ] = None,
     json: JsonLines = False,

@@ -22,6 +22,7 @@ from mcnet_cli.cli._options import (
     output_option,
     panel,
     weights_option,
+    workers_option,
 )
 from mcnet_cli.errors import UsageError
 
@@ -142,11 +143,9 @@ def evaluate(
     engine: Annotated[str, engine_option()] = "local",
     workers: Annotated[
         int | None,
-        machine_option(
-            "--workers",
-            metavar="N",
-            help="Processes at work, which share the processors. Default: this one alone, on Ray half the "
-            "processors.",
+        workers_option(
+            "Processes at work, which share the processors. Default: this one alone, on Ray half the "
+            "processors."
         ),
     ] = None,
     strict: Annotated[

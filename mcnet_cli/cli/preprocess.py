@@ -18,6 +18,7 @@ from mcnet_cli.cli._options import (
     output_option,
     panel,
     weights_option,
+    workers_option,
 )
 
 face_option, crop_option = panel("Faces"), panel("Crop")
@@ -157,11 +158,7 @@ def preprocess(
     engine: Annotated[str, engine_option()] = "local",
     workers: Annotated[
         int | None,
-        machine_option(
-            "--workers",
-            metavar="N",
-            help="Processes at work, each with one thread. Default: half the processors.",
-        ),
+        workers_option("Processes at work, each with one thread. Default: half the processors."),
     ] = None,
     shard: Annotated[
         str | None,

@@ -5,11 +5,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-import torch
-
 from mcnet_cli.checkpoint import read_weights
-from mcnet_cli.devices import choose
+from mcnet_cli.devices import choose, limit_threads
 from mcnet_cli.engines import MAX_ATTEMPTS, Tell, Work
 from mcnet_cli.errors import InputError
 from mcnet_cli.evaluation.folder import Strips
@@ -81,9 +78,7 @@ class PairWork(Work[Task, Bench, Measured]):
 
     def prepare(self) -> Bench:
         """The instruments; the process uses its share of the processors, if not less is asked for."""
-        threads = min(self.threads, torch.get_num_threads())  # $OMP_NUM_THREADS
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
+        limit_threads(self.threads)
         compute = choose(self.request.device, self.request.precision)
         return Bench(choose_instruments(self.request, compute), Movers(self.request, compute))
 

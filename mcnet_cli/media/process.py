@@ -114,7 +114,6 @@ class Child:
     def end(self) -> None:
         """Kills the child if it still runs, and closes its pipes."""
         if self.process.poll() is None:
-            note_memory_of_child(self.process.pid)
             self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:

@@ -14,6 +14,7 @@ from mcnet_cli.model.memory import MemoryTrace, MemoryUnit
 from mcnet_cli.model.motion import DenseMotionNetwork, MotionField
 from mcnet_cli.model.windows import Window
 
+ALL: Window = (slice(None), slice(None))
 SIZES_OF_PARTS = 4  # along each side, of pictures that are decoded in part
 
 
@@ -150,8 +151,7 @@ class Generator(nn.Module):
         self, source: SourceState, driving: Keypoints, motion: MotionField, noise: Tensor | None = None
     ) -> Generated:
         """What the decoder makes of a motion that is known; other arguments as for `forward`."""
-        traces: list[MemoryTrace] = []
-        canvas = self._canvas(source, driving, motion, noise, traces)
+        canvas, traces = self._canvas(source, driving, motion, noise)
         return Generated(self.decode(canvas), motion, canvas, tuple(traces))
 
     def painted_part(
@@ -165,7 +165,8 @@ class Generator(nn.Module):
             _lengthened(first // pixels - self._reach, -(-last // pixels) + self._reach, count)
             for first, last in ends
         )
-        decoded = self.decode(self._canvas(source, driving, motion, None, [], (rows, columns)))
+        canvas, _ = self._canvas(source, driving, motion, cells=(rows, columns))
+        decoded = self.decode(canvas)
         (top, bottom), (left, right) = ends
         down, across = pixels * rows.start, pixels * columns.start
         return decoded[:, :, top - down : bottom - down, left - across : right - across]
@@ -185,51 +186,37 @@ class Generator(nn.Module):
         source: SourceState,
         driving: Keypoints,
         motion: MotionField,
-        noise: Tensor | None,
-        traces: list[MemoryTrace],
+        noise: Tensor | None = None,
         cells: Window | None = None,
-    ) -> Canvas:
-        """What the decoder paints from; the memory's traces are added to `traces`.
+    ) -> tuple[Canvas, list[MemoryTrace]]:
+        """What the decoder paints from, and how the memory compensated that.
 
         cells: those of the coarsest size that are wanted, if not all.
         """
         sizes, border = self.config.feature_sizes, self.config.motion.border
-
-        def carried(level: int) -> Tensor:
-            """The level's source feature: warped, occluded, where the memory serves its size compensated."""
-            remembers = sizes[level] in self.config.memory.sizes
+        served = [size for size in reversed(sizes) if size in self.config.memory.sizes]
+        features: list[Tensor] = []
+        hints: list[Tensor | None] = []
+        traces: list[MemoryTrace] = []
+        for level, size in reversed([*enumerate(sizes)]):
             full = source.features[level]
-            # the memory looks at all of a feature
-            rows, columns = part(level) if not remembers else (slice(None), slice(None))
+            part = _part(cells, full.shape[2] // source.features[-1].shape[2])
+            rows, columns = ALL if size in served else part  # the memory looks at all of a feature
             grid = resized(motion.deformation, (full.shape[2], full.shape[3]))
             feature = sample_picture(full, grid[:, rows, columns], border)
             feature = feature * occlusion_at_size_of(full, motion)[..., rows, columns]
-            if not remembers:
-                return feature
-            grain = None if noise is None else noise[:, len(traces), None]
-            made: MemoryTrace | Tensor = self.mbUnit(feature, sizes[level], source.keypoints.values, grain)
-            if isinstance(made, MemoryTrace):  # an optimised network keeps no traces
-                traces.append(made)
-                made = made.after
-            rows, columns = part(level)
-            return made[..., rows, columns]
-
-        def part(level: int) -> Window:
-            """The wanted part of a level."""
-            if cells is None:
-                return slice(None), slice(None)
-            factor = source.features[level].shape[2] // source.features[-1].shape[2]
-            rows, columns = (slice(line.start * factor, line.stop * factor) for line in cells)
-            return rows, columns
-
-        features, hints = [], []
-        for level in reversed(range(len(sizes))):
-            rows, columns = part(level)
-            features.append(carried(level))
-            hint = self._hint(level, source.features[level], motion, driving)
-            hints.append(None if hint is None else hint[..., rows, columns].to(features[-1].dtype))
-        occlusion = occlusion_at_size_of(source.features[0], motion)[..., rows, columns]
-        return Canvas(tuple(features), tuple(hints), occlusion.to(features[-1].dtype))
+            if size in served:
+                grain = None if noise is None else noise[:, served.index(size), None]
+                made: MemoryTrace | Tensor = self.mbUnit(feature, size, source.keypoints.values, grain)
+                if isinstance(made, MemoryTrace):  # an optimised network keeps no traces
+                    traces.append(made)
+                    made = made.after
+                feature = made[..., *part]
+            hint = self._hint(level, full, motion, driving)
+            hints.append(None if hint is None else hint[..., *part].to(feature.dtype))
+            features.append(feature)
+        occlusion = occlusion_at_size_of(source.features[0], motion)[..., *part].to(feature.dtype)
+        return Canvas(tuple(features), tuple(hints), occlusion), traces
 
     def decode(self, canvas: Canvas) -> Tensor:
         """The decoder's own picture, (B, 3, H, W) in [0, 1]; of a part of the canvas that part."""
@@ -263,6 +250,14 @@ class Generator(nn.Module):
     def _joined(self, y: Tensor, canvas: Canvas, step: int) -> Tensor:
         """The decoder's input y at a size, coarsest first, with what is joined to it."""
         return y
+
+
+def _part(cells: Window | None, factor: int) -> Window:
+    """The cells of a finer size, so many times as many along each side, that cover those of the coarsest."""
+    if cells is None:
+        return ALL
+    rows, columns = (slice(line.start * factor, line.stop * factor) for line in cells)
+    return rows, columns
 
 
 def _lengthened(first: int, last: int, count: int) -> slice:

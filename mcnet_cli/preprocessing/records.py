@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mcnet_cli.errors import SystemFailure, UsageError, shown
-from mcnet_cli.files import atomic_output, system_failure
+from mcnet_cli.files import atomic_output, stamp_of, system_failure
 from mcnet_cli.preprocessing.inputs import InputFile
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.writer import remove
@@ -57,15 +57,6 @@ class Record:
     def is_damaged(self) -> bool:
         """Whether only part of the file could be used."""
         return any(row.get("damaged") for row in self.rows)
-
-
-def stamp_of(path: Path) -> tuple[int, int] | None:
-    """A file's size in bytes and time in nanoseconds."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def wanted_of(file: InputFile, settings: Settings) -> str:

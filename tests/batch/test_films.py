@@ -18,11 +18,11 @@ from mcnet_cli.animation.kept import Kept
 from mcnet_cli.batch import BatchRequest, JobResult
 from mcnet_cli.batch.batch import checked
 from mcnet_cli.batch.jobs import Job
-from mcnet_cli.batch.records import FOLDER, begin, read_record, stamp_of
+from mcnet_cli.batch.records import FOLDER, begin, read_record
 from mcnet_cli.batch.work import MAX_DEATHS, FilmMaker, Task
 from mcnet_cli.cli import main
 from mcnet_cli.errors import SystemFailure, UsageError
-from mcnet_cli.files import partial_name
+from mcnet_cli.files import partial_name, stamp_of
 
 PAIRS = [(source, driving) for source in ("anna", "bert") for driving in ("clip0", "clip1")]
 JOBS = [

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 import torch
+from animation_tools import write_clip
 
 from mcnet_cli.benchmark import BenchmarkRequest
 from mcnet_cli.benchmark.measuring import Timing, operations, peak, seconds_of
@@ -49,6 +51,16 @@ def test_a_machine_has_a_peak() -> None:
 def test_what_measures_nothing_is_refused(options: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         BenchmarkRequest(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_driving_without_a_face_is_told_as_one(
+    mcnet: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "grey.mp4", [np.full((64, 64, 3), 90, np.uint8)] * 3)
+    done = mcnet("benchmark", "--stages", "--rounds", "1", "--driving", clip, "--device", "cpu", "-q")
+    assert done.returncode == 3
+    assert "no face" in done.stderr
 
 
 @pytest.mark.slow
