@@ -42,6 +42,7 @@ CONTROLS = {
 }
 LIMITS = {"yaw": 60.0, "pitch": 45.0, "roll": 90.0}  # degrees; others are shares
 SHARE_LIMIT = 2.0
+TURN_UNIT_DEG = 30.0  # a turn that counts as much as 1 of the other controls
 WIDER = 0.4  # an eye opens wider by this share of its opening at 1
 # The irises' way at a gaze of 1, in widths of the eye: an eyeball of 12 mm that turns by 30° and 20° behind
 # lids 30 mm wide. And the degrees downwards that the upper lid follows.
@@ -126,6 +127,12 @@ class Controls:
     def scaled(self, factors: Mapping[str, float]) -> "Controls":
         """Each times the factor of its region."""
         return Controls(self.values * np.array([factors[region] for region in CONTROLS.values()], np.float32))
+
+    @property
+    def normalised(self) -> Floats:
+        """(T, 14) the values, degrees over 30, so that all can be compared."""
+        units = np.array([TURN_UNIT_DEG if name in LIMITS else 1.0 for name in CONTROLS], np.float32)
+        return (self.values / units).astype(np.float32)
 
     @property
     def turns(self) -> NDArray[np.float64]:
