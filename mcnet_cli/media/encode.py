@@ -147,6 +147,9 @@ def _encoder(
         options = {"format": _CONTAINERS[suffix], **_codec(suffix, target, alpha)}
         stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv")
         stream = stream.filter("format", options["pix_fmt"])
+        # Since version 9 ffmpeg takes the tags from the frames, which say nothing by themselves.
+        tags = {"color_primaries": "bt709", "color_trc": "bt709", "colorspace": "bt709"}
+        stream = stream.filter("setparams", range="tv", **tags)
         if suffix in (".mp4", ".mov"):
             options["movflags"] = "+faststart"
     if threads is not None:
