@@ -1,6 +1,7 @@
 """Values that people type, turned once into what the program uses; and the checks that options share."""
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -103,10 +104,15 @@ def _number(text: str, otherwise: str) -> int:
     return int(text)
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names that can be chosen from, as text: `a, b or c`."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def require_among(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """UsageError if the option `name` has a value that isn't one of the allowed ones."""
     if value not in allowed:
-        raise UsageError(f"{name} {value}: must be {', '.join(allowed[:-1])} or {allowed[-1]}")
+        raise UsageError(f"{name} {value}: must be {listed(allowed)}")
 
 
 def require_between(

@@ -10,7 +10,7 @@ from pathlib import Path
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.files import check_free, system_failure
-from mcnet_cli.media import output_kind, require_transparency
+from mcnet_cli.media import choose_coding, output_kind
 from mcnet_cli.media.output import numbered
 
 NAME_LIMIT = 255  # bytes, what nearly all file systems allow
@@ -87,7 +87,7 @@ def plan_outputs(request: AnimationRequest) -> Outputs:
         films = tuple(Output(str(folder / name), "video") for name in names)
     if request.background == "transparent":
         for film in films:
-            require_transparency(film.target)
+            choose_coding(film.target, alpha=True)
     outputs = Outputs(films, new_folder)
     _check(request, outputs)
     return outputs

@@ -20,7 +20,7 @@ from mcnet_cli.devices import choose_device
 from mcnet_cli.engines import ENGINES
 from mcnet_cli.errors import McnetError, UsageError, shown
 from mcnet_cli.files import check_free
-from mcnet_cli.media import output_kind, require_transparency
+from mcnet_cli.media import choose_coding, output_kind
 from mcnet_cli.options import require_among, require_between
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import processor_count
@@ -206,7 +206,7 @@ def _check(job: Job, folder: Path, new_folder: Path | None) -> None:
             hint="take .mp4, .mov, .mkv, .webm, .gif or .webp",
         )
     if asked.background == "transparent":
-        require_transparency(job.output)
+        choose_coding(job.output, alpha=True)
     if asked.crop_json is not None and not asked.crop_json.exists():
         raise UsageError(
             f"--crop-json {shown(asked.crop_json)}: isn't there, and a batch writes none",

@@ -1,5 +1,6 @@
 """Adding the driving video's sound to a finished film, cut to its length."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,16 +28,16 @@ class Sound:
 
 
 def add_sound(
-    part: Path, sound: Sound, duration_s: Fraction, container: str, target: Path, *, alpha: bool = False
+    part: Path, sound: Sound, duration_s: Fraction, container: str, target: Path, tags: Mapping[str, str]
 ) -> list[str]:
     """Replaces the silent film `part` by one with sound that lasts exactly `duration_s`; returns warnings.
 
     If the sound can't be decoded the film stays silent, with a warning, or InputError if the sound is strict.
-    alpha: whether the film has transparency.
+    tags: options of ffmpeg that describe the film.
     """
     require_encoder(_CODECS[container]["acodec"], target)
     with set_aside(part) as silent:
-        complaint = _mux(silent, part, sound, duration_s, container, target, alpha)
+        complaint = _mux(silent, part, sound, duration_s, container, target, tags)
         if complaint and sound.strict:
             raise InputError(complaint, hint="without --strict the film is made as far as its sound goes")
         if not part.exists():
@@ -51,7 +52,7 @@ def _mux(
     duration_s: Fraction,
     container: str,
     target: Path,
-    alpha: bool,
+    tags: Mapping[str, str],
 ) -> str | None:
     """Writes `part` with sound. Returns what is wrong with the sound; leaves no file if there is none."""
     seek = {"ss": f"{sound.start_s:.6f}"} if sound.start_s else {}
@@ -65,9 +66,6 @@ def _mux(
         .filter("atrim", end=f"{float(duration_s):.6f}")
     )
     extra = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
-    if alpha and container == "webm":
-        # Players look for this mark of a track with transparency; ffmpeg's copy of the track has none.
-        extra["metadata:s:v:0"] = "alpha_mode=1"
     film = open_input(silent.path)["V:0"]
     output = ffmpeg.output(
         film,
@@ -80,6 +78,7 @@ def _mux(
         map_chapters=-1,
         **_CODECS[container],
         **extra,
+        **tags,
     )
     with running(compiled(output.overwrite_output()), descriptors=silent.descriptors) as child:
         status = child.finish()
