@@ -6,7 +6,7 @@ from mcnet_cli.media.ffmpeg import ffmpeg_binary, ffmpeg_version
 from mcnet_cli.media.frames import FrameSink, FrameSource, Span
 from mcnet_cli.media.output import open_output, output_kind
 from mcnet_cli.media.pictures import as_photo, as_picture, encode_png, read_image, read_photo, write_image
-from mcnet_cli.media.probe import VideoInfo, probe
+from mcnet_cli.media.probe import VideoInfo, probe, probe_sound
 
 __all__ = [
     "CODECS",
@@ -31,6 +31,7 @@ __all__ = [
     "open_output",
     "output_kind",
     "probe",
+    "probe_sound",
     "read_image",
     "read_photo",
     "read_still",

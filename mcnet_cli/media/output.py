@@ -67,6 +67,7 @@ def open_output(
     audio: Path | None = None,
     audio_start_s: float = 0.0,
     audio_track: int = 0,
+    volume: float = 1.0,
     overwrite: bool = False,
     strict: bool = False,
     threads: int | None = None,
@@ -88,6 +89,7 @@ def open_output(
         audio: a file whose sound a video gets, cut to its length or filled with silence.
         audio_start_s: where in that file to begin.
         audio_track: which of its sound tracks, from 0.
+        volume: a factor on the sound. Above 1 a limiter lowers the loudest moments, so that nothing clips.
         overwrite: whether files at the target may be replaced.
         strict: whether sound that can't be decoded is an InputError instead of a warning.
         threads: of the encoder; the same number gives the same bytes on every machine. None lets the encoder
@@ -113,7 +115,7 @@ def open_output(
     elif kind == "pattern":
         opened = _open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha, comment=comment)
     else:
-        sound = Sound(audio, audio_start_s, audio_track, strict) if audio else None
+        sound = Sound(audio, audio_start_s, audio_track, strict, volume) if audio else None
         opened = open_file(
             Path(target),
             size=size,

@@ -1,4 +1,4 @@
-"""Adding the driving video's sound to a finished film, cut to its length."""
+"""Adding sound, of the driving or of another file, to a finished film, cut to its length."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,23 +8,36 @@ from pathlib import Path
 import ffmpeg
 
 from mcnet_cli.errors import InputError, counted, shown
-from mcnet_cli.media.ffmpeg import compiled, disk_failure, file_name, open_input, require_encoder
+from mcnet_cli.media.ffmpeg import (
+    SOUND_DEMUXERS,
+    compiled,
+    disk_failure,
+    file_name,
+    open_input,
+    require_encoder,
+)
 from mcnet_cli.media.process import running
 from mcnet_cli.system import SetAside, set_aside
 
 _AAC = {"acodec": "aac", "audio_bitrate": "160k"}
 _OPUS = {"acodec": "libopus", "audio_bitrate": "128k"}  # Matroska can't say where AAC's padding begins
+_LOUDEST = 0.95  # of full scale, which lossy coding exceeds a little
+_LOOK_AHEAD_MS = 5  # by which the limiter delays the sound
 _CODECS = {"mp4": _AAC, "mov": _AAC, "matroska": _OPUS, "webm": _OPUS}
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Sound track `track` of a local file from `start_s` on; with `strict` damage to it is an error."""
+    """Sound track `track` of a local file from `start_s` on; with `strict` damage to it is an error.
+
+    volume: a factor. Above 1 a limiter lowers the loudest moments, so that nothing clips.
+    """
 
     path: Path
     start_s: float = 0.0
     track: int = 0
     strict: bool = False
+    volume: float = 1.0
 
 
 def add_sound(
@@ -59,12 +72,16 @@ def _mux(
     # `-shortest` loses frames, so the sound is made endless and then cut. `async=1` with `first_pts=0` fills
     # gaps and a late start with silence.
     heard = (
-        open_input(sound.path, **seek)[f"a:{sound.track}"]
+        open_input(sound.path, demuxers=SOUND_DEMUXERS, **seek)[f"a:{sound.track}"]
         .filter("aresample", **{"async": 1, "first_pts": 0})
         .filter("aformat", channel_layouts="mono|stereo")
-        .filter("apad")
-        .filter("atrim", end=f"{float(duration_s):.6f}")
     )
+    if sound.volume != 1:
+        heard = heard.filter("volume", f"{sound.volume:.6f}")
+    if sound.volume > 1:
+        heard = heard.filter("alimiter", limit=_LOUDEST, attack=_LOOK_AHEAD_MS, level=0)
+        heard = heard.filter("atrim", start=_LOOK_AHEAD_MS / 1000).filter("asetpts", "PTS-STARTPTS")
+    heard = heard.filter("apad").filter("atrim", end=f"{float(duration_s):.6f}")
     extra = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
     film = open_input(silent.path)["V:0"]
     output = ffmpeg.output(
