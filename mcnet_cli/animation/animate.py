@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving, pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
 from mcnet_cli.animation.kept import Kept, Recent, Source
@@ -27,7 +28,7 @@ from mcnet_cli.animation.report import (
     PlannedDriving,
     PlannedSource,
 )
-from mcnet_cli.animation.request import AnimationRequest, Background, Crops, open_driving, require_inputs
+from mcnet_cli.animation.request import AnimationRequest, Background, open_driving, require_inputs
 from mcnet_cli.animation.source import (
     FaceFinder,
     Portrait,
