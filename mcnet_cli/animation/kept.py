@@ -74,7 +74,7 @@ class Kept:
     def driving(self, request: AnimationRequest, crops: Crops, read: Callable[[], Driving]) -> Driving:
         """The request's driving, by `read` if it has to be read."""
         who = request.driving_face, request.on_no_face == "fail"
-        how = request.fps, request.span, request.strict, request.audio_track
+        how = request.fps, request.span, request.strict, request.driving_track
         key = (
             _network_of(request),
             _file_as_it_is(request.driving),

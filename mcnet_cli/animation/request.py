@@ -14,7 +14,18 @@ from mcnet_cli.animation.retarget import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.face.detect import DetectorName
-from mcnet_cli.media import FrameSource, Span, is_picture, open_frames
+from mcnet_cli.media import (
+    CODECS,
+    DEFAULT_QUALITY,
+    QUALITIES,
+    Codec,
+    FrameSource,
+    Quality,
+    Span,
+    is_picture,
+    open_frames,
+    probe_sound,
+)
 from mcnet_cli.media.frames import require_local_file
 from mcnet_cli.media.kinds import is_video
 from mcnet_cli.options import RATE_LIMITS, require_among, require_between
@@ -27,6 +38,7 @@ PictureKind = Literal["photo", "face", "network"]
 Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
 SIZE_LIMITS_PX = (16, 4096)
 BATCH_LIMIT = 1024
+LARGEST_VOLUME = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +76,14 @@ class AnimationRequest:
         start_s, end_s: the part of the driving that is used, in seconds.
         max_frames: at most so many driving frames.
         fps: frames a second of a folder of pictures, or what a video is resampled to. None: 25, or its own.
-        audio: keep the driving's sound.
+        audio: whether the film has the driving's sound; or a file whose sound it has instead, from the
+            beginning on, cut at the film's end.
         audio_track: which of its sound tracks, from 0; None: the one that players take.
+        volume: a factor on the sound. Above 1 a limiter lowers the loudest moments, so that nothing clips.
+        codec: `h264`, `h265`, `av1`, `vp9`, `prores`, or `lossless` for frames as they are, bit for bit.
+            None: what such files usually hold.
+        quality: `draft`, `good`, `high` or `best`: from small files to little loss.
+        metadata: whether the film says that this tool made it, which version, and with which weights.
         batch_size: frames computed at once; None: by the memory there is.
         compile: compile the network first.
         strict: InputError if the driving is damaged, instead of a warning.
@@ -109,8 +127,12 @@ class AnimationRequest:
     end_s: float | None = None
     max_frames: int | None = None
     fps: Fraction | None = None
-    audio: bool = True
+    audio: bool | Path = True
     audio_track: int | None = None
+    volume: float = 1.0
+    codec: Codec | None = None
+    quality: Quality = DEFAULT_QUALITY
+    metadata: bool = True
     batch_size: int | None = None
     compile: bool = False
     strict: bool = False
@@ -152,10 +174,16 @@ class AnimationRequest:
         if is_motion_file(self.driving):
             if self.compare:
                 raise UsageError("--compare: a motion file holds no picture to compare with")
-            if self.audio_track is not None:
-                raise UsageError("--audio-track: a motion file holds no sound")
-        if self.audio_track is not None and not self.audio:
-            raise UsageError("--audio-track and --no-audio contradict each other")
+            if self.audio is True and (self.audio_track is not None or self.volume != 1):
+                name = "--volume" if self.audio_track is None else "--audio-track"
+                raise UsageError(f"{name}: a motion file holds no sound", hint="--audio FILE gives it some")
+        require_between("--volume", self.volume, 0, LARGEST_VOLUME)
+        if not self.audio and (self.audio_track is not None or self.volume != 1):
+            name = "--volume" if self.audio_track is None else "--audio-track"
+            raise UsageError(f"{name} and --no-audio contradict each other")
+        require_among("--quality", self.quality, QUALITIES)
+        if self.codec is not None:
+            require_among("--codec", self.codec, CODECS)
 
     @property
     def transfer(self) -> Transfer:
@@ -172,9 +200,14 @@ class AnimationRequest:
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The files that are read: sources, driving, and the picture that replaces the background."""
-        background = (self.background,) if isinstance(self.background, Path) else ()
-        return (*self.sources, self.driving, *background)
+        """The files that are read: sources, driving, the picture of the background, and the sound."""
+        others = (path for path in (self.background, self.audio) if isinstance(path, Path))
+        return (*self.sources, self.driving, *others)
+
+    @property
+    def driving_track(self) -> int | None:
+        """Which of the driving's sound tracks is wanted; None: the usual one, or a file's sound instead."""
+        return None if isinstance(self.audio, Path) else self.audio_track
 
     @property
     def span(self) -> Span:
@@ -203,11 +236,13 @@ def require_shown(picture: str, background: object) -> None:
 def require_inputs(request: AnimationRequest) -> None:
     """InputError if one of a request's inputs isn't there, is no regular file, or a video where none can be.
 
-    UsageError for a source's time if no source has any.
+    InputError too for a file of sound that has none. UsageError for a source's time if no source has any.
     """
     for path in request.inputs:
         if not (path == request.driving and path.is_dir()):
             require_local_file(path)
+    if isinstance(request.audio, Path):
+        probe_sound(request.audio, request.audio_track)
     if request.source_frame_s is not None:
         if all(map(is_picture, request.sources)):
             raise UsageError("--source-frame: no source is a video, so there is no frame to choose")
@@ -234,5 +269,5 @@ def open_driving(request: AnimationRequest) -> FrameSource:
         end_s=request.end_s,
         max_frames=request.max_frames,
         strict=request.strict,
-        audio_track=request.audio_track,
+        audio_track=request.driving_track,
     )
