@@ -223,6 +223,17 @@ def choose_coding(
     return coding
 
 
+def usable_codecs() -> list[str]:
+    """The codecs for which this ffmpeg has an encoder, whatever file it takes for them."""
+    found = {
+        codec
+        for encoders in _ENCODERS.values()
+        for codec, choices in encoders.items()
+        if any(has_encoder(encoder.name) for encoder in choices)
+    }
+    return [codec for codec in CODECS if codec in found]
+
+
 def _fixed(path_text: str, name: str, codec: Codec | None, alpha: bool) -> Coding:
     """The coding of files that are all coded alike. PNGs are lossless."""
     if codec is None or (codec == "lossless" and name == "png"):

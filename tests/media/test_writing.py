@@ -334,7 +334,8 @@ from mcnet_cli.errors import SystemFailure
 target, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    write(target, 40, size=(128, 128), audio=Path(sys.argv[3]) if len(sys.argv) > 3 else None)
+    sound = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    write(target, 40, size=(128, 128), audio=sound, comment="a word " * 20)
 except SystemFailure as failure:
     print(failure, failure.hint)
     sys.exit(failure.exit_code)
@@ -369,6 +370,17 @@ def test_a_disk_that_fills_while_the_sound_is_added_is_named(tmp_path: Path) -> 
     write(tmp_path / "silent.mp4", 40, size=(128, 128))
     limit = (tmp_path / "silent.mp4").stat().st_size + 8000
     done = in_process(LIMITED, str(place / "film.mp4"), str(limit), str(clip))
+    assert done.returncode == 5, (done.returncode, done.stderr.decode())
+    assert os.listdir(place) == []
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_disk_that_fills_while_the_comment_is_written_is_named(tmp_path: Path, suffix: str) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    write(tmp_path / f"bare{suffix}", 40, size=(128, 128))
+    limit = (tmp_path / f"bare{suffix}").stat().st_size + 20
+    done = in_process(LIMITED, str(place / f"film{suffix}"), str(limit))
     assert done.returncode == 5, (done.returncode, done.stderr.decode())
     assert os.listdir(place) == []
 
