@@ -42,15 +42,9 @@ HELD = [
     (".mp4", "h265", r"hevc \(Main\) \(hvc1"),
     (".mp4", "av1", r"av1 .*\(av01"),
     (".mp4", "vp9", r"vp9 .*\(vp09"),
-    (".mov", "h264", r"h264 \(High\) \(avc1"),
-    (".mov", "h265", r"hevc \(Main\) \(hvc1"),
     (".mov", "prores", r"prores .*\(apch"),
-    (".mkv", "h264", r"h264 \(High\)"),
     (".mkv", "h265", r"hevc \(Main\)"),
-    (".mkv", "av1", r"av1 "),
-    (".mkv", "vp9", r"vp9 "),
     (".mkv", "prores", r"prores "),
-    (".webm", "vp9", r"vp9 "),
     (".webm", "av1", r"av1 "),
 ]
 
