@@ -62,10 +62,10 @@ def _levels(option: str, *values: Any) -> dict[Quality, dict[str, Any]]:
     return {quality: {option: value} for quality, value in zip(QUALITIES, values, strict=True)}
 
 
-# Compared with preset `fast` and crf 18, files in H.264 of `high` are 13 to 34 % larger, but the SSIM of faces
+# H.264 of `high`, compared with preset `fast` and crf 18: files are 13 to 34 % larger, but the SSIM of faces
 # is no lower (on two photos 0.990 and 0.974 against 0.990 and 0.970), and encoding takes less than half the
-# time. Other codecs have about the SSIM of h264 at the same quality: on a photo and a drawing
-# that move, within 0.01 from `good` on, up to 0.026 more for drafts.
+# time. Other codecs have about the SSIM of h264 at the same quality: on a photo and a drawing that move,
+# within 0.01 from `good` on, and up to 0.026 more for drafts.
 _X264 = Encoder(
     name="libx264",
     pixels="yuv420p",
