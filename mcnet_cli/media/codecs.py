@@ -35,8 +35,8 @@ class Encoder:
 class Coding:
     """How the frames of one film are stored.
 
-    codec: a `Codec`, or what the file always holds: `vp8`, `webp`, `gif`, `png` or `y4m`. quality: None if
-    there is only one. encoder: None for `gif`, `png` and `y4m`.
+    codec: a `Codec`, or what the file always holds: `vp8`, `webp`, `gif`, `png`, `jpeg` or `y4m`. quality:
+    None if there is only one. encoder: None for `gif`, `png`, `jpeg` and `y4m`.
     """
 
     codec: str
@@ -179,7 +179,8 @@ _DEFAULTS: dict[str, tuple[str, ...]] = {
     ".webm": ("vp9", "vp8"),
     ".webp": ("webp",),
 }
-_FIXED = {".gif": "gif", ".png": "png", "-": "y4m"}  # what nothing can be chosen for
+# What nothing can be chosen for.
+_FIXED = {".gif": "gif", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", "-": "y4m"}
 _TRANSPARENT = ".webp, .webm, .mov, or a pattern like frames/%05d.png"  # without a codec being chosen
 
 
