@@ -256,7 +256,12 @@ def _sound(
     if driving.audio is None or not request.audio or not output.may_have_sound:
         return None, 0.0, 0, ()
     if not request.edit.keeps_time:
-        return None, 0.0, 0, ("no sound: the driving's doesn't fit another speed",)
+        return (
+            None,
+            0.0,
+            0,
+            ("no sound: the driving's doesn't fit another speed (--audio FILE gives it some)",),
+        )
     first, last = rows[0], rows[-1]
     if last - first + 1 != len(rows):
         return None, 0.0, 0, ("no sound: frames were left out in between (--on-no-face hold keeps it)",)

@@ -195,7 +195,7 @@ class AnimationRequest:
             if self.audio is True and (self.audio_track is not None or self.volume != 1):
                 name = "--volume" if self.audio_track is None else "--audio-track"
                 raise UsageError(
-                    f"{name}: there is no driving with a sound", hint="--audio FILE gives it some"
+                    f"{name}: there is no driving with a sound", hint="--audio FILE gives the film some"
                 )
         if self.compare and self.edit != MotionEdit(fade_in_s=self.fade_in_s, return_s=self.return_s):
             raise UsageError(

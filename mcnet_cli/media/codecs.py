@@ -36,7 +36,7 @@ class Coding:
     """How the frames of one film are stored.
 
     codec: a `Codec`, or what the file always holds: `vp8`, `webp`, `gif`, `png`, `jpeg` or `y4m`. quality:
-    None if there is only one. encoder: None for `gif`, `png`, `jpeg` and `y4m`.
+    None if there is only one. encoder: None for the last four.
     """
 
     codec: str
@@ -62,10 +62,10 @@ def _levels(option: str, *values: Any) -> dict[Quality, dict[str, Any]]:
     return {quality: {option: value} for quality, value in zip(QUALITIES, values, strict=True)}
 
 
-# H.264 of `high`, compared with preset `fast` and crf 18: files are 13 to 34 % larger, but the SSIM of faces
-# is no lower (on two photos 0.990 and 0.974 against 0.990 and 0.970), and encoding takes less than half the
-# time. Other codecs have about the SSIM of h264 at the same quality: on a photo and a drawing that move,
-# within 0.01 from `good` on, and up to 0.026 more for drafts.
+# Compared with preset `fast` and crf 18, files in H.264 of `high` are 13 to 34 % larger, but the SSIM of
+# faces is no lower (on two photos 0.990 and 0.974 against 0.990 and 0.970), and encoding takes less than half
+# the time. Other codecs have about the SSIM of h264 at the same quality: on a photo and a drawing that move,
+# within 0.01 from `good` on, up to 0.026 more for drafts.
 _X264 = Encoder(
     name="libx264",
     pixels="yuv420p",
@@ -179,8 +179,13 @@ _DEFAULTS: dict[str, tuple[str, ...]] = {
     ".webm": ("vp9", "vp8"),
     ".webp": ("webp",),
 }
-# What nothing can be chosen for.
-_FIXED = {".gif": "gif", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", "-": "y4m"}
+_FIXED = {
+    ".gif": "gif",
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    "-": "y4m",
+}  # what nothing can be chosen for
 _TRANSPARENT = ".webp, .webm, .mov, or a pattern like frames/%05d.png"  # without a codec being chosen
 
 

@@ -1,7 +1,7 @@
 """Comments in pictures and animations: a text in the file, for which ffmpeg and OpenCV have no option.
 
-Comments are ASCII. Pillow shows them as the `comment` of a GIF or a JPEG, the EXIF image description of a
-WebP and the text `Comment` of a PNG.
+Comments are ASCII. Pillow shows them as the `comment` of a GIF, the EXIF image description of a WebP and the
+text `Comment` of a PNG; of a JPEG the `comment`, too.
 """
 
 import shutil
@@ -14,7 +14,6 @@ from mcnet_cli.system import set_aside
 
 _EXIF_FLAG, _ALPHA_FLAG = 0x08, 0x10  # of a WebP's VP8X chunk
 _PNG_HEADER_BYTES = 33  # signature and IHDR
-_JPEG = b"\xff\xd8\xff\xe0"  # up to the length of the JFIF header, which comes first
 _IMAGE_DESCRIPTION = 0x010E
 
 
@@ -32,16 +31,18 @@ def add_comment(part: Path, comment: str, target: Path) -> None:
         raise system_failure(error, target) from error
 
 
-def commented(picture: bytes, comment: str) -> bytes:
-    """A PNG or a JPEG, as OpenCV writes it, with a comment before its pixels."""
-    text = comment.encode("ascii")
-    if picture.startswith(_JPEG):
-        at = len(_JPEG) + struct.unpack_from(">H", picture, len(_JPEG))[0]
-        addition = b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text
-    else:
-        at, body = _PNG_HEADER_BYTES, b"tEXtComment\0" + text
-        addition = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return picture[:at] + addition + picture[at:]
+def commented_png(png: bytes, comment: str) -> bytes:
+    """The PNG with a comment before its pixels."""
+    body = b"tEXtComment\0" + comment.encode("ascii")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:_PNG_HEADER_BYTES] + chunk + png[_PNG_HEADER_BYTES:]
+
+
+def commented_jpeg(jpeg: bytes, comment: str) -> bytes:
+    """The JPEG with a comment after its JFIF header, which has to come first."""
+    body = comment.encode("ascii")
+    at = 4 + struct.unpack_from(">H", jpeg, 4)[0]
+    return jpeg[:at] + b"\xff\xfe" + struct.pack(">H", len(body) + 2) + body + jpeg[at:]
 
 
 def _comment_gif(part: Path, comment: bytes) -> None:

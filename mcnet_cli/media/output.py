@@ -12,7 +12,7 @@ from typing import Literal
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import atomic_output, partial_name, publish, sweep_partials, system_failure
 from mcnet_cli.media.codecs import DEFAULT_QUALITY, Codec, Quality, choose_coding
-from mcnet_cli.media.comments import commented
+from mcnet_cli.media.comments import commented_jpeg, commented_png
 from mcnet_cli.media.encode import open_file, open_stdout
 from mcnet_cli.media.frames import Frame, FrameSink
 from mcnet_cli.media.pictures import encode_picture, encode_png
@@ -145,9 +145,12 @@ def _open_picture(
     yield sink
     if len(pictures) != 1:
         raise InputError(f"{shown(path)} holds one picture, and there are {len(pictures)} frames")
+    suffix = path.suffix.lower()
+    data = encode_picture(pictures[0], suffix)
+    if comment is not None:
+        data = commented_png(data, comment) if suffix == ".png" else commented_jpeg(data, comment)
     with atomic_output(path, overwrite=overwrite) as part:
-        picture = encode_picture(pictures[0], path.suffix.lower())
-        part.write_bytes(picture if comment is None else commented(picture, comment))
+        part.write_bytes(data)
 
 
 @contextmanager
@@ -174,7 +177,7 @@ def _open_pattern(
             raise system_failure(error, pattern) from error
 
         def send(frame: Frame, number: int) -> None:
-            png = encode_png(frame) if comment is None else commented(encode_png(frame), comment)
+            png = encode_png(frame) if comment is None else commented_png(encode_png(frame), comment)
             _write(part / numbered(pattern.name, number + _FIRST_NUMBER), png, pattern)
 
         sink = FrameSink(size, send, alpha=alpha)

@@ -214,9 +214,10 @@ def test_an_input_is_never_the_output_even_with_overwrite(tmp_path: Path, name: 
     for file in ("photo.png", "clip.mp4", "sound.mp4"):
         (tmp_path / file).write_text(file)
     (tmp_path / "link.mp4").hardlink_to(tmp_path / "clip.mp4")
-    sound: dict[str, Any] = {"audio": tmp_path / name} if name == "sound.mp4" else {}
+    sound = tmp_path / "sound.mp4"
+    options: dict[str, Any] = {} if name == "photo.png" else {"audio": sound}  # which pictures can't hold
     with pytest.raises(UsageError, match="same file"):
-        plan_outputs(request(tmp_path, output=f"{tmp_path}/{name}", overwrite=True, **sound))
+        plan_outputs(request(tmp_path, output=f"{tmp_path}/{name}", overwrite=True, **options))
 
 
 def test_the_picture_of_the_background_is_an_input(tmp_path: Path) -> None:
