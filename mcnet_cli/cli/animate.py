@@ -267,7 +267,7 @@ def animate(
     loop: Loop = 1,
     duration: Duration = None,
     fade_in_motion: FadeIn = "0",
-    return_: Return = "0",
+    return_: Return = False,
     fps: Annotated[
         str | None,
         time_option(
@@ -348,7 +348,7 @@ def animate(
         loop=loop,
         duration_s=None if duration is None else options.parse_time(duration),
         fade_in_s=options.parse_time(fade_in_motion),
-        return_s=options.parse_time(return_),
+        returns=return_,
         smooth=smooth,
         save_motion=save_motion,
         source_crop=parse_crop("--source-crop", source_crop),
