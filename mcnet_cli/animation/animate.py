@@ -107,6 +107,7 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
                     seconds=now - began,
                     damaged=driving.damaged,
                     no_face=driving.no_face,
+                    bridged=driving.bridged,
                     peak_memory_mb=peak_memory_mb(with_children=True),
                 )
             )

@@ -21,6 +21,8 @@ class AnimationResult:
         seconds: from the start of the work on it; reading the driving counts for the first source.
         damaged: whether the driving could be read only in part.
         no_face: driving frames without a face.
+        bridged: driving frames whose face is hidden for a moment, such as by a hand, so that the film moves
+            from the pose before to the one after. 0 for a motion file, in which that has been done.
         peak_memory_mb: of this process and its largest child so far; None where nobody knows.
 
     Example:
@@ -28,7 +30,7 @@ class AnimationResult:
         >>> from pathlib import Path
         >>> from mcnet_cli import AnimationResult
         >>> result = AnimationResult(
-        ...     Path("a.jpg"), Path("b.mp4"), "film.mp4", 100, Fraction(25), 8.0, False, 0, 700.0
+        ...     Path("a.jpg"), Path("b.mp4"), "film.mp4", 100, Fraction(25), 8.0, False, 0, 0, 700.0
         ... )
         >>> print(result.as_text())
         film.mp4: 100 frames at 25 frames/s
@@ -43,6 +45,7 @@ class AnimationResult:
     seconds: float
     damaged: bool
     no_face: int
+    bridged: int
     peak_memory_mb: float | None
 
     def as_json(self) -> dict[str, Any]:
@@ -55,9 +58,10 @@ class AnimationResult:
         real_time = f"{speed / float(self.rate):.2f} times real time"
         memory = f", {self.peak_memory_mb:.0f} MB of memory at most" if self.peak_memory_mb else ""
         missing = f", {counted(self.no_face, 'frame')} without a face" if self.no_face else ""
+        hidden = f", {self.bridged} bridged over a hidden face" if self.bridged else ""
         where = "stdout" if self.output == "-" else shown(self.output)
         return (
-            f"{where}: {counted(self.frames, 'frame')} at {float(self.rate):.5g} frames/s{missing}\n"
+            f"{where}: {counted(self.frames, 'frame')} at {float(self.rate):.5g} frames/s{missing}{hidden}\n"
             f"  {self.seconds:.1f} s, {speed:.1f} frames/s, {real_time}{memory}"
         )
 

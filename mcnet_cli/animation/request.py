@@ -58,8 +58,9 @@ class AnimationRequest:
         face: which face of a source; numbers count from 0, left to right. `all`: each of them.
         crop_json: a file that crops are saved to; if it exists, they are read from it.
         driving_face: who is followed in the driving: `largest`, `first` or a number, as in `Animator.motion`.
-        on_no_face: what is shown for driving frames without a face. `hold`: the last pose. `skip`: nothing.
-            `source`: the source unmoved. `fail`: InputError.
+        on_no_face: what is shown for driving frames without a face. `hold`: the last pose, which goes over
+            into the next one within a second. `skip`: nothing. `source`: the source unmoved. `fail`:
+            InputError.
         picture: `photo`: the whole photo at its own size. `face`: the square around the face at the photo's
             size. `network`: the square as the network makes it.
         background: `still`: the photo's own stands still. `moving`: as the network moves it.

@@ -168,7 +168,8 @@ def animate(
         framing_option(
             "--on-no-face",
             metavar="hold|skip|source|fail",
-            help="Driving frames without a face. hold: the last pose stays. source: the source unmoved. "
+            help="Driving frames without a face. hold: the last pose goes over into the next one; in gaps of "
+            "more than a second it stays until then. source: the source unmoved. "
             "fail: stop. skip: leave them out; skipped at the start or end they take their sound along, "
             "in between the result has no sound, because it would run ahead of the picture.",
         ),

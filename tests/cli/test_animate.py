@@ -76,7 +76,8 @@ def test_json_is_one_object_with_the_documented_fields(
     assert (report["device"], report["precision"], report["detector"]) == ("cpu", "fp32", None)
     (result,) = report["results"]
     assert {*result} == {
-        "source", "driving", "output", "frames", "rate", "seconds", "damaged", "no_face", "peak_memory_mb",
+        "source", "driving", "output", "frames", "rate", "seconds", "damaged", "no_face", "bridged",
+        "peak_memory_mb",
     }  # fmt: skip
     assert (result["source"], result["driving"], result["output"]) == ("photo.png", "clip.mp4", "a.mp4")
     assert (result["frames"], result["rate"], result["damaged"], result["no_face"]) == (6, "25", False, 0)
