@@ -57,7 +57,7 @@ def between(usable: Bools, longest: int) -> tuple[Rows, Rows, NDArray[np.float32
 def gap_lengths(usable: Bools) -> Rows:
     """(T,) how many frames in a row aren't usable, around each frame that isn't; 0 for those that are."""
     before, after = _neighbours(usable)
-    return np.maximum(after - before - 1, 0)
+    return np.asarray(np.maximum(after - before - 1, 0), np.intp)
 
 
 def _neighbours(usable: Bools) -> tuple[Rows, Rows]:

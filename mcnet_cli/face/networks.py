@@ -102,7 +102,7 @@ class TrunkOutput:
     @property
     def score(self) -> float:
         """The chance in [0, 1] that it is a face."""
-        return float(sigmoid(np.float32(self.log_odds)))
+        return float(sigmoid(np.array(self.log_odds, np.float32)))
 
 
 class AttentionMesh:
