@@ -4,6 +4,7 @@ A motion has what was recorded, controls, or both. Where one of two has no recor
 less and less on the way to it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -113,6 +114,17 @@ def sampled(motion: Motion, positions: NDArray[Any]) -> Motion:
     before = np.floor(positions).astype(np.intp)
     after = np.minimum(before + 1, len(motion) - 1)
     return blended(motion[before], motion[after], (positions - before).astype(np.float32))
+
+
+def in_step(motions: Sequence[Motion]) -> tuple[Motion, ...]:
+    """Motions side by side: at the rate of the first, as long as the longest; others hold their last pose."""
+    rate = motions[0].rate
+    motions = [motion if motion.rate == rate else resampled(motion, rate) for motion in motions]
+    count = max(map(len, motions))
+    return tuple(
+        motion if len(motion) == count else motion[np.minimum(np.arange(count), len(motion) - 1)]
+        for motion in motions
+    )
 
 
 def filled(motion: Motion) -> Motion:

@@ -14,7 +14,7 @@ class AnimationResult:
     """One source's film.
 
     Attributes:
-        source, driving: the files it was made from.
+        source, driving: the files it was made from; the names of several drivings are joined by +.
         output: the file, `-` for stdout.
         frames: how many the film has.
         rate: frames a second, exact.
@@ -160,7 +160,8 @@ class AnimationPlan:
         weights: the file.
         detector: what would find faces, None for nothing.
         batch_size: frames computed at once.
-        driving, sources: what was found out about the inputs.
+        driving, sources: what was found out about the inputs. other_drivings: those of further faces, where
+            each has its own.
 
     Example:
         >>> from pathlib import Path
@@ -178,6 +179,7 @@ class AnimationPlan:
     batch_size: int
     driving: PlannedDriving
     sources: tuple[PlannedSource, ...]
+    other_drivings: tuple[PlannedDriving, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--dry-run --json` prints."""
@@ -193,7 +195,7 @@ class AnimationPlan:
                 f"device: {self.device} in {self.precision} ({self.why}), "
                 f"{counted(self.batch_size, 'frame')} at a time",
                 f"faces: {self.detector or 'no detection'}",
-                self.driving.as_text(),
+                *(driving.as_text() for driving in (self.driving, *self.other_drivings)),
                 *(source.as_text() for source in self.sources),
                 "nothing was rendered (dry run)",
             ]

@@ -99,9 +99,10 @@ class Transfer:
         """By how much each part of the face follows."""
         return region_factors(self.region, self.strength)
 
-    def shown_frames(self, motion: Motion) -> NDArray[np.intp]:
-        """Numbers of the driving's frames that a result shows, in order."""
-        return np.flatnonzero(motion.found) if self.no_face == "skip" else np.arange(len(motion))
+    def shown_frames(self, *motions: Motion) -> NDArray[np.intp]:
+        """Numbers of the frames that a result shows, in order, of motions of one length."""
+        found = np.any([motion.found for motion in motions], axis=0)
+        return np.flatnonzero(found) if self.no_face == "skip" else np.arange(len(found))
 
     def require_reference(self, motion: Motion) -> None:
         """UsageError if relative motion is to start from a frame that the driving doesn't have."""
