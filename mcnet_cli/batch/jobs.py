@@ -247,8 +247,8 @@ def _same(parse: Callable[[str], Any], *names: str) -> dict[str, tuple[str, Call
 # that a job is done.
 _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     **_same(str, "weights", "device", "precision", "detector"),
-    **_same(str, "motion", "on-no-face", "picture"),
-    **_same(_flag, "adapt-scale", "compare", "audio", "compile", "strict", "ping-pong"),
+    **_same(str, "motion", "on-no-face", "picture", "codec", "quality"),
+    **_same(_flag, "adapt-scale", "compare", "metadata", "compile", "strict", "ping-pong"),
     **_same(float, "smooth", "speed"),
     **_same(int, "size", "max-frames", "audio-track", "loop"),
     **_same(options.parse_reference, "reference"),
@@ -262,6 +262,8 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     **_same(options.parse_face, "face"),
     **_same(options.parse_driving_face, "driving-face"),
     **_same(options.parse_background, "background"),
+    **_same(options.parse_audio, "audio"),
+    **_same(options.parse_volume, "volume"),
     **_same(options.parse_rate, "fps"),
     **_same(options.parse_batch_size, "batch-size"),
     **_same(Path, "crop-json"),
