@@ -1,7 +1,7 @@
 """Editing motions: which part, how fast, how often; and several motions as one.
 
 Where one piece follows another, they are blended over a joint, so that nothing jumps and speeds go over into
-each other. Frames without a face repeat the last one with a face before anything is interpolated.
+each other. Frames without a face get the motion of those around before anything is interpolated.
 """
 
 from collections.abc import Sequence

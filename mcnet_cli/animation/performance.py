@@ -1,11 +1,15 @@
 """The motion that a run of `animate` shows: read from its driving, or made without one, and edited."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.blending import in_step
 from mcnet_cli.animation.bundled import BUNDLED_RATE
 from mcnet_cli.animation.controls import Controls
 from mcnet_cli.animation.crops import Crops
@@ -74,6 +78,47 @@ def edited(driving: Driving, request: AnimationRequest, *, is_picture: bool) -> 
             transfer, controls=controls if ramp is None else Controls(controls.values * ramp[:, None])
         )
     return replace(driving, motion=played), transfer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Performance:
+    """What moves the faces of a source.
+
+    motions: one for all faces, or one for each, of one length and rate. transfer: how they are carried over.
+    driving: that whose sound and pictures belong to the film, with the faults of all.
+    """
+
+    motions: tuple[Motion, ...]
+    transfer: Transfer
+    driving: Driving
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second."""
+        return self.motions[0].rate
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """Numbers of the frames that the film shows."""
+        return self.transfer.shown_frames(*self.motions)
+
+
+def performance(drivings: Sequence[Driving], request: AnimationRequest, *, is_picture: bool) -> Performance:
+    """What a film shows of the drivings of `request.by_driving`; is_picture: whether it is one picture."""
+    pairs = zip(drivings, request.by_driving, strict=True)
+    played, transfers = zip(*(edited(*pair, is_picture=is_picture) for pair in pairs), strict=True)
+    for driving, transfer in zip(played, transfers, strict=True):
+        transfer.require_reference(driving.motion)
+    motions = in_step([driving.motion for driving in played])
+    heard = next((number for number, driving in enumerate(played) if driving.audio is not None), 0)
+    whole = replace(
+        played[heard],
+        motion=motions[heard],
+        no_face=sum(driving.no_face for driving in played),
+        bridged=sum(driving.bridged for driving in played),
+        damaged=any(driving.damaged for driving in played),
+    )
+    return Performance(motions, transfers[0], whole)
 
 
 def _moving_still(request: AnimationRequest) -> tuple[Motion, MotionEdit]:

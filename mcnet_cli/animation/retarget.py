@@ -57,8 +57,9 @@ class Transfer:
             None: landmarks are steadied where they hardly move; other keypoints as the weights ask for.
         gaze: `driving` turns the eyes as the driving turns its own, `source` leaves them as they look in the
             source. Networks whose keypoints are no landmarks leave them to the motion around.
-        no_face: what is shown where the driving has no face. `hold`: the last pose. `skip`: nothing, these
-            frames are left out. `source`: the source unmoved.
+        no_face: what is shown where the driving has no face. `hold`: the last pose, which goes over into the
+            next one within a second. `skip`: nothing, these frames are left out. `source`: the source
+            unmoved.
         controls: pose and expression by numbers, added to what moves otherwise, whatever its strength and
             region. One frame of them is there for all frames.
 
@@ -98,9 +99,10 @@ class Transfer:
         """By how much each part of the face follows."""
         return region_factors(self.region, self.strength)
 
-    def shown_frames(self, motion: Motion) -> NDArray[np.intp]:
-        """Numbers of the driving's frames that a result shows, in order."""
-        return np.flatnonzero(motion.found) if self.no_face == "skip" else np.arange(len(motion))
+    def shown_frames(self, *motions: Motion) -> NDArray[np.intp]:
+        """Numbers of the frames that a result shows, in order, of motions of one length."""
+        found = np.any([motion.found for motion in motions], axis=0)
+        return np.flatnonzero(found) if self.no_face == "skip" else np.arange(len(found))
 
     def require_reference(self, motion: Motion) -> None:
         """UsageError if relative motion is to start from a frame that the driving doesn't have."""
@@ -224,7 +226,7 @@ class Retargeting:
             )
 
     def _held_and_smoothed(self, motion: Motion) -> Motion:
-        """The motion, smoothed as the transfer says; frames without a face repeat the last with one."""
+        """The motion, smoothed as the transfer says; frames without a face lie between those around."""
         if self._transfer.smooth is None and self._numbers:
             return motion.held().steadied()
         return motion.held().smoothed(
