@@ -43,6 +43,7 @@ PictureKind = Literal["photo", "face", "network"]
 Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
 SIZE_LIMITS_PX = (16, 4096)
 BATCH_LIMIT = 1024
+RETURN_S = 0.6  # in which a film gets back to the source as it is
 LARGEST_VOLUME = 10.0
 
 
@@ -62,8 +63,9 @@ class AnimationRequest:
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         motion, adapt_scale, reference, strength, smooth, gaze, region: as in `Transfer`.
         controls: pose and expression by numbers, added to the motion.
-        speed, ping_pong, loop, duration_s, fade_in_s, return_s: as in `MotionEdit`. The driving's sound is
-            heard once, and not at all at another speed.
+        speed, ping_pong, loop, duration_s, fade_in_s: as in `MotionEdit`. The driving's sound is heard once,
+            and not at all at another speed.
+        returns: end with the source as it is, in the time of `fade_in_s`, else in 0.6 s.
         save_motion: a file to keep the driving's motion in.
         detector: what finds faces.
         source_crop, driving_crop: what the network sees. `auto`: the face. `none`: the whole picture. Or a
@@ -131,7 +133,7 @@ class AnimationRequest:
     loop: int = 1
     duration_s: float | None = None
     fade_in_s: float = 0.0
-    return_s: float = 0.0
+    returns: bool = False
     save_motion: Path | None = None
     detector: DetectorName = "blazeface"
     source_crop: Crop = "auto"
@@ -206,7 +208,7 @@ class AnimationRequest:
                 raise UsageError(
                     f"{name}: there is no driving with a sound", hint="--audio FILE gives the film some"
                 )
-        if self.compare and self.edit != MotionEdit(fade_in_s=self.fade_in_s, return_s=self.return_s):
+        if self.compare and replace(self.edit, fade_in_s=0, return_s=0) != MotionEdit():
             raise UsageError(
                 "--compare shows the driving at its own pace",
                 hint="leave out --speed, --loop, --ping-pong and --duration",
@@ -242,7 +244,7 @@ class AnimationRequest:
             loop=self.loop,
             duration_s=self.duration_s,
             fade_in_s=self.fade_in_s,
-            return_s=self.return_s,
+            return_s=(self.fade_in_s or RETURN_S) if self.returns else 0.0,
         )
 
     @property

@@ -258,7 +258,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "gaze": ("gaze", options.parse_gaze),
     "duration": ("duration_s", options.parse_time),
     "fade-in-motion": ("fade_in_s", options.parse_time),
-    "return": ("return_s", options.parse_time),
+    "return": ("returns", _flag),
     **_same(options.parse_face, "face"),
     **_same(options.parse_driving_face, "driving-face"),
     **_same(options.parse_background, "background"),

@@ -195,10 +195,10 @@ def animate(
         framing_option(
             "--face",
             metavar="largest|all|N|N=DRIVING,...",
-            help="Which face of the source: the largest, N from 0, left to right, or all. Or faces with drivings "
-            "of their own, such as --face 0=a.mp4,1=b.mp4: the film has the rate of the first and lasts as "
-            "long as the longest, others hold their last pose, and their sounds are mixed (--audio FILE "
-            "chooses one).",
+            help="Which face of the source: the largest, N from 0, left to right, or all. Or faces with "
+            "drivings of their own, such as --face 0=a.mp4,1=b.mp4: the film has the rate of the first and "
+            "lasts as long as the longest, others hold their last pose, and their sounds are mixed (--audio "
+            "FILE chooses one).",
             show_default=False,
         ),
     ] = None,
@@ -272,7 +272,7 @@ def animate(
     loop: Loop = 1,
     duration: Duration = None,
     fade_in_motion: FadeIn = "0",
-    return_: Return = "0",
+    return_: Return = False,
     fps: Annotated[
         str | None,
         time_option(
@@ -356,7 +356,7 @@ def animate(
         loop=loop,
         duration_s=None if duration is None else options.parse_time(duration),
         fade_in_s=options.parse_time(fade_in_motion),
-        return_s=options.parse_time(return_),
+        returns=return_,
         smooth=smooth,
         save_motion=save_motion,
         source_crop=parse_crop("--source-crop", source_crop),

@@ -39,9 +39,10 @@ def commented_png(png: bytes, comment: str) -> bytes:
 
 
 def commented_jpeg(jpeg: bytes, comment: str) -> bytes:
-    """The JPEG with a comment before all else."""
+    """The JPEG with a comment after its JFIF header, which has to come first."""
     body = comment.encode("ascii")
-    return jpeg[:2] + b"\xff\xfe" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+    at = 4 + struct.unpack_from(">H", jpeg, 4)[0]
+    return jpeg[:at] + b"\xff\xfe" + struct.pack(">H", len(body) + 2) + body + jpeg[at:]
 
 
 def _comment_gif(part: Path, comment: bytes) -> None:

@@ -107,7 +107,7 @@ def test_a_driving_that_is_played_at_another_speed_has_no_sound(tmp_path: Path) 
 def test_a_film_may_begin_and_end_with_the_photo_as_it_is(tmp_path: Path) -> None:
     still = read_image(film(tmp_path, "still.png", controls=Keyframes.of(yaw=0)))
     options: dict[str, Any] = {"driving": DRIVING, "max_frames": 12, "motion": "relative"}
-    frames = shown(tmp_path, **options, fade_in_s=0.2, return_s=0.2)
+    frames = shown(tmp_path, **options, fade_in_s=0.2, returns=True)
     assert apart(frames[0], still) == apart(frames[-1], still) == 0 < apart(frames[6], still)
 
 

@@ -81,3 +81,13 @@ def test_each_picture_says_the_comment(tmp_path: Path) -> None:
         with Image.open(tmp_path / f"{number}.png") as picture:
             assert picture.text["Comment"] == TEXT  # type: ignore[attr-defined]
             assert np.array_equal(picture, frame)
+
+
+@pytest.mark.parametrize("name", ["one.png", "one.jpg"])
+def test_a_single_picture_says_its_comment_and_looks_the_same(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, 1, comment=TEXT)
+    write(tmp_path / f"bare-{name}", 1)
+    with Image.open(tmp_path / name) as picture, Image.open(tmp_path / f"bare-{name}") as bare:
+        said = picture.text["Comment"] if name == "one.png" else picture.info["comment"].decode()  # type: ignore[attr-defined]
+        assert said == TEXT
+        assert np.array_equal(picture, bare)
