@@ -10,12 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.crops import Crops
-from mcnet_cli.animation.driving import Driving, pictures_of
+from mcnet_cli.animation.driving import pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
 from mcnet_cli.animation.kept import Kept, Recent, Source
 from mcnet_cli.animation.motion_file import write_motion
@@ -41,7 +38,7 @@ from mcnet_cli.arrays import Picture, side_by_side
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import UsageError, shown
-from mcnet_cli.media import open_output, probe_sound, read_image, read_still
+from mcnet_cli.media import SoundTrack, open_output, probe_sound, read_image, read_still
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.weights import resolve_weights
@@ -118,9 +115,9 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
                     codec=output.coding.codec,
                     quality=output.coding.quality,
                     seconds=now - began,
-                    damaged=shows.driving.damaged,
-                    no_face=shows.driving.no_face,
-                    bridged=shows.driving.bridged,
+                    damaged=shows.damaged,
+                    no_face=shows.no_face,
+                    bridged=shows.bridged,
                     peak_memory_mb=peak_memory_mb(with_children=True),
                 )
             )
@@ -128,7 +125,7 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
         if request.save_motion is not None:
             write_motion(request.save_motion, shows.motions[0], overwrite=request.overwrite)
         boxes = (tuple(face.box for face in faces if face.box is not None) for faces in found)
-        crops.save(shows.driving.box, dict(zip(request.sources, boxes, strict=True)))
+        crops.save(shows.drivings[0].box, dict(zip(request.sources, boxes, strict=True)))
     return AnimationReport(
         device=str(animator.compute.device),
         precision=animator.compute.precision,
@@ -184,8 +181,9 @@ def _write_film(
     on_progress: OnProgress,
 ) -> int:
     """Renders one source and writes its film; how many frames it has. Warns of what had to be left out."""
-    driving, rows = shows.driving, shows.rows
-    audio, start_s, track, warnings = _sound(driving, rows, request, output)
+    rows = shows.rows
+    tracks, warnings = _sound(shows, request, output)
+    sound = tracks[0] if tracks else None
     portrait = source.portrait
     size = film_size(request, output.kind, source.size, portrait.faces[0].face.box, animator.size)
     with contextlib.ExitStack() as stack:
@@ -194,9 +192,10 @@ def _write_film(
                 Path(output.target) if output.kind != "stdout" else "-",
                 size=size,
                 frame_rate=shows.rate,
-                audio=audio,
-                audio_start_s=start_s,
-                audio_track=track,
+                audio=None if sound is None else sound.path,
+                audio_start_s=0.0 if sound is None else sound.start_s,
+                audio_track=0 if sound is None else sound.track,
+                mixed_in=tracks[1:],
                 volume=request.volume,
                 overwrite=request.overwrite,
                 strict=request.strict,
@@ -219,7 +218,7 @@ def _write_film(
             )
         )
         if request.compare:
-            compared = pictures_of(driving, partial(open_driving, request), rows, size[1])
+            compared = pictures_of(shows.drivings[0], partial(open_driving, request), rows, size[1])
             frames = _side_by_side(
                 portrait, request, size[1], stack.enter_context(contextlib.closing(compared)), frames
             )
@@ -247,29 +246,29 @@ def _side_by_side(
 
 
 def _sound(
-    driving: Driving, rows: NDArray[np.intp], request: AnimationRequest, output: Output
-) -> tuple[Path | None, float, int, tuple[str, ...]]:
-    """The file with the sound, where it starts, its track, and warnings.
+    shows: Performance, request: AnimationRequest, output: Output
+) -> tuple[list[SoundTrack], tuple[str, ...]]:
+    """The tracks of sound, and warnings.
 
-    Frames left out at the start or end take the driving's sound along. With a gap in between the sound would
+    Frames left out at the start or end take the drivings' sound along. With a gap in between the sound would
     run ahead of the picture, so there is none then.
     """
     if isinstance(request.audio, Path):
-        return request.audio, 0.0, probe_sound(request.audio, request.audio_track), ()
-    if driving.audio is None or not request.audio or not output.may_have_sound:
-        return None, 0.0, 0, ()
+        return [SoundTrack(request.audio, 0.0, probe_sound(request.audio, request.audio_track))], ()
+    heard = [driving for driving in shows.drivings if driving.audio is not None]
+    if not heard or not request.audio or not output.may_have_sound:
+        return [], ()
     if not request.edit.keeps_time:
-        return (
-            None,
-            0.0,
-            0,
-            ("no sound: the driving's doesn't fit another speed (--audio FILE gives it some)",),
-        )
-    first, last = rows[0], rows[-1]
-    if last - first + 1 != len(rows):
-        return None, 0.0, 0, ("no sound: frames were left out in between (--on-no-face hold keeps it)",)
-    start_s = driving.audio_start_s + float(first / driving.motion.rate)
-    return driving.audio, start_s, driving.audio_track, ()
+        return [], ("no sound: the driving's doesn't fit another speed (--audio FILE gives it some)",)
+    first, last = shows.rows[0], shows.rows[-1]
+    if last - first + 1 != len(shows.rows):
+        return [], ("no sound: frames were left out in between (--on-no-face hold keeps it)",)
+    skipped_s = float(first / shows.rate)
+    return [
+        SoundTrack(driving.audio, driving.audio_start_s + skipped_s, driving.audio_track)
+        for driving in heard
+        if driving.audio is not None
+    ], ()
 
 
 def _planned_source(

@@ -84,13 +84,13 @@ def edited(driving: Driving, request: AnimationRequest, *, is_picture: bool) -> 
 class Performance:
     """What moves the faces of a source.
 
-    motions: one for all faces, or one for each, of one length and rate. transfer: how they are carried over.
-    driving: that whose sound and pictures belong to the film, with the faults of all.
+    drivings: one for all faces, or one for each. motions: what is shown of them, of one length and rate.
+    transfer: how they are carried over.
     """
 
+    drivings: tuple[Driving, ...]
     motions: tuple[Motion, ...]
     transfer: Transfer
-    driving: Driving
 
     @property
     def rate(self) -> Fraction:
@@ -102,6 +102,21 @@ class Performance:
         """Numbers of the frames that the film shows."""
         return self.transfer.shown_frames(*self.motions)
 
+    @property
+    def no_face(self) -> int:
+        """Frames of all drivings without a face."""
+        return sum(driving.no_face for driving in self.drivings)
+
+    @property
+    def bridged(self) -> int:
+        """Frames of all drivings in which something is before the face."""
+        return sum(driving.bridged for driving in self.drivings)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether one of the drivings could be read only in part."""
+        return any(driving.damaged for driving in self.drivings)
+
 
 def performance(drivings: Sequence[Driving], request: AnimationRequest, *, is_picture: bool) -> Performance:
     """What a film shows of the drivings of `request.by_driving`; is_picture: whether it is one picture."""
@@ -109,16 +124,7 @@ def performance(drivings: Sequence[Driving], request: AnimationRequest, *, is_pi
     played, transfers = zip(*(edited(*pair, is_picture=is_picture) for pair in pairs), strict=True)
     for driving, transfer in zip(played, transfers, strict=True):
         transfer.require_reference(driving.motion)
-    motions = in_step([driving.motion for driving in played])
-    heard = next((number for number, driving in enumerate(played) if driving.audio is not None), 0)
-    whole = replace(
-        played[heard],
-        motion=motions[heard],
-        no_face=sum(driving.no_face for driving in played),
-        bridged=sum(driving.bridged for driving in played),
-        damaged=any(driving.damaged for driving in played),
-    )
-    return Performance(motions, transfers[0], whole)
+    return Performance(played, in_step([driving.motion for driving in played]), transfers[0])
 
 
 def _moving_still(request: AnimationRequest) -> tuple[Motion, MotionEdit]:

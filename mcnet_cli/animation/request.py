@@ -74,8 +74,8 @@ class AnimationRequest:
             portrait. None: a video is no source, and of an animation it is the first frame.
         face: which face of a source; numbers count from 0, left to right. `all`: each of them.
         face_drivings: faces by number, each with a driving of its own, instead of `driving` and `face`. The
-            film has the rate of the first and lasts as long as the longest; others hold their last pose. The
-            sound is that of the first driving that has some.
+            film has the rate of the first and lasts as long as the longest, others hold their last pose, and
+            their sounds are mixed.
         crop_json: a file that crops are saved to; if it exists, they are read from it.
         driving_face: who is followed in the driving: `largest`, `first` or a number, as in `Animator.motion`.
         on_no_face: what is shown for driving frames without a face. `hold`: the last pose, which goes over

@@ -195,10 +195,10 @@ def animate(
         framing_option(
             "--face",
             metavar="largest|all|N|N=DRIVING,...",
-            help="Which face of the source; N from 0, left to right. all: every one. Or faces with drivings "
-            "of their own, such as --face 0=a.mp4,1=b.mp4: the film has the rate of the first and lasts as "
-            "long as the longest, others hold their last pose, and the sound is that of the first that has "
-            "some. [default: largest]",
+            help="Which face of the source: the largest, N from 0, left to right, or all. Or faces with "
+            "drivings of their own, such as --face 0=a.mp4,1=b.mp4: the film has the rate of the first and "
+            "lasts as long as the longest, others hold their last pose, and their sounds are mixed (--audio "
+            "FILE chooses one).",
             show_default=False,
         ),
     ] = None,

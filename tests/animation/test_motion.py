@@ -44,6 +44,11 @@ def test_frames_without_a_face_are_on_their_way_between_those_around_and_alike_a
         assert np.allclose(held[3], (series[1] + 2 * series[4]) / 3, atol=1e-6)
 
 
+def test_a_part_without_any_face_holds_one_pose() -> None:
+    held = motion(3, found="...").held()
+    assert np.array_equal(held.values, held.values[:1].repeat(3, 0))
+
+
 def test_in_a_long_gap_the_last_pose_stays_until_a_second_before_the_next() -> None:
     before = motion(100, found="x" + 98 * "." + "x")
     after = before.held()
