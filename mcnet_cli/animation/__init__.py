@@ -2,6 +2,7 @@
 
 from mcnet_cli.animation.animate import animate, plan
 from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.live import LiveAnimator
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.motion_file import read_motion, write_motion
 from mcnet_cli.animation.renderer import load_model
@@ -16,6 +17,7 @@ __all__ = [
     "AnimationRequest",
     "AnimationResult",
     "Animator",
+    "LiveAnimator",
     "Motion",
     "Portrait",
     "Transfer",

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.gaze import EyeLandmarks, GazeTransfer, gaze_shifts
@@ -124,8 +125,9 @@ class Retargeting:
         smooth: float,
     ) -> None:
         transfer.require_reference(motion)
-        if transfer.motion == "relative":
-            motion = _rolled_as(motion, face.face)
+        self._roll_deg = _roll_between(motion, face.face) if transfer.motion == "relative" else 0.0
+        if self._roll_deg:
+            motion = motion.rolled(self._roll_deg)
         self._transfer, self._numbers = transfer, tuple(numbers)
         self._source = face.source.keypoints.map(lambda t: t.float().cpu())
         self._shows_source = ~motion.found & (transfer.no_face == "source")
@@ -150,15 +152,31 @@ class Retargeting:
 
     def keypoints(self, rows: NDArray[np.intp]) -> Keypoints:
         """The source's keypoints in the driving's frames `rows`."""
-        moved = self._motion[rows].keypoints(slice(None))
-        if self._transfer.motion == "relative":
-            driving = strengthened(moved, self._reference, self._transfer.strength)
-            moved = relative_motion(driving, self._reference, self._source, self._scale, self._numbers)
+        moved = self._carried(self._motion[rows].keypoints(slice(None)))
         for row in np.flatnonzero(self._shows_source[rows]):
             moved.values[row] = self._source.values[0]
             if moved.jacobians is not None and self._source.jacobians is not None:
                 moved.jacobians[row] = self._source.jacobians[0]
         return moved
+
+    def pose_of(self, frames: Motion, shifts: Points) -> Pose:
+        """The source in other frames in the motion's crop, such as a camera's, which are taken as they are.
+
+        shifts: (B, 2) how far their irises are from where they rest, as `gaze_shifts` returns it.
+        """
+        rolled = frames.rolled(self._roll_deg) if self._roll_deg else frames
+        keypoints = self._carried(rolled.keypoints(slice(None)))
+        if self._gaze is None:
+            return Pose(keypoints)
+        turned = self._transfer.strength * torch.from_numpy(shifts).float()
+        return Pose(keypoints, self._gaze.shifted(turned, keypoints))
+
+    def _carried(self, driving: Keypoints) -> Keypoints:
+        """The source's keypoints in frames with these of the driving."""
+        if self._transfer.motion == "absolute":
+            return driving
+        driving = strengthened(driving, self._reference, self._transfer.strength)
+        return relative_motion(driving, self._reference, self._source, self._scale, self._numbers)
 
     def _held_and_smoothed(self, motion: Motion) -> Motion:
         """The motion, smoothed as the transfer says; frames without a face repeat the last with one."""
@@ -222,14 +240,14 @@ _ROLL_PLACES = [TELLING_POINTS.tolist().index(point) for point in ROLL_POINTS]
 LIDS_WEIGHT = 20.0
 
 
-def _rolled_as(motion: Motion, face: SourceFace) -> Motion:
-    """A motion rolled as the source's face is, if it is rolled far otherwise."""
+def _roll_between(motion: Motion, face: SourceFace) -> float:
+    """Degrees by which a motion has to be rolled to be rolled as the source's face; 0 if it is nearly so."""
     if motion.landmarks is None or face.landmarks is None or not motion.found.any():
-        return motion
+        return 0.0
     places = _ROLL_PLACES if motion.landmarks.shape[1] == len(TELLING_POINTS) else list(ROLL_POINTS)
     theirs = roll_deg(motion.landmarks[motion.found][:, places])
     degrees = (roll_deg(face.landmarks[list(ROLL_POINTS)]) - theirs + 180) % 360 - 180
-    return motion.rolled(degrees) if abs(degrees) > MAX_ROLL_DEG else motion
+    return degrees if abs(degrees) > MAX_ROLL_DEG else 0.0
 
 
 def telling(landmarks: Points) -> Points:
