@@ -123,6 +123,12 @@ class LiveAnimator:
             (picture,) = self._make(poses)
         return picture
 
+    def warm_up(self) -> None:
+        """Draws the portrait as it is, unseen: first frames take several times as long as others."""
+        self._make(
+            [Pose(face.source.keypoints.map(lambda t: t.float().cpu())) for face in self._portrait.faces]
+        )
+
     def _retargeting(self, face: EncodedFace) -> Retargeting:
         assert self._calibration is not None
         transfer = replace(self._transfer, reference=0, smooth=0.0)

@@ -1,0 +1,283 @@
+"""`live`: a session from the first picture of the camera to the last one, drawn by the main thread.
+
+Three threads work side by side, each on a frame of its own: one takes pictures, one follows the face, and the
+main one draws, shows and records. Between them lies nothing but the newest item (see `handover`), so a frame
+that comes too soon is left out and never waits in a queue.
+"""
+
+import contextlib
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from mcnet_cli.arrays import Picture, size_within
+from mcnet_cli.errors import InputError, SystemFailure
+from mcnet_cli.live.canvas import Message, Status, canvas_size, composed
+from mcnet_cli.live.feed import Capture, Feed, FileFeed, gone, open_camera
+from mcnet_cli.live.following import Following, Seen
+from mcnet_cli.live.handover import Slot
+from mcnet_cli.live.outputs import Recordings, fitted, virtual_camera
+from mcnet_cli.live.pace import Latency, RecentPace
+from mcnet_cli.live.request import LONGEST_PX, LiveReport, LiveRequest
+from mcnet_cli.media import read_image
+from mcnet_cli.progress import OnProgress, Progress, silent
+
+if TYPE_CHECKING:
+    from mcnet_cli.live.stage import Stage
+    from mcnet_cli.live.window import Window, WindowProbe
+
+FOLLOWING = "following the face"
+POLL_S = 0.02  # between two looks at the keys, while no frame comes
+STALL_S = 5.0  # without a picture, until a camera counts as gone
+STATUS_S = 0.5  # between two changes of the line of figures, so that it can be read
+LOADING = Message("Loading the network", "then look straight ahead, with a calm face")
+CALIBRATING = ("Look straight ahead", "with a calm face and a closed mouth, for a second")
+NO_FACE = ("No face in sight", "look at the camera, with light on your face")
+
+log = logging.getLogger(__name__)
+
+
+def live(request: LiveRequest, on_progress: OnProgress = silent) -> LiveReport:
+    """Moves portraits by a camera, or by a video that plays as one, until it ends, or by `q` or Ctrl-C.
+
+    on_progress: called after each frame that was shown; it may raise to stop the session.
+
+    A recording is kept when the session ends by Ctrl-C, or because the camera is gone.
+
+    Raises:
+        UsageError: options that contradict themselves, or a film's name that is taken.
+        InputError: a source or an input that can't be used; a camera that isn't there, in use, or gone; no
+            face until the end.
+        WeightsError: weights that can't be found or used.
+        SystemFailure: no display although a window is all that was asked for; no virtual camera; the disk.
+    """
+    request.require_files()
+    photo = read_image(request.sources[0])
+    with contextlib.ExitStack() as stack:
+        probe = _probe() if request.wants_window else None
+        loading = stack.enter_context(ThreadPoolExecutor(1, "loading")).submit(_load, request)
+        feed = _open_feed(request)
+        capture = Capture(feed, keeps_all=request.every_frame)
+        camera = None
+        if request.virtual_camera:
+            size = size_within((photo.shape[1], photo.shape[0]), request.size or LONGEST_PX)
+            camera = stack.enter_context(virtual_camera(size, feed.rate))
+        window = _opened_window(request, probe, stack)
+        if request.input is None:  # a video waits until its first second can be looked at
+            stack.enter_context(capture)
+        goes_on = _shown_while_loading(loading, capture, window, photo)
+        session = _Session(request, feed, capture, loading.result(), window, camera, on_progress)
+        if goes_on:
+            if request.input is not None:
+                stack.enter_context(capture)
+            session.run()
+        return session.report()
+
+
+class _Session:
+    """What happens once the network is loaded."""
+
+    def __init__(
+        self,
+        request: LiveRequest,
+        feed: Feed,
+        capture: Capture,
+        stage: "Stage",
+        window: "Window | None",
+        camera: Any | None,
+        on_progress: OnProgress,
+    ) -> None:
+        self._request, self._feed, self._capture = request, feed, capture
+        self._stage, self._window, self._camera, self._tell = stage, window, camera, on_progress
+        self._recordings = Recordings(request, feed)
+        self._results: Slot[Seen] = Slot(keeps_all=request.every_frame)
+        self._latency, self._pace = Latency(), RecentPace()
+        self._shown = self._lost = 0
+        self._first_s = self._last_s = 0.0  # when the first and the last frame were shown
+        self._started_s: float | None = None  # the first followed frame's time
+        self._is_asked_to_end = self._shows_inset = self._has_failed = False
+        self._status, self._status_s = Status("calibrating"), 0.0
+        if not request.every_frame:
+            stage.keep_pace(float(feed.rate))
+
+    def run(self) -> None:
+        """Shows and records until the end. Recordings are whole then, or gone where the session failed."""
+        mirrored = self._request.is_mirrored
+        try:
+            with Following(
+                self._stage.live, self._capture.shots, self._results, mirrored=mirrored
+            ) as following:
+                self._loop(following)
+        except KeyboardInterrupt:  # ends the session as `q` does
+            self._is_asked_to_end = True
+        except InputError:
+            self._recordings.finish()
+            raise
+        except BaseException:
+            self._recordings.abandon()
+            raise
+        self._recordings.finish()
+        if self._started_s is None and not self._is_asked_to_end:
+            text = "shows no face" if self._has_failed else "is over before a face could be calibrated"
+            raise InputError(f"{self._feed.name} {text}", hint="its first second is to show a face at rest")
+
+    def report(self) -> LiveReport:
+        """What it was like."""
+        measured = not self._request.every_frame
+        compute = self._stage.animator.compute
+        return LiveReport(
+            name=self._feed.name,
+            captured=self._capture.taken,
+            shown=self._shown,
+            lost=self._lost,
+            seconds=self._last_s - self._first_s,
+            latency_ms=self._latency.percentile_ms(0.5) if measured else None,
+            latency_p95_ms=self._latency.percentile_ms(0.95) if measured else None,
+            size=self._stage.size,
+            asked_size=self._stage.asked_size,
+            device=str(compute.device),
+            precision=compute.precision,
+            recordings=tuple(self._recordings.finished),
+        )
+
+    def _loop(self, following: Following) -> None:
+        came_s = time.monotonic()
+        while not (self._is_asked_to_end or self._results.is_over):
+            seen = self._results.take(POLL_S)
+            if seen is not None:
+                came_s = time.monotonic()
+                self._show(seen)
+            elif time.monotonic() - came_s > STALL_S and not self._request.every_frame:
+                raise gone(self._feed.name)
+            if self._window is not None:
+                self._obey(self._window.key(), following, seen)
+            if seen is not None and seen.followed is not None:
+                self._count(seen)
+
+    def _show(self, seen: Seen) -> None:
+        """Shows a frame, and hands it to the films and the virtual camera."""
+        if seen.followed is None:
+            self._has_failed |= seen.failed
+            title, text = NO_FACE if seen.failed else CALIBRATING
+            self._draw_window(seen.picture, None, Message(title, text, seen.calibrated))
+            return
+        if self._started_s is None:
+            self._started_s = seen.shot.time_s
+            self._first_s = time.monotonic()
+        began_s = time.perf_counter()
+        picture = self._stage.draw(seen.followed)
+        self._stage.took(time.perf_counter() - began_s)
+        if self._shown == 0 and self._request.film is not None:
+            self._recordings.start(picture, seen.shot.time_s, self._stage.number)
+        self._recordings.write(picture, seen.shot.time_s)
+        if self._camera is not None:
+            self._camera.send(fitted(picture, self._camera.width, self._camera.height))
+        self._draw_window(picture, seen.picture if self._shows_inset else None, None)
+
+    def _draw_window(self, picture: Picture, inset: Picture | None, message: Message | None) -> None:
+        if self._window is None:
+            return
+        now_s = time.monotonic()
+        if now_s - self._status_s > STATUS_S:
+            self._status, self._status_s = self._new_status(), now_s
+        height, width = self._stage.still.shape[:2]
+        size = canvas_size((width, height))
+        self._window.show(composed(picture, size, self._status, inset=inset, message=message))
+
+    def _new_status(self) -> Status:
+        if not self._shown:
+            return Status("calibrating")
+        count = len(self._request.sources)
+        facts = [
+            f"{self._pace.rate:.1f} frames/s",
+            f"{self._pace.latency_ms:.0f} ms",
+            f"{self._stage.size} px",
+            *([f"source {self._stage.number + 1} of {count}"] if count > 1 else []),
+        ]
+        return Status("  ·  ".join(facts), self._recordings.is_running, self._recordings.clock)
+
+    def _count(self, seen: Seen) -> None:
+        """Counts a frame that has just been shown."""
+        assert seen.followed is not None and self._started_s is not None
+        now_s = time.monotonic()
+        latency_s = now_s - seen.shot.captured_s
+        self._latency.add(latency_s)
+        self._pace.add(now_s, latency_s)
+        self._shown += 1
+        self._lost += not seen.followed.found
+        self._last_s = now_s
+        self._tell(Progress(FOLLOWING, self._shown, None))
+        limit = self._request.duration_s
+        if limit is not None and seen.shot.time_s - self._started_s >= limit:
+            self._is_asked_to_end = True
+
+    def _obey(self, key: str, following: Following, seen: Seen | None) -> None:
+        """Does what a key asks for."""
+        if key == "q":
+            self._is_asked_to_end = True
+        elif key == "c":
+            following.calibrate()
+        elif key == "n" and len(self._request.sources) > 1:
+            self._stage.next_source()
+        elif key == "m":
+            following.mirror()
+        elif key == "s":
+            self._shows_inset = not self._shows_inset
+        elif key == "r" and self._recordings.is_running:
+            self._recordings.finish()
+        elif key == "r" and seen is not None and seen.followed is not None:
+            picture = self._stage.draw(seen.followed)
+            self._recordings.start(picture, seen.shot.time_s, self._stage.number)
+
+
+def _load(request: LiveRequest) -> "Stage":
+    from mcnet_cli.live.stage import Stage  # torch loads here, while the window is shown
+
+    return Stage(request)
+
+
+def _open_feed(request: LiveRequest) -> Feed:
+    if request.input is None:
+        return open_camera(request.camera)
+    return FileFeed(request.input, is_paced=not request.every_frame)
+
+
+def _probe() -> "WindowProbe":
+    from mcnet_cli.live.window import WindowProbe
+
+    return WindowProbe()
+
+
+def _opened_window(
+    request: LiveRequest, probe: "WindowProbe | None", stack: contextlib.ExitStack
+) -> "Window | None":
+    """The window; None if none is wanted, or there can be none and the results go elsewhere, too."""
+    if probe is None:
+        return None
+    from mcnet_cli.live.window import Window
+
+    try:
+        probe.require()
+        return stack.enter_context(Window())
+    except SystemFailure as error:
+        if request.needs_window:
+            raise
+        log.warning("%s; the results go on to what else was asked for", error)
+        return None
+
+
+def _shown_while_loading(
+    loading: "Future[Stage]", capture: Capture, window: "Window | None", photo: Picture
+) -> bool:
+    """Shows the camera, or the portrait, until the network is loaded; False if the window was closed."""
+    picture = photo
+    while not loading.done():
+        shot = capture.shots.take(POLL_S)
+        picture = picture if shot is None else shot.picture
+        if window is not None:
+            height, width = photo.shape[:2]
+            window.show(composed(picture, canvas_size((width, height)), Status("starting"), message=LOADING))
+            if window.key() == "q":
+                return False
+    return True

@@ -1,0 +1,89 @@
+"""The network and the portraits that it moves, one at a time."""
+
+import functools
+from pathlib import Path
+
+from mcnet_cli.animation import Animator, LiveAnimator, Portrait, Transfer
+from mcnet_cli.animation.follow import Followed
+from mcnet_cli.arrays import Picture
+from mcnet_cli.live.pace import FittingSize, frame_budget_s
+from mcnet_cli.live.request import LONGEST_PX, LiveRequest
+from mcnet_cli.media import read_image
+
+PORTRAITS_KEPT = 8
+WARM_UP_FRAMES = 2
+
+
+class Stage:
+    """Loads what a request asks for, and draws one portrait, no larger than it can be drawn in time.
+
+    Errors are those of `Animator.load`, `Animator.portrait` and `LiveAnimator`.
+    """
+
+    def __init__(self, request: LiveRequest) -> None:
+        self._request = request
+        self.animator = Animator.load(
+            request.weights, device=request.device, precision=request.precision, fetch=request.fetch
+        )
+        self._number = 0
+        self._encoded = functools.lru_cache(PORTRAITS_KEPT)(self._encode)
+        self._whole = self._encoded(request.sources[0])
+        transfer = Transfer(
+            strength=request.strength, gaze=request.gaze, smooth=None if request.steady else 0.0
+        )
+        asked = request.background
+        self.live = LiveAnimator(
+            self.animator,
+            self._whole,
+            transfer,
+            face=request.driving_face,
+            picture=request.picture,
+            background=read_image(asked) if isinstance(asked, Path) else asked,
+        )
+        self.asked_size = max(self._whole.photo.shape[:2])
+        self._fitting: FittingSize | None = None
+        self._warm_up()
+
+    @property
+    def number(self) -> int:
+        """Which of the sources it is, from 0."""
+        return self._number
+
+    @property
+    def size(self) -> int:
+        """The longer side of the photo, as it is drawn now."""
+        height, width = self.live.portrait.photo.shape[:2]
+        return int(max(height, width))
+
+    @property
+    def still(self) -> Picture:
+        """The portrait as it is."""
+        return self.live.portrait.shown
+
+    def keep_pace(self, rate: float) -> None:
+        """From now on steps down to smaller photos where frames take too long for a camera of this rate."""
+        self._fitting = FittingSize(self.size, frame_budget_s(rate))
+
+    def draw(self, followed: Followed) -> Picture:
+        """The portrait, as what was followed says."""
+        return self.live.draw(followed)
+
+    def took(self, seconds: float) -> None:
+        """Tells how long a frame took to be drawn; the next one may be smaller."""
+        if self._fitting is not None and self._fitting.drawn(seconds):
+            self.live.portrait = self._whole.within(self._fitting.longest)
+
+    def next_source(self) -> None:
+        """Takes the next of the sources, after the last one the first; no larger than the one before."""
+        self._number = (self._number + 1) % len(self._request.sources)
+        self._whole = self._encoded(self._request.sources[self._number])
+        bound = LONGEST_PX if self._fitting is None else self._fitting.longest
+        self.live.portrait = self._whole.within(bound)
+
+    def _encode(self, path: Path) -> Portrait:
+        return self.animator.portrait(path, face=self._request.face, longest=self._request.size or LONGEST_PX)
+
+    def _warm_up(self) -> None:
+        """Draws the portrait as it is: the first frames take several times as long as those that follow."""
+        for _ in range(WARM_UP_FRAMES):
+            self.live.warm_up()
