@@ -55,6 +55,6 @@ class Slot(Generic[Item]):
 
     @property
     def is_over(self) -> bool:
-        """Whether all items were taken and no other will come."""
+        """Whether all items were taken and no other will come, nor an error."""
         with self._changed:
-            return self._is_closed and self._item is None
+            return self._is_closed and self._item is None and self._error is None

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FOLLOWING = "following the face"
 POLL_S = 0.02  # between two looks at the keys, while no frame comes
 STALL_S = 5.0  # without a picture, until a camera counts as gone
+ROUNDING_S = 1e-6
 STATUS_S = 0.5  # between two changes of the line of figures, so that it can be read
 LOADING = Message("Loading the network", "then look straight ahead, with a calm face")
 CALIBRATING = ("Look straight ahead", "with a calm face and a closed mouth, for a second")
@@ -147,6 +148,8 @@ class _Session:
             seen = self._results.take(POLL_S)
             if seen is not None:
                 came_s = time.monotonic()
+                if self._is_late(seen):
+                    break
                 self._show(seen)
             elif time.monotonic() - came_s > STALL_S and not self._request.every_frame:
                 raise gone(self._feed.name)
@@ -154,6 +157,12 @@ class _Session:
                 self._obey(self._window.key(), following, seen)
             if seen is not None and seen.followed is not None:
                 self._count(seen)
+
+    def _is_late(self, seen: Seen) -> bool:
+        """Whether a frame comes after the time that the session was to last."""
+        if self._request.duration_s is None or self._started_s is None:
+            return False
+        return seen.shot.time_s - self._started_s >= self._request.duration_s - ROUNDING_S
 
     def _show(self, seen: Seen) -> None:
         """Shows a frame, and hands it to the films and the virtual camera."""
@@ -199,7 +208,7 @@ class _Session:
 
     def _count(self, seen: Seen) -> None:
         """Counts a frame that has just been shown."""
-        assert seen.followed is not None and self._started_s is not None
+        assert seen.followed is not None
         now_s = time.monotonic()
         latency_s = now_s - seen.shot.captured_s
         self._latency.add(latency_s)
@@ -208,9 +217,6 @@ class _Session:
         self._lost += not seen.followed.found
         self._last_s = now_s
         self._tell(Progress(FOLLOWING, self._shown, None))
-        limit = self._request.duration_s
-        if limit is not None and seen.shot.time_s - self._started_s >= limit:
-            self._is_asked_to_end = True
 
     def _obey(self, key: str, following: Following, seen: Seen | None) -> None:
         """Does what a key asks for."""
