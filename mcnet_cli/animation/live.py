@@ -12,7 +12,6 @@ from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
 from mcnet_cli.animation.source import EncodedFace, Portrait
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import UsageError
-from mcnet_cli.model import Keypoints
 
 
 class LiveAnimator:
@@ -117,8 +116,7 @@ class LiveAnimator:
                 self._calibration = followed.calibration
                 self._retargetings = [self._retargeting(face) for face in self._portrait.faces]
             poses = [
-                _weighted(each.pose_of(followed.motion, followed.shift[None]), face, followed.weight)
-                for each, face in zip(self._retargetings, self._portrait.faces, strict=True)
+                each.pose_of(followed.motion, followed.shift, followed.weight) for each in self._retargetings
             ]
             (picture,) = self._make(poses)
         return picture
@@ -133,18 +131,3 @@ class LiveAnimator:
         assert self._calibration is not None
         transfer = replace(self._transfer, reference=0, smooth=0.0)
         return Retargeting(self._calibration.motion, transfer, face, self._animator.landmarks, 0.0)
-
-
-def _weighted(pose: Pose, face: EncodedFace, weight: float) -> Pose:
-    """A pose that is only partly assumed: 0 is the source as it is, 1 the pose."""
-    if weight == 1:
-        return pose
-    source = face.source.keypoints.map(lambda t: t.float().cpu())
-    values = source.values + weight * (pose.keypoints.values - source.values)
-    jacobians = pose.keypoints.jacobians
-    if jacobians is not None and source.jacobians is not None:
-        jacobians = source.jacobians + weight * (jacobians - source.jacobians)
-    gaze = pose.gaze
-    if gaze is not None:
-        gaze = replace(gaze, driving=gaze.source + weight * (gaze.driving - gaze.source))
-    return Pose(Keypoints(values, jacobians), gaze)
