@@ -13,12 +13,13 @@ from mcnet_cli.options import require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
 LONGEST_PX = 1080  # longer side of the photo, if nothing else is asked for
-STRENGTH_LIMIT = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveRequest:
     """What to move by a camera, and where to show it. UsageError where values contradict each other.
+
+    How motion is carried over is checked when the network is loaded.
 
     Attributes:
         sources: portraits; one moves at a time.
@@ -67,8 +68,6 @@ class LiveRequest:
         require_between("--camera", self.camera, 0, None)
         require_between("--seconds", self.duration_s, 0.1, None)
         require_between("--size", self.size, 64, 8192)
-        require_between("--strength", self.strength, 0, STRENGTH_LIMIT)
-        require_among("--gaze", self.gaze, ("driving", "source"))
         require_among("--picture", self.picture, ("photo", "face"))
         if self.background == "transparent":
             raise UsageError("--background transparent: a window shows no transparency", hint="take a colour")

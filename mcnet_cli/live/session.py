@@ -25,7 +25,7 @@ from mcnet_cli.progress import OnProgress, Progress, silent
 
 if TYPE_CHECKING:
     from mcnet_cli.live.stage import Stage
-    from mcnet_cli.live.window import Window, WindowProbe
+    from mcnet_cli.live.window import Window
 
 FOLLOWING = "following the face"
 POLL_S = 0.02  # between two looks at the keys, while no frame comes
@@ -56,7 +56,7 @@ def live(request: LiveRequest, on_progress: OnProgress = silent) -> LiveReport:
     request.require_files()
     photo = read_image(request.sources[0])
     with contextlib.ExitStack() as stack:
-        probe = _probe() if request.wants_window else None
+        window = _opened_window(request, stack)
         loading = stack.enter_context(ThreadPoolExecutor(1, "loading")).submit(_load, request)
         feed = _open_feed(request)
         capture = Capture(feed, keeps_all=request.every_frame)
@@ -64,7 +64,6 @@ def live(request: LiveRequest, on_progress: OnProgress = silent) -> LiveReport:
         if request.virtual_camera:
             size = size_within((photo.shape[1], photo.shape[0]), request.size or LONGEST_PX)
             camera = stack.enter_context(virtual_camera(size, feed.rate))
-        window = _opened_window(request, probe, stack)
         if request.input is None:  # a video waits until its first second can be looked at
             stack.enter_context(capture)
         goes_on = _shown_while_loading(loading, capture, window, photo)
@@ -97,8 +96,9 @@ class _Session:
         self._shown = self._lost = 0
         self._first_s = self._last_s = 0.0  # when the first and the last frame were shown
         self._started_s: float | None = None  # the first followed frame's time
-        self._is_asked_to_end = self._shows_inset = self._has_failed = False
-        self._status, self._status_s = Status("calibrating"), 0.0
+        self._is_asked_to_end = self._shows_inset = self._has_failed = self._is_lost = False
+        self._wants_film = request.film is not None
+        self._status, self._status_s, self._says_calibrating = Status(""), 0.0, False
         if not request.every_frame:
             stage.keep_pace(float(feed.rate))
 
@@ -154,7 +154,7 @@ class _Session:
             elif time.monotonic() - came_s > STALL_S and not self._request.every_frame:
                 raise gone(self._feed.name)
             if self._window is not None:
-                self._obey(self._window.key(), following, seen)
+                self._obey(self._window.key(), following)
             if seen is not None and seen.followed is not None:
                 self._count(seen)
 
@@ -177,7 +177,8 @@ class _Session:
         began_s = time.perf_counter()
         picture = self._stage.draw(seen.followed)
         self._stage.took(time.perf_counter() - began_s)
-        if self._shown == 0 and self._request.film is not None:
+        if self._wants_film:
+            self._wants_film = False
             self._recordings.start(picture, seen.shot.time_s, self._stage.number)
         self._recordings.write(picture, seen.shot.time_s)
         if self._camera is not None:
@@ -188,23 +189,27 @@ class _Session:
         if self._window is None:
             return
         now_s = time.monotonic()
-        if now_s - self._status_s > STATUS_S:
-            self._status, self._status_s = self._new_status(), now_s
-        height, width = self._stage.still.shape[:2]
-        size = canvas_size((width, height))
+        is_calibrating = message is not None
+        if is_calibrating is not self._says_calibrating or now_s - self._status_s > STATUS_S:
+            self._says_calibrating, self._status_s = is_calibrating, now_s
+            self._status = Status(
+                "calibrating" if is_calibrating else self._figures(),
+                self._recordings.is_running,
+                self._recordings.clock,
+            )
+        size = canvas_size(self._stage.whole_size)
         self._window.show(composed(picture, size, self._status, inset=inset, message=message))
 
-    def _new_status(self) -> Status:
-        if not self._shown:
-            return Status("calibrating")
+    def _figures(self) -> str:
         count = len(self._request.sources)
         facts = [
-            f"{self._pace.rate:.1f} frames/s",
+            *([f"{self._pace.rate:.1f} frames/s"] if self._pace.rate else ["following"]),
             f"{self._pace.latency_ms:.0f} ms",
             f"{self._stage.size} px",
             *([f"source {self._stage.number + 1} of {count}"] if count > 1 else []),
+            *(["no face in sight"] if self._is_lost else []),
         ]
-        return Status("  ·  ".join(facts), self._recordings.is_running, self._recordings.clock)
+        return "  ·  ".join(facts)
 
     def _count(self, seen: Seen) -> None:
         """Counts a frame that has just been shown."""
@@ -214,17 +219,18 @@ class _Session:
         self._latency.add(latency_s)
         self._pace.add(now_s, latency_s)
         self._shown += 1
-        self._lost += not seen.followed.found
+        self._is_lost = not seen.followed.found
+        self._lost += self._is_lost
         self._last_s = now_s
         self._tell(Progress(FOLLOWING, self._shown, None))
 
-    def _obey(self, key: str, following: Following, seen: Seen | None) -> None:
+    def _obey(self, key: str, following: Following) -> None:
         """Does what a key asks for."""
         if key == "q":
             self._is_asked_to_end = True
         elif key == "c":
             following.calibrate()
-        elif key == "n" and len(self._request.sources) > 1:
+        elif key == "n":
             self._stage.next_source()
         elif key == "m":
             following.mirror()
@@ -232,9 +238,8 @@ class _Session:
             self._shows_inset = not self._shows_inset
         elif key == "r" and self._recordings.is_running:
             self._recordings.finish()
-        elif key == "r" and seen is not None and seen.followed is not None:
-            picture = self._stage.draw(seen.followed)
-            self._recordings.start(picture, seen.shot.time_s, self._stage.number)
+        elif key == "r":
+            self._wants_film = not self._wants_film
 
 
 def _load(request: LiveRequest) -> "Stage":
@@ -249,22 +254,13 @@ def _open_feed(request: LiveRequest) -> Feed:
     return FileFeed(request.input, is_paced=not request.every_frame)
 
 
-def _probe() -> "WindowProbe":
-    from mcnet_cli.live.window import WindowProbe
-
-    return WindowProbe()
-
-
-def _opened_window(
-    request: LiveRequest, probe: "WindowProbe | None", stack: contextlib.ExitStack
-) -> "Window | None":
+def _opened_window(request: LiveRequest, stack: contextlib.ExitStack) -> "Window | None":
     """The window; None if none is wanted, or there can be none and the results go elsewhere, too."""
-    if probe is None:
+    if not request.wants_window:
         return None
     from mcnet_cli.live.window import Window
 
     try:
-        probe.require()
         return stack.enter_context(Window())
     except SystemFailure as error:
         if request.needs_window:
@@ -277,13 +273,15 @@ def _shown_while_loading(
     loading: "Future[Stage]", capture: Capture, window: "Window | None", photo: Picture
 ) -> bool:
     """Shows the camera, or the portrait, until the network is loaded; False if the window was closed."""
-    picture = photo
+    size, picture = canvas_size((photo.shape[1], photo.shape[0])), photo
+    is_drawn = False
     while not loading.done():
         shot = capture.shots.take(POLL_S)
-        picture = picture if shot is None else shot.picture
-        if window is not None:
-            height, width = photo.shape[:2]
-            window.show(composed(picture, canvas_size((width, height)), Status("starting"), message=LOADING))
-            if window.key() == "q":
-                return False
+        if window is None:
+            continue
+        if shot is not None or not is_drawn:
+            picture, is_drawn = picture if shot is None else shot.picture, True
+            window.show(composed(picture, size, Status("starting"), message=LOADING))
+        if window.key() == "q":
+            return False
     return True

@@ -1,17 +1,21 @@
 """The network and the portraits that it moves, one at a time."""
 
 import functools
+import logging
 from pathlib import Path
 
 from mcnet_cli.animation import Animator, LiveAnimator, Portrait, Transfer
 from mcnet_cli.animation.follow import Followed
 from mcnet_cli.arrays import Picture
+from mcnet_cli.errors import InputError
 from mcnet_cli.live.pace import FittingSize, frame_budget_s
 from mcnet_cli.live.request import LONGEST_PX, LiveRequest
 from mcnet_cli.media import read_image
 
 PORTRAITS_KEPT = 8
 WARM_UP_FRAMES = 2
+
+log = logging.getLogger(__name__)
 
 
 class Stage:
@@ -56,9 +60,10 @@ class Stage:
         return int(max(height, width))
 
     @property
-    def still(self) -> Picture:
-        """The portrait as it is."""
-        return self.live.portrait.shown
+    def whole_size(self) -> tuple[int, int]:
+        """(width, height) of the photo as it is drawn where there is time enough."""
+        height, width = self._whole.shown.shape[:2]
+        return width, height
 
     def keep_pace(self, rate: float) -> None:
         """From now on steps down to smaller photos where frames take too long for a camera of this rate."""
@@ -74,11 +79,18 @@ class Stage:
             self.live.portrait = self._whole.within(self._fitting.longest)
 
     def next_source(self) -> None:
-        """Takes the next of the sources, after the last one the first; no larger than the one before."""
-        self._number = (self._number + 1) % len(self._request.sources)
-        self._whole = self._encoded(self._request.sources[self._number])
-        bound = LONGEST_PX if self._fitting is None else self._fitting.longest
-        self.live.portrait = self._whole.within(bound)
+        """Takes the next of the sources that shows a face, no larger than the one before is drawn."""
+        count = len(self._request.sources)
+        for number in ((self._number + step) % count for step in range(1, count)):
+            try:
+                self._whole = self._encoded(self._request.sources[number])
+            except InputError as error:
+                log.warning("%s; this source is left out", error)
+                continue
+            self._number = number
+            bound = LONGEST_PX if self._fitting is None else self._fitting.longest
+            self.live.portrait = self._whole.within(bound)
+            return
 
     def _encode(self, path: Path) -> Portrait:
         return self.animator.portrait(path, face=self._request.face, longest=self._request.size or LONGEST_PX)

@@ -1,7 +1,5 @@
 """The window, by OpenCV's highgui: one for the whole session, drawn and asked for keys by the main thread."""
 
-import subprocess
-import sys
 from types import TracebackType
 from typing import Self
 
@@ -9,37 +7,19 @@ import cv2
 
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import SystemFailure
+from mcnet_cli.system import has_display
 
 TITLE = "mcnet live"
-PROBE_S = 20.0
 ESCAPE = "\x1b"
-# Without a display OpenCV's Qt ends the whole process, so another one tries first. It opens no window.
-_PROBE = "import cv2; cv2.pollKey()"
 
 
-class WindowProbe:
-    """Finds out, in a process of its own, whether a window can be opened; it starts when this is made."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROBE],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-
-    def require(self) -> None:
-        """SystemFailure, with the reason, if no window can be opened."""
-        try:
-            _, errors = self._process.communicate(timeout=PROBE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            errors = b""
-        if self._process.returncode:
-            raise no_window("is not implemented" in errors.decode(errors="replace"))
+def require_display() -> None:
+    """SystemFailure without a display. OpenCV's Qt would end the whole process there."""
+    if not has_display():
+        raise no_window(is_headless=False)
 
 
-def no_window(is_headless: bool) -> SystemFailure:
+def no_window(*, is_headless: bool) -> SystemFailure:
     """Why there is no window: OpenCV was built without any, or there is no display."""
     instead = "without a window: -o FILE writes a film, --virtual-camera feeds other programs"
     if is_headless:
@@ -54,10 +34,11 @@ class Window:
 
     def __init__(self) -> None:
         self._size: tuple[int, ...] | None = None
+        require_display()
         try:
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error as error:
-            raise no_window("not implemented" in str(error)) from error
+            raise no_window(is_headless="not implemented" in str(error)) from error
 
     def show(self, picture: Picture) -> None:
         """Shows an (H, W, 3) RGB picture; one of another size changes the window's."""

@@ -127,6 +127,13 @@ def test_what_was_recorded_until_the_camera_was_unplugged_is_kept(
     assert len(frames_of(film)) >= 1
 
 
+def test_a_strength_that_makes_no_sense_is_refused_before_anything_is_followed(
+    clip: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="strength"):
+        live(request(clip, output=str(tmp_path / "film.mp4"), strength=-1.0))
+
+
 def test_a_film_that_is_there_is_not_replaced(clip: Path, tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(b"mine")
@@ -160,7 +167,6 @@ def test_a_session_that_is_interrupted_keeps_its_film(clip: Path, tmp_path: Path
         ({"sources": ()}, "a source is needed"),
         ({"camera": -1}, "--camera"),
         ({"size": 8}, "--size"),
-        ({"strength": -1.0}, "--strength"),
         ({"background": "transparent"}, "no transparency"),
         ({"input": None}, "--every-frame"),
         ({"output": "a.mp4", "record": "b.mp4"}, "--record"),
