@@ -19,7 +19,7 @@ RATE = 25
 
 @functools.cache
 def frames() -> list[np.ndarray]:
-    with open_frames(DRIVING, max_frames=24) as opened:
+    with open_frames(DRIVING, max_frames=14) as opened:
         return [*opened]
 
 
@@ -30,16 +30,16 @@ def nothing() -> np.ndarray:
 
 @functools.cache
 def by_render(smooth: float | None) -> list[np.ndarray]:
-    """Every eighth frame as `Animator.render` makes it of the motion as a whole, relative to the first."""
+    """Every sixth frame as `Animator.render` makes it of the motion as a whole, relative to the first."""
     motion = animator().motion(frames(), rate=RATE)
     transfer = Transfer(reference=0, smooth=smooth)
-    return [*animator().render(example(), motion, transfer, rows=range(0, 24, 8))]
+    return [*animator().render(example(), motion, transfer, rows=range(0, 14, 6))]
 
 
 def followed_live(live: LiveAnimator) -> list[np.ndarray]:
     live.calibrate(frames()[:1])
     seen = [live.follow(frame, number / RATE) for number, frame in enumerate(frames())]
-    return [live.draw(each) for each in seen[::8]]
+    return [live.draw(each) for each in seen[::6]]
 
 
 @pytest.mark.parametrize(("smooth", "most"), [(0.0, 0.15), (None, 0.4)])
@@ -57,7 +57,7 @@ def test_the_face_that_was_calibrated_is_the_portrait_at_rest() -> None:
     live = LiveAnimator(animator(), example(), Transfer(smooth=0))
     live.calibrate(frames()[8:11])
     rested = difference(live.frame(frames()[9], 0.0), portrait())
-    assert rested < 0.5 * difference(live.frame(frames()[20], 0.5), portrait())
+    assert rested < 0.5 * difference(live.frame(frames()[13], 0.5), portrait())
 
 
 def test_one_frame_in_two_without_a_face_may_be_among_those_that_calibrate() -> None:
@@ -70,14 +70,14 @@ def test_one_frame_in_two_without_a_face_may_be_among_those_that_calibrate() -> 
 def test_a_lost_face_holds_its_pose_and_then_the_portrait_is_as_in_its_photo() -> None:
     live = LiveAnimator(animator(), example())
     live.calibrate(frames()[:1])
-    moved = live.frame(frames()[20], 1.0)
+    moved = live.frame(frames()[13], 1.0)
     held = live.follow(nothing(), 1.0 + HOLD_S / 2)
     assert not held.found
     assert np.array_equal(live.draw(held), moved)
     live.follow(nothing(), 1.01 + HOLD_S)
     rested = live.frame(nothing(), 1.1 + HOLD_S + LEAVE_S)
     assert difference(rested, portrait()) < 0.5 < 0.2 * difference(moved, portrait())
-    again = live.follow(frames()[20], 10.0)
+    again = live.follow(frames()[13], 10.0)
     assert again.found and again.weight == 1
 
 
@@ -114,7 +114,7 @@ def test_the_filter_lets_the_same_time_pass_at_any_pace() -> None:
 def test_another_portrait_can_be_moved_on() -> None:
     live = LiveAnimator(animator(), example(), Transfer(smooth=0))
     live.calibrate(frames()[:1])
-    seen = live.follow(frames()[16], 1.0)
+    seen = live.follow(frames()[12], 1.0)
     large = live.draw(seen)
     live.portrait = example().within(200)
     small = live.draw(seen)
@@ -126,9 +126,9 @@ def test_learned_keypoints_are_found_in_the_crop_of_the_calibration(tmp_path: Pa
     other = Animator.load(write_tiny(tmp_path / "w.safetensors"), device="cpu", precision="fp32")
     live = LiveAnimator(other, other.portrait(portrait()), Transfer(smooth=0))
     live.calibrate(frames()[:2])
-    seen = live.follow(frames()[16], 0.0)
+    seen = live.follow(frames()[12], 0.0)
     assert seen.motion.jacobians is not None
-    motion = other.motion(frames()[16:17], crop=seen.calibration.box)
+    motion = other.motion(frames()[12:13], crop=seen.calibration.box)
     assert np.allclose(seen.motion.values, motion.values, atol=1e-5)
 
 
