@@ -13,7 +13,7 @@ from mcnet_cli.live.handover import Slot
 
 if TYPE_CHECKING:
     from mcnet_cli.animation import LiveAnimator
-    from mcnet_cli.animation.follow import Followed
+    from mcnet_cli.animation.live import LiveFrame
 
 CALIBRATION_S = 1.0
 CALIBRATION_STEP_S = 0.09  # between the frames of that second that are looked at
@@ -24,14 +24,14 @@ WAIT_S = 0.5
 class Seen:
     """What was made of a shot.
 
-    picture: what the camera showed, mirrored if that is wanted. followed: what its face does; None while it
-    is being calibrated. calibrated: how much of the calibration's second has passed, in [0, 1]. failed:
+    picture: what the camera showed, mirrored if that is wanted. frame: what its face does; None while it is
+    being calibrated. calibrated: how much of the calibration's second has passed, in [0, 1]. failed:
     whether the last second showed no face, so that another one is taken.
     """
 
     shot: Shot
     picture: Picture
-    followed: "Followed | None"
+    frame: "LiveFrame | None"
     calibrated: float = 1.0
     failed: bool = False
 

@@ -155,7 +155,7 @@ class _Session:
                 raise gone(self._feed.name)
             if self._window is not None:
                 self._obey(self._window.key(), following)
-            if seen is not None and seen.followed is not None:
+            if seen is not None and seen.frame is not None:
                 self._count(seen)
 
     def _is_late(self, seen: Seen) -> bool:
@@ -166,7 +166,7 @@ class _Session:
 
     def _show(self, seen: Seen) -> None:
         """Shows a frame, and hands it to the films and the virtual camera."""
-        if seen.followed is None:
+        if seen.frame is None:
             self._has_failed |= seen.failed
             title, text = NO_FACE if seen.failed else CALIBRATING
             self._draw_window(seen.picture, None, Message(title, text, seen.calibrated))
@@ -175,7 +175,7 @@ class _Session:
             self._started_s = seen.shot.time_s
             self._first_s = time.monotonic()
         began_s = time.perf_counter()
-        picture = self._stage.draw(seen.followed)
+        picture = self._stage.draw(seen.frame)
         self._stage.took(time.perf_counter() - began_s)
         if self._wants_film:
             self._wants_film = False
@@ -213,13 +213,13 @@ class _Session:
 
     def _count(self, seen: Seen) -> None:
         """Counts a frame that has just been shown."""
-        assert seen.followed is not None
+        assert seen.frame is not None
         now_s = time.monotonic()
         latency_s = now_s - seen.shot.captured_s
         self._latency.add(latency_s)
         self._pace.add(now_s, latency_s)
         self._shown += 1
-        self._is_lost = not seen.followed.found
+        self._is_lost = not seen.frame.followed.found
         self._lost += self._is_lost
         self._last_s = now_s
         self._tell(Progress(FOLLOWING, self._shown, None))

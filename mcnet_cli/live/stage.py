@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from mcnet_cli.animation import Animator, LiveAnimator, Portrait, Transfer
-from mcnet_cli.animation.follow import Followed
+from mcnet_cli.animation.live import LiveFrame
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError
 from mcnet_cli.live.pace import FittingSize, frame_budget_s
@@ -69,9 +69,9 @@ class Stage:
         """From now on steps down to smaller photos where frames take too long for a camera of this rate."""
         self._fitting = FittingSize(self.size, frame_budget_s(rate))
 
-    def draw(self, followed: Followed) -> Picture:
-        """The portrait, as what was followed says."""
-        return self.live.draw(followed)
+    def draw(self, frame: LiveFrame) -> Picture:
+        """The portrait in a frame that was followed."""
+        return self.live.draw(frame)
 
     def took(self, seconds: float) -> None:
         """Tells how long a frame took to be drawn; the next one may be smaller."""

@@ -31,9 +31,9 @@ def shots(pictures: list[np.ndarray], rate: float = 5, start_s: float = 0.0) -> 
 
 def test_the_first_second_calibrates_and_then_the_face_is_followed(following: Following) -> None:
     seen = [following.seen(shot) for shot in shots(frames())]
-    assert [each.followed is None for each in seen] == [True] * 6 + [False]
+    assert [each.frame is None for each in seen] == [True] * 6 + [False]
     assert [round(each.calibrated, 1) for each in seen[:4]] == [0, 0.2, 0.4, 0.6]
-    assert seen[5].calibrated == 1 and seen[6].followed is not None and seen[6].followed.found
+    assert seen[5].calibrated == 1 and seen[6].frame is not None and seen[6].frame.followed.found
 
 
 def test_a_second_without_a_face_is_followed_by_another(following: Following) -> None:
@@ -42,16 +42,20 @@ def test_a_second_without_a_face_is_followed_by_another(following: Following) ->
     assert seen[-1].failed and not seen[0].failed
     seen = [following.seen(shot) for shot in shots(frames(), start_s=2)]
     assert seen[0].failed and seen[0].calibrated == 0
-    assert seen[-1].followed is not None
+    assert seen[-1].frame is not None
 
 
 def test_a_face_may_be_calibrated_anew(following: Following) -> None:
-    first = [following.seen(shot) for shot in shots(frames())][-1].followed
+    first = [following.seen(shot) for shot in shots(frames())][-1].frame
     following.calibrate()
     seen = [following.seen(shot) for shot in shots(frames(), start_s=5)]
-    assert seen[0].followed is None
-    again = seen[-1].followed
-    assert first is not None and again is not None and again.calibration is not first.calibration
+    assert seen[0].frame is None
+    again = seen[-1].frame
+    assert (
+        first is not None
+        and again is not None
+        and again.followed.calibration is not first.followed.calibration
+    )
 
 
 def test_mirroring_calibrates_by_the_same_pictures_mirrored(following: Following) -> None:
@@ -59,13 +63,14 @@ def test_mirroring_calibrates_by_the_same_pictures_mirrored(following: Following
     assert following.mirror()
     (mirrored,) = (following.seen(shot) for shot in shots(frames()[-1:], start_s=1.4))
     assert np.array_equal(mirrored.picture, plain.picture[:, ::-1])
-    assert plain.followed is not None and mirrored.followed is not None
-    box, other = plain.followed.calibration.box, mirrored.followed.calibration.box
+    assert plain.frame is not None and mirrored.frame is not None
+    box, other = plain.frame.followed.calibration.box, mirrored.frame.followed.calibration.box
     assert other.x + other.width == pytest.approx(frames()[0].shape[1] - box.x, abs=3)
     turn, back = (
-        each.followed.motion.values.mean(1)[0, 0] - each.followed.calibration.motion.values.mean(1)[0, 0]
+        each.frame.followed.motion.values.mean(1)[0, 0]
+        - each.frame.followed.calibration.motion.values.mean(1)[0, 0]
         for each in (plain, mirrored)
-        if each.followed is not None
+        if each.frame is not None
     )
     assert back == pytest.approx(-turn, abs=0.02)
     assert not following.mirror()
