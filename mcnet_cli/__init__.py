@@ -19,6 +19,9 @@ if TYPE_CHECKING:
         Animator,
         BundledMotion,
         Controls,
+        EditReport,
+        EditRequest,
+        Keyframes,
         LiveAnimator,
         Motion,
         MotionEdit,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
         write_motion,
     )
     from mcnet_cli.animation.animate import animate, plan
+    from mcnet_cli.animation.edit import edit
     from mcnet_cli.face import CropBox
 
 __version__ = "0.1.0"
@@ -46,7 +50,10 @@ __all__ = [
     "BundledMotion",
     "Controls",
     "CropBox",
+    "EditReport",
+    "EditRequest",
     "InputError",
+    "Keyframes",
     "LiveAnimator",
     "McnetError",
     "Motion",
@@ -61,6 +68,7 @@ __all__ = [
     "added",
     "animate",
     "bundled_motions",
+    "edit",
     "joined",
     "load_model",
     "mixed",

@@ -22,6 +22,8 @@ COMMANDS = (
     "animate",
     "live",
     "batch",
+    "motions",
+    "edit",
     "preprocess",
     "train",
     "evaluate",

@@ -97,9 +97,23 @@ def live(
     ] = False,
     weights: Annotated[str | None, weights_option("Weights of the network, as for mcnet animate.")] = None,
     fetch: AllowFetch = False,
+    region: Annotated[
+        str,
+        motion_option(
+            "--region",
+            metavar="lips|eyes|brows|expression|pose|all,...",
+            help="What moves; several with commas. --region lips,eyes leaves the head still; pose moves the "
+            "head and leaves the expression.",
+        ),
+    ] = "all",
     strength: Annotated[
-        float, motion_option("--strength", metavar="FACTOR", help="Factor on the motion; 0 is a still.")
-    ] = 1.0,
+        str,
+        motion_option(
+            "--strength",
+            metavar="FACTOR|REGION=FACTOR,...",
+            help="Factor on the motion; 0 is a still. By region: --strength lips=1.3,pose=0.6.",
+        ),
+    ] = "1",
     gaze: Annotated[
         str,
         motion_option(
@@ -180,7 +194,8 @@ def live(
         fetch=fetch_policy(fetch),
         device=device,
         precision=precision,
-        strength=strength,
+        region=options.parse_names(region),
+        strength=options.parse_strength(strength),
         steady=steady,
         face=options.parse_face(face),
         driving_face=options.parse_driving_face(driving_face),

@@ -1,5 +1,6 @@
 """What `live` is asked for, and what it says in the end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +35,7 @@ class LiveRequest:
             to a virtual camera.
         duration_s: ends so many seconds after following began; None: with the input, or when asked to.
         weights, fetch, device, precision: as for `AnimationRequest`.
-        strength, gaze, steady: how motion is carried over; steady: what hardly moves is steadied.
+        region, strength, gaze: as in `Transfer`. steady: what hardly moves is steadied.
         face, driving_face, picture, background: as for `AnimationRequest`, without transparency.
         size: bounds the longer side of the photo in pixels; None: 1080, and less where that takes too long.
     """
@@ -53,7 +54,8 @@ class LiveRequest:
     fetch: Fetch = NEVER
     device: str = "auto"
     precision: str = "auto"
-    strength: float = 1.0
+    region: tuple[str, ...] = ("all",)
+    strength: float | Mapping[str, float] = 1.0
     gaze: Literal["driving", "source"] = "driving"
     steady: bool = True
     face: Literal["largest", "all"] | int = "largest"
@@ -75,8 +77,8 @@ class LiveRequest:
             raise UsageError("--every-frame: a camera doesn't wait", hint="give a video by --input FILE")
         if self.output is not None and self.record is not None:
             raise UsageError("-o and --record both write the film", hint="-o FILE does it without a window")
-        if self.film is not None:
-            output_kind(self.film)
+        if self.film is not None and output_kind(self.film) == "picture":
+            raise UsageError(f"{shown(self.film)} is one picture, and a session is a film", hint="take .mp4")
 
     @property
     def film(self) -> str | None:

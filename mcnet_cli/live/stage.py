@@ -33,7 +33,10 @@ class Stage:
         self._encoded = functools.lru_cache(PORTRAITS_KEPT)(self._encode)
         self._whole = self._encoded(request.sources[0])
         transfer = Transfer(
-            strength=request.strength, gaze=request.gaze, smooth=None if request.steady else 0.0
+            region=request.region,
+            strength=request.strength,
+            gaze=request.gaze,
+            smooth=None if request.steady else 0.0,
         )
         asked = request.background
         self.live = LiveAnimator(

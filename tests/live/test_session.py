@@ -157,6 +157,7 @@ def test_a_session_that_is_interrupted_keeps_its_film(clip: Path, tmp_path: Path
         ({"input": None}, "--every-frame"),
         ({"output": "a.mp4", "record": "b.mp4"}, "--record"),
         ({"record": "film.txt"}, "no format"),
+        ({"record": "film.png"}, "is one picture"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
