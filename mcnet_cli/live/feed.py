@@ -61,9 +61,10 @@ class FileFeed:
     """A video, a GIF or a folder of pictures. InputError if it can't be used.
 
     is_paced: shots come when they are due, as from a camera; otherwise as fast as they are read.
+    rest_at_s: after this much of it the video stands still until `go_on` is called.
     """
 
-    def __init__(self, path: Path, *, is_paced: bool) -> None:
+    def __init__(self, path: Path, *, is_paced: bool, rest_at_s: float | None = None) -> None:
         if not path.is_dir() and is_picture(path):
             raise InputError(f"{shown(path)} is a picture, and nothing in it moves", hint="take a video")
         self._frames = open_frames(path)
@@ -71,22 +72,31 @@ class FileFeed:
         self.sound = None
         if self._frames.audio is not None:
             self.sound = Sound(self._frames.audio, self._frames.audio_track, self._frames.audio_start_s)
-        self._is_paced = is_paced
-        self._ended = threading.Event()
+        self._is_paced, self._rest_at_s = is_paced, rest_at_s
+        self._ended, self._rested = threading.Event(), threading.Event()
 
     def __iter__(self) -> Iterator[Shot]:
         began_s = None
         with self._frames as frames:
             for number, frame in enumerate(frames):
-                time_s, now_s = float(number / self.rate), time.monotonic()
-                began_s = now_s if began_s is None else began_s
+                time_s = float(number / self.rate)
+                if self._rest_at_s is not None and time_s > self._rest_at_s and not self._rested.is_set():
+                    self._rested.wait()
+                    began_s = None
+                now_s = time.monotonic()
+                began_s = now_s - time_s if began_s is None else began_s
                 if self._ended.wait(max(0.0, began_s + time_s - now_s) if self._is_paced else 0.0):
                     return
                 yield Shot(frame, time_s, time.monotonic())
 
+    def go_on(self) -> None:
+        """Ends the rest, from any thread."""
+        self._rested.set()
+
     def close(self) -> None:
         """Ends the iteration, from any thread."""
         self._ended.set()
+        self._rested.set()
 
 
 class CameraFeed:

@@ -1,6 +1,7 @@
 """What is done between camera and drawing, in a thread of its own: calibrating, then following the face."""
 
 import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,14 +40,22 @@ class Seen:
 class Following:
     """Takes shots from one slot, and leaves what it saw in another.
 
-    Its methods but `seen` may be called by any thread. live: follows faces. mirrored: whether pictures are
-    mirrored, so that a portrait moves like a mirror image.
+    Its methods but `seen` may be called by any thread. live: follows faces; it may still be loading while the
+    frames that calibrate it are collected. waits: whether shots wait for that, as a video's do; a camera's go
+    on, and the last second of them counts. mirrored: whether pictures are mirrored, so that a portrait moves
+    like a mirror image.
     """
 
     def __init__(
-        self, live: "LiveAnimator", shots: Slot[Shot], results: Slot[Seen], *, mirrored: bool
+        self,
+        live: "Future[LiveAnimator]",
+        shots: Slot[Shot],
+        results: Slot[Seen],
+        *,
+        waits: bool,
+        mirrored: bool,
     ) -> None:
-        self._live, self._shots, self._results = live, shots, results
+        self._live, self._shots, self._results, self._waits = live, shots, results, waits
         self._wants_mirrored = self._is_mirrored = mirrored
         self._wants_calibration = threading.Event()
         self._wants_calibration.set()
@@ -88,20 +97,22 @@ class Following:
         picture = _mirrored(shot.picture) if self._is_mirrored else shot.picture
         if not self._is_calibrated:
             return self._calibrating(shot, picture)
-        return Seen(shot, picture, self._live.follow(picture, shot.time_s))
+        return Seen(shot, picture, self._live.result().follow(picture, shot.time_s))
 
     def _calibrating(self, shot: Shot, picture: Picture) -> Seen:
         if not self._times or shot.time_s - self._times[-1] >= CALIBRATION_STEP_S:
             self._frames.append(picture)
             self._times.append(shot.time_s)
         share = min((shot.time_s - self._times[0]) / CALIBRATION_S, 1.0)
-        if share == 1:
+        if share == 1 and (self._waits or self._live.done()):
             self._try_to_calibrate()
+        while self._times and self._times[-1] - self._times[0] > CALIBRATION_S:
+            del self._times[0], self._frames[0]
         return Seen(shot, picture, None, share, self._failed)
 
     def _try_to_calibrate(self) -> None:
         try:
-            self._live.calibrate(self._frames)
+            self._live.result().calibrate(self._frames)
         except InputError:  # no face: the next second may show one
             self._is_calibrated, self._failed = False, True
             self._frames, self._times = [], []

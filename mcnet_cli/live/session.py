@@ -15,7 +15,7 @@ from mcnet_cli.arrays import Picture, size_within
 from mcnet_cli.errors import InputError, SystemFailure
 from mcnet_cli.live.canvas import Message, Status, canvas_size, composed
 from mcnet_cli.live.feed import Capture, Feed, FileFeed, gone, open_camera
-from mcnet_cli.live.following import Following, Seen
+from mcnet_cli.live.following import CALIBRATION_S, Following, Seen
 from mcnet_cli.live.handover import Slot
 from mcnet_cli.live.outputs import Recordings, fitted, virtual_camera
 from mcnet_cli.live.pace import Latency, RecentPace
@@ -24,6 +24,7 @@ from mcnet_cli.media import read_image
 from mcnet_cli.progress import OnProgress, Progress, silent
 
 if TYPE_CHECKING:
+    from mcnet_cli.animation import LiveAnimator
     from mcnet_cli.live.stage import Stage
     from mcnet_cli.live.window import Window
 
@@ -32,7 +33,7 @@ POLL_S = 0.02  # between two looks at the keys, while no frame comes
 STALL_S = 5.0  # without a picture, until a camera counts as gone
 ROUNDING_S = 1e-6
 STATUS_S = 0.5  # between two changes of the line of figures, so that it can be read
-LOADING = Message("Loading the network", "then look straight ahead, with a calm face")
+LOADING = ("Loading the network", "go on looking straight ahead")
 CALIBRATING = ("Look straight ahead", "with a calm face and a closed mouth, for a second")
 NO_FACE = ("No face in sight", "look at the camera, with light on your face")
 
@@ -54,42 +55,42 @@ def live(request: LiveRequest, on_progress: OnProgress = silent) -> LiveReport:
         SystemFailure: no display although a window is all that was asked for; no virtual camera; the disk.
     """
     request.require_files()
-    photo = read_image(request.sources[0])
+    height, width = read_image(request.sources[0]).shape[:2]
     with contextlib.ExitStack() as stack:
         window = _opened_window(request, stack)
-        loading = stack.enter_context(ThreadPoolExecutor(1, "loading")).submit(_load, request)
-        feed = _open_feed(request)
-        capture = Capture(feed, keeps_all=request.every_frame)
+        # torch is loaded here, while the camera is shown and the first second passes
+        loader = stack.enter_context(ThreadPoolExecutor(1, "loading"))
+        loading = loader.submit(_load, request)
+        feed = _open_feed(request, loading)
         camera = None
         if request.virtual_camera:
-            size = size_within((photo.shape[1], photo.shape[0]), request.size or LONGEST_PX)
+            size = size_within((width, height), request.size or LONGEST_PX)
             camera = stack.enter_context(virtual_camera(size, feed.rate))
-        if request.input is None:  # a video waits until its first second can be looked at
-            stack.enter_context(capture)
-        goes_on = _shown_while_loading(loading, capture, window, photo)
-        session = _Session(request, feed, capture, loading.result(), window, camera, on_progress)
-        if goes_on:
-            if request.input is not None:
-                stack.enter_context(capture)
-            session.run()
-        return session.report()
+        capture = stack.enter_context(Capture(feed, keeps_all=request.every_frame))
+        session = _Session(request, feed, loading, window, camera, on_progress, (width, height))
+        animator = loader.submit(lambda: loading.result().live)
+        session.run(capture, animator)
+        return session.report(capture.taken)
 
 
 class _Session:
-    """What happens once the network is loaded."""
+    """What the main thread does.
+
+    photo: (width, height) of the first source, by which the window is sized until the network is loaded.
+    """
 
     def __init__(
         self,
         request: LiveRequest,
         feed: Feed,
-        capture: Capture,
-        stage: "Stage",
+        loading: "Future[Stage]",
         window: "Window | None",
         camera: Any | None,
         on_progress: OnProgress,
+        photo: tuple[int, int],
     ) -> None:
-        self._request, self._feed, self._capture = request, feed, capture
-        self._stage, self._window, self._camera, self._tell = stage, window, camera, on_progress
+        self._request, self._feed, self._loading, self._photo = request, feed, loading, photo
+        self._window, self._camera, self._tell = window, camera, on_progress
         self._recordings = Recordings(request, feed)
         self._results: Slot[Seen] = Slot(keeps_all=request.every_frame)
         self._latency, self._pace = Latency(), RecentPace()
@@ -99,16 +100,18 @@ class _Session:
         self._is_asked_to_end = self._shows_inset = self._has_failed = self._is_lost = False
         self._wants_film = request.film is not None
         self._status, self._status_s, self._says_calibrating = Status(""), 0.0, False
-        if not request.every_frame:
-            stage.keep_pace(float(feed.rate))
 
-    def run(self) -> None:
+    def run(self, capture: Capture, animator: "Future[LiveAnimator]") -> None:
         """Shows and records until the end. Recordings are whole then, or gone where the session failed."""
-        mirrored = self._request.is_mirrored
+        following = Following(
+            animator,
+            capture.shots,
+            self._results,
+            waits=self._request.input is not None,
+            mirrored=self._request.is_mirrored,
+        )
         try:
-            with Following(
-                self._stage.live, self._capture.shots, self._results, mirrored=mirrored
-            ) as following:
+            with following:
                 self._loop(following)
         except KeyboardInterrupt:  # ends the session as `q` does
             self._is_asked_to_end = True
@@ -123,20 +126,20 @@ class _Session:
             text = "shows no face" if self._has_failed else "is over before a face could be calibrated"
             raise InputError(f"{self._feed.name} {text}", hint="its first second is to show a face at rest")
 
-    def report(self) -> LiveReport:
-        """What it was like."""
-        measured = not self._request.every_frame
-        compute = self._stage.animator.compute
+    def report(self, captured: int) -> LiveReport:
+        """What it was like; captured: how many frames were taken."""
+        measured, stage = not self._request.every_frame, self._loading.result()
+        compute = stage.animator.compute
         return LiveReport(
             name=self._feed.name,
-            captured=self._capture.taken,
+            captured=captured,
             shown=self._shown,
             lost=self._lost,
             seconds=self._last_s - self._first_s,
             latency_ms=self._latency.percentile_ms(0.5) if measured else None,
             latency_p95_ms=self._latency.percentile_ms(0.95) if measured else None,
-            size=self._stage.size,
-            asked_size=self._stage.asked_size,
+            size=stage.size,
+            asked_size=stage.asked_size,
             device=str(compute.device),
             precision=compute.precision,
             recordings=tuple(self._recordings.finished),
@@ -151,7 +154,7 @@ class _Session:
                 if self._is_late(seen):
                     break
                 self._show(seen)
-            elif time.monotonic() - came_s > STALL_S and not self._request.every_frame:
+            elif self._request.input is None and time.monotonic() - came_s > STALL_S:
                 raise gone(self._feed.name)
             if self._window is not None:
                 self._obey(self._window.key(), following)
@@ -169,17 +172,20 @@ class _Session:
         if seen.frame is None:
             self._has_failed |= seen.failed
             title, text = NO_FACE if seen.failed else CALIBRATING
+            if seen.calibrated == 1 and not self._loading.done():
+                title, text = LOADING
             self._draw_window(seen.picture, None, Message(title, text, seen.calibrated))
             return
+        stage = self._loading.result()
         if self._started_s is None:
-            self._started_s = seen.shot.time_s
-            self._first_s = time.monotonic()
+            self._started_s, self._first_s = seen.shot.time_s, time.monotonic()
+            stage.begin(None if self._request.every_frame else float(self._feed.rate))
         began_s = time.perf_counter()
-        picture = self._stage.draw(seen.frame)
-        self._stage.took(time.perf_counter() - began_s)
+        picture = stage.draw(seen.frame)
+        stage.took(time.perf_counter() - began_s)
         if self._wants_film:
             self._wants_film = False
-            self._recordings.start(picture, seen.shot.time_s, self._stage.number)
+            self._recordings.start(picture, seen.shot.time_s, stage.number)
         self._recordings.write(picture, seen.shot.time_s)
         if self._camera is not None:
             self._camera.send(fitted(picture, self._camera.width, self._camera.height))
@@ -197,16 +203,16 @@ class _Session:
                 self._recordings.is_running,
                 self._recordings.clock,
             )
-        size = canvas_size(self._stage.whole_size)
+        size = canvas_size(self._loading.result().whole_size if self._loading.done() else self._photo)
         self._window.show(composed(picture, size, self._status, inset=inset, message=message))
 
     def _figures(self) -> str:
-        count = len(self._request.sources)
+        count, stage = len(self._request.sources), self._loading.result()
         facts = [
             *([f"{self._pace.rate:.1f} frames/s"] if self._pace.rate else ["following"]),
             f"{self._pace.latency_ms:.0f} ms",
-            f"{self._stage.size} px",
-            *([f"source {self._stage.number + 1} of {count}"] if count > 1 else []),
+            f"{stage.size} px",
+            *([f"source {stage.number + 1} of {count}"] if count > 1 else []),
             *(["no face in sight"] if self._is_lost else []),
         ]
         return "  ·  ".join(facts)
@@ -230,8 +236,8 @@ class _Session:
             self._is_asked_to_end = True
         elif key == "c":
             following.calibrate()
-        elif key == "n":
-            self._stage.next_source()
+        elif key == "n" and self._loading.done():
+            self._loading.result().next_source()
         elif key == "m":
             following.mirror()
         elif key == "s":
@@ -243,15 +249,17 @@ class _Session:
 
 
 def _load(request: LiveRequest) -> "Stage":
-    from mcnet_cli.live.stage import Stage  # torch loads here, while the window is shown
+    from mcnet_cli.live.stage import Stage
 
     return Stage(request)
 
 
-def _open_feed(request: LiveRequest) -> Feed:
+def _open_feed(request: LiveRequest, loading: "Future[Stage]") -> Feed:
     if request.input is None:
         return open_camera(request.camera)
-    return FileFeed(request.input, is_paced=not request.every_frame)
+    feed = FileFeed(request.input, is_paced=not request.every_frame, rest_at_s=CALIBRATION_S)
+    loading.add_done_callback(lambda _: feed.go_on())
+    return feed
 
 
 def _opened_window(request: LiveRequest, stack: contextlib.ExitStack) -> "Window | None":
@@ -267,21 +275,3 @@ def _opened_window(request: LiveRequest, stack: contextlib.ExitStack) -> "Window
             raise
         log.warning("%s; the results go on to what else was asked for", error)
         return None
-
-
-def _shown_while_loading(
-    loading: "Future[Stage]", capture: Capture, window: "Window | None", photo: Picture
-) -> bool:
-    """Shows the camera, or the portrait, until the network is loaded; False if the window was closed."""
-    size, picture = canvas_size((photo.shape[1], photo.shape[0])), photo
-    is_drawn = False
-    while not loading.done():
-        shot = capture.shots.take(POLL_S)
-        if window is None:
-            continue
-        if shot is not None or not is_drawn:
-            picture, is_drawn = picture if shot is None else shot.picture, True
-            window.show(composed(picture, size, Status("starting"), message=LOADING))
-        if window.key() == "q":
-            return False
-    return True

@@ -4,6 +4,8 @@ import functools
 import logging
 from pathlib import Path
 
+import torch
+
 from mcnet_cli.animation import Animator, LiveAnimator, Portrait, Transfer
 from mcnet_cli.animation.live import LiveFrame
 from mcnet_cli.arrays import Picture
@@ -11,11 +13,21 @@ from mcnet_cli.errors import InputError
 from mcnet_cli.live.pace import FittingSize, frame_budget_s
 from mcnet_cli.live.request import LONGEST_PX, LiveRequest
 from mcnet_cli.media import read_image
+from mcnet_cli.system import processor_count
 
 PORTRAITS_KEPT = 8
 WARM_UP_FRAMES = 2
 
 log = logging.getLogger(__name__)
+
+
+def drawing_threads() -> int:
+    """How many threads compute a picture: one core is left for following the face, one for all the rest.
+
+    Threads that have to wait for a core which another program uses make each other wait, too: on two busy
+    cores a picture takes several times as long by two threads as by one.
+    """
+    return max(1, processor_count() - 2)
 
 
 class Stage:
@@ -25,6 +37,7 @@ class Stage:
     """
 
     def __init__(self, request: LiveRequest) -> None:
+        torch.set_num_threads(drawing_threads())
         self._request = request
         self.animator = Animator.load(
             request.weights, device=request.device, precision=request.precision, fetch=request.fetch
@@ -49,7 +62,8 @@ class Stage:
         )
         self.asked_size = max(self._whole.photo.shape[:2])
         self._fitting: FittingSize | None = None
-        self._warm_up()
+        for _ in range(WARM_UP_FRAMES):
+            self.live.warm_up()
 
     @property
     def number(self) -> int:
@@ -68,9 +82,14 @@ class Stage:
         height, width = self._whole.shown.shape[:2]
         return width, height
 
-    def keep_pace(self, rate: float) -> None:
-        """From now on steps down to smaller photos where frames take too long for a camera of this rate."""
-        self._fitting = FittingSize(self.size, frame_budget_s(rate))
+    def begin(self, rate: float | None) -> None:
+        """What the thread that draws calls first.
+
+        rate: of the camera. From now on photos become smaller where frames take too long for that; None: they
+        keep their size.
+        """
+        torch.set_num_threads(drawing_threads())
+        self._fitting = None if rate is None else FittingSize(self.size, frame_budget_s(rate))
 
     def draw(self, frame: LiveFrame) -> Picture:
         """The portrait in a frame that was followed."""
@@ -97,8 +116,3 @@ class Stage:
 
     def _encode(self, path: Path) -> Portrait:
         return self.animator.portrait(path, face=self._request.face, longest=self._request.size or LONGEST_PX)
-
-    def _warm_up(self) -> None:
-        """Draws the portrait as it is: the first frames take several times as long as those that follow."""
-        for _ in range(WARM_UP_FRAMES):
-            self.live.warm_up()

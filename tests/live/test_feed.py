@@ -100,3 +100,19 @@ def test_a_camera_that_is_there_is_in_use(tmp_path: Path) -> None:
     (tmp_path / "video0").touch()
     error = unusable_camera(0, tmp_path)
     assert "in use by another program" in str(error) and "close" in (error.hint or "")
+
+
+def test_a_video_stands_still_after_its_first_part_until_it_is_to_go_on(clip: Path) -> None:
+    feed = FileFeed(clip, is_paced=True, rest_at_s=0.2)
+    capture = Capture(feed, keeps_all=True)
+    shots = []
+    with capture:
+        for _ in range(7):
+            shots.append(capture.shots.take(10))
+        assert capture.shots.take(0.2) is None and not capture.shots.is_over
+        feed.go_on()
+        while not capture.shots.is_over:
+            shots.append(capture.shots.take(10))
+    times = [(shot.time_s, shot.captured_s) for shot in shots if shot is not None]
+    assert len(times) == 12
+    assert times[7][1] - times[6][1] > 0.2

@@ -1,6 +1,7 @@
 """Calibration by a second of pictures, and what the thread between camera and drawing makes of shots."""
 
 import functools
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -20,9 +21,20 @@ def frames() -> list[np.ndarray]:
         return [*opened]
 
 
+def loaded() -> "Future[LiveAnimator]":
+    """An animator that is there."""
+    live: Future[LiveAnimator] = Future()
+    live.set_result(LiveAnimator(animator(), example()))
+    return live
+
+
+def follows(live: "Future[LiveAnimator]", *slots: Slot, waits: bool = False) -> Following:
+    return Following(live, *(slots or (Slot(), Slot())), waits=waits, mirrored=False)
+
+
 @pytest.fixture
 def following() -> Following:
-    return Following(LiveAnimator(animator(), example()), Slot(), Slot(), mirrored=False)
+    return follows(loaded())
 
 
 def shots(pictures: list[np.ndarray], rate: float = 5, start_s: float = 0.0) -> list[Shot]:
@@ -43,6 +55,19 @@ def test_a_second_without_a_face_is_followed_by_another(following: Following) ->
     seen = [following.seen(shot) for shot in shots(frames(), start_s=2)]
     assert seen[0].failed and seen[0].calibrated == 0
     assert seen[-1].frame is not None
+
+
+def test_while_the_network_loads_the_last_second_of_a_camera_is_kept() -> None:
+    live: Future[LiveAnimator] = Future()
+    following = follows(live)
+    empty = [np.full_like(frames()[0], 90)] * 20
+    seen = [following.seen(shot) for shot in shots([*empty, *frames()])]
+    assert all(each.frame is None and not each.failed for each in seen)
+    assert seen[-1].calibrated == 1
+    live.set_result(loaded().result())
+    following.seen(*shots(frames()[-1:], start_s=5.4))
+    (after,) = (following.seen(shot) for shot in shots(frames()[-1:], start_s=5.6))
+    assert after.frame is not None and after.frame.followed.found
 
 
 def test_a_face_may_be_calibrated_anew(following: Following) -> None:
@@ -80,7 +105,7 @@ def test_its_thread_works_until_no_shot_comes_any_more() -> None:
     taken: Slot[Shot] = Slot(keeps_all=True)
     results: Slot[Seen] = Slot(keeps_all=True)
     seen = []
-    with Following(LiveAnimator(animator(), example()), taken, results, mirrored=False):
+    with follows(loaded(), taken, results):
         for shot in shots(frames()[:2]):
             taken.put(shot)
             seen.append(results.take(60))
@@ -93,7 +118,7 @@ def test_its_thread_works_until_no_shot_comes_any_more() -> None:
 def test_an_error_of_the_camera_arrives_where_results_are_taken() -> None:
     taken: Slot[Shot] = Slot()
     results: Slot[Seen] = Slot()
-    with Following(LiveAnimator(animator(), example()), taken, results, mirrored=False):
+    with follows(loaded(), taken, results):
         taken.close(ValueError("unplugged"))
         with pytest.raises(ValueError, match="unplugged"):
             results.take(60)

@@ -33,7 +33,7 @@ def test_a_source_without_a_face_is_left_out(stage: Stage, caplog: pytest.LogCap
 
 
 def test_the_next_source_is_drawn_no_larger_than_there_was_time_for(stage: Stage) -> None:
-    stage.keep_pace(25)
+    stage.begin(rate=25)
     for seconds in (0.2, 0.1):
         for _ in range(IGNORED_FRAMES + JUDGED_FRAMES):
             stage.took(seconds)
