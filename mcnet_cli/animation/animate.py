@@ -15,7 +15,6 @@ from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
 from mcnet_cli.animation.kept import Kept, Recent, Source
-from mcnet_cli.animation.motion_file import write_motion
 from mcnet_cli.animation.outputs import Output, plan_outputs
 from mcnet_cli.animation.performance import Performance, performance, planned_driving, read_performance
 from mcnet_cli.animation.renderer import suitable_batch_size
@@ -39,6 +38,7 @@ from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.media import SoundTrack, open_output, probe_sound, read_image, read_still
+from mcnet_cli.motion.motion_file import write_motion
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.weights import resolve_weights

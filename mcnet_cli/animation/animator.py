@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.blending import in_step
-from mcnet_cli.animation.bundled import BUNDLED_RATE, bundled_motion
 from mcnet_cli.animation.driving import (
     Driving,
     OpenFrames,
@@ -21,10 +19,7 @@ from mcnet_cli.animation.driving import (
     read_driving,
     reopenable_arrays,
 )
-from mcnet_cli.animation.editing import MotionEdit, part
 from mcnet_cli.animation.frames import MakeFrames, frames_of
-from mcnet_cli.animation.motion import Motion
-from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part, require_fit
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
@@ -44,6 +39,11 @@ from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, WeightsError, counted, shown
 from mcnet_cli.face import CropBox, Framing
 from mcnet_cli.media import Span, open_frames
+from mcnet_cli.motion.blending import in_step
+from mcnet_cli.motion.bundled import BUNDLED_RATE, bundled_motion
+from mcnet_cli.motion.editing import MotionEdit, part
+from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.motion_file import is_motion_file, read_motion_part, require_fit
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
 

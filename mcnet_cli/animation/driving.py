@@ -12,12 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.blending import bridged
-from mcnet_cli.animation.bridging import hidden_faces
-from mcnet_cli.animation.motion import IRISES, Floats, Motion
-from mcnet_cli.animation.motion_file import faceless, no_face_in
 from mcnet_cli.animation.renderer import Renderer
-from mcnet_cli.animation.retarget import TELLING_POINTS
 from mcnet_cli.animation.source import face_picture, on_square
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, shown
@@ -39,6 +34,11 @@ from mcnet_cli.face import (
 )
 from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.media import FrameSource, open_arrays, open_frames
+from mcnet_cli.motion.blending import bridged
+from mcnet_cli.motion.bridging import hidden_faces
+from mcnet_cli.motion.motion import IRISES, Floats, Motion
+from mcnet_cli.motion.motion_file import faceless, no_face_in
+from mcnet_cli.motion.reference import TELLING_POINTS
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.threads import in_order
 

@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.animator import Animator
-from mcnet_cli.animation.blending import in_step
-from mcnet_cli.animation.bundled import BUNDLED_RATE
-from mcnet_cli.animation.controls import Controls
 from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving
-from mcnet_cli.animation.editing import MotionEdit, part
-from mcnet_cli.animation.motion import Motion
-from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part
 from mcnet_cli.animation.report import PlannedDriving
 from mcnet_cli.animation.request import AnimationRequest, open_driving
 from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.checkpoint import Weights, detector_digest
 from mcnet_cli.errors import UsageError
+from mcnet_cli.motion.blending import in_step
+from mcnet_cli.motion.bundled import BUNDLED_RATE
+from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.editing import MotionEdit, part
+from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.motion_file import is_motion_file, read_motion_part
 from mcnet_cli.progress import OnProgress
 
 STILL_FILM_S = 3.0  # how long a film lasts in which controls stay as they are

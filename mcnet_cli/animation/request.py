@@ -9,12 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.bundled import DEFAULT, BundledMotion, bundled_motion, bundled_motions
 from mcnet_cli.animation.crops import Crop
 from mcnet_cli.animation.driving import decoded_rate
-from mcnet_cli.animation.editing import MotionEdit
-from mcnet_cli.animation.keyframes import Keyframes
-from mcnet_cli.animation.motion_file import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.animation.retarget import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.face import CropBox
@@ -33,6 +29,10 @@ from mcnet_cli.media import (
 )
 from mcnet_cli.media.frames import require_local_file
 from mcnet_cli.media.kinds import is_video
+from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion, bundled_motions
+from mcnet_cli.motion.editing import RETURN_S, MotionEdit
+from mcnet_cli.motion.keyframes import Keyframes
+from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.options import RATE_LIMITS, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
@@ -43,7 +43,6 @@ PictureKind = Literal["photo", "face", "network"]
 Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
 SIZE_LIMITS_PX = (16, 4096)
 BATCH_LIMIT = 1024
-RETURN_S = 0.6  # in which a film gets back to the source as it is
 LARGEST_VOLUME = 10.0
 
 

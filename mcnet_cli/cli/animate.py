@@ -320,6 +320,7 @@ def animate(
         raise UsageError("--json and -o - both want stdout", hint="write the result to a file")
     from mcnet_cli import animation, options  # torch loads here, not at --help
     from mcnet_cli.face import parse_crop
+    from mcnet_cli.motion import Keyframes
 
     looks = options.parse_gaze(gaze)
     controls = parse_controls(
@@ -350,7 +351,7 @@ def animate(
         reference=options.parse_reference(reference),
         region=options.parse_names(region),
         strength=options.parse_strength(strength),
-        controls=animation.Keyframes.of(**controls),
+        controls=Keyframes.of(**controls),
         speed=speed,
         ping_pong=ping_pong,
         loop=loop,

@@ -10,8 +10,8 @@ from animation_tools import frames_of, has_sound
 from places import ROOT
 
 from mcnet_cli import AnimationRequest, Controls, InputError, Keyframes, Motion, UsageError, animate, plan
-from mcnet_cli.animation import write_motion
 from mcnet_cli.media import probe, read_image
+from mcnet_cli.motion import write_motion
 
 PORTRAIT, DRIVING = ROOT / "examples" / "portrait.jpg", ROOT / "examples" / "driving.mp4"
 SMALL = {"size": 128, "device": "cpu"}

@@ -21,15 +21,11 @@ from animation_tools import (
     write_tiny,
 )
 
-from mcnet_cli.animation import (
-    Animator,
-    Motion,
-    read_motion,
-    write_motion,
-)
+from mcnet_cli.animation import Animator
 from mcnet_cli.checkpoint import build_model, read_weights
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media import write_image
+from mcnet_cli.motion import Motion, read_motion, write_motion
 
 
 def tensor(rgb: np.ndarray) -> torch.Tensor:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from animation_tools import SIZE, frames_of, has_sound, write_moving_clip, write_photo, write_tiny
 
-from mcnet_cli.animation import read_motion
 from mcnet_cli.cli import main
 from mcnet_cli.media import open_frames, write_image
+from mcnet_cli.motion import read_motion
 
 UNCROPPED = ["--source-crop", "none", "--driving-crop", "none", "--device", "cpu", "--precision", "fp32"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.bridging import LONGEST_S, between, gap_lengths
-from mcnet_cli.animation.controls import Controls
-from mcnet_cli.animation.motion import Motion, interpolated
+from mcnet_cli.motion.bridging import LONGEST_S, between, gap_lengths
+from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.motion import Motion, interpolated
 
 Floats = NDArray[np.float32]
 

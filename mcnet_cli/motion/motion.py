@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.bridging import LONGEST_S, between
-from mcnet_cli.animation.controls import Controls
 from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.face.topology import IRIS_POINTS
 from mcnet_cli.model import Keypoints
+from mcnet_cli.motion.bridging import LONGEST_S, between
+from mcnet_cli.motion.controls import Controls
 
 Floats = NDArray[np.float32]
 SMOOTHING_REACH = 4.0  # standard deviations

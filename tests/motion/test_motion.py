@@ -13,8 +13,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from mcnet_cli.animation import Motion, read_motion, write_motion
 from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.motion import Motion, read_motion, write_motion
 
 BLINK = 0.08  # how far lids go, in coordinates
 

@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.blending import (
+from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.face.outer import MESH
+from mcnet_cli.model import Keypoints
+from mcnet_cli.motion.blending import (
     blended,
     concatenated,
     controls_of,
@@ -23,19 +26,17 @@ from mcnet_cli.animation.blending import (
     sampled,
     weights_of,
 )
-from mcnet_cli.animation.controls import Controls
-from mcnet_cli.animation.motion import Motion
-from mcnet_cli.animation.relative_motion import relative_motion
-from mcnet_cli.animation.retarget import best_reference, hull_scale, on_face
-from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.face.outer import MESH
-from mcnet_cli.model import Keypoints
+from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.reference import best_reference, hull_scale, on_face
+from mcnet_cli.motion.relative_motion import relative_motion
 from mcnet_cli.options import RATE_LIMITS, require_between
 
 Floats = NDArray[np.float32]
 
 JOINT_S = 0.4  # how long two pieces are blended where one goes over into the other
 TURN_S = 0.3  # how long a motion slows down, and gets going again, where it turns back
+RETURN_S = 0.6  # in which a film gets back to the source as it is, if nothing else is said
 SPEED_LIMITS = (0.05, 20.0)
 LOOP_LIMIT = 1000
 LONGEST_S = 24 * 3600.0

@@ -11,11 +11,11 @@ from face_tools import animator
 from occlusion_tools import Paint, cup, hand, microphone, passing
 from places import EXAMPLES
 
-from mcnet_cli.animation import read_motion
-from mcnet_cli.animation.blending import bridged, filled
-from mcnet_cli.animation.bridging import DROP, SPREAD, hidden_faces
 from mcnet_cli.animation.driving import Driving, reopenable_arrays
 from mcnet_cli.media import open_frames
+from mcnet_cli.motion import read_motion
+from mcnet_cli.motion.blending import bridged, filled
+from mcnet_cli.motion.bridging import DROP, SPREAD, hidden_faces
 
 RATE = Fraction(25)
 STAY = range(10, 22)  # frames in which something is before the face
