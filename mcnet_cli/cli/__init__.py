@@ -25,6 +25,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "fetch-weights",
+    "web",
     "benchmark",
     "doctor",
 )

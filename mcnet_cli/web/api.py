@@ -1,0 +1,296 @@
+"""The server's addresses: the page, and the JSON API that it uses as other programs may.
+
+    POST   /animate          files and options, as a form: starts a job
+    GET    /jobs/ID          its state, place in the queue and progress
+    GET    /jobs/ID/film     what it has made
+    DELETE /jobs/ID          cancels it
+    GET    /options          which options there are, and what the server accepts
+    POST   /sessions         a place for files that several jobs use; DELETE /sessions/ID removes it
+    POST   /files            a file for it; of photos it tells where the faces are
+"""
+
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from mcnet_cli import __version__
+from mcnet_cli.errors import InputError, McnetError, UsageError, shown
+from mcnet_cli.web.jobs import Job, Queue
+from mcnet_cli.web.limits import Limits, TooMuch
+from mcnet_cli.web.options import FILM_KINDS, Option, require_visitors_options
+from mcnet_cli.web.storage import Storage, Unknown, Upload, Visitor, shown_name
+
+if TYPE_CHECKING:
+    from mcnet_cli.web.studio import Studio
+
+Result = TypeVar("Result")
+PAGE = Path(__file__).with_name("page")
+PAGE_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/icon.svg": "icon.svg"}
+EXAMPLES = PAGE / "examples"
+FILES = ("source", "driving", "background")
+SWEEP_S = 60.0  # between looks for visitors who have left
+MOST_FIELDS, LONGEST_FIELD = 60, 1000
+PHOTOS_AT_ONCE = 2  # each takes up to some 200 MB for a moment
+MOST_UPLOADS = 100  # of a visitor
+
+
+@dataclass(frozen=True)
+class Api:
+    """The server's addresses, over the parts that do the work.
+
+    studio: waits until torch is loaded. options: those that visitors have.
+    """
+
+    storage: Storage
+    queue: Queue
+    studio: "Callable[[], Awaitable[Studio]]"
+    options: tuple[Option, ...]
+    limits: Limits
+    photos: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PHOTOS_AT_ONCE))
+
+    def application(self) -> Starlette:
+        """The ASGI application, without the guard before it."""
+        routes = [
+            *(Route(address, _page_file(name)) for address, name in PAGE_FILES.items()),
+            Route("/examples/{name}", self._example),
+            Route("/options", self._options),
+            Route("/sessions", self._open_session, methods=["POST"]),
+            Route("/sessions/{id}", self._keep_session, methods=["PUT"]),
+            Route("/sessions/{id}", self._end_session, methods=["DELETE"]),
+            Route("/files", self._add_file, methods=["POST"]),
+            Route("/files/{id}/picture", self._picture),
+            Route("/animate", self._animate, methods=["POST"]),
+            Route("/jobs/{id}", self._job),
+            Route("/jobs/{id}", self._cancel, methods=["DELETE"]),
+            Route("/jobs/{id}/film", self._film),
+        ]
+        return Starlette(
+            routes=routes,
+            lifespan=self._sweeping,
+            exception_handlers={McnetError: _explained, HTTPException: _refused},
+        )
+
+    @contextlib.asynccontextmanager
+    async def _sweeping(self, _app: Starlette) -> AsyncIterator[None]:
+        """While the server runs, files of visitors who have left are removed."""
+
+        async def sweep() -> None:
+            while True:
+                await anyio.sleep(SWEEP_S)
+                self.storage.remove_idle(self.queue.busy)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sweep)
+            yield
+            tasks.cancel_scope.cancel()
+
+    async def _example(self, request: Request) -> Response:
+        path = _example_file(request.path_params["name"])
+        return FileResponse(path, media_type="image/jpeg")
+
+    async def _options(self, _request: Request) -> Response:
+        return JSONResponse(
+            {
+                "version": __version__,
+                "options": [option.as_json() for option in self.options],
+                "film_kinds": FILM_KINDS,
+                "examples": [path.name for path in sorted(EXAMPLES.glob("*.jpg"))],
+                "limits": {
+                    "upload_mb": self.limits.upload_mb,
+                    "megapixels": self.limits.megapixels,
+                    "seconds": self.limits.seconds,
+                },
+            }
+        )
+
+    async def _open_session(self, _request: Request) -> Response:
+        return JSONResponse({"id": self.storage.new_visitor().id}, 201)
+
+    async def _keep_session(self, request: Request) -> Response:
+        self.storage.visitor(request.path_params["id"])
+        return Response(status_code=204)
+
+    async def _end_session(self, request: Request) -> Response:
+        visitor = self.storage.visitor(request.path_params["id"])
+        self.queue.cancel_all(visitor.id)
+        self.storage.remove(visitor.id)
+        return Response(status_code=204)
+
+    async def _add_file(self, request: Request) -> Response:
+        """Keeps a file for a session: `kind` is source, driving or background; `example` may stand for a file."""
+        async with _form(request) as form:
+            visitor = self.storage.visitor(_text(form, "session"))
+            kind = _text(form, "kind")
+            if kind not in FILES:
+                raise UsageError(f"kind {shown(kind)}: must be {', '.join(FILES)}")
+            upload = await self._kept(visitor, kind, form.get("file") or _text(form, "example"))
+        facts: dict[str, Any] = {"id": upload.id, "name": upload.name}
+        if kind == "source":
+            facts |= await self._off_loop((await self.studio()).faces, upload)
+        return JSONResponse(facts, 201)
+
+    async def _picture(self, request: Request) -> Response:
+        _, upload = self.storage.upload(request.path_params["id"])
+        picture = await self._off_loop((await self.studio()).picture, upload)
+        return Response(picture, media_type="image/jpeg")
+
+    async def _animate(self, request: Request) -> Response:
+        """Starts a job. source, driving, background: files, or ids of files of the session."""
+        from mcnet_cli.web.studio import Order
+
+        studio = await self.studio()
+        async with _form(request) as form:
+            session = form.get("session")
+            is_lasting = isinstance(session, str) and session != ""
+            visitor = self.storage.visitor(str(session)) if is_lasting else self.storage.new_visitor()
+            try:
+                given = {
+                    kind: await self._given(visitor, kind, form.get(kind))
+                    for kind in FILES
+                    if kind != "background" or form.get(kind)
+                }
+                options = {
+                    name: value
+                    for name, value in form.multi_items()
+                    if name not in (*given, "session", "format") and isinstance(value, str)
+                }
+                film_kind = "." + (_text(form, "format", "mp4").removeprefix("."))
+                if film_kind not in FILM_KINDS:
+                    raise UsageError(f"format {shown(film_kind)}: must be one of {', '.join(FILM_KINDS)}")
+                order = Order(
+                    source=given["source"],
+                    driving=given["driving"],
+                    background=given.get("background"),
+                    options=require_visitors_options(options),
+                    film_kind=film_kind,
+                )
+                command, work = await self._off_loop(studio.prepare, order, visitor.new_path(film_kind))
+                job = Job(visitor.id, command, work)
+                self.queue.submit(job)
+            except BaseException:
+                if not is_lasting:
+                    self.storage.remove(visitor.id)
+                raise
+        return JSONResponse(job.as_json(self.queue.place(job)), 202, {"Location": f"/jobs/{job.id}"})
+
+    async def _job(self, request: Request) -> Response:
+        job = self._job_of(request)
+        return JSONResponse(job.as_json(self.queue.place(job)))
+
+    async def _cancel(self, request: Request) -> Response:
+        job = self._job_of(request)
+        self.queue.cancel(job)
+        return JSONResponse(job.as_json(self.queue.place(job)))
+
+    async def _film(self, request: Request) -> Response:
+        film = self._job_of(request).film
+        if film is None or not film.path.is_file():
+            raise Unknown("there is no film")
+        how = "attachment" if "download" in request.query_params else "inline"
+        return FileResponse(film.path, filename=film.name, content_disposition_type=how)
+
+    async def _off_loop(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Calls what takes a while in a thread, so that other visitors are answered meanwhile."""
+        return await to_thread.run_sync(function, *arguments, limiter=self.photos)
+
+    def _job_of(self, request: Request) -> Job:
+        """The job of the address, whose visitor is now kept longer."""
+        job = self.queue.job(request.path_params["id"])
+        self.storage.visitor(job.visitor)
+        return job
+
+    async def _given(self, visitor: Visitor, kind: str, value: "UploadFile | str | None") -> Upload:
+        """A file of a form, or the visitor's file whose id it has instead."""
+        if isinstance(value, str) and value in visitor.uploads:
+            return visitor.uploads[value]
+        return await self._kept(visitor, kind, value)
+
+    async def _kept(self, visitor: Visitor, kind: str, value: "UploadFile | str | None") -> Upload:
+        """A file or an example, checked and kept. InputError if it can't be used as such; then it is gone."""
+        if len(visitor.uploads) >= MOST_UPLOADS:
+            raise TooMuch("this session has too many files", hint="load the page again")
+        if isinstance(value, UploadFile):
+            name = shown_name(value.filename, {"driving": "driving.mp4"}.get(kind, f"{kind}.jpg"))
+            self.storage.require_room(value.size or 0)
+            path = visitor.new_path(".motion" if name.lower().endswith(".motion") else "")
+            await to_thread.run_sync(_copy, value, path)
+        elif value and kind == "source":
+            name = str(value)
+            path = visitor.new_path("")
+            shutil.copyfile(_example_file(name), path)
+        else:
+            raise UsageError(f"{kind}: a file is needed")
+        studio, upload = await self.studio(), Upload("", path, name)
+        require = studio.require_driving if kind == "driving" else studio.require_photo
+        try:
+            await self._off_loop(require, upload)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return visitor.add(path, name)
+
+
+def _copy(upload: UploadFile, path: Path) -> None:
+    with path.open("xb") as file:
+        shutil.copyfileobj(upload.file, file, 1 << 20)
+
+
+def _example_file(name: str) -> Path:
+    """An example by its name; Unknown for any other text."""
+    for path in EXAMPLES.glob("*.jpg"):
+        if path.name == name:
+            return path
+    raise Unknown(f"there is no example {shown(name[:40])}")
+
+
+def _page_file(name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(_request: Request) -> Response:
+        return FileResponse(PAGE / name)
+
+    return answer
+
+
+@contextlib.asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    """The form that a request brings, bounded in number and length of its fields."""
+    async with request.form(
+        max_files=len(FILES), max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD
+    ) as form:
+        yield form
+
+
+def _text(form: Mapping[str, Any], name: str, otherwise: str = "") -> str:
+    value = form.get(name)
+    return value if isinstance(value, str) and value else otherwise
+
+
+async def _explained(_request: Request, error: Exception) -> Response:
+    """An expected failure as the command line would tell it, in JSON."""
+    assert isinstance(error, McnetError)
+    status = 500
+    for kind, code in ((Unknown, 404), (TooMuch, 503), (UsageError, 400), (InputError, 422)):
+        if isinstance(error, kind):
+            status = code
+            break
+    details = {"code": error.exit_code, "message": str(error), "hint": error.hint}
+    headers = {"Retry-After": "10"} if status == 503 else None
+    return JSONResponse({"error": details}, status, headers)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    """What the framework refuses: an unknown address, a method or a form that makes no sense."""
+    assert isinstance(error, HTTPException)
+    details = {"code": 2, "message": error.detail, "hint": None}
+    return JSONResponse({"error": details}, error.status_code, error.headers)

@@ -1,0 +1,147 @@
+"""Starts and ends the server. The page is there at once; torch is loaded meanwhile."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import importlib
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from mcnet_cli.errors import UsageError, shown
+from mcnet_cli.web.api import Api
+from mcnet_cli.web.guard import Guard
+from mcnet_cli.web.jobs import Failure, Queue
+from mcnet_cli.web.options import Option
+from mcnet_cli.web.settings import WebRequest
+from mcnet_cli.web.storage import opened_storage
+
+if TYPE_CHECKING:
+    from mcnet_cli.web.studio import Studio
+
+MOST_CONNECTIONS = 200
+KEEP_ALIVE_S, GRACE_S = 10, 1
+BACKLOG = 64
+
+
+def serve(
+    request: WebRequest,
+    options: tuple[Option, ...],
+    explain: Callable[[BaseException], Failure],
+    say: Callable[[str], None],
+) -> None:
+    """Serves until a signal ends it, which is raised again when all is cleaned up.
+
+    Args:
+        request: where, for whom, and with which network.
+        options: what visitors can choose, in the words of the command line.
+        explain: says in words what went wrong with a job.
+        say: shows a line to whoever started the server.
+
+    Raises:
+        UsageError: an address that can't be listened to.
+        InputError: a password file without a password.
+        WeightsError: weights that can't be found or used; found out when the page is up already.
+        SystemFailure: no folder for temporary files.
+    """
+    password = request.password()
+    with _listening(request) as listener, opened_storage(request.limits, request.folder) as storage:
+        with (
+            _temporary_files_in(str(storage.root)),
+            Queue(request.limits, explain) as queue,
+            concurrent.futures.ThreadPoolExecutor(1, "studio") as loader,
+        ):
+            loading = loader.submit(_load_studio, request)
+
+            async def studio() -> "Studio":
+                return await asyncio.wrap_future(loading)
+
+            api = Api(storage, queue, studio, options, request.limits)
+            guard = Guard(
+                api.application(), host=request.host, password=password, limits=request.limits
+            )
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    guard,
+                    log_config=None,
+                    access_log=False,  # addresses of files are secrets of their visitors
+                    server_header=False,
+                    proxy_headers=False,
+                    ws="none",
+                    limit_concurrency=MOST_CONNECTIONS,
+                    timeout_keep_alive=KEEP_ALIVE_S,
+                    timeout_graceful_shutdown=GRACE_S,
+                )
+            )
+
+            def stop_if_failed(done: "concurrent.futures.Future[Studio]") -> None:
+                server.should_exit = server.should_exit or done.exception() is not None
+
+            loading.add_done_callback(stop_if_failed)
+            _welcome(request, listener, password, say)
+            server.run(sockets=[listener])
+            if loading.done():
+                loading.result()
+
+
+def _load_studio(request: WebRequest) -> "Studio":
+    """Everything that needs torch, which takes seconds to load."""
+    module = importlib.import_module("mcnet_cli.web.studio")
+    studio: Studio = module.Studio(request)
+    studio.warm_up()
+    return studio
+
+
+def _welcome(
+    request: WebRequest, listener: socket.socket, password: str | None, say: Callable[[str], None]
+) -> None:
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not listened to
+        host = socket.gethostname()
+    say(f"mcnet web: http://{f'[{host}]' if ':' in host else host}:{port}")
+    if not request.is_private:
+        guarded = "whoever knows the password" if password else "everybody on the network, without a password,"
+        say(
+            f"warning: {guarded} can use this server, and what is sent is not encrypted.\n"
+            "  Use it in networks that you trust alone, or put a server with HTTPS before it."
+            + ("" if password else "\n  --password-file FILE asks for a password.")
+        )
+    say("Ctrl-C ends it.")
+
+
+@contextlib.contextmanager
+def _listening(request: WebRequest) -> Iterator[socket.socket]:
+    """A socket on the request's address, which is closed at the end."""
+    where = f"{shown(request.host)}, port {request.port}"
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            request.host, request.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--host {shown(request.host)}: is no address of this machine") from error
+    with socket.socket(family, kind) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise UsageError(
+                f"can't listen to {where}: {error.strerror}", hint="take another --port; 0 takes a free one"
+            ) from error
+        yield listener
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: str) -> Iterator[None]:
+    """Whatever a library keeps in a temporary file meanwhile is in this folder, which goes with the server."""
+    before = tempfile.tempdir
+    tempfile.tempdir = folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
