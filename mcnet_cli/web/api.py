@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 PAGE = Path(__file__).with_name("page")
-PAGE_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/icon.svg": "icon.svg"}
+PAGE_FILES = ("index.html", "page.css", "icon.svg", "page.js", "api.js", "boxes.js", "camera.js", "options.js")
 EXAMPLES = PAGE / "examples"
 FILES = ("source", "driving", "background")
 SWEEP_S = 60.0  # between looks for visitors who have left
@@ -63,7 +63,8 @@ class Api:
     def application(self) -> Starlette:
         """The ASGI application, without the guard before it."""
         routes = [
-            *(Route(address, _page_file(name)) for address, name in PAGE_FILES.items()),
+            Route("/", _page_file(PAGE_FILES[0])),
+            *(Route(f"/{name}", _page_file(name)) for name in PAGE_FILES),
             Route("/examples/{name}", self._example),
             Route("/options", self._options),
             Route("/sessions", self._open_session, methods=["POST"]),

@@ -1,0 +1,216 @@
+// The page: portrait and driving in, film out. All that is done, the JSON API does.
+
+import { addFile, call, send, sessionForm } from "./api.js";
+import { Boxes } from "./boxes.js";
+import { fromCamera, hasCamera } from "./camera.js";
+import { Options } from "./options.js";
+
+const LOOK_MS = 400; // between looks at a job's progress
+const at = (id) => document.getElementById(id);
+const inputs = { source: null, driving: null };
+let options, limits, job;
+
+function fail(id, error) {
+  at(id).textContent = error?.message ?? "";
+  at(id).hidden = !error;
+}
+
+function ready() {
+  const missing = ["source", "driving"].filter((kind) => !inputs[kind]);
+  const words = { source: "a portrait", driving: "a driving" };
+  at("make").disabled = missing.length > 0 || Boolean(job);
+  at("make-hint").textContent = missing.length ? `Choose ${missing.map((kind) => words[kind]).join(" and ")} first.` : "";
+  at("make-hint").hidden = !missing.length;
+}
+
+// Portrait
+
+const boxes = new Boxes(at("boxes"), () => {
+  const count = boxes.found.length;
+  at("boxes-reset").hidden = !boxes.isMoved || !count;
+  at("all-faces-label").hidden = count < 2;
+  at("all-faces").checked = boxes.all;
+  const drag = "Drag the box to move it, its corner to resize it.";
+  at("boxes-hint").textContent = !count
+    ? `No face was found. ${drag} It should hold the whole head.`
+    : count > 1 ? `${count} faces were found: click the one that moves. ${drag}` : drag;
+});
+
+at("all-faces").addEventListener("change", (event) => { boxes.all = event.target.checked; boxes.changed(); });
+at("boxes-reset").addEventListener("click", () => boxes.reset());
+
+async function choosePortrait(file) {
+  await chosen("source", "portrait", file, async (added) => {
+    at("photo").src = `/files/${added.id}/picture`;
+    await at("photo").decode();
+    boxes.show(added);
+  });
+}
+
+// Driving
+
+async function chooseDriving(file) {
+  await chosen("driving", "driving", file, async (added) => {
+    const video = at("driving-video");
+    URL.revokeObjectURL(video.src);
+    video.src = URL.createObjectURL(file); // the visitor's own file: the server doesn't send uploads back
+    video.hidden = false;
+    video.onerror = () => { video.hidden = true; }; // such as a .motion file, which shows nothing
+    at("driving-name").textContent = added.name;
+  });
+}
+
+// Both
+
+/** Sends a file and shows it, or says why it can't be used. */
+async function chosen(kind, place, file, show) {
+  const drop = at(`${place}-drop`);
+  const words = drop.querySelector("p");
+  const before = words.textContent;
+  fail(`${place}-error`);
+  drop.classList.add("busy");
+  try {
+    const added = await addFile(kind, file, (share) => { words.textContent = share < 1 ? `Sending: ${Math.round(100 * share)} %` : "Looking at it …"; });
+    await show(added);
+    inputs[kind] = added;
+    emptied(place, false);
+  } catch (error) {
+    fail(`${place}-error`, error);
+  }
+  words.textContent = before;
+  drop.classList.remove("busy");
+  ready();
+}
+
+function emptied(place, isEmpty) {
+  at(`${place}-chosen`).hidden = isEmpty;
+  at(`${place}-drop`).hidden = !isEmpty;
+  at(place === "portrait" ? "examples" : "motions").hidden = !isEmpty;
+}
+
+for (const [place, kind, choose, isRecorded] of [["portrait", "source", choosePortrait, false], ["driving", "driving", chooseDriving, true]]) {
+  const drop = at(`${place}-drop`);
+  at(`${place}-file`).addEventListener("change", ({ target }) => {
+    if (target.files[0]) choose(target.files[0]);
+    target.value = "";
+  });
+  at(`${place}-other`).addEventListener("click", () => { inputs[kind] = null; emptied(place, true); ready(); });
+  at(place).addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  at(place).addEventListener("dragleave", () => drop.classList.remove("over"));
+  at(place).addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    if (event.dataTransfer.files[0]) choose(event.dataTransfer.files[0]);
+  });
+  const camera = at(`${place}-camera`);
+  camera.disabled = !hasCamera;
+  if (!hasCamera) camera.title = "Browsers open the camera on this machine or by HTTPS alone.";
+  camera.addEventListener("click", async () => {
+    try {
+      const file = await fromCamera({ record: isRecorded, seconds: limits.seconds });
+      if (file) await choose(file);
+    } catch (error) {
+      fail(`${place}-error`, new Error(`The camera can't be used: ${error.message}`));
+    }
+  });
+}
+
+document.addEventListener("paste", (event) => {
+  const file = [...event.clipboardData.files].find(({ type }) => type.startsWith("image/") || type.startsWith("video/"));
+  if (file) (file.type.startsWith("video/") ? chooseDriving : choosePortrait)(file);
+});
+
+// Film
+
+at("make").addEventListener("click", async () => {
+  fail("film-error");
+  at("make").disabled = true;
+  try {
+    const fields = { source: inputs.source.id, driving: inputs.driving.id, ...boxes.options, ...options.changed };
+    show(await send("/animate", await sessionForm(fields), () => {}));
+    while (job) {
+      await new Promise((done) => setTimeout(done, LOOK_MS));
+      show(await call("GET", `/jobs/${job.id}`));
+    }
+  } catch (error) {
+    job = null;
+    at("running").hidden = true;
+    fail("film-error", error);
+  }
+  ready();
+});
+
+at("cancel").addEventListener("click", async () => {
+  at("cancel").disabled = true;
+  await call("DELETE", `/jobs/${job.id}`).catch((error) => fail("film-error", error));
+});
+
+function show(now) {
+  const hasEnded = !["queued", "running"].includes(now.state);
+  if (!job) Object.assign(at("cancel"), { disabled: false });
+  job = hasEnded ? null : now;
+  at("running").hidden = hasEnded;
+  at("make").hidden = !hasEnded;
+  at("made").hidden = at("made").hidden || !hasEnded;
+  at("progress-text").textContent = progressText(now);
+  if (now.progress?.total) at("progress").value = now.progress.done / now.progress.total;
+  else at("progress").removeAttribute("value");
+  if (now.state === "failed") fail("film-error", { message: [now.error.message, now.error.hint].filter(Boolean).join("\n") });
+  if (now.state === "cancelled") fail("film-error", { message: "Cancelled." });
+  if (now.state === "done") showFilm(now);
+}
+
+function progressText({ state, place, progress }) {
+  if (state === "queued") return place > 1 ? `Waiting: number ${place} in the queue` : "Waiting: next in the queue";
+  if (!progress) return "Starting …";
+  const { stage, done, total, unit, per_second: rate, seconds_left: left } = progress;
+  const parts = [`${stage[0].toUpperCase()}${stage.slice(1)}`, total ? `${done} of ${total} ${unit}` : `${done} ${unit}`];
+  if (rate) parts.push(`${rate.toFixed(1)} ${unit}/s`);
+  if (left !== null) parts.push(`${Math.ceil(left)} s left`);
+  return parts.join(" · ");
+}
+
+function showFilm({ film, command }) {
+  const isPicture = /\.(gif|webp)$/.test(film.name);
+  const screen = document.createElement(isPicture ? "img" : "video");
+  if (!isPicture) Object.assign(screen, { controls: true, loop: true, playsInline: true });
+  screen.onerror = () => at("screen").replaceChildren("This browser can't show such a film; download it.");
+  screen.src = film.url;
+  at("screen").classList.toggle("transparent", command.includes("--background transparent"));
+  at("screen").replaceChildren(screen);
+  if (!isPicture) screen.play().catch(() => {}); // the visitor presses play, where the browser wants that
+  at("warnings").replaceChildren(...film.warnings.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  at("download").href = `${film.url}?download`;
+  at("film-facts").textContent = `${film.name} · ${film.frames} frames at ${+film.rate.toFixed(3)} a second`;
+  at("command").textContent = command;
+  at("made").hidden = false;
+}
+
+at("copy").addEventListener("click", async () => {
+  const range = document.createRange();
+  range.selectNodeContents(at("command"));
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  await navigator.clipboard?.writeText(at("command").textContent).catch(() => {}); // else it is selected
+  at("copy").textContent = "Copied";
+  setTimeout(() => { at("copy").textContent = "Copy"; }, 1500);
+});
+
+// Start
+
+try {
+  const told = await call("GET", "/options");
+  limits = told.limits;
+  options = new Options(told.options, told.film_kinds, at("options-at-hand"), at("options-folded"));
+  at("examples").replaceChildren(...told.examples.map((name) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", title: name });
+    button.append(Object.assign(document.createElement("img"), { src: `/examples/${name}`, alt: name }), "Example");
+    button.addEventListener("click", () => choosePortrait(name));
+    return button;
+  }));
+  at("footer").textContent = `mcnet ${told.version} · Everything stays on the machine that runs this page's server. `
+    + `It takes ${limits.upload_mb} MB a file, ${limits.megapixels} megapixels and ${limits.seconds} seconds. Films are synthetic: say so where you show them.`;
+} catch (error) {
+  fail("film-error", error);
+}
+ready();
