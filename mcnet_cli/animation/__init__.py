@@ -2,6 +2,9 @@
 
 from mcnet_cli.animation.animate import animate, plan
 from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.bundled import BundledMotion, bundled_motions
+from mcnet_cli.animation.controls import Controls
+from mcnet_cli.animation.editing import MotionEdit, added, joined, mixed
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.motion_file import read_motion, write_motion
 from mcnet_cli.animation.renderer import load_model
@@ -16,11 +19,18 @@ __all__ = [
     "AnimationRequest",
     "AnimationResult",
     "Animator",
+    "BundledMotion",
+    "Controls",
     "Motion",
+    "MotionEdit",
     "Portrait",
     "Transfer",
+    "added",
     "animate",
+    "bundled_motions",
+    "joined",
     "load_model",
+    "mixed",
     "plan",
     "read_motion",
     "write_motion",

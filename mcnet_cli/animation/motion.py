@@ -1,4 +1,4 @@
-"""Motion: a driving's keypoints over time, which is all that the network needs of it; and smoothing it."""
+"""Motion: a driving's keypoints over time, or controls, which is all that moves a face; and smoothing it."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.controls import Controls
 from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.face.topology import IRIS_POINTS
 from mcnet_cli.model import Keypoints
@@ -31,10 +32,11 @@ IRISES = 2 * IRIS_POINTS  # points of both
 class Motion:
     """T frames of a driving, without sound, picture or likeness.
 
-    `Animator.motion` makes one, `write_motion` keeps it in a file of a few kilobytes.
+    `Animator.motion` makes one, `write_motion` keeps it in a file. What is recorded of a person and what
+    `Controls` say add up; either may be missing.
 
     Attributes:
-        values: (T, K, 2) float32 keypoints in [-1, 1] of the crop, x then y.
+        values: (T, K, 2) float32 keypoints in [-1, 1] of the crop, x then y. K is 0 if nothing was recorded.
         jacobians: (T, K, 2, 2) float32 local affine frames, or None for a network without them.
         landmarks: (T, L, 2) float16 face mesh, [-1, 1] along the longer side of the driving's picture: all
             468 points, or 90 of them; arbitrary where no face was found. None if no detector ran.
@@ -42,7 +44,10 @@ class Motion:
             left eye, then of the other one's. None if no detector ran, and in files of former versions.
         found: (T,) bool, whether there was a face; all True if no detector ran.
         rate: frames a second.
-        digest: sha256 of the parameters of the keypoint detector that the values are for.
+        digest: sha256 of the parameters of the keypoint detector that the values are for; empty if nothing
+            was recorded.
+        controls: numbers for each frame, or None.
+        weights: (T,) float32, how far the frames lead away from the source as it is, 0 to 1. None: all 1.
 
     Example:
         >>> from mcnet_cli import Animator
@@ -60,6 +65,29 @@ class Motion:
     rate: Fraction
     digest: str
     irises: NDArray[np.float16] | None = None
+    controls: Controls | None = None
+    weights: Floats | None = None
+
+    @classmethod
+    def of(cls, controls: Controls, rate: Fraction | int = 25) -> "Motion":
+        """A motion of controls alone, which moves every source whose face is known.
+
+        Example:
+            >>> from mcnet_cli import Animator, Controls, Motion
+            >>> animator = Animator.load("lite")
+            >>> portrait = animator.portrait("portrait.jpg")
+            >>> (picture,) = animator.render(portrait, Motion.of(Controls.of(yaw=15, smile=0.5)))
+            >>> picture.shape
+            (512, 512, 3)
+        """
+        count = len(controls)
+        values = np.zeros((count, 0, 2), np.float32)
+        return cls(values, None, None, np.ones(count, np.bool_), Fraction(rate), "", controls=controls)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether there are keypoints of a driving, beside or instead of controls."""
+        return self.values.size > 0
 
     def __len__(self) -> int:
         return len(self.values)
@@ -73,6 +101,8 @@ class Motion:
             landmarks=None if self.landmarks is None else self.landmarks[rows],
             irises=None if self.irises is None else self.irises[rows],
             found=self.found[rows],
+            controls=None if self.controls is None else self.controls.rows(rows),
+            weights=None if self.weights is None else self.weights[rows],
         )
 
     def held(self) -> "Motion":
@@ -103,6 +133,8 @@ class Motion:
         The faster a keypoint moves, the less it is averaged, so that blinks stay. Where all that moves is
         noise, all frames become one.
         """
+        if not self.is_recorded:
+            return self
         if self.is_still:
             return replace(
                 self,

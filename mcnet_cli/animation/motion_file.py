@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.controls import CONTROLS, Controls
 from mcnet_cli.animation.motion import IRISES, Motion
 from mcnet_cli.checkpoint.safetensors_file import Header, read_header, read_tensors, write_tensors
 from mcnet_cli.errors import InputError, shown
@@ -53,17 +54,24 @@ def write_motion(path: Path, motion: Motion, *, overwrite: bool = False) -> None
         >>> len(read_motion(Path("wave.motion")))
         5
     """
-    tensors = {"values": torch.from_numpy(motion.values), "found": torch.from_numpy(motion.found)}
+    tensors = {"found": torch.from_numpy(motion.found)}
+    if motion.is_recorded:
+        tensors["values"] = torch.from_numpy(motion.values)
     if motion.jacobians is not None:
         tensors["jacobians"] = torch.from_numpy(motion.jacobians)
     if motion.landmarks is not None:
         tensors["landmarks"] = torch.from_numpy(motion.landmarks)
     if motion.irises is not None:
         tensors["irises"] = torch.from_numpy(motion.irises)
+    if motion.controls is not None:
+        tensors["controls"] = torch.from_numpy(motion.controls.values)
+    if motion.weights is not None:
+        tensors["weights"] = torch.from_numpy(motion.weights)
     metadata = {
         "mcnet.motion": FORMAT,
         "mcnet.rate": str(motion.rate),
         "mcnet.detector": motion.digest,
+        "mcnet.controls": ",".join(CONTROLS),
     }
     with atomic_output(path, overwrite=overwrite) as part:
         write_tensors(part, tensors, metadata)
@@ -88,21 +96,26 @@ def read_motion(path: Path) -> Motion:
         raise InputError(f"{shown(path)} is not a motion file", hint="make one with --save-motion")
     rate = _rate(path, header.metadata.get("mcnet.rate", ""))
     digest = header.metadata.get("mcnet.detector", "")
-    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+    if not re.fullmatch(r"[0-9a-f]{64}", digest) and "values" in header.shapes:
         raise InputError(f"{shown(path)}: its detector's digest makes no sense")
+    if "controls" in header.shapes and header.metadata.get("mcnet.controls") != ",".join(CONTROLS):
+        raise InputError(f"{shown(path)} has other controls than this version of mcnet")
     _check_entries(path, header)
     entries = {name: t.numpy() for name, t in read_tensors(path, header.shapes, error=InputError).items()}
     for name, entry in entries.items():
         if name != "found" and not (np.isfinite(entry).all() and np.abs(entry).max() <= LARGEST_VALUE):
             raise InputError(f"{shown(path)}: {name} holds numbers that make no sense")
+    found = entries["found"]
     motion = Motion(
-        entries["values"],
+        entries.get("values", np.zeros((len(found), 0, 2), np.float32)),
         entries.get("jacobians"),
         entries.get("landmarks"),
-        entries["found"],
+        found,
         rate,
         digest,
         entries.get("irises"),
+        Controls(entries["controls"]) if "controls" in entries else None,
+        entries.get("weights"),
     )
     _check_jacobians(path, motion.jacobians)
     if not motion.found.any():
@@ -148,6 +161,8 @@ def read_motion_part(
 
 def require_fit(motion: Motion, config: ModelConfig, digest: str, name: str) -> None:
     """InputError if a motion isn't of the keypoints that a network needs."""
+    if not motion.is_recorded:
+        return
     if motion.digest != digest:
         raise InputError(
             f"{name} was made by another keypoint detector than these weights have",
@@ -181,19 +196,27 @@ def _rate(path: Path, text: str) -> Fraction:
 
 def _check_entries(path: Path, header: Header) -> None:
     """Names, types and shapes, before anything is allocated."""
-    for name in ("values", "found"):
-        if name not in header.shapes:
-            raise InputError(f"{shown(path)}: missing {name}")
-    shape = header.shapes["values"]
-    if len(shape) != 3 or not (1 <= shape[0] <= FRAME_LIMIT and 1 <= shape[1] <= KEYPOINT_LIMIT):
-        raise InputError(f"{shown(path)}: values has the shape {shape}, which makes no sense")
-    frames, count = shape[:2]
+    if "found" not in header.shapes:
+        raise InputError(f"{shown(path)}: missing found")
+    if "values" in header.shapes:
+        shape = header.shapes["values"]
+        if len(shape) != 3 or not (1 <= shape[0] <= FRAME_LIMIT and 1 <= shape[1] <= KEYPOINT_LIMIT):
+            raise InputError(f"{shown(path)}: values has the shape {shape}, which makes no sense")
+        frames, count = shape[:2]
+    elif "controls" in header.shapes:
+        frames, count = (header.shapes["found"] or (0,))[0], 0
+        if not 1 <= frames <= FRAME_LIMIT:
+            raise InputError(f"{shown(path)}: found has {frames} frames, which makes no sense")
+    else:
+        raise InputError(f"{shown(path)}: missing values")
     expected = {
         "values": ("F32", (frames, count, 2)),
         "jacobians": ("F32", (frames, count, 2, 2)),
         "landmarks": ("F16", (frames, MESH_POINTS, 2)),
         "irises": ("F16", (frames, IRISES, 2)),
         "found": ("BOOL", (frames,)),
+        "controls": ("F32", (frames, len(CONTROLS))),
+        "weights": ("F32", (frames,)),
     }
     for name, shape in header.shapes.items():
         if name not in expected:

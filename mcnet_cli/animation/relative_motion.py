@@ -7,12 +7,11 @@ displacement is; and hair stays near the head.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from mcnet_cli.compositing.head import HeadPoints
+from mcnet_cli.animation.regions import head_points_of
 from mcnet_cli.face import SIDES
 from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_CORNERS, MOUTH_OPENING, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints, transfer_motion
@@ -36,7 +35,12 @@ LARGEST_HAIR_OFFSET = 0.08
 
 
 def relative_motion(
-    driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float, numbers: Sequence[int]
+    driving: Keypoints,
+    reference: Keypoints,
+    source: Keypoints,
+    scale: float,
+    numbers: Sequence[int],
+    lips: float = 1.0,
 ) -> Keypoints:
     """Keypoints of B frames: source + scale · (driving - reference), jacobians alike (FOMM, sec. 3.3).
 
@@ -44,7 +48,7 @@ def relative_motion(
     the mouth, the lids and the hair.
 
     driving: B frames; reference, source: one. numbers: which landmark each keypoint is; empty for learned
-    keypoints.
+    keypoints. lips: the factor by which the driving's lips lead away from the reference.
     """
     openings, hair = LidsAndLips.among(numbers), Hair.among(numbers)
     if hair is not None:
@@ -55,7 +59,7 @@ def relative_motion(
             moved.values + scale * _turn_of_the_difference(driving, reference, source, tuple(numbers)),
             moved.jacobians,
         )
-    return moved if openings is None else openings.carried(moved, driving, reference, source, scale)
+    return moved if openings is None else openings.carried(moved, driving, reference, source, scale, lips)
 
 
 def _turn_of_the_difference(
@@ -66,7 +70,7 @@ def _turn_of_the_difference(
     The source differs from the reference, because it looks elsewhere or has another shape. That difference is
     a vector in three dimensions, which turns with the head as the driving turns from the reference.
     """
-    points = _head_points(numbers)
+    points = head_points_of(numbers)
     before, after, own = (points.pose(k.values) for k in (reference, driving, source))
     unlike = points.in_space(source.values, own) - points.in_space(reference.values, before)
     turn = after.rotation @ before.rotation.mT
@@ -74,16 +78,17 @@ def _turn_of_the_difference(
     return torch.where(points.of_body[:, None], 0, turned[..., :2])
 
 
-_head_points = lru_cache(maxsize=8)(HeadPoints)
-
-
-def strengthened(driving: Keypoints, reference: Keypoints, factor: float) -> Keypoints:
-    """The driving `factor` times as far from the reference."""
-    if factor == 1:
+def strengthened(driving: Keypoints, reference: Keypoints, factor: float | Tensor) -> Keypoints:
+    """The driving `factor` times as far from the reference; (B,) factors are one for each frame."""
+    if isinstance(factor, Tensor):
+        factor = factor[:, None, None]
+    elif factor == 1:
         return driving
     values = reference.values + factor * (driving.values - reference.values)
     if driving.jacobians is None or reference.jacobians is None:
         return Keypoints(values)
+    if isinstance(factor, Tensor):
+        factor = factor[..., None]
     return Keypoints(values, reference.jacobians + factor * (driving.jacobians - reference.jacobians))
 
 
@@ -106,11 +111,18 @@ class LidsAndLips:
         return cls(places) if all(point in places for point in OUTER_EYE_CORNERS) else None
 
     def carried(
-        self, moved: Keypoints, driving: Keypoints, reference: Keypoints, source: Keypoints, scale: float
+        self,
+        moved: Keypoints,
+        driving: Keypoints,
+        reference: Keypoints,
+        source: Keypoints,
+        scale: float,
+        lips: float = 1.0,
     ) -> Keypoints:
         """`moved`, the result of relative motion, with lids, lips and brows corrected.
 
-        The mouth opens as far as the driving's, times the ratio of their widths. Lids close by the same share
+        The mouth opens as far as the driving's, times the ratio of their widths; by a factor `lips` below 1
+        so much of the way there from how far the source's is open. Lids close by the same share
         of their opening as the driving's, and open wider by the same distance. Brows rise `BROW_GAIN` times
         as far as the driving's, smiles widen `SMILE_GAIN` times as far. moved, driving: B frames; reference,
         source: one.
@@ -137,13 +149,29 @@ class LidsAndLips:
             values[:, self.places[right]] += more
         for above, below in self._known(MOUTH_OPENING):
             ratio = self._mouths_ratio(reference, source, scale)
-            wanted = ratio * self._height(driving.values, above, below).clamp_min(0)
+            now, before, own = (
+                self._height(k.values, above, below).clamp_min(0) for k in (driving, reference, source)
+            )
+            kept = max(0.0, 1 - lips)
+            wanted = (kept * own + ratio * (now - kept * before)).clamp_min(0)
             more = wanted - self._height(values, above, below)
             for lip, part in ((above, 1 - LOWER_LIP_SHARE), (below, -LOWER_LIP_SHARE)):
                 for point in (lip, *OUTER_LIPS[lip]):
                     if point in self.places:
                         values[:, self.places[point]] += part * more[:, None] * up
         return Keypoints(values, moved.jacobians)
+
+    def kept_apart(self, keypoints: Keypoints) -> Keypoints:
+        """Keypoints, of which no lid or lip is beyond the other one that it meets."""
+        values = keypoints.values.clone()
+        up = self._up(values)
+        gap = SHUT_LID_GAP * self._apart(values, OUTER_EYE_CORNERS)
+        for pairs, least in ((LID_OPENINGS, gap), (MOUTH_OPENING, 0 * gap)):
+            for above, below in self._known(pairs):
+                beyond = (least - self._height(values, above, below)).clamp_min(0)
+                values[:, self.places[above]] += 0.5 * beyond[:, None] * up
+                values[:, self.places[below]] -= 0.5 * beyond[:, None] * up
+        return Keypoints(values, keypoints.jacobians)
 
     def _known(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """The pairs of points that are both among the keypoints."""
@@ -207,7 +235,7 @@ class Hair:
 
     def _posed(self, values: Tensor) -> Tensor:
         """(B, 2, 2) the two points beside the face, as the head's pose alone places them."""
-        points = _head_points(self.numbers)
+        points = head_points_of(self.numbers)
         pose, beside = points.pose(values), [self.numbers.index(point) for point in SIDES]
         turned = points.posed(pose.rotation)[:, beside, :2]
         return pose.centre[:, None] + pose.scale[:, None, None] * turned

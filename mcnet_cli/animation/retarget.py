@@ -1,20 +1,23 @@
 """Retargeting: a driving's motion becomes the keypoints and the gaze of one source.
 
 `Transfer` says how. `Retargeting` smooths the motion, chooses the reference frame and the scale, and applies
-`relative_motion` frame by frame.
+`relative_motion` and controls frame by frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.controls import ControlledFace, Controls
 from mcnet_cli.animation.gaze import EyeLandmarks, GazeTransfer, gaze_shifts
 from mcnet_cli.animation.motion import Motion
-from mcnet_cli.animation.relative_motion import relative_motion, strengthened
+from mcnet_cli.animation.regions import Factors, RegionalMotion, region_factors
+from mcnet_cli.animation.relative_motion import LidsAndLips, relative_motion, strengthened
 from mcnet_cli.animation.source import EncodedFace, SourceFace
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError, counted
@@ -29,7 +32,6 @@ GazeKind = Literal["driving", "source"]
 NoFace = Literal["hold", "skip", "source"]
 Points = NDArray[Any]
 
-STRENGTH_LIMIT = 10.0
 SMOOTH_LIMIT = 100.0  # frames
 # A driving whose face is rolled otherwise than the source's, by more degrees than this, is rolled as the
 # source: a mouth opens along the face, not along the picture. Smaller differences are part of the motion.
@@ -47,13 +49,18 @@ class Transfer:
         adapt_scale: scale relative motion by how large the source's face is beside the driving's.
         reference: the frame that relative motion starts from. `best`: the one most like the source. `first`:
             the first with a face. A number: that frame, from 0.
-        strength: factor on the displacement from the reference; 0 is a still.
+        strength: factor on the displacement from the reference, one for all or by region, such as
+            {"lips": 1.3, "pose": 0.6}; 0 is the source as it is.
+        region: what moves: any of `lips`, `eyes`, `brows`, `expression`, `pose`, `all`. `pose` moves the
+            head and leaves the expression, the others leave the head where it is.
         smooth: standard deviation in frames of the Gaussian that smooths the motion over time. 0: none.
             None: landmarks are steadied where they hardly move; other keypoints as the weights ask for.
         gaze: `driving` turns the eyes as the driving turns its own, `source` leaves them as they look in the
             source. Networks whose keypoints are no landmarks leave them to the motion around.
         no_face: what is shown where the driving has no face. `hold`: the last pose. `skip`: nothing, these
             frames are left out. `source`: the source unmoved.
+        controls: pose and expression by numbers, added to what moves otherwise, whatever its strength and
+            region. One frame of them is there for all frames.
 
     Example:
         >>> from mcnet_cli import Transfer
@@ -64,10 +71,12 @@ class Transfer:
     motion: Mode = "relative"
     adapt_scale: bool = True
     reference: Reference = "best"
-    strength: float = 1.0
+    strength: float | Mapping[str, float] = 1.0
     smooth: float | None = None
     gaze: GazeKind = "driving"
     no_face: NoFace = "hold"
+    region: tuple[str, ...] = ("all",)
+    controls: Controls | None = None
 
     def __post_init__(self) -> None:
         require_among("--motion", self.motion, get_args(Mode))
@@ -77,8 +86,16 @@ class Transfer:
             require_between("--reference", self.reference, 0, None)
         else:
             require_among("--reference", self.reference, ("best", "first"))
-        require_between("--strength", self.strength, 0, STRENGTH_LIMIT)
+        if self.motion == "absolute" and set(self.factors.values()) != {1.0}:
+            raise UsageError(
+                "--strength and --region need --motion relative: absolute motion has no start to go away from"
+            )
         require_between("--smooth", self.smooth, 0, SMOOTH_LIMIT)
+
+    @property
+    def factors(self) -> Factors:
+        """By how much each part of the face follows."""
+        return region_factors(self.region, self.strength)
 
     def shown_frames(self, motion: Motion) -> NDArray[np.intp]:
         """Numbers of the driving's frames that a result shows, in order."""
@@ -86,7 +103,9 @@ class Transfer:
 
     def require_reference(self, motion: Motion) -> None:
         """UsageError if relative motion is to start from a frame that the driving doesn't have."""
-        if self.motion == "relative" and isinstance(self.reference, int) and self.reference >= len(motion):
+        if not (self.motion == "relative" and motion.is_recorded):
+            return
+        if isinstance(self.reference, int) and self.reference >= len(motion):
             raise UsageError(
                 f"--reference {self.reference}: the driving has {counted(len(motion), 'frame')}, from 0 on"
             )
@@ -124,7 +143,8 @@ class Retargeting:
         smooth: float,
     ) -> None:
         transfer.require_reference(motion)
-        if transfer.motion == "relative":
+        is_relative = transfer.motion == "relative" and motion.is_recorded
+        if is_relative:
             motion = _rolled_as(motion, face.face)
         self._transfer, self._numbers = transfer, tuple(numbers)
         self._source = face.source.keypoints.map(lambda t: t.float().cpu())
@@ -132,8 +152,15 @@ class Retargeting:
         self._smooth = smooth
         self._motion = self._held_and_smoothed(motion)
         self._reference, self._scale = self._source, 1.0
+        self._factors = transfer.factors
+        self._lids_and_lips = LidsAndLips.among(self._numbers)
+        self._controls = self._all_controls(motion)
+        self._face = None
+        if self._controls or len({*self._factors.values()}) > 1:
+            self._require_landmarks()
+            self._face = ControlledFace(face.face.landmarks, self._numbers)
         number = None
-        if transfer.motion == "relative":
+        if is_relative:
             number = self._reference_frame(motion, face.face.landmarks)
             self._reference = self._motion.keypoints(number)
             if transfer.adapt_scale:
@@ -150,15 +177,48 @@ class Retargeting:
 
     def keypoints(self, rows: NDArray[np.intp]) -> Keypoints:
         """The source's keypoints in the driving's frames `rows`."""
-        moved = self._motion[rows].keypoints(slice(None))
-        if self._transfer.motion == "relative":
-            driving = strengthened(moved, self._reference, self._transfer.strength)
-            moved = relative_motion(driving, self._reference, self._source, self._scale, self._numbers)
+        moved = self._carried_over(rows)
+        if self._motion.weights is not None:
+            moved = strengthened(moved, self._source, torch.from_numpy(self._motion.weights[rows]))
+        controls = self._controls.rows(rows)
+        if controls and self._face is not None and self._lids_and_lips is not None:
+            moved = self._lids_and_lips.kept_apart(self._face.moved(moved, controls))
         for row in np.flatnonzero(self._shows_source[rows]):
             moved.values[row] = self._source.values[0]
             if moved.jacobians is not None and self._source.jacobians is not None:
                 moved.jacobians[row] = self._source.jacobians[0]
         return moved
+
+    def _carried_over(self, rows: NDArray[np.intp]) -> Keypoints:
+        """The source's keypoints in frames `rows`, as what was recorded of the driving moves them."""
+        if not self._motion.is_recorded:
+            return self._source.map(lambda t: t.expand(len(rows), *t.shape[1:]).clone())
+        moved = self._motion[rows].keypoints(slice(None))
+        if self._transfer.motion == "absolute":
+            return moved
+        if len({*self._factors.values()}) == 1:
+            driving = strengthened(moved, self._reference, self._factors["pose"])
+        else:
+            by_region = RegionalMotion.of(self._numbers, self._factors)
+            driving = Keypoints(by_region(moved.values, self._reference.values))
+        lips = self._factors["lips"]
+        return relative_motion(driving, self._reference, self._source, self._scale, self._numbers, lips)
+
+    def _all_controls(self, motion: Motion) -> Controls:
+        """The motion's and the transfer's, for each frame."""
+        controls = Controls.none(len(motion))
+        if motion.controls is not None:
+            controls += motion.controls.scaled(self._factors)
+        if self._transfer.controls is not None:
+            controls += self._transfer.controls
+        return controls if motion.weights is None else Controls(controls.values * motion.weights[:, None])
+
+    def _require_landmarks(self) -> None:
+        if self._lids_and_lips is None:
+            raise UsageError(
+                "regions and controls need weights whose keypoints are landmarks of a face",
+                hint="take the default, lite",
+            )
 
     def _held_and_smoothed(self, motion: Motion) -> Motion:
         """The motion, smoothed as the transfer says; frames without a face repeat the last with one."""
@@ -184,21 +244,24 @@ class Retargeting:
         # In the keypoints' unit, so that the filter smooths the gaze as strongly as the keypoints.
         width = 0.25 * float(np.ptp(self._reference.values[0, corners, 0].numpy()) + 1e-6)
         series = replace(motion, values=(width * shifts[:, None]).astype(np.float32), jacobians=None)
-        shifts = self._transfer.strength * self._held_and_smoothed(series).values[:, 0] / width
+        shifts = self._factors["eyes"] * self._held_and_smoothed(series).values[:, 0] / width
+        if motion.weights is not None:
+            shifts = motion.weights[:, None] * shifts
+        shifts = shifts + self._controls.gaze_shifts
         shifts[self._shows_source] = 0
         return GazeTransfer(shifts, face.landmarks, face.irises, self._source, corners)
 
     def _reference_frame(self, motion: Motion, source_landmarks: Points | None) -> int:
-        reference = self._transfer.reference
+        reference, usable = self._transfer.reference, motion.found
         if isinstance(reference, int):
             return reference
+        if motion.weights is not None and (usable & (motion.weights > 0)).any():
+            usable = usable & (motion.weights > 0)
         if reference == "first":
-            return int(motion.found.argmax())
+            return int(usable.argmax())
         if motion.landmarks is not None and source_landmarks is not None:
-            return best_reference(
-                telling(source_landmarks), telling(motion.landmarks), motion.found, _LID_PLACES
-            )
-        return best_reference(self._source.values[0].numpy(), self._motion.values, motion.found)
+            return best_reference(telling(source_landmarks), telling(motion.landmarks), usable, _LID_PLACES)
+        return best_reference(self._source.values[0].numpy(), self._motion.values, usable)
 
 
 # The choice of the frame that relative motion starts from. FOMM and MCNet leave it to the user. The frame

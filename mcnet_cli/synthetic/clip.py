@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.errors import UsageError
+from mcnet_cli.face.expression import Expression
 from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.synthetic.identity import Identity
-from mcnet_cli.synthetic.mesh import FRAMING, Expression, Points, Pose
+from mcnet_cli.synthetic.mesh import FRAMING, Points, Pose
 from mcnet_cli.synthetic.render import Head, head_of
 
 FRAME_RATE = 25  # that the motions are timed for

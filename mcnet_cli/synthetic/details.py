@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.face.expression import Expression, swung
 from mcnet_cli.face.topology import EARS, INNER_LIPS, LID_EDGES, OUTER_LIPS
 from mcnet_cli.synthetic.identity import Identity
-from mcnet_cli.synthetic.mesh import Expression, Points, Pose, posed, projected, rotation, swung
+from mcnet_cli.synthetic.mesh import Points, Pose, posed, projected, rotation
 from mcnet_cli.synthetic.textures import FIXED_POINT_BITS, fixed
 
 Colours = NDArray[np.float32]  # (H, W, 3) in [0, 1]

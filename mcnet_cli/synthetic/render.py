@@ -6,16 +6,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.face.expression import Expression, expressed
 from mcnet_cli.face.topology import MESH_POINTS, OVAL
 from mcnet_cli.synthetic.details import View, backdrop, draw_glasses, eye, mouth
 from mcnet_cli.synthetic.identity import Identity
 from mcnet_cli.synthetic.mesh import (
     OPENINGS,
-    Expression,
     Indices,
     Points,
     Pose,
-    expressed,
     posed,
     projected,
     triangles,

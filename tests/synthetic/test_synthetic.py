@@ -8,9 +8,10 @@ from face_tools import detector, mesh
 
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import Framing, Landmarks, clip_box, faces_in
+from mcnet_cli.face.expression import template
 from mcnet_cli.face.topology import EYE_OUTLINES, MESH_POINTS, MOUTH_OUTLINE, OVAL
 from mcnet_cli.synthetic import Expression, Identity, Pose, SyntheticClip, render, render_clip
-from mcnet_cli.synthetic.mesh import template, triangles, unrolled
+from mcnet_cli.synthetic.mesh import triangles, unrolled
 from mcnet_cli.synthetic.render import NOTHING, interpolated, owners
 
 SIZE = 256

@@ -1,0 +1,211 @@
+"""Controls: the head's pose and the face's expression as numbers over time, which need no video.
+
+They act on the source's own face: a mouth opens as its jaw swings, lids close by their own gap. So they fit
+every face, and every network whose keypoints are landmarks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mcnet_cli.animation.regions import head_points_of
+from mcnet_cli.compositing.head import MIDDLE
+from mcnet_cli.errors import UsageError
+from mcnet_cli.face.expression import NECK, Expression, expressed, head_rotations, template
+from mcnet_cli.face.outer import MESH
+from mcnet_cli.face.topology import BODY_POINTS, MESH_POINTS
+from mcnet_cli.model import Keypoints
+
+Floats = NDArray[np.float32]
+
+# What can be controlled, and the region of the face that it belongs to.
+CONTROLS = {
+    "yaw": "pose",
+    "pitch": "pose",
+    "roll": "pose",
+    "x": "pose",
+    "y": "pose",
+    "shoulders": "pose",
+    "mouth": "lips",
+    "smile": "lips",
+    "rounding": "lips",
+    "left_eye": "eyes",
+    "right_eye": "eyes",
+    "gaze_x": "eyes",
+    "gaze_y": "eyes",
+    "brows": "brows",
+}
+LIMITS = {"yaw": 60.0, "pitch": 45.0, "roll": 90.0}  # degrees; others are shares
+SHARE_LIMIT = 2.0
+TURN_UNIT_DEG = 30.0  # a turn that counts as much as 1 of the other controls
+WIDER = 0.4  # an eye opens wider by this share of its opening at 1
+# The irises' way at a gaze of 1, in widths of the eye: an eyeball of 12 mm that turns by 30° and 20° behind
+# lids 30 mm wide. And the degrees downwards that the upper lid follows.
+GAZE_REACH = (0.2, 0.13)
+GAZE_DOWN_DEG = 20.0
+SHOULDERS = BODY_POINTS[1:]
+BODY_SHARE = 0.4  # of the head's way, that shoulders and neck go along
+_SHAPES = [
+    place
+    for place, name in enumerate(CONTROLS)
+    if name in ("mouth", "smile", "rounding", "left_eye", "right_eye", "gaze_y", "brows")
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Controls:
+    """Numbers for T frames; all are 0 where nothing changes, and add up with what the face does otherwise.
+
+    `yaw`, `pitch`, `roll`: degrees; the face turns to the picture's right, looks up, tilts clockwise. `x`,
+    `y`: the head moves to the right and up, in heights of the face. `shoulders`: they rise, likewise.
+    `mouth`: opening; 1 is as wide as the jaw goes. `smile`: 1 a broad smile, -1 corners drawn down.
+    `rounding`: 1 lips rounded as for "oo", below 0 spread. `left_eye`, `right_eye`: the picture's; -1 shut, 1
+    wide open. `gaze_x`, `gaze_y`: from -1, left and down, to 1, right and up, as far as eyes turn. `brows`: 1
+    raised, -1 frowning.
+
+    Attributes:
+        values: (T, 14) float32 in the order of `CONTROLS`.
+
+    Example:
+        >>> from mcnet_cli import Controls
+        >>> controls = Controls.of(yaw=[0, 10, 20], mouth=0.4)
+        >>> len(controls), controls["yaw"].tolist(), controls["mouth"].tolist()[0]
+        (3, [0.0, 10.0, 20.0], 0.4000000059604645)
+    """
+
+    values: Floats
+
+    @classmethod
+    def of(cls, **tracks: float | Sequence[float] | NDArray[Any]) -> "Controls":
+        """Of numbers by name, each one for all frames or one for each. UsageError for those beyond limits.
+
+        `eyes` is short for both eyes.
+        """
+        if "eyes" in tracks:
+            eyes = tracks.pop("eyes")
+            tracks = {"left_eye": eyes, "right_eye": eyes} | tracks
+        count = max([1, *(np.size(track) for track in tracks.values())])
+        values = np.zeros((count, len(CONTROLS)), np.float32)
+        for name, track in tracks.items():
+            if name not in CONTROLS:
+                raise UsageError(f"there is no control {name}", hint=f"there are {', '.join(CONTROLS)}")
+            limit, numbers = LIMITS.get(name, SHARE_LIMIT), np.asarray(track, np.float64)
+            if not (np.isfinite(numbers).all() and np.abs(numbers).max(initial=0) <= limit):
+                raise UsageError(f"{name}: must be from {-limit:g} to {limit:g}")
+            values[:, list(CONTROLS).index(name)] = numbers
+        return cls(values)
+
+    @classmethod
+    def none(cls, count: int) -> "Controls":
+        """For `count` frames in which nothing changes."""
+        return cls(np.zeros((count, len(CONTROLS)), np.float32))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, name: str) -> Floats:
+        """(T,) one control over time."""
+        track: Floats = self.values[:, list(CONTROLS).index(name)]
+        return track
+
+    def __add__(self, other: "Controls") -> "Controls":
+        """Both together; one frame of either is there for all frames of the other."""
+        return Controls(self.values + other.values)
+
+    def __bool__(self) -> bool:
+        return bool(self.values.any())
+
+    def rows(self, rows: slice | NDArray[Any]) -> "Controls":
+        """Those of some frames."""
+        return Controls(self.values[rows])
+
+    def scaled(self, factors: Mapping[str, float]) -> "Controls":
+        """Each times the factor of its region."""
+        return Controls(self.values * np.array([factors[region] for region in CONTROLS.values()], np.float32))
+
+    @property
+    def normalised(self) -> Floats:
+        """(T, 14) the values, degrees over 30, so that all can be compared."""
+        units = np.array([TURN_UNIT_DEG if name in LIMITS else 1.0 for name in CONTROLS], np.float32)
+        return (self.values / units).astype(np.float32)
+
+    @property
+    def turns(self) -> NDArray[np.float64]:
+        """(3, T) degrees of the head's turns: to the picture's right, down, clockwise."""
+        return np.stack([self["yaw"], -self["pitch"], self["roll"]]).astype(np.float64)
+
+    @property
+    def gaze_shifts(self) -> Floats:
+        """(T, 2) by how much irises move across and down the face, in widths of the eye."""
+        across, up = GAZE_REACH
+        return np.stack([across * self["gaze_x"], -up * self["gaze_y"]], axis=-1)
+
+    def expression(self, row: int) -> Expression:
+        """What the face does in a frame."""
+        at = dict(zip(CONTROLS, self.values[row].tolist(), strict=True))
+        left, right = (
+            -opened if opened < 0 else -WIDER * opened for opened in (at["left_eye"], at["right_eye"])
+        )
+        return Expression(
+            mouth=at["mouth"],
+            smile=at["smile"],
+            rounding=at["rounding"],
+            lids=left,
+            right_lids=right,
+            gaze_y=-GAZE_DOWN_DEG * at["gaze_y"],
+            brows=at["brows"],
+        )
+
+
+class ControlledFace:
+    """A source's face that controls pose and shape.
+
+    landmarks: (468, 2) of it in any unit; None where they are unknown, then an average face moves. numbers:
+    which landmark each keypoint is.
+    """
+
+    def __init__(self, landmarks: NDArray[Any] | None, numbers: Sequence[int]) -> None:
+        self._points = head_points_of(tuple(numbers))
+        self._rest = template() if landmarks is None else _at_rest(landmarks)
+        self._places = [place for place, number in enumerate(numbers) if number < MESH_POINTS]
+        self._mesh = [numbers[place] for place in self._places]
+        self._rises = torch.tensor([number in SHOULDERS for number in numbers])
+
+    def moved(self, keypoints: Keypoints, controls: Controls) -> Keypoints:
+        """B keypoints, after what controls of B frames add to their pose and expression."""
+        values = keypoints.values
+        pose = self._points.pose(values)
+        head = self._points.in_space(values, pose) @ pose.rotation + self._expressions(controls)
+        turns = torch.from_numpy(head_rotations(*controls.turns)).float()
+        neck = torch.from_numpy(NECK - MIDDLE).float()
+        head = (head - neck) @ turns.mT + neck
+        seen = (head @ pose.rotation.mT)[..., :2]
+        shift = torch.from_numpy(np.stack([controls["x"], -controls["y"]], axis=-1))[:, None]
+        seen = pose.centre[:, None] + pose.scale[:, None, None] * (seen + shift)
+        rise = torch.from_numpy(controls["shoulders"])[:, None] * pose.scale[:, None] * self._rises
+        body = values + BODY_SHARE * pose.scale[:, None, None] * shift
+        body = body - torch.stack([torch.zeros_like(rise), rise], dim=-1)
+        return Keypoints(torch.where(self._points.of_body[:, None], body, seen), keypoints.jacobians)
+
+    def _expressions(self, controls: Controls) -> Tensor:
+        """(B, K, 3) what the expressions of B frames add to the keypoints of a face at rest."""
+        added = np.zeros((len(controls), len(self._points.points), 3))
+        for row in np.flatnonzero(controls.values[:, _SHAPES].any(1)).tolist():
+            shaped = expressed(self._rest, controls.expression(row))
+            added[row, self._places] = (shaped - self._rest)[self._mesh]
+        return torch.from_numpy(added).float()
+
+
+def _at_rest(landmarks: NDArray[Any]) -> NDArray[np.float64]:
+    """(468, 3) a face as if it looked ahead, in heights of the mesh, with the depths of an average one."""
+    points = head_points_of(MESH)
+    values = torch.from_numpy(np.asarray(landmarks, np.float32))[None]
+    pose = points.pose(values)
+    ahead = (points.in_space(values, pose) @ pose.rotation)[0].numpy()
+    rest: NDArray[np.float64] = ahead.astype(np.float64) + MIDDLE
+    return rest
