@@ -104,7 +104,7 @@ def user_cache_folder() -> Path:
 
 
 def private_temporary_folder(name: str) -> Path:
-    """A folder of this user in the system's temporary folder, made if it isn't there, that no other user reads.
+    """A folder in the system's temporary folder that this user alone can read; made if it isn't there.
 
     SystemFailure if it can't be made, or if another user has made it: such a folder could be a trap.
     """

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 from mcnet_cli.cli._console import console, explain
-from mcnet_cli.cli.animate import animate
 from mcnet_cli.cli._options import Device, Precision, Quiet, Verbose, panel, weights_option
+from mcnet_cli.cli.animate import animate
 from mcnet_cli.errors import SystemFailure
 from mcnet_cli.installed import install_line
 
@@ -41,7 +41,10 @@ def web(
         int, limit_option("--max-megapixels", metavar="N", help="Size of a photo, and of a video's frames.")
     ] = 40,
     max_seconds: Annotated[
-        int, limit_option("--max-seconds", metavar="N", help="Length of a film, which has 60 frames a second at most.")
+        int,
+        limit_option(
+            "--max-seconds", metavar="N", help="Length of a film, which has 60 frames a second at most."
+        ),
     ] = 60,
     max_queue: Annotated[
         int, limit_option("--max-queue", metavar="N", help="Films that wait, of all visitors.")

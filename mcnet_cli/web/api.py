@@ -1,12 +1,12 @@
 """The server's addresses: the page, and the JSON API that it uses as other programs may.
 
-    POST   /animate          files and options, as a form: starts a job
-    GET    /jobs/ID          its state, place in the queue and progress
-    GET    /jobs/ID/film     what it has made
-    DELETE /jobs/ID          cancels it
-    GET    /options          which options there are, and what the server accepts
-    POST   /sessions         a place for files that several jobs use; DELETE /sessions/ID removes it
-    POST   /files            a file for it; of photos it tells where the faces are
+POST   /animate          files and options, as a form: starts a job
+GET    /jobs/ID          its state, place in the queue and progress
+GET    /jobs/ID/film     what it has made
+DELETE /jobs/ID          cancels it
+GET    /options          which options there are, and what the server accepts
+POST   /sessions         a place for files that several jobs use; DELETE /sessions/ID removes it
+POST   /files            a file for it; of photos it tells where the faces are
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from mcnet_cli import __version__
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
 from mcnet_cli.web.jobs import Job, Queue
 from mcnet_cli.web.limits import Limits, TooMuch
-from mcnet_cli.web.options import FILM_KINDS, Option, require_visitors_options
+from mcnet_cli.web.options import FILM_KINDS, SLIDERS, Option, require_visitors_options
 from mcnet_cli.web.storage import Storage, Unknown, Upload, Visitor, shown_name
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 PAGE = Path(__file__).with_name("page")
-PAGE_FILES = ("index.html", "page.css", "icon.svg", "page.js", "api.js", "boxes.js", "camera.js", "options.js")
+PAGE_FILES = (
+    *("index.html", "page.css", "icon.svg"),
+    *("page.js", "api.js", "boxes.js", "camera.js", "options.js", "posing.js"),
+)
 EXAMPLES = PAGE / "examples"
 FILES = ("source", "driving", "background")
 SWEEP_S = 60.0  # between looks for visitors who have left
@@ -72,6 +75,7 @@ class Api:
             Route("/sessions/{id}", self._end_session, methods=["DELETE"]),
             Route("/files", self._add_file, methods=["POST"]),
             Route("/files/{id}/picture", self._picture),
+            Route("/files/{id}/posed", self._posed),
             Route("/animate", self._animate, methods=["POST"]),
             Route("/jobs/{id}", self._job),
             Route("/jobs/{id}", self._cancel, methods=["DELETE"]),
@@ -108,6 +112,8 @@ class Api:
                 "options": [option.as_json() for option in self.options],
                 "film_kinds": FILM_KINDS,
                 "examples": [path.name for path in sorted(EXAMPLES.glob("*.jpg"))],
+                "motions": [],
+                "sliders": SLIDERS,
                 "limits": {
                     "upload_mb": self.limits.upload_mb,
                     "megapixels": self.limits.megapixels,
@@ -130,7 +136,7 @@ class Api:
         return Response(status_code=204)
 
     async def _add_file(self, request: Request) -> Response:
-        """Keeps a file for a session: `kind` is source, driving or background; `example` may stand for a file."""
+        """Keeps a file for a session. kind: source, driving or background. example: instead of a file."""
         async with _form(request) as form:
             visitor = self.storage.visitor(_text(form, "session"))
             kind = _text(form, "kind")
@@ -145,6 +151,12 @@ class Api:
     async def _picture(self, request: Request) -> Response:
         _, upload = self.storage.upload(request.path_params["id"])
         picture = await self._off_loop((await self.studio()).picture, upload)
+        return Response(picture, media_type="image/jpeg")
+
+    async def _posed(self, request: Request) -> Response:
+        """A photo with its face posed: `SLIDERS` by name, and which face."""
+        _, upload = self.storage.upload(request.path_params["id"])
+        picture = await self._off_loop((await self.studio()).posed, upload, request.query_params)
         return Response(picture, media_type="image/jpeg")
 
     async def _animate(self, request: Request) -> Response:

@@ -25,8 +25,8 @@ def command_line(request: AnimationRequest) -> str:
         >>> from pathlib import Path
         >>> from mcnet_cli import AnimationRequest
         >>> from mcnet_cli.web.command_line import command_line
-        >>> command_line(AnimationRequest(sources=(Path("my photo.jpg"),), driving=Path("a.mp4"), strength=1.2))
-        "mcnet animate 'my photo.jpg' a.mp4 --strength 1.2"
+        >>> command_line(AnimationRequest(sources=(Path("my photo.jpg"),), driving=Path("a.mp4"), size=512))
+        "mcnet animate 'my photo.jpg' a.mp4 --size 512"
     """
     words = ["mcnet", "animate", *map(_file, (*request.sources, request.driving))]
     for field in fields(request):

@@ -1,4 +1,4 @@
-"""What every request passes before anything else sees it: whom it is for, where it comes from, its password."""
+"""What every request passes first: whom it is for, where it comes from, the password, its size."""
 
 import asyncio
 import base64

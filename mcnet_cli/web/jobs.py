@@ -94,7 +94,7 @@ class Job:
             self.state = "failed"
 
     def as_json(self, place: int | None) -> dict[str, Any]:
-        """What the visitor may know. place: in the queue, from 1 for the next one; None if it doesn't wait."""
+        """What the visitor may know. place: in the queue, from 1 for the next; None if it doesn't wait."""
         return {
             "id": self.id,
             "state": self.state,

@@ -24,6 +24,16 @@ PLACES: Mapping[str, Place] = {
         "folded",
     ),
 }
+# Pose and expression that sliders change: the least and the most of each, and what they mean.
+SLIDERS: Mapping[str, tuple[float, float, str]] = {
+    "yaw": (-30, 30, "degrees; turns to the picture's right"),
+    "pitch": (-20, 20, "degrees; looks up"),
+    "mouth": (0, 1, "1 is open as wide as the jaw goes"),
+    "smile": (-1, 1, "1 is a broad smile, -1 draws the corners down"),
+    "eyes": (-1, 1, "-1 is shut, 1 wide open"),
+    "gaze_x": (-1, 1, "looks to the picture's right"),
+    "gaze_y": (-1, 1, "looks up"),
+}
 FILM_KINDS = (".mp4", ".webm", ".mov", ".gif", ".webp")
 LONGEST_VALUE = 100  # characters
 

@@ -48,50 +48,48 @@ def serve(
         SystemFailure: no folder for temporary files.
     """
     password = request.password()
-    with _listening(request) as listener, opened_storage(request.limits, request.folder) as storage:
-        with (
-            _temporary_files_in(str(storage.root)),
-            Queue(request.limits, explain) as queue,
-            concurrent.futures.ThreadPoolExecutor(1, "studio") as loader,
-        ):
-            loading = loader.submit(_load_studio, request)
+    with (
+        _listening(request) as listener,
+        opened_storage(request.limits, request.folder) as storage,
+        _temporary_files_in(str(storage.root)),
+        Queue(request.limits, explain) as queue,
+        concurrent.futures.ThreadPoolExecutor(1, "studio") as loader,
+    ):
+        loading = loader.submit(_load_studio, request)
 
-            async def studio() -> "Studio":
-                return await asyncio.wrap_future(loading)
+        async def studio() -> "Studio":
+            return await asyncio.wrap_future(loading)
 
-            api = Api(storage, queue, studio, options, request.limits)
-            guard = Guard(
-                api.application(), host=request.host, password=password, limits=request.limits
+        api = Api(storage, queue, studio, options, request.limits)
+        guard = Guard(api.application(), host=request.host, password=password, limits=request.limits)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                guard,
+                log_config=None,
+                access_log=False,  # addresses of files are secrets of their visitors
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+                limit_concurrency=MOST_CONNECTIONS,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GRACE_S,
             )
-            server = uvicorn.Server(
-                uvicorn.Config(
-                    guard,
-                    log_config=None,
-                    access_log=False,  # addresses of files are secrets of their visitors
-                    server_header=False,
-                    proxy_headers=False,
-                    ws="none",
-                    limit_concurrency=MOST_CONNECTIONS,
-                    timeout_keep_alive=KEEP_ALIVE_S,
-                    timeout_graceful_shutdown=GRACE_S,
-                )
-            )
+        )
 
-            def stop_if_failed(done: "concurrent.futures.Future[Studio]") -> None:
-                server.should_exit = server.should_exit or done.exception() is not None
+        def stop_if_failed(done: "concurrent.futures.Future[Studio]") -> None:
+            server.should_exit = server.should_exit or done.exception() is not None
 
-            loading.add_done_callback(stop_if_failed)
-            _welcome(request, listener, password, say)
-            server.run(sockets=[listener])
-            if loading.done():
-                loading.result()
+        loading.add_done_callback(stop_if_failed)
+        _welcome(request, listener, password, say)
+        server.run(sockets=[listener])
+        if loading.done():
+            loading.result()
 
 
 def _load_studio(request: WebRequest) -> "Studio":
     """Everything that needs torch, which takes seconds to load."""
     module = importlib.import_module("mcnet_cli.web.studio")
     studio: Studio = module.Studio(request)
-    studio.warm_up()
     return studio
 
 
@@ -99,11 +97,13 @@ def _welcome(
     request: WebRequest, listener: socket.socket, password: str | None, say: Callable[[str], None]
 ) -> None:
     host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not listened to
+    if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     say(f"mcnet web: http://{f'[{host}]' if ':' in host else host}:{port}")
     if not request.is_private:
-        guarded = "whoever knows the password" if password else "everybody on the network, without a password,"
+        guarded = (
+            "whoever knows the password" if password else "everybody on the network, without a password,"
+        )
         say(
             f"warning: {guarded} can use this server, and what is sent is not encrypted.\n"
             "  Use it in networks that you trust alone, or put a server with HTTPS before it."
@@ -136,12 +136,10 @@ def _listening(request: WebRequest) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _temporary_files_in(folder: str) -> Iterator[None]:
-    """Whatever a library keeps in a temporary file meanwhile is in this folder, which goes with the server."""
+    """Whatever a library keeps in temporary files meanwhile is in this folder, which goes at the end."""
     before = tempfile.tempdir
     tempfile.tempdir = folder
     try:
         yield
     finally:
         tempfile.tempdir = before
-
-

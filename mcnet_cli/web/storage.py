@@ -1,4 +1,4 @@
-"""Where uploads and films of visitors are: one folder, which goes with the server, and theirs when they leave.
+"""Uploads and films of visitors, in one folder: theirs go when they leave, all go with the server.
 
 Names of files and folders are random. Who knows one may use it, and nobody can guess another.
 """
@@ -98,7 +98,7 @@ class Storage:
             shutil.rmtree(visitor.folder, ignore_errors=True)
 
     def remove_idle(self, busy: frozenset[str] = frozenset()) -> None:
-        """Removes visitors who haven't been heard of for as long as files are kept, but none who is `busy`."""
+        """Removes visitors who haven't been heard of for as long as files are kept, but none `busy`."""
         oldest = time.monotonic() - 60 * self.limits.keep_minutes
         for visitor in [*self._visitors.values()]:
             if visitor.used < oldest and visitor.id not in busy:

@@ -1,4 +1,4 @@
-"""The work that visitors ask for, by the package's own API. Loads torch: the server imports it in a thread."""
+"""The work that visitors ask for, by the package's own API. It loads torch, so the server imports it late."""
 
 import contextlib
 import logging
@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mcnet_cli.animation import AnimationRequest
+from mcnet_cli.animation import AnimationRequest, Animator
 from mcnet_cli.animation.animate import animate_with
 from mcnet_cli.animation.kept import Kept, Recent
 from mcnet_cli.animation.motion_file import is_motion_file
@@ -28,6 +28,7 @@ from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.web.command_line import command_line
 from mcnet_cli.web.jobs import Film, Work
 from mcnet_cli.web.limits import LONGEST_SIDE_PX, MOST_FRAMES_PER_S, Limits
+from mcnet_cli.web.posing import Posing
 from mcnet_cli.web.settings import WebRequest
 from mcnet_cli.web.storage import Upload
 
@@ -54,18 +55,17 @@ class Order:
 
 
 class Studio:
-    """Shows and moves photos. `films` has a network of its own, so that a film doesn't hold up what is shown."""
+    """Shows and moves photos. Films have a network of their own, so that they don't hold up what is shown.
+
+    Loading takes seconds. WeightsError if the weights can't be had.
+    """
 
     def __init__(self, request: WebRequest) -> None:
         self._request, self._limits = request, request.limits
         self._films = Kept(sources=Recent(2), drivings=Recent(2))
-        self._shown = Kept(sources=Recent(4))
+        self._animator = Animator.load(request.weights, device=request.device, precision=request.precision)
+        self._posing = Posing(self._animator)
         self._one_at_a_time = threading.Lock()  # an Animator isn't safe to use from several threads
-
-    def warm_up(self) -> None:
-        """Loads the network, so that the first visitor doesn't wait for it. WeightsError if it can't be had."""
-        with self._one_at_a_time:
-            self._shown.animator(self._with_machine(AnimationRequest(sources=(), driving=Path())))
 
     def require_photo(self, upload: Upload) -> None:
         """InputError unless a file is a picture within the limits. Its header is read, not its pixels."""
@@ -89,10 +89,10 @@ class Studio:
 
     def faces(self, upload: Upload) -> dict[str, Any]:
         """A photo's size, and the squares around its faces, which the network would see."""
-        photo, request = self._photo(upload), _request_of(upload, upload)
+        photo = self._photo(upload)
         with self._one_at_a_time:
             try:
-                found = self._shown.animator(self._with_machine(request)).faces(photo, face="all")
+                found = self._animator.faces(photo, face="all")
             except InputError:  # the visitor may say where the face is
                 found = ()
         boxes = [face.box for face in found if face.box is not None]
@@ -103,6 +103,11 @@ class Studio:
             "faces": [[round(side, 1) for side in (box.x, box.y, box.width, box.height)] for box in boxes],
             "largest": next((n for n, box in enumerate(boxes) if box.width == widest), None),
         }
+
+    def posed(self, upload: Upload, values: Mapping[str, str]) -> bytes:
+        """A photo as a JPEG, posed as sliders say; arguments and errors as for `Posing.posed`."""
+        with self._one_at_a_time, _named(upload):
+            return _jpeg(self._posing.posed(upload, values))
 
     def prepare(self, order: Order, output: Path) -> tuple[str, Work]:
         """The command line that makes what is ordered, and the work that makes it as the file `output`.
@@ -139,14 +144,16 @@ class Studio:
             raise UsageError("background: must be a word or a colour", hint="a picture is sent as a file")
         if order.background is not None:
             values["background"] = order.background.path
-        request = AnimationRequest(
-            sources=(order.source.path,), driving=order.driving.path, output=str(output), **values
+        machine = self._request
+        return AnimationRequest(
+            sources=(order.source.path,),
+            driving=order.driving.path,
+            output=str(output),
+            weights=machine.weights,
+            device=machine.device,
+            precision=machine.precision,
+            **values,
         )
-        return self._with_machine(request)
-
-    def _with_machine(self, request: AnimationRequest) -> AnimationRequest:
-        asked = self._request
-        return replace(request, weights=asked.weights, device=asked.device, precision=asked.precision)
 
     def _photo(self, upload: Upload) -> Picture:
         with _named(upload):
@@ -167,7 +174,7 @@ class Studio:
             return  # its frames are counted when they are rendered
         with open_driving(request) as frames:
             count = frames.frame_count_hint or 0
-            if count > min(self._limits.frames, self._limits.seconds * frames.frame_rate + 1):
+            if count > self._limits.frames or count > self._limits.seconds * frames.frame_rate + 1:
                 raise _too_long(self._limits)
 
     def _watching(self, tell: OnProgress) -> OnProgress:
@@ -218,7 +225,7 @@ def _request_of(source: Upload, driving: Upload) -> AnimationRequest:
 
 def _too_long(limits: Limits) -> InputError:
     return InputError(
-        f"the driving is too long: this server takes {limits.seconds} seconds, at most {limits.frames} frames",
+        f"the driving is too long: this server takes {limits.seconds} s, at most {limits.frames} frames",
         hint="take a part of it, by start and end",
     )
 

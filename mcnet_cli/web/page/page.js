@@ -4,11 +4,12 @@ import { addFile, call, send, sessionForm } from "./api.js";
 import { Boxes } from "./boxes.js";
 import { fromCamera, hasCamera } from "./camera.js";
 import { Options } from "./options.js";
+import { Posing } from "./posing.js";
 
 const LOOK_MS = 400; // between looks at a job's progress
 const at = (id) => document.getElementById(id);
 const inputs = { source: null, driving: null };
-let options, limits, job;
+let options, limits, posing, job;
 
 function fail(id, error) {
   at(id).textContent = error?.message ?? "";
@@ -34,16 +35,27 @@ const boxes = new Boxes(at("boxes"), () => {
   at("boxes-hint").textContent = !count
     ? `No face was found. ${drag} It should hold the whole head.`
     : count > 1 ? `${count} faces were found: click the one that moves. ${drag}` : drag;
+  if (inputs.source) posing.start(inputs.source.id, boxes.options);
 });
 
+/** Shows the photo, or a picture of it that is posed. */
+function look(posed) {
+  if (at("photo").src.startsWith("blob:")) URL.revokeObjectURL(at("photo").src);
+  at("photo").src = posed ?? `/files/${inputs.source.id}/picture`;
+  at("posing-save").hidden = !posed;
+  at("posing-save").href = posed ?? "";
+  fail("portrait-error");
+}
+
+at("posing-reset").addEventListener("click", () => posing.start(inputs.source.id, boxes.options));
 at("all-faces").addEventListener("change", (event) => { boxes.all = event.target.checked; boxes.changed(); });
 at("boxes-reset").addEventListener("click", () => boxes.reset());
 
 async function choosePortrait(file) {
   await chosen("source", "portrait", file, async (added) => {
-    at("photo").src = `/files/${added.id}/picture`;
-    await at("photo").decode();
+    inputs.source = added;
     boxes.show(added);
+    await at("photo").decode();
   });
 }
 
@@ -202,6 +214,7 @@ try {
   const told = await call("GET", "/options");
   limits = told.limits;
   options = new Options(told.options, told.film_kinds, at("options-at-hand"), at("options-folded"));
+  posing = new Posing(told.sliders, at("sliders"), look, (error) => fail("portrait-error", error));
   at("examples").replaceChildren(...told.examples.map((name) => {
     const button = Object.assign(document.createElement("button"), { type: "button", title: name });
     button.append(Object.assign(document.createElement("img"), { src: `/examples/${name}`, alt: name }), "Example");
