@@ -10,7 +10,9 @@ POST   /files            a file for it; of photos it tells where the faces are
 """
 
 import contextlib
+import logging
 import shutil
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,7 @@ from starlette.routing import Route
 
 from mcnet_cli import __version__
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
+from mcnet_cli.files import system_failure
 from mcnet_cli.web.jobs import Job, Queue
 from mcnet_cli.web.limits import Limits, TooMuch
 from mcnet_cli.web.options import FILM_KINDS, SLIDERS, Option, require_visitors_options
@@ -35,6 +38,7 @@ from mcnet_cli.web.storage import Storage, Unknown, Upload, Visitor, shown_name
 if TYPE_CHECKING:
     from mcnet_cli.web.studio import Studio
 
+log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PAGE = Path(__file__).with_name("page")
 PAGE_FILES = (
@@ -84,7 +88,7 @@ class Api:
         return Starlette(
             routes=routes,
             lifespan=self._sweeping,
-            exception_handlers={McnetError: _explained, HTTPException: _refused},
+            exception_handlers={McnetError: _explained, HTTPException: _refused, Exception: _unexpected},
         )
 
     @contextlib.asynccontextmanager
@@ -142,7 +146,10 @@ class Api:
             kind = _text(form, "kind")
             if kind not in FILES:
                 raise UsageError(f"kind {shown(kind)}: must be {', '.join(FILES)}")
-            upload = await self._kept(visitor, kind, form.get("file") or _text(form, "example"))
+            file = form.get("file")
+            if not isinstance(file, UploadFile):
+                file = _example_file(_text(form, "example"))
+            upload = await self._kept(visitor, kind, file)
         facts: dict[str, Any] = {"id": upload.id, "name": upload.name}
         if kind == "source":
             facts |= await self._off_loop((await self.studio()).faces, upload)
@@ -169,27 +176,17 @@ class Api:
             is_lasting = isinstance(session, str) and session != ""
             visitor = self.storage.visitor(str(session)) if is_lasting else self.storage.new_visitor()
             try:
-                given = {
-                    kind: await self._given(visitor, kind, form.get(kind))
-                    for kind in FILES
-                    if kind != "background" or form.get(kind)
-                }
-                options = {
-                    name: value
-                    for name, value in form.multi_items()
-                    if name not in (*given, "session", "format") and isinstance(value, str)
-                }
-                film_kind = "." + (_text(form, "format", "mp4").removeprefix("."))
-                if film_kind not in FILM_KINDS:
-                    raise UsageError(f"format {shown(film_kind)}: must be one of {', '.join(FILM_KINDS)}")
+                source, driving, background = [
+                    await self._given(visitor, kind, form.get(kind)) for kind in FILES
+                ]
                 order = Order(
-                    source=given["source"],
-                    driving=given["driving"],
-                    background=given.get("background"),
-                    options=require_visitors_options(options),
-                    film_kind=film_kind,
+                    source=_needed("source", source),
+                    driving=_needed("driving", driving),
+                    background=background,
+                    options=_options_of(form, has_background=background is not None),
+                    film_kind=_film_kind(form),
                 )
-                command, work = await self._off_loop(studio.prepare, order, visitor.new_path(film_kind))
+                command, work = await self._off_loop(studio.prepare, order, visitor.new_path(order.film_kind))
                 job = Job(visitor.id, command, work)
                 self.queue.submit(job)
             except BaseException:
@@ -224,27 +221,24 @@ class Api:
         self.storage.visitor(job.visitor)
         return job
 
-    async def _given(self, visitor: Visitor, kind: str, value: "UploadFile | str | None") -> Upload:
-        """A file of a form, or the visitor's file whose id it has instead."""
-        if isinstance(value, str) and value in visitor.uploads:
-            return visitor.uploads[value]
-        return await self._kept(visitor, kind, value)
+    async def _given(self, visitor: Visitor, kind: str, value: "UploadFile | str | None") -> Upload | None:
+        """A file of a form, or the visitor's file whose id it has instead. None for any other text."""
+        if isinstance(value, UploadFile):
+            return await self._kept(visitor, kind, value)
+        return visitor.uploads.get(value or "")
 
-    async def _kept(self, visitor: Visitor, kind: str, value: "UploadFile | str | None") -> Upload:
+    async def _kept(self, visitor: Visitor, kind: str, file: UploadFile | Path) -> Upload:
         """A file or an example, checked and kept. InputError if it can't be used as such; then it is gone."""
         if len(visitor.uploads) >= MOST_UPLOADS:
             raise TooMuch("this session has too many files", hint="load the page again")
-        if isinstance(value, UploadFile):
-            name = shown_name(value.filename, {"driving": "driving.mp4"}.get(kind, f"{kind}.jpg"))
-            self.storage.require_room(value.size or 0)
-            path = visitor.new_path(".motion" if name.lower().endswith(".motion") else "")
-            await to_thread.run_sync(_copy, value, path)
-        elif value and kind == "source":
-            name = str(value)
-            path = visitor.new_path("")
-            shutil.copyfile(_example_file(name), path)
+        if isinstance(file, Path):
+            name, path = file.name, visitor.new_path("")
+            shutil.copyfile(file, path)
         else:
-            raise UsageError(f"{kind}: a file is needed")
+            name = shown_name(file.filename, "driving.mp4" if kind == "driving" else f"{kind}.jpg")
+            self.storage.require_room(file.size or 0)
+            path = visitor.new_path(".motion" if name.lower().endswith(".motion") else "")
+            await to_thread.run_sync(_copy, file, path)
         studio, upload = await self.studio(), Upload("", path, name)
         require = studio.require_driving if kind == "driving" else studio.require_photo
         try:
@@ -256,8 +250,12 @@ class Api:
 
 
 def _copy(upload: UploadFile, path: Path) -> None:
-    with path.open("xb") as file:
-        shutil.copyfileobj(upload.file, file, 1 << 20)
+    try:
+        with path.open("xb") as file:
+            shutil.copyfileobj(upload.file, file, 1 << 20)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise system_failure(error, path.name) from error
 
 
 def _example_file(name: str) -> Path:
@@ -284,6 +282,27 @@ async def _form(request: Request) -> AsyncIterator[FormData]:
         yield form
 
 
+def _needed(kind: str, upload: Upload | None) -> Upload:
+    if upload is None:
+        raise UsageError(f"{kind}: a file is needed", hint="or the id of one of this session's files")
+    return upload
+
+
+def _options_of(form: FormData, *, has_background: bool) -> dict[str, str]:
+    """The fields of a form that are options. `background` is one too, unless it is a file."""
+    others = {"source", "driving", "session", "format", *(["background"] if has_background else [])}
+    given = {name: value for name, value in form.multi_items() if name not in others}
+    return require_visitors_options({name: value for name, value in given.items() if isinstance(value, str)})
+
+
+def _film_kind(form: FormData) -> str:
+    """The suffix of the film that a form asks for."""
+    kind = "." + _text(form, "format", "mp4")
+    if kind not in FILM_KINDS:
+        raise UsageError(f"format {shown(kind[1:])}: must be one of {', '.join(FILM_KINDS)}, without the dot")
+    return kind
+
+
 def _text(form: Mapping[str, Any], name: str, otherwise: str = "") -> str:
     value = form.get(name)
     return value if isinstance(value, str) and value else otherwise
@@ -300,6 +319,13 @@ async def _explained(_request: Request, error: Exception) -> Response:
     details = {"code": error.exit_code, "message": str(error), "hint": error.hint}
     headers = {"Retry-After": "10"} if status == 503 else None
     return JSONResponse({"error": details}, status, headers)
+
+
+async def _unexpected(_request: Request, error: Exception) -> Response:
+    """A bug. The visitor learns that there is one, whoever runs the server where it is."""
+    log.error("a bug in mcnet. Please report it:\n%s", "".join(traceback.format_exception(error)))
+    details = {"code": 1, "message": "this is a bug in mcnet", "hint": "the server's terminal says more"}
+    return JSONResponse({"error": details}, 500)
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

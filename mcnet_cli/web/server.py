@@ -27,24 +27,57 @@ KEEP_ALIVE_S, GRACE_S = 10, 1
 BACKLOG = 64
 
 
-def serve(
-    request: WebRequest,
-    options: tuple[Option, ...],
-    explain: Callable[[BaseException], Failure],
-    say: Callable[[str], None],
-) -> None:
-    """Serves until a signal ends it, which is raised again when all is cleaned up.
+class Server:
+    """A server that is ready to run. address: what to type in a browser."""
+
+    def __init__(
+        self, guard: Guard, listener: socket.socket, loading: "concurrent.futures.Future[Studio]"
+    ) -> None:
+        self.address = _address_of(listener)
+        self._listener, self._loading = listener, loading
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                guard,
+                log_config=None,
+                access_log=False,  # addresses of files are secrets of their visitors
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+                limit_concurrency=MOST_CONNECTIONS,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        loading.add_done_callback(lambda done: self.stop() if done.exception() else None)
+
+    def run(self) -> None:
+        """Serves until `stop` is called or a signal comes, which is raised again at the end.
+
+        Raises WeightsError and the like if the network can't be loaded, which ends the server.
+        """
+        self._server.run(sockets=[self._listener])
+        if self._loading.done():
+            self._loading.result()
+
+    def stop(self) -> None:
+        """Ends `run`, from any thread."""
+        self._server.should_exit = True
+
+
+@contextlib.contextmanager
+def opened_server(
+    request: WebRequest, options: tuple[Option, ...], explain: Callable[[BaseException], Failure]
+) -> Iterator[Server]:
+    """A server that listens, and all that it needs, which is cleaned up at the end.
 
     Args:
         request: where, for whom, and with which network.
         options: what visitors can choose, in the words of the command line.
         explain: says in words what went wrong with a job.
-        say: shows a line to whoever started the server.
 
     Raises:
         UsageError: an address that can't be listened to.
         InputError: a password file without a password.
-        WeightsError: weights that can't be found or used; found out when the page is up already.
         SystemFailure: no folder for temporary files.
     """
     password = request.password()
@@ -62,28 +95,25 @@ def serve(
 
         api = Api(storage, queue, studio, options, request.limits)
         guard = Guard(api.application(), host=request.host, password=password, limits=request.limits)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                guard,
-                log_config=None,
-                access_log=False,  # addresses of files are secrets of their visitors
-                server_header=False,
-                proxy_headers=False,
-                ws="none",
-                limit_concurrency=MOST_CONNECTIONS,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=GRACE_S,
-            )
-        )
+        yield Server(guard, listener, loading)
 
-        def stop_if_failed(done: "concurrent.futures.Future[Studio]") -> None:
-            server.should_exit = server.should_exit or done.exception() is not None
 
-        loading.add_done_callback(stop_if_failed)
-        _welcome(request, listener, password, say)
-        server.run(sockets=[listener])
-        if loading.done():
-            loading.result()
+def serve(
+    request: WebRequest,
+    options: tuple[Option, ...],
+    explain: Callable[[BaseException], Failure],
+    say: Callable[[str], None],
+) -> None:
+    """Serves until a signal ends it. Arguments and errors as for `opened_server` and `Server.run`.
+
+    say: shows a line to whoever started the server.
+    """
+    with opened_server(request, options, explain) as server:
+        say(f"mcnet web: {server.address}")
+        if not request.is_private:
+            say(_warning(has_password=request.password_file is not None))
+        say("Ctrl-C ends it.")
+        server.run()
 
 
 def _load_studio(request: WebRequest) -> "Studio":
@@ -93,23 +123,20 @@ def _load_studio(request: WebRequest) -> "Studio":
     return studio
 
 
-def _welcome(
-    request: WebRequest, listener: socket.socket, password: str | None, say: Callable[[str], None]
-) -> None:
+def _address_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
-    say(f"mcnet web: http://{f'[{host}]' if ':' in host else host}:{port}")
-    if not request.is_private:
-        guarded = (
-            "whoever knows the password" if password else "everybody on the network, without a password,"
-        )
-        say(
-            f"warning: {guarded} can use this server, and what is sent is not encrypted.\n"
-            "  Use it in networks that you trust alone, or put a server with HTTPS before it."
-            + ("" if password else "\n  --password-file FILE asks for a password.")
-        )
-    say("Ctrl-C ends it.")
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _warning(*, has_password: bool) -> str:
+    who = "whoever knows the password" if has_password else "everybody on the network"
+    lines = [
+        f"warning: {who} can use this server, and what is sent is not encrypted.",
+        "  Use it in networks alone that you trust, or put a server with HTTPS before it.",
+    ]
+    return "\n".join(lines if has_password else [*lines, "  --password-file FILE asks for a password."])
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mcnet_cli.animation import AnimationRequest, Animator
+from mcnet_cli.animation import AnimationRequest, Animator, read_motion
 from mcnet_cli.animation.animate import animate_with
 from mcnet_cli.animation.kept import Kept, Recent
 from mcnet_cli.animation.motion_file import is_motion_file
-from mcnet_cli.animation.outputs import default_name
+from mcnet_cli.animation.outputs import default_name, plan_outputs
 from mcnet_cli.animation.request import open_driving
 from mcnet_cli.arrays import Picture, resized, size_within
 from mcnet_cli.batch.jobs import parse_options
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
-from mcnet_cli.media import is_picture, read_photo
+from mcnet_cli.media import is_picture, open_frames, read_photo
 from mcnet_cli.media.kinds import is_video
 from mcnet_cli.media.pictures import opened_picture
 from mcnet_cli.options import require_between
@@ -78,9 +78,11 @@ class Studio:
     def require_driving(self, upload: Upload) -> None:
         """InputError unless a file is a driving within the limits, as far as its header tells."""
         with _named(upload):
-            if not is_motion_file(upload.path):
-                with open_driving(_request_of(upload, upload)) as frames:
-                    self._require_size(upload.path, frames.width, frames.height)
+            if is_motion_file(upload.path):
+                read_motion(upload.path)
+                return
+            with open_frames(upload.path) as frames:
+                self._require_size(upload.path, frames.width, frames.height)
 
     def picture(self, upload: Upload) -> bytes:
         """A photo as the page shows it: a JPEG, whatever the file is, that says nothing else of it."""
@@ -114,11 +116,15 @@ class Studio:
 
         UsageError for options that make no sense, InputError for a driving that is too long.
         """
-        films = self._request_of(order, output)
-        with _named(order.driving):
-            self._require_length(films)
         name = Path(default_name(Path(order.source.name), Path(order.driving.name)))
         name = name.with_suffix(order.film_kind)
+        files = [order.source, order.driving, Upload("", output, str(name))]
+        if order.background is not None:
+            files.append(order.background)
+        with _named(*files):
+            films = self._request_of(order, output)
+            plan_outputs(films)
+            self._require_length(films)
         background: Any = films.background if order.background is None else Path(order.background.name)
         by_name = replace(
             films,
@@ -129,11 +135,10 @@ class Studio:
         )
 
         def work(tell: OnProgress) -> Film:
-            uploads = [order.source, order.driving, *([order.background] if order.background else [])]
-            with _named(*uploads), warnings_kept() as warnings:
+            with _named(*files), _warnings_kept() as warnings:
                 report = animate_with(self._films, films, self._watching(tell))
             (result,) = report.results
-            said = tuple(warning.replace(str(output), str(name)) for warning in warnings)
+            said = tuple(_in_visitors_words(warning, files) for warning in warnings)
             return Film(output, str(name), result.frames, float(result.rate), said)
 
         return command_line(by_name), work
@@ -194,15 +199,19 @@ def _named(*uploads: Upload) -> Iterator[None]:
     try:
         yield
     except McnetError as error:
-        message, hint = str(error), error.hint
-        for upload in uploads:
-            message = message.replace(shown(upload.path), shown(upload.name))
-            hint = hint and hint.replace(shown(upload.path), shown(upload.name))
-        raise type(error)(message, hint=hint) from error
+        hint = error.hint and _in_visitors_words(error.hint, uploads)
+        raise type(error)(_in_visitors_words(str(error), uploads), hint=hint) from error
+
+
+def _in_visitors_words(text: str, uploads: Sequence[Upload]) -> str:
+    """A message with files called by their visitors' names."""
+    for upload in uploads:
+        text = text.replace(shown(upload.path), shown(upload.name))
+    return text
 
 
 @contextlib.contextmanager
-def warnings_kept() -> Iterator[list[str]]:
+def _warnings_kept() -> Iterator[list[str]]:
     """Collects what the package warns of in this thread while the block runs."""
     thread, kept = threading.get_ident(), list[str]()
 
@@ -217,10 +226,6 @@ def warnings_kept() -> Iterator[list[str]]:
         yield kept
     finally:
         logger.removeHandler(handler)
-
-
-def _request_of(source: Upload, driving: Upload) -> AnimationRequest:
-    return AnimationRequest(sources=(source.path,), driving=driving.path)
 
 
 def _too_long(limits: Limits) -> InputError:

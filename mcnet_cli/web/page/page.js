@@ -48,6 +48,7 @@ function look(posed) {
 }
 
 at("posing-reset").addEventListener("click", () => posing.start(inputs.source.id, boxes.options));
+at("posing").addEventListener("toggle", ({ target }) => { if (target.open) posing.prepare(); });
 at("all-faces").addEventListener("change", (event) => { boxes.all = event.target.checked; boxes.changed(); });
 at("boxes-reset").addEventListener("click", () => boxes.reset());
 

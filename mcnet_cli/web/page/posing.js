@@ -2,28 +2,38 @@
 
 const titled = (name) => ({ gaze_x: "Gaze sideways", gaze_y: "Gaze upwards" })[name] ?? name[0].toUpperCase() + name.slice(1);
 
+const element = (name, properties = {}) => Object.assign(document.createElement(name), properties);
+
 export class Posing {
   /** ranges: the least, the most and the meaning of each slider. look: gets an address of a picture, or null for the photo. */
   constructor(ranges, place, look, fail) {
     this.look = look;
     this.fail = fail;
     this.sliders = Object.entries(ranges).map(([name, [min, max, help]]) => {
-      const slider = Object.assign(document.createElement("input"), { type: "range", min, max, step: (max - min) / 100, name });
-      slider.value = 0;
-      slider.addEventListener("input", () => this.changed());
-      const label = document.createElement("label");
-      label.append(Object.assign(document.createElement("span"), { textContent: titled(name) }), slider,
-        Object.assign(document.createElement("small"), { textContent: help }));
+      const slider = element("input", { type: "range", min, max, step: (max - min) / 100, name });
+      const number = element("output");
+      slider.shown = () => { number.textContent = Number(slider.value).toFixed(max > 1 ? 0 : 2); };
+      slider.addEventListener("input", () => { slider.shown(); this.changed(); });
+      const label = element("label");
+      label.append(element("span", { textContent: titled(name) }), number, slider, element("small", { textContent: help }));
       place.append(label);
       return slider;
     });
+    this.reset();
+  }
+
+  reset() {
+    for (const slider of this.sliders) {
+      slider.value = 0;
+      slider.shown();
+    }
   }
 
   /** Another photo, or another face of it: sliders go back to 0. options: which face. */
   start(file, options) {
     this.file = file;
     this.options = options;
-    for (const slider of this.sliders) slider.value = 0;
+    this.reset();
     this.look(null);
   }
 
@@ -39,6 +49,11 @@ export class Posing {
       await this.ask();
     } while (this.isStale);
     this.isAsking = false;
+  }
+
+  /** Has the server encode the photo, so that the first move of a slider takes no longer than others. */
+  prepare() {
+    fetch(`/files/${this.file}/posed?${new URLSearchParams(this.options)}`).catch(() => {});
   }
 
   async ask() {

@@ -1,0 +1,271 @@
+"""The JSON API of `mcnet web`, by a real server and plain requests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from animation_tools import frames_of, has_sound, write_moving_clip, write_photo, write_tiny
+from PIL import Image
+from places import EXAMPLES
+from web_tools import UNCROPPED, Client, running
+
+from mcnet_cli.web import Limits
+
+LIMITS = Limits(upload_mb=1, megapixels=1, seconds=2, queue=3, disk_mb=20)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a photo, a clip with sound, and tiny weights."""
+    folder = tmp_path_factory.mktemp("files")
+    write_photo(folder / "photo.png")
+    write_moving_clip(folder / "clip.mp4", sound=True)
+    write_tiny(folder / "tiny.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server keeps files."""
+    return tmp_path_factory.mktemp("stored")
+
+
+@pytest.fixture(scope="module")
+def client(files: Path, stored: Path) -> Iterator[Client]:
+    with running(stored, weights=str(files / "tiny.safetensors"), limits=LIMITS) as client:
+        yield client
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_files_and_options_become_a_film_with_its_sound_and_its_command_line(
+    client: Client, files: Path, tmp_path: Path
+) -> None:
+    form = {"source": files / "photo.png", "driving": files / "clip.mp4", "strength": "0.5", **UNCROPPED}
+    started = client.post("/animate", form)
+    assert started.status == 202
+    assert started.headers["location"] == f"/jobs/{started.json['id']}"
+    done = client.ended(started.json["id"])
+    assert (done["state"], done["error"], done["place"]) == ("done", None, None)
+    assert done["command"] == (
+        f"mcnet animate photo.png clip.mp4 --weights {files / 'tiny.safetensors'} --device cpu "
+        "--strength 0.5 --source-crop none --driving-crop none"
+    )
+    assert (done["progress"]["stage"], done["progress"]["done"]) == ("rendering", 6)
+    assert (done["film"]["name"], done["film"]["frames"]) == ("photo--clip.mp4", 6)
+    film = client.ask("GET", done["film"]["url"])
+    assert (film.status, film.headers["content-type"]) == (200, "video/mp4")
+    (tmp_path / "film.mp4").write_bytes(film.body)
+    assert len(frames_of(tmp_path / "film.mp4")) == 6
+    assert has_sound(tmp_path / "film.mp4")
+    part = client.ask("GET", done["film"]["url"], headers={"Range": "bytes=0-99"})
+    assert (part.status, part.body) == (206, film.body[:100])
+
+
+def test_a_session_keeps_files_for_several_films_until_it_ends(
+    client: Client, files: Path, stored: Path
+) -> None:
+    session, before = client.session(), set(files_in(stored))
+    form: dict[str, str | Path] = {"session": session, "kind": "source", "file": files / "photo.png"}
+    photo = client.post("/files", form).json
+    clip = client.post("/files", form | {"kind": "driving", "file": files / "clip.mp4"}).json
+    assert (photo["name"], photo["width"], photo["height"], photo["faces"]) == ("photo.png", 64, 64, [])
+    ids = {"session": session, "source": photo["id"], "driving": clip["id"], **UNCROPPED}
+    for options in ({"format": "webm", "background": "moving"}, {"format": "gif"}):
+        started = client.post("/animate", ids | options).json
+        assert client.ended(started["id"])["state"] == "done"
+        assert started["command"].endswith(f"--output photo--clip.{options['format']}") or (
+            f"--output photo--clip.{options['format']} " in started["command"]
+        )
+    assert len(set(files_in(stored)) - before) == 4
+    assert client.ask("DELETE", f"/sessions/{session}").status == 204
+    assert set(files_in(stored)) == before
+    gone = client.ask("GET", f"/jobs/{started['id']}")
+    assert (gone.status, gone.json["error"]["hint"]) == (404, "load the page again")
+
+
+def test_a_cancelled_job_stops_and_leaves_no_film(client: Client, files: Path, tmp_path: Path) -> None:
+    frames = [str(number % 2) for number in range(100)]
+    folder = tmp_path / "long.gif"
+    pictures = [Image.new("RGB", (640, 640), (60 * int(n), 80, 90)) for n in frames]
+    pictures[0].save(folder, save_all=True, append_images=pictures[1:], duration=20)
+    form = {"source": files / "photo.png", "driving": folder, **UNCROPPED}
+    first, second = client.post("/animate", form).json, client.post("/animate", form).json
+    for job in (second, first):
+        assert client.ask("DELETE", f"/jobs/{job['id']}").status == 200
+    for job in (first, second):
+        assert client.ended(job["id"])["state"] == "cancelled"
+        assert client.ask("GET", f"/jobs/{job['id']}/film").status == 404
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "says"),
+    [
+        ({"source": ("a.png", b"<html>")}, 422, "a.png is not an image but a web page"),
+        ({"source": ("a.png", b"")}, 422, "a.png is empty"),
+        ({"driving": ("b.mp4", b"#EXTM3U\nfile:///etc/passwd\n")}, 422, "b.mp4"),
+        ({"driving": ("b.motion", b"hello")}, 422, "b.motion"),
+        ({"source": ("big.ppm", b"P6 2000 2000 255\n")}, 422, "big.ppm is too large: 2000x2000"),
+        ({"source": ""}, 400, "source: a file is needed"),
+        ({"source": "/etc/passwd"}, 400, "source: a file is needed"),
+        ({"source": "astronaut.jpg"}, 400, "source: a file is needed"),
+        ({"driving": "/etc/passwd"}, 400, "driving: a file is needed"),
+        ({"driving": "https://example.com/a.mp4"}, 400, "driving: a file is needed"),
+        ({"background": "/etc/passwd"}, 400, "background"),
+        ({"strength": "lots"}, 400, "strength lots"),
+        ({"smooth": "-1"}, 400, "--smooth"),
+        ({"size": "4000"}, 400, "--size"),
+        ({"fps": "240"}, 400, "--fps"),
+        ({"format": "exe"}, 400, "format"),
+        ({"weights": "/tmp/evil.pth"}, 400, "no option weights"),
+        ({"output": "/tmp/film.mp4"}, 400, "no option output"),
+        ({"save-motion": "/tmp/a.motion"}, 400, "no option save-motion"),
+        ({"crop_json": "/etc/passwd"}, 400, "no option crop_json"),
+        ({"device": "cuda:1"}, 400, "no option device"),
+        ({"background": "transparent"}, 400, "transparent"),
+        ({"session": "0" * 32}, 404, "this session has ended"),
+        ({f"f{n}": "x" for n in range(80)}, 400, "Too many fields"),
+        ({"strength": "1" * 2000}, 400, "exceeded maximum size"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_words_and_leaves_nothing(
+    client: Client, files: Path, stored: Path, fields: dict[str, object], status: int, says: str
+) -> None:
+    before = files_in(stored)
+    form = {"source": files / "photo.png", "driving": files / "clip.mp4", **UNCROPPED, **fields}
+    answer = client.post("/animate", form)  # type: ignore[arg-type]
+    assert (answer.status, says in answer.said) == (status, True), answer.body
+    assert str(stored) not in answer.body.decode()
+    assert files_in(stored) == before
+
+
+def test_too_long_a_driving_is_refused_before_and_whatever_its_header_says(
+    client: Client, files: Path, tmp_path: Path
+) -> None:
+    long = write_moving_clip(tmp_path / "long.mp4", 60)
+    form = {"source": files / "photo.png", "driving": long, **UNCROPPED}
+    refused = client.post("/animate", form)
+    assert (refused.status, refused.said) == (
+        422,
+        "the driving is too long: this server takes 2 s, at most 120 frames",
+    )
+    part = client.post("/animate", form | {"end": "1"}).json
+    assert client.ended(part["id"])["film"]["frames"] == 25
+
+
+def test_an_upload_over_the_limit_is_refused(client: Client, stored: Path) -> None:
+    before = files_in(stored)
+    answer = client.post("/animate", {"source": ("a.png", bytes(2 << 20))})
+    assert (answer.status, answer.said) == (413, "the upload is too large: this server takes 1 MB")
+    claimed = client.ask("POST", "/files", b"", {"Content-Length": str(10**12)})
+    assert claimed.status == 413
+    assert files_in(stored) == before
+
+
+def test_a_fault_of_the_work_names_files_as_their_visitor_does(
+    client: Client, files: Path, stored: Path
+) -> None:
+    form = {"source": files / "photo.png", "driving": files / "clip.mp4", "driving-crop": "none"}
+    failed = client.ended(client.post("/animate", form).json["id"])
+    assert failed["state"] == "failed"
+    assert failed["error"]["message"] == "photo.png: no face was found"
+    assert (failed["error"]["code"], failed["film"]) == (3, None)
+
+
+def test_the_options_say_what_the_command_line_says(client: Client) -> None:
+    told = client.ask("GET", "/options").json
+    options = {option["name"]: option for option in told["options"]}
+    assert options["strength"]["help"].startswith("Factor on relative motion")
+    assert (options["picture"]["kind"], options["picture"]["choices"]) == (
+        "choice",
+        ["photo", "face", "network"],
+    )
+    assert (options["audio"]["kind"], options["audio"]["default"]) == ("flag", "true")
+    assert not {"weights", "device", "output", "save-motion", "crop-json", "fetch"} & options.keys()
+    assert told["limits"] == {"upload_mb": 1, "megapixels": 1, "seconds": 2}
+    assert len(told["examples"]) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "..\\..\\evil.exe", "C:\\a\\..\\photo.png", "/", "", "....", "a\tb.png"]
+)
+def test_names_of_uploads_lead_nowhere(client: Client, files: Path, stored: Path, name: str) -> None:
+    session = client.session()
+    photo = (name, (files / "photo.png").read_bytes())
+    added = client.post("/files", {"session": session, "kind": "source", "file": photo}).json
+    assert not {"/", "\\", "\t"} & {*added["name"]}
+    assert all(stored in path.parents for path in files_in(stored))
+    assert {
+        path.name for path in (stored).rglob("*") if "passwd" in path.name or "evil" in path.name
+    } == set()
+
+
+def test_what_a_visitor_has_no_other_gets_by_guessing(client: Client, files: Path) -> None:
+    mine, theirs = client.session(), client.session()
+    photo = client.post("/files", {"session": mine, "kind": "source", "file": files / "photo.png"}).json
+    clip = {"driving": files / "clip.mp4", **UNCROPPED}
+    stolen = client.post("/animate", {"session": theirs, "source": photo["id"], **clip})
+    assert (stolen.status, stolen.said) == (400, "source: a file is needed")
+    again = client.post("/files", {"session": theirs, "kind": "source", "file": files / "photo.png"}).json
+    assert again["id"] != photo["id"]  # a file's address says nothing of its content
+    for guess in ("", "0" * 32, photo["id"][:-1], photo["id"].upper(), photo["name"], "*", "%2e%2e"):
+        assert client.ask("GET", f"/files/{guess}/picture").status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/file=/etc/passwd", "/gradio_api/file=/etc/passwd", "/gradio_api/file=C:/Windows/win.ini"),
+        *(
+            "/gradio_api/file=//host/share/a",
+            "/gradio_api/file=http://127.0.0.1:22/",
+            "/proxy=http://127.0.0.1",
+        ),
+        *("/static/../../../../etc/passwd", "/examples/../index.html", "/examples/..%2f..%2fapi.py"),
+        *(
+            "/examples/%2e%2e/%2e%2e/api.py",
+            "/examples//etc/passwd",
+            "/..%2f..%2f..%2fetc/passwd",
+            "//etc/passwd",
+        ),
+        *(
+            "/examples/astronaut.jpg%00",
+            "/api.py",
+            "/../api.py",
+            "/config",
+            "/queue/join",
+            "/gradio_api/upload",
+        ),
+        *(
+            "/motions/..%2fexamples%2fastronaut.jpg",
+            "/%5c%5chost%5cshare",
+            "/files/..%2f..%2fpage.js/picture",
+        ),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_address_leads_to_files_of_the_machine(client: Client, method: str, path: str) -> None:
+    answer = client.ask(method, path, b"" if method == "POST" else None)
+    assert answer.status in (404, 405)
+    assert b"root:" not in answer.body
+    assert b"import" not in answer.body
+
+
+def test_faces_are_found_and_posed_by_sliders(tmp_path: Path) -> None:
+    with running(tmp_path) as client:  # the default weights, whose keypoints are landmarks
+        form = {"session": client.session(), "kind": "source"}
+        found = client.post("/files", form | {"file": EXAMPLES / "portrait.jpg"}).json
+        ((x, y, width, height),) = found["faces"]
+        assert found["largest"] == 0
+        assert 100 < x < x + width < 400
+        assert width == height
+        assert 0 <= y < 150
+        photo = client.ask("GET", f"/files/{found['id']}/picture")
+        posed = client.ask("GET", f"/files/{found['id']}/posed?yaw=20&smile=0.5")
+        same = client.ask("GET", f"/files/{found['id']}/posed?yaw=20.0&smile=0.5")
+        assert photo.body[:2] == posed.body[:2] == b"\xff\xd8"
+        assert posed.body == same.body != photo.body
+        for query, status in (("yaw=far", 400), ("yaw=900", 400), ("yaw=nan", 400), ("face=7", 422)):
+            assert client.ask("GET", f"/files/{found['id']}/posed?{query}").status == status
