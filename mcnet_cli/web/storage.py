@@ -151,7 +151,7 @@ def shown_name(name: str | None, otherwise: str) -> str:
     """What a file is called that a visitor names so: without folders, unprintable characters and excess."""
     last = (name or "").replace("\\", "/").rpartition("/")[2]
     printable = "".join(c if c.isprintable() else "_" for c in last).strip()
-    stem, dot, suffix = printable.rpartition(".")
+    stem, dot, suffix = printable.rpartition(".") if "." in printable else (printable, "", "")
     if not stem.strip("."):
         return otherwise
     return stem[:LONGEST_NAME] + dot + suffix[:10]

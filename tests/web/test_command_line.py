@@ -32,7 +32,8 @@ def parsed(line: str, monkeypatch: pytest.MonkeyPatch) -> AnimationRequest:
     "options",
     [
         {},
-        {"strength": 1.3, "smooth": 0.0, "motion": "absolute", "reference": 3, "gaze": "source"},
+        {"strength": 1.3, "smooth": 0.0, "reference": 3, "gaze": "source"},
+        {"motion": "absolute", "reference": "first"},
         {"source_crop": CropBox(-1.5, 20.25, 300.125, 300.125), "driving_crop": "none"},
         {"face": "all", "driving_face": 1, "on_no_face": "skip", "adapt_scale": False},
         {"background": (32, 192, 255), "picture": "face", "size": 512, "compare": True},
