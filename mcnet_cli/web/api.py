@@ -45,7 +45,7 @@ PAGE_FILES = (
     *("index.html", "page.css", "icon.svg"),
     *("page.js", "api.js", "boxes.js", "camera.js", "options.js", "posing.js"),
 )
-EXAMPLES = PAGE / "examples"
+EXAMPLES, MOTIONS = PAGE / "examples", PAGE / "motions"
 FILES = ("source", "driving", "background")
 SWEEP_S = 60.0  # between looks for visitors who have left
 MOST_FIELDS, LONGEST_FIELD = 60, 1000
@@ -73,6 +73,8 @@ class Api:
             Route("/", _page_file(PAGE_FILES[0])),
             *(Route(f"/{name}", _page_file(name)) for name in PAGE_FILES),
             Route("/examples/{name}", self._example),
+            Route("/motions", self._motions),
+            Route("/motions/{name}", self._motion_preview),
             Route("/options", self._options),
             Route("/sessions", self._open_session, methods=["POST"]),
             Route("/sessions/{id}", self._keep_session, methods=["PUT"]),
@@ -106,8 +108,13 @@ class Api:
             tasks.cancel_scope.cancel()
 
     async def _example(self, request: Request) -> Response:
-        path = _example_file(request.path_params["name"])
-        return FileResponse(path, media_type="image/jpeg")
+        return FileResponse(_file_among(EXAMPLES, "*.jpg", request.path_params["name"]))
+
+    async def _motions(self, _request: Request) -> Response:
+        return JSONResponse((await self.studio()).bundled())
+
+    async def _motion_preview(self, request: Request) -> Response:
+        return FileResponse(_file_among(MOTIONS, "*.webp", request.path_params["name"]))
 
     async def _options(self, _request: Request) -> Response:
         return JSONResponse(
@@ -116,7 +123,6 @@ class Api:
                 "options": [option.as_json() for option in self.options],
                 "film_kinds": FILM_KINDS,
                 "examples": [path.name for path in sorted(EXAMPLES.glob("*.jpg"))],
-                "motions": [],
                 "sliders": SLIDERS,
                 "limits": {
                     "upload_mb": self.limits.upload_mb,
@@ -148,7 +154,7 @@ class Api:
                 raise UsageError(f"kind {shown(kind)}: must be {', '.join(FILES)}")
             file = form.get("file")
             if not isinstance(file, UploadFile):
-                file = _example_file(_text(form, "example"))
+                file = _file_among(EXAMPLES, "*.jpg", _text(form, "example"))
             upload = await self._kept(visitor, kind, file)
         facts: dict[str, Any] = {"id": upload.id, "name": upload.name}
         if kind == "source":
@@ -222,9 +228,16 @@ class Api:
         return job
 
     async def _given(self, visitor: Visitor, kind: str, value: "UploadFile | str | None") -> Upload | None:
-        """A file of a form, or the visitor's file whose id it has instead. None for any other text."""
+        """A file of a form, the visitor's file whose id it has instead, or the motion whose name it has.
+
+        None for any other text.
+        """
         if isinstance(value, UploadFile):
             return await self._kept(visitor, kind, value)
+        if kind == "driving" and value and value not in visitor.uploads:
+            path = visitor.new_path(".motion")
+            await self._off_loop((await self.studio()).keep_bundled, value, path)
+            return visitor.add(path, value)
         return visitor.uploads.get(value or "")
 
     async def _kept(self, visitor: Visitor, kind: str, file: UploadFile | Path) -> Upload:
@@ -258,12 +271,12 @@ def _copy(upload: UploadFile, path: Path) -> None:
         raise system_failure(error, path.name) from error
 
 
-def _example_file(name: str) -> Path:
-    """An example by its name; Unknown for any other text."""
-    for path in EXAMPLES.glob("*.jpg"):
+def _file_among(folder: Path, pattern: str, name: str) -> Path:
+    """The file of that name that ships in a folder; Unknown for any other text."""
+    for path in folder.glob(pattern):
         if path.name == name:
             return path
-    raise Unknown(f"there is no example {shown(name[:40])}")
+    raise Unknown(f"there is no {shown(name[:40])}")
 
 
 def _page_file(name: str) -> Callable[[Request], Awaitable[Response]]:

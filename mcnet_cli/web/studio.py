@@ -11,8 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mcnet_cli.animation import AnimationRequest, Animator, read_motion
+from mcnet_cli.animation import AnimationRequest, Animator, read_motion, write_motion
 from mcnet_cli.animation.animate import animate_with
+from mcnet_cli.animation.bundled import bundled_motion, bundled_motions
 from mcnet_cli.animation.kept import Kept, Recent
 from mcnet_cli.animation.motion_file import is_motion_file
 from mcnet_cli.animation.outputs import default_name, plan_outputs
@@ -110,6 +111,20 @@ class Studio:
         """A photo as a JPEG, posed as sliders say; arguments and errors as for `Posing.posed`."""
         with self._one_at_a_time, _named(upload):
             return _jpeg(self._posing.posed(upload, values))
+
+    def bundled(self) -> list[dict[str, Any]]:
+        """The motions that come with the program."""
+        return [
+            {"name": each.name, "shows": each.shows, "seconds": each.seconds} for each in bundled_motions()
+        ]
+
+    def keep_bundled(self, name: str, path: Path) -> None:
+        """Writes the motion of that name to a motion file. UsageError if there is none."""
+        motion = bundled_motion(name)
+        if motion is None:
+            names = ", ".join(each.name for each in bundled_motions())
+            raise UsageError(f"driving {shown(name[:40])}: is no motion", hint=f"there are {names}")
+        write_motion(path, motion.motion())
 
     def prepare(self, order: Order, output: Path) -> tuple[str, Work]:
         """The command line that makes what is ordered, and the work that makes it as the file `output`.

@@ -106,8 +106,9 @@ def test_a_cancelled_job_stops_and_leaves_no_film(client: Client, files: Path, t
         ({"source": ""}, 400, "source: a file is needed"),
         ({"source": "/etc/passwd"}, 400, "source: a file is needed"),
         ({"source": "astronaut.jpg"}, 400, "source: a file is needed"),
-        ({"driving": "/etc/passwd"}, 400, "driving: a file is needed"),
-        ({"driving": "https://example.com/a.mp4"}, 400, "driving: a file is needed"),
+        ({"driving": ""}, 400, "driving: a file is needed"),
+        ({"driving": "/etc/passwd"}, 400, "driving /etc/passwd: is no motion"),
+        ({"driving": "https://example.com/a.mp4"}, 400, "is no motion"),
         ({"background": "/etc/passwd"}, 400, "background"),
         ({"strength": "lots"}, 400, "strength lots"),
         ({"smooth": "-1"}, 400, "--smooth"),
@@ -248,9 +249,16 @@ def test_no_address_leads_to_files_of_the_machine(client: Client, method: str, p
     assert b"import" not in answer.body
 
 
-def test_faces_are_found_and_posed_by_sliders(tmp_path: Path) -> None:
+def test_faces_are_found_posed_by_sliders_and_moved_by_motions(tmp_path: Path) -> None:
     with running(tmp_path) as client:  # the default weights, whose keypoints are landmarks
-        form = {"session": client.session(), "kind": "source"}
+        motions = client.ask("GET", "/motions").json
+        for motion in motions:
+            assert client.ask("GET", f"/motions/{motion['name']}.webp").body[8:12] == b"WEBP"
+        moved = {"source": EXAMPLES / "portrait.jpg", "driving": "blink", "max-frames": "3", "size": "128"}
+        film = client.ended(client.post("/animate", moved).json["id"])
+        assert (film["state"], film["film"]["name"]) == ("done", "portrait--blink.mp4")
+        assert film["command"].startswith("mcnet animate portrait.jpg blink --")
+        form: dict[str, str | Path] = {"session": client.session(), "kind": "source"}
         found = client.post("/files", form | {"file": EXAMPLES / "portrait.jpg"}).json
         ((x, y, width, height),) = found["faces"]
         assert found["largest"] == 0
