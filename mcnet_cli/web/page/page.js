@@ -68,27 +68,32 @@ async function chooseDriving(file) {
     URL.revokeObjectURL(video.src);
     video.src = URL.createObjectURL(file); // the visitor's own file: the server doesn't send uploads back
     video.hidden = false;
-    at("driving-motion").hidden = true;
+    unpressed();
     video.onerror = () => { video.hidden = true; }; // such as a .motion file, which shows nothing
     at("driving-name").textContent = added.name;
   });
 }
 
-/** Takes a motion that comes with the program. */
-function chooseMotion({ name, shows, seconds }) {
+/** Takes a motion that comes with the program; the others stay in view. */
+function chooseMotion({ name, shows, seconds }, button) {
   inputs.driving = { id: name };
-  at("driving-video").hidden = true;
-  Object.assign(at("driving-motion"), { src: `/motions/${name}.webp`, alt: name, hidden: false });
-  at("driving-name").textContent = `${name}: ${shows}, ${seconds} s, without sound`;
+  unpressed();
+  button.setAttribute("aria-pressed", "true");
+  at("motion-name").textContent = `${name}: ${shows} · ${seconds} s`;
+  at("motion-name").hidden = false;
   fail("driving-error");
-  emptied("driving", false);
   ready();
+}
+
+function unpressed() {
+  for (const tile of at("motions").children) tile.setAttribute("aria-pressed", "false");
+  at("motion-name").hidden = true;
 }
 
 function tile(picture, text, title, choose) {
   const button = Object.assign(document.createElement("button"), { type: "button", title });
   button.append(Object.assign(document.createElement("img"), { src: picture, alt: "" }), text);
-  button.addEventListener("click", choose);
+  button.addEventListener("click", () => choose(button));
   return button;
 }
 
@@ -235,12 +240,12 @@ try {
   limits = told.limits;
   options = new Options(told.options, told.film_kinds, at("options-at-hand"), at("options-folded"));
   posing = new Posing(told.sliders, at("sliders"), look, (error) => fail("portrait-error", error));
-  at("examples").replaceChildren(...told.examples.map((name) => tile(`/examples/${name}`, "Example", name, () => choosePortrait(name))));
+  at("examples").replaceChildren(...told.examples.map((name) => tile(`/examples/${name}`, name.split(".")[0].replace("-", ", "), name, () => choosePortrait(name))));
   at("footer").textContent = `mcnet ${told.version} · Everything stays on the machine that runs this page's server. `
     + `It takes ${limits.upload_mb} MB a file, ${limits.megapixels} megapixels and ${limits.seconds} seconds. Films are synthetic: say so where you show them.`;
   ready();
   const motions = await call("GET", "/motions"); // when the server has loaded the network
-  at("motions").replaceChildren(...motions.map((motion) => tile(`/motions/${motion.name}.webp`, motion.name, motion.shows, () => chooseMotion(motion))));
+  at("motions").replaceChildren(...motions.map((motion) => tile(`/motions/${motion.name}.webp`, motion.name, motion.shows, (button) => chooseMotion(motion, button))));
 } catch (error) {
   fail("film-error", error);
 }
