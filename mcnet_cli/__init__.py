@@ -19,6 +19,9 @@ if TYPE_CHECKING:
         Animator,
         BundledMotion,
         Controls,
+        EditReport,
+        EditRequest,
+        Keyframes,
         Motion,
         MotionEdit,
         Portrait,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
         write_motion,
     )
     from mcnet_cli.animation.animate import animate, plan
+    from mcnet_cli.animation.edit import edit
     from mcnet_cli.face import CropBox
 
 __version__ = "0.1.0"
@@ -45,7 +49,10 @@ __all__ = [
     "BundledMotion",
     "Controls",
     "CropBox",
+    "EditReport",
+    "EditRequest",
     "InputError",
+    "Keyframes",
     "McnetError",
     "Motion",
     "MotionEdit",
@@ -59,6 +66,7 @@ __all__ = [
     "added",
     "animate",
     "bundled_motions",
+    "edit",
     "joined",
     "load_model",
     "mixed",

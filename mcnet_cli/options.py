@@ -7,6 +7,7 @@ from typing import Literal
 
 from mcnet_cli.errors import UsageError
 
+CONTROL_OPTIONS = ("yaw", "pitch", "roll", "mouth", "smile", "eyes", "brows")
 DETECTORS = ("blazeface", "face-alignment")
 RATE_LIMITS = (Fraction(1, 100), Fraction(1000))  # frames a second
 _BACKGROUNDS: tuple[Literal["still", "moving", "transparent"], ...] = ("still", "moving", "transparent")
@@ -71,6 +72,61 @@ def parse_driving_face(text: str) -> Literal["largest", "first"] | int:
     if text == "largest" or text == "first":
         return "largest" if text == "largest" else "first"
     return _number(text, f"--driving-face {text}: must be largest, first or a number from 0, left to right")
+
+
+def parse_strength(text: str) -> float | dict[str, float]:
+    """A factor, or factors by region such as `lips=1.3,pose=0.6`; UsageError otherwise."""
+    if "=" not in text:
+        return _factor("--strength", text)
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    return {name.strip(): _factor("--strength", value) for name, _, value in pairs}
+
+
+def parse_track(option: str, text: str) -> tuple[tuple[float, float], ...]:
+    """Keyframes: a number, or `TIME:VALUE,...` as (seconds, value); UsageError otherwise."""
+    if ":" not in text:
+        return ((0.0, _factor(option, text)),)
+    track = []
+    for pair in text.split(","):
+        time, _, value = pair.strip().rpartition(":")
+        track.append((parse_time(time), _factor(option, value)))
+    return tuple(track)
+
+
+def parse_gaze(
+    text: str,
+) -> Literal["driving", "source"] | tuple[tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]:
+    """`driving`, `source`, or where eyes look: `X,Y`, or keyframes `TIME:X,Y,...` as tracks of X and of Y.
+
+    UsageError for any other text.
+    """
+    if text == "driving" or text == "source":
+        return "driving" if text == "driving" else "source"
+    numbers = text.split(",")
+    if len(numbers) % 2:
+        raise UsageError(f"--gaze {text}: must be driving, source, X,Y or TIME:X,Y,...")
+    across, up = [], []
+    for first, second in zip(numbers[::2], numbers[1::2], strict=True):
+        time, _, x = first.strip().rpartition(":")
+        seconds = parse_time(time) if time else 0.0
+        across.append((seconds, _factor("--gaze", x)))
+        up.append((seconds, _factor("--gaze", second)))
+    return tuple(across), tuple(up)
+
+
+def parse_mix(text: str) -> tuple[Path, float]:
+    """`MOTION` or `MOTION=SHARE` as a path and a share, 0.5 without one; UsageError otherwise."""
+    name, separator, share = text.rpartition("=")
+    if not separator:
+        return Path(text), 0.5
+    return Path(name), _factor("--mix", share)
+
+
+def _factor(option: str, text: str) -> float:
+    """A number as people type it; UsageError otherwise."""
+    if not re.fullmatch(r"[+-]?([0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9})", text.strip()):
+        raise UsageError(f"{option} {text or '(empty)'}: must be a number, such as 0.5")
+    return float(text)
 
 
 def parse_background(text: str) -> Literal["still", "moving", "transparent"] | tuple[int, int, int] | Path:

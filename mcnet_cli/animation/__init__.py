@@ -4,7 +4,9 @@ from mcnet_cli.animation.animate import animate, plan
 from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.bundled import BundledMotion, bundled_motions
 from mcnet_cli.animation.controls import Controls
+from mcnet_cli.animation.edit import EditReport, EditRequest, edit
 from mcnet_cli.animation.editing import MotionEdit, added, joined, mixed
+from mcnet_cli.animation.keyframes import Keyframes
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.motion_file import read_motion, write_motion
 from mcnet_cli.animation.renderer import load_model
@@ -21,6 +23,9 @@ __all__ = [
     "Animator",
     "BundledMotion",
     "Controls",
+    "EditReport",
+    "EditRequest",
+    "Keyframes",
     "Motion",
     "MotionEdit",
     "Portrait",
@@ -28,6 +33,7 @@ __all__ = [
     "added",
     "animate",
     "bundled_motions",
+    "edit",
     "joined",
     "load_model",
     "mixed",

@@ -17,17 +17,18 @@ from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.driving import Driving, pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
 from mcnet_cli.animation.kept import Kept, Recent, Source
-from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part, write_motion
+from mcnet_cli.animation.motion_file import write_motion
 from mcnet_cli.animation.outputs import Output, plan_outputs
+from mcnet_cli.animation.performance import edited, planned_driving, read_performance
 from mcnet_cli.animation.renderer import suitable_batch_size
 from mcnet_cli.animation.report import (
     AnimationPlan,
     AnimationReport,
     AnimationResult,
-    PlannedDriving,
     PlannedSource,
 )
 from mcnet_cli.animation.request import AnimationRequest, Background, Crops, open_driving, require_inputs
+from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.animation.source import (
     FaceFinder,
     Portrait,
@@ -36,9 +37,9 @@ from mcnet_cli.animation.source import (
     framing_of,
 )
 from mcnet_cli.arrays import Picture, side_by_side
-from mcnet_cli.checkpoint import Weights, detector_digest, read_weights
+from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import choose
-from mcnet_cli.errors import shown
+from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.media import open_output, read_image, read_still
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
@@ -89,18 +90,25 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
     background: Background = read_image(asked) if isinstance(asked, Path) else asked
     animator = kept.animator(request)
     found = [kept.source_faces(request, path, crops) for path in request.sources]
-    driving = kept.driving(request, crops, lambda: _read_driving(request, animator, crops, tell))
-    request.transfer.require_reference(driving.motion)
+    performed = kept.driving(request, crops, lambda: read_performance(request, animator, crops, tell))
+    is_picture = outputs.films[0].kind == "picture"
+    driving, transfer = edited(performed, request, is_picture=is_picture)
+    transfer.require_reference(driving.motion)
+    if is_picture and len(transfer.shown_frames(driving.motion)) > 1:
+        raise UsageError(
+            f"{shown(outputs.films[0].target)} is one picture, and the result has several frames",
+            hint="take a film such as .mp4, a pattern such as frames/%05d.png, or --max-frames 1",
+        )
     results = []
     with outputs.made_folder():
         for path, faces, output in zip(request.sources, found, outputs.films, strict=True):
             source = kept.source(request, path, faces, longest_side(request, output.kind))
-            frames = _write_film(source, driving, animator, request, background, output, tell)
+            frames = _write_film(source, driving, transfer, animator, request, background, output, tell)
             now = time.monotonic()
             results.append(
                 AnimationResult(
                     source=path,
-                    driving=request.driving,
+                    driving=request.performed,
                     output=output.target,
                     frames=frames,
                     rate=driving.motion.rate,
@@ -154,37 +162,14 @@ def plan(request: AnimationRequest) -> AnimationPlan:
             _planned_source(request, path, film, crops, weights, finder)
             for path, film in zip(request.sources, outputs.films, strict=True)
         ),
-        driving=_planned_driving(request, weights),
-    )
-
-
-def _read_driving(
-    request: AnimationRequest, animator: Animator, crops: Crops, on_progress: OnProgress
-) -> Driving:
-    requires_face = request.on_no_face == "fail"
-    if is_motion_file(request.driving):
-        motion = read_motion_part(
-            request.driving,
-            animator.renderer.config,
-            animator.renderer.digest,
-            span=request.span,
-            fps=request.fps,
-            requires_face=requires_face,
-        )
-        return Driving(motion, None, int((~motion.found).sum()))
-    return animator.read_driving(
-        partial(open_driving, request),
-        crop=crops.driving,
-        face=request.driving_face,
-        whole_landmarks=request.save_motion is not None,
-        requires_face=requires_face,
-        on_progress=on_progress,
+        driving=planned_driving(request, weights),
     )
 
 
 def _write_film(
     source: Source,
     driving: Driving,
+    transfer: Transfer,
     animator: Animator,
     request: AnimationRequest,
     background: Background,
@@ -192,7 +177,7 @@ def _write_film(
     on_progress: OnProgress,
 ) -> int:
     """Renders one source and writes its film; how many frames it has. Warns of what had to be left out."""
-    rows = request.transfer.shown_frames(driving.motion)
+    rows = transfer.shown_frames(driving.motion)
     audio, start_s, warnings = _sound(driving, rows, request, output)
     portrait = source.portrait
     size = film_size(request, output.kind, source.size, portrait.faces[0].face.box, animator.size)
@@ -215,7 +200,7 @@ def _write_film(
                 animator.render(
                     portrait,
                     driving.motion,
-                    request.transfer,
+                    transfer,
                     picture=request.picture,
                     background=background,
                     size=None if request.picture == "photo" else size[1],
@@ -260,6 +245,8 @@ def _sound(
     """
     if driving.audio is None or not request.audio or not output.may_have_sound:
         return None, 0.0, ()
+    if not request.edit.keeps_time:
+        return None, 0.0, ("no sound: the driving's doesn't fit another speed",)
     first, last = rows[0], rows[-1]
     if last - first + 1 != len(rows):
         return None, 0.0, ("no sound: frames were left out in between (--on-no-face hold keeps it)",)
@@ -288,21 +275,3 @@ def _planned_source(
         output=film.target,
         output_size=film_size(request, film.kind, size, box, network),
     )
-
-
-def _planned_driving(request: AnimationRequest, weights: Weights) -> PlannedDriving:
-    path = request.driving
-    if is_motion_file(path):
-        digest = detector_digest(weights)
-        motion = read_motion_part(path, weights.config, digest, span=request.span, fps=request.fps)
-        return PlannedDriving(path, None, "none", len(motion), motion.rate, False)
-    with open_driving(request) as frames:
-        crop = request.driving_crop
-        return PlannedDriving(
-            path=path,
-            size=(frames.width, frames.height),
-            crop=crop if isinstance(crop, str) else str(crop),
-            frames=frames.frame_count_hint,
-            rate=frames.frame_rate,
-            sound=frames.audio is not None,
-        )

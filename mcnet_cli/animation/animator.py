@@ -12,7 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.driving import Driving, OpenFrames, read_driving, reopenable_arrays
+from mcnet_cli.animation.bundled import BUNDLED_RATE, bundled_motion
+from mcnet_cli.animation.driving import (
+    Driving,
+    OpenFrames,
+    decoded_rate,
+    read_driving,
+    reopenable_arrays,
+)
+from mcnet_cli.animation.editing import MotionEdit, part
 from mcnet_cli.animation.frames import MakeFrames, frames_of
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part, require_fit
@@ -207,10 +215,11 @@ class Animator:
         """Reads a driving's motion: keypoints, landmarks and which frames have a face, but no picture.
 
         Args:
-            frames: a video, gif, folder of pictures, picture or .motion file; or any iterable of
-                (H, W, 3) uint8 RGB arrays of one size.
+            frames: a video, gif, folder of pictures, picture or .motion file, or the name of a bundled
+                motion if no file has it; or any iterable of (H, W, 3) uint8 RGB arrays of one size.
             rate: frames a second of arrays.
-            fps: of files: what they are resampled to; None: their own rate, exactly.
+            fps: of files: what they are resampled to, by interpolating the motion if that is more than
+                they have; None: their own rate, exactly. Of bundled motions: None is 25.
             start_s: of files: where reading begins, in seconds.
             end_s: of files: where it ends, in seconds; None: with the file.
             max_frames: at most so many frames.
@@ -241,12 +250,21 @@ class Animator:
             with reopenable_arrays(frames, exact, max_frames=max_frames, twice=twice) as opened:
                 return self.read_driving(opened, crop=crop, face=face, on_progress=on_progress).motion
         path, span = Path(frames), Span(start_s, end_s, max_frames)
+        if not path.exists() and (bundled := bundled_motion(str(frames))) is not None:
+            return part(bundled.motion(fps or BUNDLED_RATE), start_s, end_s)[:max_frames]
         if is_motion_file(path):
             return read_motion_part(path, self.renderer.config, self.renderer.digest, span=span, fps=fps)
         opened = partial(
-            open_frames, path, fps=fps, start_s=start_s, end_s=end_s, max_frames=max_frames, strict=strict
+            open_frames,
+            path,
+            fps=decoded_rate(path, fps),
+            start_s=start_s,
+            end_s=end_s,
+            max_frames=max_frames,
+            strict=strict,
         )
-        return self.read_driving(opened, crop=crop, face=face, on_progress=on_progress).motion
+        motion = self.read_driving(opened, crop=crop, face=face, on_progress=on_progress).motion
+        return motion if fps is None else MotionEdit(rate=fps).applied(motion)
 
     def render(
         self,

@@ -5,6 +5,7 @@ less and less on the way to it.
 """
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,15 @@ def blended(first: Motion, second: Motion, shares: Floats) -> Motion:
         controls=controls,
         weights=_lerp(weights_of(first), weights_of(second), shares) if has_weights else None,
     )
+
+
+def resampled(motion: Motion, rate: Fraction, speed: float = 1.0, backwards: bool = False) -> Motion:
+    """A motion at another rate or speed; frames in between are interpolated."""
+    step = float(motion.rate / rate) * speed
+    positions = np.arange(max(1, round(len(motion) / step))) * step
+    if backwards:
+        positions = len(motion) - 1 - positions
+    return replace(sampled(motion, positions), rate=rate)
 
 
 def sampled(motion: Motion, positions: NDArray[Any]) -> Motion:

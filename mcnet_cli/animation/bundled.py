@@ -16,7 +16,6 @@ taken from what has been measured on people:
 In between, movements are of minimal jerk (Flash and Hogan, Journal of Neuroscience 1985).
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,13 +24,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.blending import eased
 from mcnet_cli.animation.controls import Controls
+from mcnet_cli.animation.keyframes import eased_through
 from mcnet_cli.animation.motion import Motion
 
 Times = NDArray[np.float64]
 Tracks = dict[str, Any]
 
 DEFAULT = "idle"
+BUNDLED_RATE = Fraction(25)  # frames a second, if nothing else is asked for
 CLOSING_S, SHUT_S, OPENING_S = 0.1, 0.04, 0.26  # of a blink
 
 
@@ -43,6 +45,12 @@ class BundledMotion:
         name: what it is called on the command line.
         shows: what the person does, in a few words.
         seconds: its length; repeated, it goes on without a seam.
+
+    Example:
+        >>> from mcnet_cli import bundled_motions
+        >>> idle = bundled_motions()[0]
+        >>> idle.name, idle.seconds, len(idle.motion())
+        ('idle', 8.0, 200)
     """
 
     name: str
@@ -50,7 +58,7 @@ class BundledMotion:
     seconds: float
     tracks: Callable[[Times], Tracks]
 
-    def motion(self, rate: Fraction | int = 25) -> Motion:
+    def motion(self, rate: Fraction | int = BUNDLED_RATE) -> Motion:
         """It, with so many frames a second."""
         times = np.arange(round(self.seconds * rate)) / float(rate)
         return Motion.of(Controls.of(**self.tracks(times)), rate)
@@ -74,24 +82,9 @@ def bundled_motion(name: str) -> BundledMotion | None:
     return _BUNDLED.get(name)
 
 
-def _eased(times: Times, start: float, length: float) -> Times:
-    """0 before `start`, 1 after `start + length`, with minimal jerk in between."""
-    share = np.clip((times - start) / length, 0, 1)
-    eased: Times = share**3 * (10 - 15 * share + 6 * share**2)
-    return eased
-
-
 def _held(times: Times, start: float, rise: float, hold: float, fall: float) -> Times:
     """From 0 to 1 and back."""
-    return _eased(times, start, rise) - _eased(times, start + rise + hold, fall)
-
-
-def _through(times: Times, points: Sequence[tuple[float, float]]) -> Times:
-    """From value to value at given times, each way eased. The first value is there from the beginning."""
-    values = np.full(len(times), float(points[0][1]))
-    for (start, before), (end, after) in itertools.pairwise(points):
-        values += (after - before) * _eased(times, start, end - start)
-    return values
+    return eased((times - start) / rise) - eased((times - start - rise - hold) / fall)
 
 
 def _blinks(times: Times, *starts: float) -> Times:
@@ -109,6 +102,7 @@ def _wave(times: Times, period: float, phase: float = 0.0) -> Times:
 
 def _idle(t: Times) -> Tracks:
     breath = (1 - np.cos(2 * np.pi * t / 4)) / 2  # 15 a minute
+    glances = [(2.6, 0), (2.66, 0.1), (4.4, 0.1), (4.46, -0.06), (6.6, -0.06), (6.66, 0)]
     return {
         "yaw": 1.6 * _wave(t, 8) + 0.5 * _wave(t, 8 / 3, 0.2),
         "pitch": 0.7 * breath + 0.5 * _wave(t, 8, 0.3),
@@ -119,7 +113,7 @@ def _idle(t: Times) -> Tracks:
         "smile": 0.05 * (1 - np.cos(2 * np.pi * t / 8)),
         "brows": 0.04 * (1 - np.cos(2 * np.pi * t / 8)),
         "eyes": -_blinks(t, 1.7, 5.6),
-        "gaze_x": _through(t, [(2.6, 0), (2.66, 0.1), (4.4, 0.1), (4.46, -0.06), (6.6, -0.06), (6.66, 0)]),
+        "gaze_x": eased_through(t, glances),
     }
 
 
@@ -127,24 +121,24 @@ def _nod(t: Times) -> Tracks:
     # a small move up to begin with, then three times down, less each time
     turns = [(0.15, 0), (0.35, 2), (0.62, -9), (0.92, 1), (1.18, -6), (1.46, 0.5), (1.7, -3), (2.05, 0)]
     return {
-        "pitch": _through(t, turns),
-        "y": 0.0015 * _through(t, turns),
+        "pitch": eased_through(t, turns),
+        "y": 0.0015 * eased_through(t, turns),
         "smile": 0.25 * _held(t, 0.3, 0.5, 0.5, 0.8),
         "eyes": -_blinks(t, 0.42),
         "brows": 0.15 * _held(t, 0.1, 0.25, 0.2, 0.5),
-        "gaze_y": -0.012 * _through(t, turns),  # the eyes stay where they look
+        "gaze_y": -0.012 * eased_through(t, turns),  # the eyes stay where they look
     }
 
 
 def _shake(t: Times) -> Tracks:
     turns = [(0.1, 0), (0.42, -10), (0.8, 11), (1.18, -8), (1.54, 6), (1.86, -2.5), (2.2, 0)]
     return {
-        "yaw": _through(t, turns),
+        "yaw": eased_through(t, turns),
         "pitch": -1.5 * _held(t, 0.1, 0.4, 1.2, 0.5),
         "smile": -0.15 * _held(t, 0.2, 0.5, 0.9, 0.6),
         "brows": -0.25 * _held(t, 0.2, 0.4, 1.0, 0.6),
         "eyes": -_blinks(t, 0.2),
-        "gaze_x": -0.016 * _through(t, turns),
+        "gaze_x": -0.016 * eased_through(t, turns),
     }
 
 
@@ -193,17 +187,18 @@ def _surprise(t: Times) -> Tracks:
 
 
 def _look_around(t: Times) -> Tracks:
-    yaw = _through(t, [(0.4, 0), (1.1, -17), (2.1, -17), (3.0, 18), (4.1, 18), (4.8, 0)])
-    pitch = _through(t, [(0.4, 0), (1.1, 2), (2.1, 2), (3.0, -3), (4.1, -3), (4.9, 0)])
+    yaw = eased_through(t, [(0.4, 0), (1.1, -17), (2.1, -17), (3.0, 18), (4.1, 18), (4.8, 0)])
+    pitch = eased_through(t, [(0.4, 0), (1.1, 2), (2.1, 2), (3.0, -3), (4.1, -3), (4.9, 0)])
     # eyes jump ahead of the head and come back to the middle of their sockets as it arrives
     ahead = [(0.35, 0), (0.41, -0.8), (0.6, -0.8), (1.1, -0.25), (2.05, -0.25), (2.12, 0.8), (2.4, 0.8)]
+    up = [(0.35, 0), (0.41, 0.2), (2.05, 0.2), (2.12, -0.15), (4.05, -0.15), (4.12, 0)]
     back = [(3.0, 0.3), (4.05, 0.3), (4.12, -0.6), (4.3, -0.6), (4.85, 0)]
     return {
         "yaw": yaw,
         "pitch": pitch,
         "roll": -0.12 * yaw,
-        "gaze_x": _through(t, ahead + back),
-        "gaze_y": _through(t, [(0.35, 0), (0.41, 0.2), (2.05, 0.2), (2.12, -0.15), (4.05, -0.15), (4.12, 0)]),
+        "gaze_x": eased_through(t, ahead + back),
+        "gaze_y": eased_through(t, up),
         "eyes": -_blinks(t, 2.08, 4.1),
         "brows": 0.15 * _held(t, 0.4, 0.3, 1.2, 0.6),
         "x": 0.0008 * yaw,
@@ -243,11 +238,11 @@ def _talk(t: Times) -> Tracks:
         "rounding": rounding,
         "smile": 0.15 * phrases,
         "pitch": -2.6 * sum(stress) + 1.2 * phrases,
-        "yaw": _through(t, [(0.2, 0), (1.0, 4), (1.9, 3), (2.7, -5), (3.8, -3), (4.5, 2), (5.7, 0)]),
-        "roll": _through(t, [(0.3, 0), (1.4, 1.5), (2.3, -1), (3.3, 1.5), (4.6, -1), (5.7, 0)]),
+        "yaw": eased_through(t, [(0.2, 0), (1.0, 4), (1.9, 3), (2.7, -5), (3.8, -3), (4.5, 2), (5.7, 0)]),
+        "roll": eased_through(t, [(0.3, 0), (1.4, 1.5), (2.3, -1), (3.3, 1.5), (4.6, -1), (5.7, 0)]),
         "brows": 0.4 * (stress[0] + stress[2] + 0.7 * stress[4]),
         "eyes": -_blinks(t, 1.78, 3.72, 5.3),
-        "gaze_x": _through(t, [(1.75, 0), (1.8, -0.25), (2.3, -0.25), (2.35, 0)]),
+        "gaze_x": eased_through(t, [(1.75, 0), (1.8, -0.25), (2.3, -0.25), (2.35, 0)]),
         "shoulders": 0.012 * _held(t, 1.75, 0.3, 0, 0.9) + 0.012 * _held(t, 3.65, 0.35, 0, 0.9),
     }
 
@@ -261,7 +256,7 @@ def _sing(t: Times) -> Tracks:
         "smile": 0.25 * _held(t, 0.3, 0.8, 5.6, 0.9),
         "roll": 3.2 * _wave(t, 4) * _held(t, 0.2, 1.2, 5.0, 1.4),
         "yaw": 2.5 * _wave(t, 8),
-        "pitch": _through(t, [(0.2, 0), (1.8, 2), (2.9, -1), (4.3, -1.5), (5.0, 5), (5.9, 3), (6.8, 0)]),
+        "pitch": eased_through(t, [(0.2, 0), (1.8, 2), (2.9, -1), (4.3, -1.5), (5.0, 5), (5.9, 3), (6.8, 0)]),
         "brows": 0.3 * _held(t, 1.5, 0.4, 0.7, 0.5) + 0.75 * moved,
         "eyes": -0.45 * moved - 0.55 * _blinks(t, 5.9) - _blinks(t, 2.95, 7.3),
         "x": 0.012 * _wave(t, 4) * _held(t, 0.2, 1.2, 5.0, 1.4),

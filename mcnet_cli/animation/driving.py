@@ -35,7 +35,7 @@ from mcnet_cli.face import (
     upright_turns,
 )
 from mcnet_cli.face.topology import MESH_POINTS
-from mcnet_cli.media import FrameSource, open_arrays
+from mcnet_cli.media import FrameSource, open_arrays, open_frames
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.threads import in_order
 
@@ -153,6 +153,14 @@ def read_driving(
         motion = replace(motion, found=np.ones_like(motion.found))
     audio = frames.audio, frames.audio_start_s, frames.audio_track
     return Driving(motion, box, no_face, *audio, frames.damaged, track.turns)
+
+
+def decoded_rate(driving: Path, fps: Fraction | None) -> Fraction | None:
+    """The rate that a driving's frames are decoded at: `fps`, or None for its own if that is lower."""
+    if fps is None or driving.is_dir():
+        return fps
+    with open_frames(driving, max_frames=1) as frames:
+        return fps if fps <= frames.frame_rate else None
 
 
 def pictures_of(

@@ -19,6 +19,7 @@ from mcnet_cli.animation.blending import (
     eased,
     filled,
     follow_on,
+    resampled,
     sampled,
     weights_of,
 )
@@ -99,7 +100,7 @@ class MotionEdit:
         rate = self.rate or motion.rate
         motion = part(motion, self.start_s, self.end_s)
         if self.backwards or self.speed != 1 or rate != motion.rate:
-            motion = _resampled(motion, rate, self.speed, self.backwards)
+            motion = resampled(motion, rate, self.speed, self.backwards)
         if self.ping_pong:
             motion = _there_and_back(motion)
         if self.duration_s is not None:
@@ -146,6 +147,14 @@ def joined(motions: Sequence[Motion], numbers: Sequence[int] = (), joint_s: floa
 
     numbers: `Animator.landmarks`, needed where several were recorded: all become the first one's person.
     joint_s: how long two are blended, in seconds; each joint takes so much off the sum of their lengths.
+
+    Raises InputError for recordings by different keypoint detectors.
+
+    Example:
+        >>> from mcnet_cli import bundled_motions, joined
+        >>> nod, smile = (motion.motion() for motion in bundled_motions() if motion.name in ("nod", "smile"))
+        >>> len(nod), len(smile), len(joined([nod, smile]))
+        (55, 100, 145)
     """
     whole = motions[0]
     for motion in motions[1:]:
@@ -156,7 +165,13 @@ def joined(motions: Sequence[Motion], numbers: Sequence[int] = (), joint_s: floa
 def added(first: Motion, second: Motion, numbers: Sequence[int] = ()) -> Motion:
     """Both motions at once, as long as the longer one; the shorter one fades away at its end.
 
-    Numbers as for `joined`.
+    Numbers and errors as for `joined`.
+
+    Example:
+        >>> from mcnet_cli import added, bundled_motions
+        >>> nod, smile = (motion.motion() for motion in bundled_motions() if motion.name in ("nod", "smile"))
+        >>> len(added(nod, smile))
+        100
     """
     second = _alike(second, first, numbers)
     count = max(len(first), len(second))
@@ -174,7 +189,13 @@ def added(first: Motion, second: Motion, numbers: Sequence[int] = ()) -> Motion:
 def mixed(first: Motion, second: Motion, share: float, numbers: Sequence[int] = ()) -> Motion:
     """Between two motions: `share` of the second, the rest of the first; as long as the shorter one.
 
-    Numbers as for `joined`.
+    Numbers and errors as for `joined`; UsageError for a share beyond 0 and 1.
+
+    Example:
+        >>> from mcnet_cli import bundled_motions, mixed
+        >>> nod, smile = (motion.motion() for motion in bundled_motions() if motion.name in ("nod", "smile"))
+        >>> len(mixed(nod, smile, 0.3))
+        55
     """
     require_between("--mix", share, 0, 1)
     second = _alike(second, first, numbers)
@@ -185,7 +206,7 @@ def mixed(first: Motion, second: Motion, share: float, numbers: Sequence[int] = 
 def _alike(motion: Motion, other: Motion, numbers: Sequence[int]) -> Motion:
     """A motion at the rate of another one, and of its person where both were recorded."""
     if motion.rate != other.rate:
-        motion = _resampled(motion, other.rate)
+        motion = resampled(motion, other.rate)
     if not (motion.is_recorded and other.is_recorded):
         return motion
     if motion.digest != other.digest or motion.values.shape[1:] != other.values.shape[1:]:
@@ -233,15 +254,6 @@ def _reference(motion: Motion) -> int:
     usable = motion.found & (weights_of(motion) > 0)
     usable = usable if usable.any() else motion.found
     return best_reference(np.median(shapes[usable].astype(np.float32), axis=0), shapes, usable)
-
-
-def _resampled(motion: Motion, rate: Fraction, speed: float = 1.0, backwards: bool = False) -> Motion:
-    """A motion at another rate or speed; frames in between are interpolated."""
-    step = float(motion.rate / rate) * speed
-    positions = np.arange(max(1, round(len(motion) / step))) * step
-    if backwards:
-        positions = len(motion) - 1 - positions
-    return replace(sampled(motion, positions), rate=rate)
 
 
 def _there_and_back(motion: Motion) -> Motion:

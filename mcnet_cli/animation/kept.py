@@ -76,7 +76,8 @@ class Kept:
         how = request.fps, request.span, request.strict, request.audio_track
         key = (
             _network_of(request),
-            _file_as_it_is(request.driving),
+            request.performed,
+            None if request.driving is None else stamp_of(request.driving),
             who,
             how,
             str(crops.driving),

@@ -3,9 +3,7 @@
 They are safetensors, checked before use, so that one from a stranger is safe to open.
 """
 
-import math
 import re
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.blending import resampled
 from mcnet_cli.animation.controls import CONTROLS, Controls
 from mcnet_cli.animation.motion import IRISES, Motion
 from mcnet_cli.checkpoint.safetensors_file import Header, read_header, read_tensors, write_tensors
@@ -137,7 +136,7 @@ def read_motion_part(
     fps: Fraction | None,
     requires_face: bool = False,
 ) -> Motion:
-    """The part `span` of a motion file, at `fps` frames a second if that is given.
+    """The part `span` of a motion file, interpolated to `fps` frames a second if that is given.
 
     config, digest: of the network that it is to move, and of its keypoint detector. InputError for a file
     that doesn't fit them, without frames there, or without a face in them.
@@ -148,9 +147,7 @@ def read_motion_part(
     if not len(motion):
         raise InputError(f"{shown(path)}: nothing is left of it after --start {span.start_s:g}")
     if fps is not None:
-        step = motion.rate / fps
-        rows = np.array([int(row * step) for row in range(math.ceil(len(motion) / step))])
-        motion = replace(motion[rows], rate=fps)
+        motion = resampled(motion, fps)
     motion = motion[: span.max_frames]
     if not motion.found.any():
         raise faceless(path)

@@ -62,7 +62,7 @@ class Outputs:
 def plan_outputs(request: AnimationRequest) -> Outputs:
     """Where the films go. UsageError for a bad, taken or ambiguous name, or one of an input."""
     if not request.sources:
-        raise UsageError("a source and a driving are needed", hint="mcnet animate SOURCE... DRIVING")
+        raise UsageError("a source is needed", hint="mcnet animate SOURCE... DRIVING")
     text = request.output
     if text == "":
         raise UsageError("-o: the output's name is empty")
@@ -78,13 +78,15 @@ def plan_outputs(request: AnimationRequest) -> Outputs:
         folder = Path(text or "")
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"-o {shown(folder)} is a file, not a folder")
-        names = [default_name(source, request.driving) for source in request.sources]
+        is_still = request.driving is None and request.controls and not request.controls.seconds
+        suffix = ".png" if is_still and request.duration_s is None else SUFFIX
+        names = [default_name(source, request.performed, suffix) for source in request.sources]
         for name in names:
             if names.count(name) > 1:
                 raise UsageError(
                     f"two sources would both become {shown(name)}", hint="rename one of them, or run twice"
                 )
-        films = tuple(Output(str(folder / name), "video") for name in names)
+        films = tuple(Output(str(folder / name), output_kind(name)) for name in names)
     if request.background == "transparent":
         for film in films:
             require_transparency(film.target)
@@ -93,15 +95,15 @@ def plan_outputs(request: AnimationRequest) -> Outputs:
     return outputs
 
 
-def default_name(source: Path, driving: Path) -> str:
+def default_name(source: Path, driving: Path, suffix: str = SUFFIX) -> str:
     """`SOURCE--DRIVING.mp4`; over-long names are cut so that the file system takes it."""
-    room = NAME_LIMIT - len("--" + SUFFIX)
+    room = NAME_LIMIT - len("--" + suffix)
     stems = [Path(os.path.abspath(path)).stem or "root" for path in (source, driving)]  # noqa: PTH100
     sizes = [len(os.fsencode(stem)) for stem in stems]
     if sum(sizes) > room:
         most = max(room - min(sizes), room // 2)  # the shorter name stays whole if the other fits beside it
         stems = [os.fsencode(stem)[:most].decode("utf-8", "ignore") for stem in stems]
-    return "--".join(stems) + SUFFIX
+    return "--".join(stems) + suffix
 
 
 def _check(request: AnimationRequest, outputs: Outputs) -> None:

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,6 +11,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.bundled import DEFAULT, BundledMotion, bundled_motion, bundled_motions
+from mcnet_cli.animation.driving import decoded_rate
+from mcnet_cli.animation.editing import MotionEdit
+from mcnet_cli.animation.keyframes import Keyframes
 from mcnet_cli.animation.motion_file import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.animation.retarget import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.errors import InputError, UsageError, shown
@@ -41,14 +45,18 @@ class AnimationRequest:
 
     Args:
         sources: portraits, paths of pictures; with `source_frame_s` also of videos.
-        driving: a video, gif, folder of pictures, picture or .motion file.
+        driving: a video, gif, folder of pictures, picture or .motion file; or the name of a bundled motion,
+            if no file has it. None: `controls` alone move the sources; without them `idle` does.
         output: as typed: a file, a pattern of PNGs, a folder (ends with a slash, or exists), or `-` for
             stdout. None: `SOURCE--DRIVING.mp4` in the current folder.
         weights: a name, path or hub address; None: the environment's, else the bundled default.
         fetch: whether weights that are missing may be downloaded; by default they may not.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
-        motion, adapt_scale, reference, strength, smooth, gaze: as in `Transfer`.
+        motion, adapt_scale, reference, strength, smooth, gaze, region: as in `Transfer`.
+        controls: pose and expression by numbers, added to the motion.
+        speed, ping_pong, loop, duration_s, fade_in_s, return_s: as in `MotionEdit`. The driving's sound is
+            heard once, and not at all at another speed.
         save_motion: a file to keep the driving's motion in.
         detector: what finds faces.
         source_crop, driving_crop: what the network sees. `auto`: the face. `none`: the whole picture. Or a
@@ -69,7 +77,8 @@ class AnimationRequest:
             of `face` and `network` (None: the photo's own, and the network's).
         start_s, end_s: the part of the driving that is used, in seconds.
         max_frames: at most so many driving frames.
-        fps: frames a second of a folder of pictures, or what a video is resampled to. None: 25, or its own.
+        fps: frames a second: of a folder of pictures and of motions without a driving (None: 25), or what a
+            video is resampled to (None: its own). Beyond its own, the motion is interpolated.
         audio: keep the driving's sound.
         audio_track: which of its sound tracks, from 0; None: the one that players take.
         batch_size: frames computed at once; None: by the memory there is.
@@ -86,7 +95,7 @@ class AnimationRequest:
     """
 
     sources: tuple[Path, ...]
-    driving: Path
+    driving: Path | None = None
     output: str | None = None
     weights: str | None = None
     fetch: Fetch = NEVER
@@ -95,9 +104,17 @@ class AnimationRequest:
     motion: Mode = "relative"
     adapt_scale: bool = True
     reference: Reference = "best"
-    strength: float = 1.0
+    strength: float | Mapping[str, float] = 1.0
     smooth: float | None = None
     gaze: GazeKind = "driving"
+    region: tuple[str, ...] = ("all",)
+    controls: Keyframes = field(default_factory=Keyframes)
+    speed: float = 1.0
+    ping_pong: bool = False
+    loop: int = 1
+    duration_s: float | None = None
+    fade_in_s: float = 0.0
+    return_s: float = 0.0
     save_motion: Path | None = None
     detector: DetectorName = "blazeface"
     source_crop: Crop = "auto"
@@ -125,7 +142,7 @@ class AnimationRequest:
     def __post_init__(self) -> None:
         require_among("--detector", self.detector, get_args(DetectorName))
         require_among("--on-no-face", self.on_no_face, get_args(NoFacePolicy))
-        _ = self.transfer  # which checks its own
+        _ = self.transfer, self.edit  # which check their own
         if isinstance(self.face, int):
             require_between("--face", self.face, 0, None)
         else:
@@ -155,11 +172,16 @@ class AnimationRequest:
             raise UsageError(f"--end {self.end_s:g}: must be after --start {self.start_s:g}")
         if self.save_motion is not None and not is_motion_file(self.save_motion):
             raise UsageError(f"--save-motion: the file's name must end with {MOTION_SUFFIX}")
-        if is_motion_file(self.driving):
+        if self.driving is None or is_motion_file(self.driving) or self.bundled is not None:
             if self.compare:
-                raise UsageError("--compare: a motion file holds no picture to compare with")
+                raise UsageError("--compare: there is no driving whose pictures could be shown")
             if self.audio_track is not None:
-                raise UsageError("--audio-track: a motion file holds no sound")
+                raise UsageError("--audio-track: there is no driving with a sound")
+        if self.compare and self.edit != MotionEdit(fade_in_s=self.fade_in_s, return_s=self.return_s):
+            raise UsageError(
+                "--compare shows the driving at its own pace",
+                hint="leave out --speed, --loop, --ping-pong and --duration",
+            )
         if self.audio_track is not None and not self.audio:
             raise UsageError("--audio-track and --no-audio contradict each other")
 
@@ -173,14 +195,42 @@ class AnimationRequest:
             strength=self.strength,
             smooth=self.smooth,
             gaze=self.gaze,
+            region=self.region,
             no_face="hold" if self.on_no_face == "fail" else self.on_no_face,
         )
 
     @property
+    def edit(self) -> MotionEdit:
+        """What happens to the motion in time."""
+        return MotionEdit(
+            speed=self.speed,
+            ping_pong=self.ping_pong,
+            loop=self.loop,
+            duration_s=self.duration_s,
+            fade_in_s=self.fade_in_s,
+            return_s=self.return_s,
+        )
+
+    @property
+    def bundled(self) -> BundledMotion | None:
+        """The bundled motion that is asked for, by its name where no file has it; `idle` if nothing is."""
+        if self.driving is None:
+            return None if self.controls else bundled_motion(DEFAULT)
+        return None if self.driving.exists() else bundled_motion(str(self.driving))
+
+    @property
+    def performed(self) -> Path:
+        """What moves the sources: the driving, the name of a bundled motion, or `controls`."""
+        if self.driving is not None:
+            return self.driving
+        return Path("controls" if self.bundled is None else self.bundled.name)
+
+    @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that are read: sources, driving, and the picture that replaces the background."""
+        driving = () if self.driving is None or self.bundled is not None else (self.driving,)
         background = (self.background,) if isinstance(self.background, Path) else ()
-        return (*self.sources, self.driving, *background)
+        return (*self.sources, *driving, *background)
 
     @property
     def span(self) -> Span:
@@ -213,6 +263,7 @@ def require_inputs(request: AnimationRequest) -> None:
     """
     for path in request.inputs:
         if not (path == request.driving and path.is_dir()):
+            _require_known_name(path, request)
             require_local_file(path)
     if request.source_frame_s is not None:
         if all(map(is_picture, request.sources)):
@@ -220,6 +271,8 @@ def require_inputs(request: AnimationRequest) -> None:
         return
     for path in filter(is_video, request.sources):
         driving = request.driving
+        if driving is None or request.bundled is not None:
+            break
         if not driving.is_dir() and not is_motion_file(driving) and is_picture(driving):
             raise InputError(
                 f"{shown(path)} is a video and {shown(driving)} a picture: the portrait comes first",
@@ -231,11 +284,23 @@ def require_inputs(request: AnimationRequest) -> None:
         )
 
 
+def _require_known_name(path: Path, request: AnimationRequest) -> None:
+    """InputError for a driving that is no file but looks like the name of a motion."""
+    if path == request.driving and len(path.parts) == 1 and not path.suffix and not path.exists():
+        names = [motion.name for motion in bundled_motions()]
+        raise InputError(
+            f"{shown(path)}: there is no such file, and no motion of that name",
+            hint=f"the motions are {', '.join(names)}",
+        )
+
+
 def open_driving(request: AnimationRequest) -> FrameSource:
-    """The driving's frames, between --start and --end."""
+    """The driving's frames, between --start and --end; at most as many a second as it has."""
+    assert request.driving is not None
+    fps = request.fps if request.compare else decoded_rate(request.driving, request.fps)
     return open_frames(
         request.driving,
-        fps=request.fps,
+        fps=fps,
         start_s=request.start_s,
         end_s=request.end_s,
         max_frames=request.max_frames,

@@ -86,7 +86,8 @@ class Transfer:
             require_between("--reference", self.reference, 0, None)
         else:
             require_among("--reference", self.reference, ("best", "first"))
-        if self.motion == "absolute" and set(self.factors.values()) != {1.0}:
+        factors = self.factors  # which checks strength and region
+        if self.motion == "absolute" and {*factors.values()} != {1.0}:
             raise UsageError(
                 "--strength and --region need --motion relative: absolute motion has no start to go away from"
             )

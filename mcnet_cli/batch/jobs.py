@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mcnet_cli import options
-from mcnet_cli.animation import AnimationRequest
+from mcnet_cli.animation import AnimationRequest, Keyframes
 from mcnet_cli.animation.outputs import default_name
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
 from mcnet_cli.face import parse_crop
@@ -206,10 +206,13 @@ def parse_options(values: Mapping[str, Any]) -> Options:
                 f"a job has no option {shown(typed)}", hint=f"there are {', '.join((*FILES, *_OPTIONS))}"
             )
         field, parse = _OPTIONS[name]
-        if field in fields:
+        if field in fields and field != "controls":
             raise UsageError(f"--{name}: is given twice")
         try:
-            fields[field] = parse(_text(value))
+            parsed = parse(_text(value))
+            if name == "gaze" and not isinstance(parsed, str):
+                field, parsed = "controls", Keyframes.of(gaze_x=parsed[0], gaze_y=parsed[1])
+            fields[field] = fields[field] | parsed if field in fields else parsed
         except (ValueError, KeyError) as error:
             kinds = {_flag: "true or false", int: "a whole number", float: "a number"}
             kind = kinds.get(parse, "a text")
@@ -226,6 +229,10 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def _keyframes(name: str, text: str) -> Keyframes:
+    return Keyframes.of(**{name: options.parse_track(f"--{name}", text)})
+
+
 def _flag(text: str) -> bool:
     return {"true": True, "false": False}[text.strip().lower()]
 
@@ -240,11 +247,18 @@ def _same(parse: Callable[[str], Any], *names: str) -> dict[str, tuple[str, Call
 # that a job is done.
 _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     **_same(str, "weights", "device", "precision", "detector"),
-    **_same(str, "motion", "gaze", "on-no-face", "picture"),
-    **_same(_flag, "adapt-scale", "compare", "audio", "compile", "strict"),
-    **_same(float, "strength", "smooth"),
-    **_same(int, "size", "max-frames", "audio-track"),
+    **_same(str, "motion", "on-no-face", "picture"),
+    **_same(_flag, "adapt-scale", "compare", "audio", "compile", "strict", "ping-pong"),
+    **_same(float, "smooth", "speed"),
+    **_same(int, "size", "max-frames", "audio-track", "loop"),
     **_same(options.parse_reference, "reference"),
+    **_same(options.parse_names, "region"),
+    **_same(options.parse_strength, "strength"),
+    **{name: ("controls", partial(_keyframes, name)) for name in options.CONTROL_OPTIONS},
+    "gaze": ("gaze", options.parse_gaze),
+    "duration": ("duration_s", options.parse_time),
+    "fade-in-motion": ("fade_in_s", options.parse_time),
+    "return": ("return_s", options.parse_time),
     **_same(options.parse_face, "face"),
     **_same(options.parse_driving_face, "driving-face"),
     **_same(options.parse_background, "background"),

@@ -21,6 +21,8 @@ EXAMPLE = "Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4"
 COMMANDS = (
     "animate",
     "batch",
+    "motions",
+    "edit",
     "preprocess",
     "train",
     "evaluate",

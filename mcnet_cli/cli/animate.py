@@ -6,6 +6,24 @@ from typing import Annotated, Any
 import typer
 
 from mcnet_cli.cli._console import console
+from mcnet_cli.cli._motion_options import (
+    GAZE_HELP,
+    Brows,
+    Duration,
+    Eyes,
+    FadeIn,
+    Loop,
+    Mouth,
+    PingPong,
+    Pitch,
+    Return,
+    Roll,
+    Smile,
+    Speed,
+    Yaw,
+    parse_controls,
+    time_option,
+)
 from mcnet_cli.cli._options import (
     AllowFetch,
     Device,
@@ -24,7 +42,7 @@ from mcnet_cli.cli._options import (
 from mcnet_cli.errors import UsageError
 
 motion_option, framing_option, picture_option = panel("Motion"), panel("Framing"), panel("Picture")
-time_option, speed_option = panel("Time"), panel("Speed and faults")
+speed_option = panel("Speed and faults")
 CROP = "auto|none|X,Y,W,H"
 
 
@@ -32,8 +50,10 @@ def animate(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE... DRIVING",
-            help="Portraits, then what moves them: a video, gif, folder of images, image or .motion file.",
+            metavar="SOURCE... [DRIVING]",
+            help="Portraits, then what moves them: a video, gif, folder of images, image or .motion file, or "
+            "a motion by name (see mcnet motions). A portrait alone is moved by --yaw and the like, else by "
+            "idle.",
             show_default=False,
         ),
     ],
@@ -44,8 +64,9 @@ def animate(
             "--output",
             metavar="FILE|FOLDER|PATTERN|-",
             help="A video (.mp4 .mov .mkv .webm), a .gif, an animated .webp, a pattern of pictures "
-            "(out/%05d.png), a folder (ends with / or exists; needed for several sources), "
-            "or - for raw y4m on stdout. Without it: SOURCE--DRIVING.mp4 in the current folder.",
+            "(out/%05d.png), a .png or .jpg if the result is one frame, a folder (ends with / or exists; "
+            "needed for several sources), or - for raw y4m on stdout. Without it: SOURCE--DRIVING.mp4 in the "
+            "current folder.",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -85,9 +106,23 @@ def animate(
             "first: the first with a face. N: that frame, counted from 0.",
         ),
     ] = "best",
+    region: Annotated[
+        str,
+        motion_option(
+            "--region",
+            metavar="lips|eyes|brows|expression|pose|all,...",
+            help="What moves; several with commas. --region lips,eyes leaves the head still; pose moves the "
+            "head and leaves the expression.",
+        ),
+    ] = "all",
     strength: Annotated[
-        float, motion_option("--strength", metavar="FACTOR", help="Factor on relative motion; 0 is a still.")
-    ] = 1.0,
+        str,
+        motion_option(
+            "--strength",
+            metavar="FACTOR|REGION=FACTOR,...",
+            help="Factor on relative motion; 0 is a still. By region: --strength lips=1.3,pose=0.6.",
+        ),
+    ] = "1",
     smooth: Annotated[
         float | None,
         motion_option(
@@ -101,10 +136,18 @@ def animate(
         str,
         motion_option(
             "--gaze",
-            metavar="driving|source",
-            help="driving: eyes turn as the driving's do. source: they go on looking where the source does.",
+            metavar="driving|source|X,Y",
+            help="driving: eyes turn as the driving's do. source: they go on looking where the source does. "
+            + GAZE_HELP,
         ),
     ] = "driving",
+    yaw: Yaw = None,
+    pitch: Pitch = None,
+    roll: Roll = None,
+    mouth: Mouth = None,
+    smile: Smile = None,
+    eyes: Eyes = None,
+    brows: Brows = None,
     save_motion: Annotated[
         Path | None,
         motion_option(
@@ -210,13 +253,20 @@ def animate(
     max_frames: Annotated[
         int | None, time_option("--max-frames", metavar="N", help="At most so many driving frames.")
     ] = None,
+    speed: Speed = 1.0,
+    ping_pong: PingPong = False,
+    loop: Loop = 1,
+    duration: Duration = None,
+    fade_in_motion: FadeIn = "0",
+    return_: Return = "0",
     fps: Annotated[
         str | None,
         time_option(
             "--fps",
             metavar="RATE",
-            help="Frames a second: of a folder's images (default 25), or what a video is resampled to "
-            "(default: its own, exactly). A number or a fraction such as 30000/1001.",
+            help="Frames a second: of a folder's images and of motions by name (default 25), or what a video "
+            "is resampled to (default: its own, exactly; above it, the motion is interpolated). A number or "
+            "a fraction such as 30000/1001.",
         ),
     ] = None,
     audio: Annotated[bool, time_option("--audio/--no-audio", help="Keep the driving's sound.")] = True,
@@ -252,24 +302,26 @@ def animate(
 
     Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4
     """
-    if len(paths) < 2:
-        raise UsageError("a source and a driving are needed", hint="mcnet animate portrait.jpg driving.mp4")
     if json and output == "-":
         raise UsageError("--json and -o - both want stdout", hint="write the result to a file")
     from mcnet_cli import animation, options  # torch loads here, not at --help
     from mcnet_cli.face import parse_crop
 
+    looks = options.parse_gaze(gaze)
+    controls = parse_controls(
+        looks, yaw=yaw, pitch=pitch, roll=roll, mouth=mouth, smile=smile, eyes=eyes, brows=brows
+    )
     choices: dict[str, Any] = {
         "motion": motion,
-        "gaze": gaze,
+        "gaze": looks if isinstance(looks, str) else "driving",
         "detector": detector,
         "on_no_face": on_no_face,
         "picture": picture,
     }
     request = animation.AnimationRequest(
         **choices,  # the request checks them
-        sources=tuple(paths[:-1]),
-        driving=paths[-1],
+        sources=tuple(paths[:-1] if len(paths) > 1 else paths),
+        driving=paths[-1] if len(paths) > 1 else None,
         output=output,
         weights=weights,
         fetch=fetch_policy(fetch),
@@ -277,7 +329,15 @@ def animate(
         precision=precision,
         adapt_scale=adapt_scale,
         reference=options.parse_reference(reference),
-        strength=strength,
+        region=options.parse_names(region),
+        strength=options.parse_strength(strength),
+        controls=animation.Keyframes.of(**controls),
+        speed=speed,
+        ping_pong=ping_pong,
+        loop=loop,
+        duration_s=None if duration is None else options.parse_time(duration),
+        fade_in_s=options.parse_time(fade_in_motion),
+        return_s=options.parse_time(return_),
         smooth=smooth,
         save_motion=save_motion,
         source_crop=parse_crop("--source-crop", source_crop),

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from mcnet_cli.errors import InputError, UsageError, shown
-from mcnet_cli.files import partial_name, publish, sweep_partials, system_failure
+from mcnet_cli.files import atomic_output, partial_name, publish, sweep_partials, system_failure
 from mcnet_cli.media.encode import open_file, open_stdout
 from mcnet_cli.media.frames import Frame, FrameSink
-from mcnet_cli.media.pictures import encode_png
+from mcnet_cli.media.pictures import encode_picture, encode_png
 from mcnet_cli.media.sound import Sound
 from mcnet_cli.system import sync_folder
 
-Kind = Literal["video", "gif", "webp", "pattern", "stdout"]
+Kind = Literal["video", "gif", "webp", "picture", "pattern", "stdout"]
 _KINDS: dict[str, Kind] = {
     ".mp4": "video",
     ".mov": "video",
@@ -25,6 +25,9 @@ _KINDS: dict[str, Kind] = {
     ".webm": "video",
     ".gif": "gif",
     ".webp": "webp",
+    ".png": "picture",
+    ".jpg": "picture",
+    ".jpeg": "picture",
 }
 _TRANSPARENT = (".webp", ".webm", ".mov", ".png")
 _MAX_DIGITS = 20
@@ -33,7 +36,7 @@ _FIRST_NUMBER = 1  # as in ffmpeg
 
 
 def output_kind(path_text: str) -> Kind:
-    """The kind of output that a name means: `-` is stdout, `NAME%05d.png` a pattern of pictures.
+    """The kind of output that a name means: `-` is stdout, `NAME%05d.png` a pattern, `NAME.png` one picture.
 
     Raises UsageError for any other name.
     """
@@ -41,19 +44,19 @@ def output_kind(path_text: str) -> Kind:
         return "stdout"
     path = Path(path_text)
     suffix = path.suffix.lower()
-    if suffix in _KINDS:
-        return _KINDS[suffix]
-    if suffix == ".png":
-        numbers = _NUMBER.findall(path.name)
+    if suffix == ".png" and (numbers := _NUMBER.findall(path.name)):
         if len(numbers) == 1 and int(numbers[0] or 0) <= _MAX_DIGITS:
             return "pattern"
         raise UsageError(
-            f"the output {shown(path_text)} is one picture",
+            f"the output {shown(path_text)} is no pattern with one number",
             hint="for a file a frame take a pattern: frames/%05d.png",
         )
+    if suffix in _KINDS:
+        return _KINDS[suffix]
     raise UsageError(
         f"no format is known for the output {shown(path_text) or '(empty)'}",
-        hint="take .mp4, .mov, .mkv, .webm, .gif, .webp, a pattern like frames/%05d.png, or -",
+        hint="take .mp4, .mov, .mkv, .webm, .gif, .webp, a pattern like frames/%05d.png, or -; for one frame "
+        ".png or .jpg",
     )
 
 
@@ -114,6 +117,8 @@ def open_output(
     opened: AbstractContextManager[FrameSink]
     if kind == "stdout":
         opened = open_stdout(size=size, frame_rate=frame_rate)
+    elif kind == "picture":
+        opened = _open_picture(Path(target), size=size, overwrite=overwrite, alpha=alpha)
     elif kind == "pattern":
         opened = _open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha)
     else:
@@ -129,6 +134,18 @@ def open_output(
         )
     with opened as sink:
         yield sink
+
+
+@contextmanager
+def _open_picture(path: Path, *, size: tuple[int, int], overwrite: bool, alpha: bool) -> Iterator[FrameSink]:
+    """A sink that writes its one frame to a .png or .jpg file."""
+    pictures: list[Frame] = []
+    sink = FrameSink(size, lambda frame, _number: pictures.append(frame.copy()), alpha=alpha)
+    yield sink
+    if len(pictures) != 1:
+        raise InputError(f"{shown(path)} holds one picture, and there are {len(pictures)} frames")
+    with atomic_output(path, overwrite=overwrite) as part:
+        part.write_bytes(encode_picture(pictures[0], path.suffix.lower()))
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from mcnet_cli.media.picture_colours import to_rgb_and_alpha, turn_upright
 if TYPE_CHECKING:
     from PIL import Image
 
+JPEG_QUALITY = 95
 MAX_PICTURE_PIXELS = 128 * 1024 * 1024
 # Pillow knows more formats; some of them start other programs or read other files.
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF", "PPM")
@@ -175,12 +176,21 @@ def _has_channels(array: NDArray[np.generic], channels: int) -> bool:
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
     """(H, W, 3) uint8 RGB or (H, W, 4) uint8 RGBA as a lossless PNG."""
+    return encode_picture(picture, ".png")
+
+
+def encode_picture(picture: NDArray[np.uint8], suffix: str) -> bytes:
+    """(H, W, 3) uint8 RGB or (H, W, 4) uint8 RGBA as a PNG, or without alpha as a JPEG of high quality."""
     import cv2
 
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    if suffix != ".png":
+        how = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        how += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     order = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    done, data = cv2.imencode(".png", cv2.cvtColor(picture, order), [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    done, data = cv2.imencode(suffix, cv2.cvtColor(picture, order), how)
     if not done:
-        raise ValueError(f"no PNG can hold an array of shape {picture.shape} and type {picture.dtype}")
+        raise ValueError(f"no {suffix} can hold an array of shape {picture.shape} and type {picture.dtype}")
     return bytes(data)
 
 

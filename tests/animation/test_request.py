@@ -77,9 +77,12 @@ def test_pictures_that_can_not_be_are_usage_errors(tmp_path: Path, options: dict
 
 
 @pytest.mark.parametrize("options", [{"compare": True}, {"audio_track": 0}])
-def test_a_motion_file_has_neither_picture_nor_sound(tmp_path: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="motion file"):
-        request(tmp_path, driving=tmp_path / "clip.motion", **options)
+def test_a_motion_without_a_driving_has_neither_picture_nor_sound(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    for driving in (tmp_path / "clip.motion", Path("nod"), None):
+        with pytest.raises(UsageError, match="there is no driving"):
+            request(tmp_path, driving=driving, **options)
 
 
 def test_a_sound_track_and_no_sound_contradict_each_other(tmp_path: Path) -> None:
@@ -181,7 +184,7 @@ def test_an_input_is_never_the_output_even_with_overwrite(tmp_path: Path, name: 
     for file in ("photo.png", "clip.mp4"):
         (tmp_path / file).write_text(file)
     (tmp_path / "link.mp4").hardlink_to(tmp_path / "clip.mp4")
-    with pytest.raises(UsageError, match=r"same file|is one picture"):
+    with pytest.raises(UsageError, match="same file"):
         plan_outputs(request(tmp_path, output=f"{tmp_path}/{name}", overwrite=True))
 
 

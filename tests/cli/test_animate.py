@@ -110,7 +110,14 @@ def test_quiet_says_nothing_at_all(here: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["photo.png"], 2, "a source and a driving"),
+        (["photo.png"], 2, "landmarks of a face"),  # which the tiny network lacks, to be moved by numbers
+        (["photo.png", "nood"], 3, "look-around"),
+        (["photo.png", "clip.mp4", "--yaw", "far"], 2, "--yaw"),
+        (["photo.png", "clip.mp4", "--region", "nose"], 2, "expression"),
+        (["photo.png", "clip.mp4", "--strength", "nose=1"], 2, "expression"),
+        (["photo.png", "clip.mp4", "--gaze", "up"], 2, "--gaze"),
+        (["photo.png", "clip.mp4", "--loop", "2", "--duration", "3"], 2, "--duration"),
+        (["photo.png", "clip.mp4", "-o", "out.png"], 2, "several frames"),
         (["photo.png", "clip.mp4", "-o", "-", "--json"], 2, "both want stdout"),
         (["photo.png", "clip.mp4", "-o", ""], 2, "empty"),
         (["photo.png", "clip.mp4", "-o", "clip.mp4", "-y"], 2, "same file"),

@@ -222,10 +222,25 @@ def test_the_kind_follows_the_name() -> None:
     assert [output_kind(f"a{s}") for s in (".mp4", ".MOV", ".mkv", ".webm")] == ["video"] * 4
     assert [output_kind(name) for name in ("a.gif", "a.webp", "-")] == ["gif", "webp", "stdout"]
     assert [output_kind(name) for name in ("f/%05d.png", "a%d.png")] == ["pattern", "pattern"]
+    assert [output_kind(name) for name in ("one.png", "a.JPG", "%d/a.jpeg")] == ["picture"] * 3
     assert output_kind("%d.mp4") == "video"
-    for name in ("out.xyz", "", "/dev/full", "one.png", "%d%d.png", "%d/a.png", "%999d.png", "mp4"):
+    for name in ("out.xyz", "", "/dev/full", "%d%d.png", "%999d.png", "mp4"):
         with pytest.raises(UsageError):
             output_kind(name)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_one_picture_holds_one_frame_and_appears_whole(tmp_path: Path, suffix: str) -> None:
+    target, frames = tmp_path / f"still{suffix}", numbered_frames(2)
+    with open_output(target, size=(64, 48), frame_rate=Fraction(25)) as sink:
+        sink.write(frames[1])
+    away = np.abs(read_image(target).astype(int) - frames[1]).mean()
+    assert away == 0 if suffix == ".png" else away < 4
+    two = pytest.raises(InputError, match="2 frames")
+    with two, open_output(target, size=(64, 48), frame_rate=Fraction(25), overwrite=True) as sink:
+        for frame in frames:
+            sink.write(frame)
+    assert os.listdir(tmp_path) == [target.name]
 
 
 def test_a_file_that_is_there_is_never_touched_without_overwrite(tmp_path: Path) -> None:

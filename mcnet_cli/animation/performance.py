@@ -1,0 +1,126 @@
+"""The motion that a run of `animate` shows: read from its driving, or made without one, and edited."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.bundled import BUNDLED_RATE
+from mcnet_cli.animation.controls import Controls
+from mcnet_cli.animation.driving import Driving
+from mcnet_cli.animation.editing import MotionEdit, part
+from mcnet_cli.animation.motion import Motion
+from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part
+from mcnet_cli.animation.report import PlannedDriving
+from mcnet_cli.animation.request import AnimationRequest, Crops, open_driving
+from mcnet_cli.animation.retarget import Transfer
+from mcnet_cli.checkpoint import Weights, detector_digest
+from mcnet_cli.errors import UsageError
+from mcnet_cli.progress import OnProgress
+
+STILL_FILM_S = 3.0  # how long a film lasts in which controls stay as they are
+EASING_S = 0.6  # in which it leaves the source as it is
+
+
+def read_performance(
+    request: AnimationRequest, animator: Animator, crops: Crops, on_progress: OnProgress
+) -> Driving:
+    """The driving as it is: a file's, a bundled motion, or none at all, for controls to move the source."""
+    requires_face = request.on_no_face == "fail"
+    if (motion := _without_driving(request)) is not None:
+        return Driving(motion, None, 0)
+    assert request.driving is not None
+    if is_motion_file(request.driving):
+        motion = read_motion_part(
+            request.driving,
+            animator.renderer.config,
+            animator.renderer.digest,
+            span=request.span,
+            fps=request.fps,
+            requires_face=requires_face,
+        )
+        return Driving(motion, None, int((~motion.found).sum()))
+    return animator.read_driving(
+        partial(open_driving, request),
+        crop=crops.driving,
+        face=request.driving_face,
+        whole_landmarks=request.save_motion is not None,
+        requires_face=requires_face,
+        on_progress=on_progress,
+    )
+
+
+def edited(driving: Driving, request: AnimationRequest, *, is_picture: bool) -> tuple[Driving, Transfer]:
+    """What a film shows of a driving, and how it is carried over.
+
+    is_picture: whether the result is one picture.
+    """
+    motion, edit = driving.motion, request.edit
+    if request.driving is None and request.controls and not is_picture:
+        motion, edit = _moving_still(request)
+    if request.fps is not None and motion.rate != request.fps:
+        edit = replace(edit, rate=request.fps)
+    played = edit.applied(motion)
+    transfer = request.transfer
+    if isinstance(transfer.reference, int) and played is not motion:
+        transfer.require_reference(motion)
+        transfer = replace(transfer, reference=_shown_at(transfer.reference, edit, motion))
+    if request.controls:
+        controls = request.controls.controls(len(played), played.rate)
+        ramp = edit.ramp(len(played), played.rate)
+        transfer = replace(
+            transfer, controls=controls if ramp is None else Controls(controls.values * ramp[:, None])
+        )
+    return replace(driving, motion=played), transfer
+
+
+def _moving_still(request: AnimationRequest) -> tuple[Motion, MotionEdit]:
+    """A motion in which only controls move the source, for as long as they do, and its edit."""
+    edit, rate = request.edit, request.fps or BUNDLED_RATE
+    if not request.controls.seconds and not edit.fade_in_s:
+        edit = replace(edit, fade_in_s=EASING_S)
+    seconds = edit.duration_s or (0 if request.controls.seconds else STILL_FILM_S)
+    count = max(request.controls.frames(rate), round(seconds * rate))
+    return Motion.of(Controls.none(count), rate), edit
+
+
+def _shown_at(number: int, edit: MotionEdit, motion: Motion) -> int:
+    """Where a frame of a motion, or the one nearest to it, is after an edit. UsageError if it is cut off."""
+    numbers = Controls.none(len(motion))
+    numbers.values[:, 0] = np.arange(len(motion))
+    shown = replace(edit, fade_in_s=0, return_s=0).applied(Motion.of(numbers, motion.rate)).controls
+    assert shown is not None
+    away = np.abs(shown.values[:, 0] - number)
+    if away.min() > 1:
+        raise UsageError(f"--reference {number}: the film doesn't show that frame of the driving")
+    return int(away.argmin())
+
+
+def planned_driving(request: AnimationRequest, weights: Weights) -> PlannedDriving:
+    """What is known of a driving before it is read."""
+    name = request.performed
+    motion = _without_driving(request)
+    if motion is None and is_motion_file(name):
+        digest = detector_digest(weights)
+        motion = read_motion_part(name, weights.config, digest, span=request.span, fps=request.fps)
+    if motion is not None:
+        return PlannedDriving(name, None, "none", len(motion), motion.rate, False)
+    with open_driving(request) as frames:
+        crop = request.driving_crop
+        return PlannedDriving(
+            path=name,
+            size=(frames.width, frames.height),
+            crop=crop if isinstance(crop, str) else str(crop),
+            frames=frames.frame_count_hint,
+            rate=frames.frame_rate,
+            sound=frames.audio is not None,
+        )
+
+
+def _without_driving(request: AnimationRequest) -> Motion | None:
+    """The motion, where no file is read for it."""
+    if request.bundled is not None:
+        motion = request.bundled.motion(request.fps or BUNDLED_RATE)
+        return part(motion, request.start_s, request.end_s)[: request.max_frames]
+    return Motion.of(Controls.none(1), request.fps or BUNDLED_RATE) if request.driving is None else None

@@ -1,0 +1,139 @@
+"""`mcnet edit`: options to a request, the result to text or JSON."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mcnet_cli.cli._console import console
+from mcnet_cli.cli._motion_options import (
+    GAZE_HELP,
+    Brows,
+    Duration,
+    Eyes,
+    FadeIn,
+    Loop,
+    Mouth,
+    PingPong,
+    Pitch,
+    Return,
+    Roll,
+    Smile,
+    Speed,
+    Yaw,
+    face_option,
+    parse_controls,
+    time_option,
+)
+from mcnet_cli.cli._options import (
+    AllowFetch,
+    Json,
+    Overwrite,
+    Quiet,
+    Verbose,
+    fetch_policy,
+    panel,
+    weights_option,
+)
+from mcnet_cli.errors import UsageError
+
+combine_option = panel("Combining")
+
+
+def edit(
+    motions: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MOTION...",
+            help="Motion files, or motions by name (see mcnet motions). One goes over into the next.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.motion", help="The new file.", show_default=False)
+    ],
+    overwrite: Overwrite = False,
+    add: Annotated[
+        Path | None,
+        combine_option("--add", metavar="MOTION", help="One that happens at the same time, such as blink."),
+    ] = None,
+    mix: Annotated[
+        str | None,
+        combine_option(
+            "--mix",
+            metavar="MOTION[=SHARE]",
+            help="One that is mixed in, by a share from 0 to 1 (default 0.5).",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        weights_option("Weights that recordings of several people were made with.", combine_option),
+    ] = None,
+    fetch: AllowFetch = False,
+    start: Annotated[
+        str, time_option("--start", metavar="TIME", help="Begin here; seconds or H:MM:SS.")
+    ] = "0",
+    end: Annotated[str | None, time_option("--end", metavar="TIME", help="Stop here.")] = None,
+    backwards: Annotated[bool, time_option("--backwards", help="From the end to the beginning.")] = False,
+    speed: Speed = 1.0,
+    ping_pong: PingPong = False,
+    loop: Loop = 1,
+    duration: Duration = None,
+    fade_in_motion: FadeIn = "0",
+    return_: Return = "0",
+    fps: Annotated[
+        str | None,
+        time_option(
+            "--fps", metavar="RATE", help="Frames a second; new ones are interpolated. Default: as it is."
+        ),
+    ] = None,
+    yaw: Yaw = None,
+    pitch: Pitch = None,
+    roll: Roll = None,
+    mouth: Mouth = None,
+    smile: Smile = None,
+    eyes: Eyes = None,
+    brows: Brows = None,
+    gaze: Annotated[str | None, face_option("--gaze", metavar="X,Y", help=GAZE_HELP)] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Cut, slow down, repeat, combine and change motions.
+
+    Example: mcnet edit talk --add nod --yaw 0:0,3:15 -o speech.motion
+    """
+    from mcnet_cli import animation, options
+
+    looks = None if gaze is None else options.parse_gaze(gaze)
+    if isinstance(looks, str):
+        raise UsageError(f"--gaze {looks}: must be X,Y or TIME:X,Y,...")
+    controls = parse_controls(
+        looks, yaw=yaw, pitch=pitch, roll=roll, mouth=mouth, smile=smile, eyes=eyes, brows=brows
+    )
+    mixed_in, share = (None, 0.5) if mix is None else options.parse_mix(mix)
+    request = animation.EditRequest(
+        motions=tuple(motions),
+        output=output,
+        add=add,
+        mix=mixed_in,
+        share=share,
+        edit=animation.MotionEdit(
+            start_s=options.parse_time(start),
+            end_s=None if end is None else options.parse_time(end),
+            backwards=backwards,
+            speed=speed,
+            ping_pong=ping_pong,
+            loop=loop,
+            duration_s=None if duration is None else options.parse_time(duration),
+            fade_in_s=options.parse_time(fade_in_motion),
+            return_s=options.parse_time(return_),
+            rate=None if fps is None else options.parse_rate(fps),
+        ),
+        controls=animation.Keyframes.of(**controls),
+        weights=weights,
+        fetch=fetch_policy(fetch),
+        overwrite=overwrite,
+    )
+    report = animation.edit(request)
+    console.report(report.as_json(), report.as_text())
