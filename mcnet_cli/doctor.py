@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from mcnet_cli import __version__
 from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, counted, shown
 from mcnet_cli.files import system_failure
-from mcnet_cli.installed import failure_behind, pip_install
+from mcnet_cli.installed import failure_behind, install_line, pip_install
 from mcnet_cli.weights import Cache, find, registry, survey
 
 LITTLE_MB, TOO_LITTLE_MB = 2000, 100
@@ -142,6 +143,8 @@ def check_versions() -> Iterator[Finding]:
         yield Finding(
             "version", "problem", f"not installed: {', '.join(missing)}", fix, SystemFailure.exit_code
         )
+    if importlib.util.find_spec("uvicorn") is None:
+        yield Finding("version", "note", "no uvicorn: mcnet web can't be started", install_line("web"))
 
 
 def check_devices() -> Iterator[Finding]:

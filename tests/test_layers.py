@@ -36,7 +36,9 @@ ALLOWED = {
         "weights",
         "synthetic",
         "doctor",
+        "web",
     },
+    "web": {"animation", "batch", "face", "media"},
     "animation": {"compositing", "model", "checkpoint", "weights", "media", "face"},
     "batch": {"animation", "checkpoint", "face", "media", "weights"},
     "compositing": {"model", "face"},
@@ -190,7 +192,7 @@ def test_faces_know_pictures_and_no_videos() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["animate", "--help"], ["batch", "--help"], ["train", "--help"], ["evaluate", "--help"]],
+    [["--help"], ["animate", "--help"], ["batch", "--help"], ["train", "--help"], ["evaluate", "--help"], ["web", "--help"]],
 )
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     script = (
