@@ -192,7 +192,14 @@ def test_faces_know_pictures_and_no_videos() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["animate", "--help"], ["batch", "--help"], ["train", "--help"], ["evaluate", "--help"], ["web", "--help"]],
+    [
+        ["--help"],
+        ["animate", "--help"],
+        ["batch", "--help"],
+        ["train", "--help"],
+        ["evaluate", "--help"],
+        ["web", "--help"],
+    ],
 )
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     script = (

@@ -30,7 +30,8 @@ def in_words(error: BaseException) -> Failure:
 @contextlib.contextmanager
 def running(folder: Path, **options: Any) -> Iterator["Client"]:
     """A server with its files in `folder`, on a free port, until the block is left."""
-    request = WebRequest(**{"port": 0, "folder": folder, "device": "cpu"} | options)
+    given: dict[str, Any] = {"port": 0, "folder": folder, "device": "cpu", **options}
+    request = WebRequest(**given)
     with opened_server(request, described(animate), in_words) as server:
         thread = threading.Thread(target=server.run)
         thread.start()

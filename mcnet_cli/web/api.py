@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -48,6 +49,7 @@ PAGE_FILES = (
 EXAMPLES, MOTIONS = PAGE / "examples", PAGE / "motions"
 FILES = ("source", "driving", "background")
 SWEEP_S = 60.0  # between looks for visitors who have left
+COMMAND_HEADER = "Mcnet-Command"
 MOST_FIELDS, LONGEST_FIELD = 60, 1000
 PHOTOS_AT_ONCE = 2  # each takes up to some 200 MB for a moment
 MOST_UPLOADS = 100  # of a visitor
@@ -152,10 +154,10 @@ class Api:
             kind = _text(form, "kind")
             if kind not in FILES:
                 raise UsageError(f"kind {shown(kind)}: must be {', '.join(FILES)}")
-            file = form.get("file")
-            if not isinstance(file, UploadFile):
-                file = _file_among(EXAMPLES, "*.jpg", _text(form, "example"))
-            upload = await self._kept(visitor, kind, file)
+            given: Any = form.get("file")
+            if not isinstance(given, UploadFile):
+                given = _file_among(EXAMPLES, "*.jpg", _text(form, "example"))
+            upload = await self._kept(visitor, kind, given)
         facts: dict[str, Any] = {"id": upload.id, "name": upload.name}
         if kind == "source":
             facts |= await self._off_loop((await self.studio()).faces, upload)
@@ -167,10 +169,12 @@ class Api:
         return Response(picture, media_type="image/jpeg")
 
     async def _posed(self, request: Request) -> Response:
-        """A photo with its face posed: `SLIDERS` by name, and which face."""
+        """A photo with its face posed by options. A header has the command line, escaped as in addresses."""
         _, upload = self.storage.upload(request.path_params["id"])
-        picture = await self._off_loop((await self.studio()).posed, upload, request.query_params)
-        return Response(picture, media_type="image/jpeg")
+        options = require_visitors_options(request.query_params)
+        posed = (await self.studio()).posed
+        picture, command = await self._off_loop(posed, upload, options)
+        return Response(picture, media_type="image/jpeg", headers={COMMAND_HEADER: quote(command)})
 
     async def _animate(self, request: Request) -> Response:
         """Starts a job. source, driving, background: files, or ids of files of the session."""
@@ -185,9 +189,11 @@ class Api:
                 source, driving, background = [
                     await self._given(visitor, kind, form.get(kind)) for kind in FILES
                 ]
+                if source is None:
+                    raise UsageError("source: a file is needed", hint="or the id of one of this session's")
                 order = Order(
-                    source=_needed("source", source),
-                    driving=_needed("driving", driving),
+                    source=source,
+                    driving=driving or _text(form, "driving") or None,
                     background=background,
                     options=_options_of(form, has_background=background is not None),
                     film_kind=_film_kind(form),
@@ -228,16 +234,9 @@ class Api:
         return job
 
     async def _given(self, visitor: Visitor, kind: str, value: "UploadFile | str | None") -> Upload | None:
-        """A file of a form, the visitor's file whose id it has instead, or the motion whose name it has.
-
-        None for any other text.
-        """
+        """A file of a form, or the visitor's file whose id it has instead. None for any other text."""
         if isinstance(value, UploadFile):
             return await self._kept(visitor, kind, value)
-        if kind == "driving" and value and value not in visitor.uploads:
-            path = visitor.new_path(".motion")
-            await self._off_loop((await self.studio()).keep_bundled, value, path)
-            return visitor.add(path, value)
         return visitor.uploads.get(value or "")
 
     async def _kept(self, visitor: Visitor, kind: str, file: UploadFile | Path) -> Upload:
@@ -293,12 +292,6 @@ async def _form(request: Request) -> AsyncIterator[FormData]:
         max_files=len(FILES), max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD
     ) as form:
         yield form
-
-
-def _needed(kind: str, upload: Upload | None) -> Upload:
-    if upload is None:
-        raise UsageError(f"{kind}: a file is needed", hint="or the id of one of this session's files")
-    return upload
 
 
 def _options_of(form: FormData, *, has_background: bool) -> dict[str, str]:

@@ -7,32 +7,34 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from mcnet_cli.errors import UsageError, shown
 
-Kind = Literal["flag", "choice", "number", "text"]
-# Where the page shows an option: always, in a fold, or as the boxes around faces.
-Place = Literal["at hand", "folded", "boxes"]
+Kind = Literal["flag", "choice", "several", "number", "text"]
+# Where the page shows an option: always, in a fold, as the boxes around faces, or as a slider.
+Place = Literal["at hand", "folded", "boxes", "sliders"]
 
 # Left out are options that name files of the server, or say what it computes with.
 PLACES: Mapping[str, Place] = {
-    **dict.fromkeys(("strength", "picture", "background", "smooth"), "at hand"),
+    **dict.fromkeys(("region", "strength", "picture", "background", "smooth"), "at hand"),
     **dict.fromkeys(("face", "source-crop"), "boxes"),
+    **dict.fromkeys(("yaw", "pitch", "roll", "mouth", "smile", "eyes", "brows"), "sliders"),
     **dict.fromkeys(
         (
             *("motion", "reference", "adapt-scale", "gaze"),
+            *("speed", "loop", "ping-pong", "duration", "fade-in-motion", "return"),
             *("driving-face", "driving-crop", "on-no-face"),
             *("size", "compare", "start", "end", "max-frames", "fps", "audio", "audio-track", "strict"),
         ),
         "folded",
     ),
 }
-# Pose and expression that sliders change: the least and the most of each, and what they mean.
-SLIDERS: Mapping[str, tuple[float, float, str]] = {
-    "yaw": (-30, 30, "degrees; turns to the picture's right"),
-    "pitch": (-20, 20, "degrees; looks up"),
-    "mouth": (0, 1, "1 is open as wide as the jaw goes"),
-    "smile": (-1, 1, "1 is a broad smile, -1 draws the corners down"),
-    "eyes": (-1, 1, "-1 is shut, 1 wide open"),
-    "gaze_x": (-1, 1, "looks to the picture's right"),
-    "gaze_y": (-1, 1, "looks up"),
+# How far sliders go, which is less than the command line does; both of `gaze`'s numbers from -1 to 1.
+SLIDERS: Mapping[str, tuple[float, float]] = {
+    "yaw": (-30, 30),
+    "pitch": (-20, 20),
+    "roll": (-20, 20),
+    "mouth": (0, 1),
+    "smile": (-1, 1),
+    "eyes": (-1, 1),
+    "brows": (-1, 1),
 }
 FILM_KINDS = (".mp4", ".webm", ".mov", ".gif", ".webp")
 LONGEST_VALUE = 100  # characters
@@ -63,7 +65,7 @@ def described(command: Callable[..., None]) -> tuple[Option, ...]:
     found = {}
     hints = get_type_hints(command, include_extras=True)
     for parameter in inspect.signature(command).parameters.values():
-        name = parameter.name.replace("_", "-")
+        name = parameter.name.rstrip("_").replace("_", "-")  # such as `return_`
         if name in PLACES:
             value_type, declared = get_args(hints[parameter.name])
             found[name] = _described(name, value_type, declared, parameter.default)
@@ -72,13 +74,13 @@ def described(command: Callable[..., None]) -> tuple[Option, ...]:
 
 def _described(name: str, value_type: Any, declared: Any, default: Any) -> Option:
     metavar = declared.metavar or ""
-    words = metavar.split("|")
+    words = metavar.removesuffix(",...").split("|")
     kind: Kind = "text"
     if value_type is bool:
         kind = "flag"
         default = str(default).lower()
     elif len(words) > 1 and all(word.islower() for word in words):
-        kind = "choice"
+        kind = "choice" if metavar.islower() and "," not in metavar else "several"
     elif {value_type, *get_args(value_type)} & {int, float}:
         kind = "number"
     return Option(
@@ -87,7 +89,7 @@ def _described(name: str, value_type: Any, declared: Any, default: Any) -> Optio
         kind=kind,
         help=declared.help,
         metavar=metavar,
-        choices=tuple(words) if kind == "choice" else (),
+        choices=tuple(words) if kind in ("choice", "several") else (),
         default=None if default is None else str(default),
     )
 

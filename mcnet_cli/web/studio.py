@@ -11,9 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mcnet_cli.animation import AnimationRequest, Animator, read_motion, write_motion
+from mcnet_cli.animation import AnimationRequest, Animator, read_motion
 from mcnet_cli.animation.animate import animate_with
 from mcnet_cli.animation.bundled import bundled_motion, bundled_motions
+from mcnet_cli.animation.editing import part
 from mcnet_cli.animation.kept import Kept, Recent
 from mcnet_cli.animation.motion_file import is_motion_file
 from mcnet_cli.animation.outputs import default_name, plan_outputs
@@ -28,13 +29,14 @@ from mcnet_cli.options import require_between
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.web.command_line import command_line
 from mcnet_cli.web.jobs import Film, Work
-from mcnet_cli.web.limits import LONGEST_SIDE_PX, MOST_FRAMES_PER_S, Limits
+from mcnet_cli.web.limits import LONGEST_SIDE_PX, MOST_FRAMES_PER_S
 from mcnet_cli.web.posing import Posing
 from mcnet_cli.web.settings import WebRequest
 from mcnet_cli.web.storage import Upload
 
 SHOWN_PX = 1024  # longer side of photos as the page shows them
 JPEG_QUALITY = 90
+FRAME_S = 0.1  # by which a film may be longer, as lengths in headers are rounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +44,25 @@ class Order:
     """A film that a visitor asks for.
 
     Args:
-        source, driving: files of the visitor.
+        source: a photo of the visitor.
+        driving: a file of the visitor, the name of a bundled motion, or None: the options for pose and
+            expression move the photo, or else `idle` does.
         background: a picture of the visitor that replaces the background, or None.
-        options: those of `VISITORS_OPTIONS`, by name, as typed.
+        options: those of `PLACES`, by name, as typed.
         film_kind: the suffix of the film, such as `.mp4`.
     """
 
     source: Upload
-    driving: Upload
+    driving: Upload | str | None
     background: Upload | None
     options: Mapping[str, str]
     film_kind: str
+
+    @property
+    def uploads(self) -> tuple[Upload, ...]:
+        """The files of the visitor."""
+        given = (self.source, self.driving, self.background)
+        return tuple(each for each in given if isinstance(each, Upload))
 
 
 class Studio:
@@ -107,10 +117,17 @@ class Studio:
             "largest": next((n for n, box in enumerate(boxes) if box.width == widest), None),
         }
 
-    def posed(self, upload: Upload, values: Mapping[str, str]) -> bytes:
-        """A photo as a JPEG, posed as sliders say; arguments and errors as for `Posing.posed`."""
+    def posed(self, upload: Upload, options: Mapping[str, str]) -> tuple[bytes, str]:
+        """A photo as a JPEG with its face posed by options, and the command line that makes the same picture.
+
+        UsageError for options that make no sense, InputError if there is no such face.
+        """
+        request = AnimationRequest(sources=(upload.path,), **parse_options(options))
         with self._one_at_a_time, _named(upload):
-            return _jpeg(self._posing.posed(upload, values))
+            picture = self._posing.posed(upload, request)
+        name = Path(upload.name)
+        by_name = replace(request, sources=(name,), output=f"{name.stem}-posed.png")
+        return _jpeg(picture), command_line(by_name)
 
     def bundled(self) -> list[dict[str, Any]]:
         """The motions that come with the program."""
@@ -118,36 +135,19 @@ class Studio:
             {"name": each.name, "shows": each.shows, "seconds": each.seconds} for each in bundled_motions()
         ]
 
-    def keep_bundled(self, name: str, path: Path) -> None:
-        """Writes the motion of that name to a motion file. UsageError if there is none."""
-        motion = bundled_motion(name)
-        if motion is None:
-            names = ", ".join(each.name for each in bundled_motions())
-            raise UsageError(f"driving {shown(name[:40])}: is no motion", hint=f"there are {names}")
-        write_motion(path, motion.motion())
-
     def prepare(self, order: Order, output: Path) -> tuple[str, Work]:
         """The command line that makes what is ordered, and the work that makes it as the file `output`.
 
-        UsageError for options that make no sense, InputError for a driving that is too long.
+        UsageError for options that make no sense, InputError for a film that would be too long.
         """
-        name = Path(default_name(Path(order.source.name), Path(order.driving.name)))
-        name = name.with_suffix(order.film_kind)
-        files = [order.source, order.driving, Upload("", output, str(name))]
-        if order.background is not None:
-            files.append(order.background)
+        by_name, films = self._requests(order, output)
+        name = Path(default_name(by_name.sources[0], by_name.performed)).with_suffix(order.film_kind)
+        files = (*order.uploads, Upload("", output, str(name)))
         with _named(*files):
-            films = self._request_of(order, output)
             plan_outputs(films)
             self._require_length(films)
-        background: Any = films.background if order.background is None else Path(order.background.name)
-        by_name = replace(
-            films,
-            sources=(Path(order.source.name),),
-            driving=Path(order.driving.name),
-            background=background,
-            output=None if order.film_kind == ".mp4" else str(name),
-        )
+        if order.film_kind != ".mp4":
+            by_name = replace(by_name, output=str(name))
 
         def work(tell: OnProgress) -> Film:
             with _named(*files), _warnings_kept() as warnings:
@@ -158,22 +158,30 @@ class Studio:
 
         return command_line(by_name), work
 
-    def _request_of(self, order: Order, output: Path) -> AnimationRequest:
-        values = dict(parse_options(order.options))
-        if isinstance(values.get("background"), Path):
+    def _requests(self, order: Order, output: Path) -> tuple[AnimationRequest, AnimationRequest]:
+        """What is ordered, by the names that the visitor's files have, and by those they have here."""
+        options = dict(parse_options(order.options))
+        if isinstance(options.get("background"), Path):
             raise UsageError("background: must be a word or a colour", hint="a picture is sent as a file")
-        if order.background is not None:
-            values["background"] = order.background.path
         machine = self._request
-        return AnimationRequest(
-            sources=(order.source.path,),
-            driving=order.driving.path,
-            output=str(output),
-            weights=machine.weights,
-            device=machine.device,
-            precision=machine.precision,
-            **values,
+        options |= {"weights": machine.weights, "device": machine.device, "precision": machine.precision}
+        driving, background = order.driving, order.background
+        if isinstance(driving, str):
+            _require_motion(driving)
+        called = driving.name if isinstance(driving, Upload) else driving
+        by_name = AnimationRequest(
+            sources=(Path(order.source.name),),
+            driving=None if called is None else Path(called),
+            **options | ({} if background is None else {"background": Path(background.name)}),
         )
+        films = replace(
+            by_name,
+            sources=(order.source.path,),
+            driving=driving.path if isinstance(driving, Upload) else by_name.driving,
+            background=by_name.background if background is None else background.path,
+            output=str(output),
+        )
+        return by_name, films
 
     def _photo(self, upload: Upload) -> Picture:
         with _named(upload):
@@ -187,25 +195,53 @@ class Studio:
             )
 
     def _require_length(self, request: AnimationRequest) -> None:
-        """InputError if the part of the driving that is used is too long by its header."""
+        """InputError if a film would be too long, as far as the driving's header tells that."""
         require_between("--size", request.size, 1, LONGEST_SIDE_PX)
         require_between("--fps", request.fps, 0, MOST_FRAMES_PER_S)
-        if is_motion_file(request.driving):
-            return  # its frames are counted when they are rendered
-        with open_driving(request) as frames:
-            count = frames.frame_count_hint or 0
-            if count > self._limits.frames or count > self._limits.seconds * frames.frame_rate + 1:
-                raise _too_long(self._limits)
+        edit = request.edit
+        driving_s = _seconds_of(request) * edit.loop * (2 if edit.ping_pong else 1) / edit.speed
+        seconds = max(request.controls.seconds, edit.duration_s or driving_s)
+        if seconds > self._limits.seconds + FRAME_S:
+            raise self._too_long()
 
     def _watching(self, tell: OnProgress) -> OnProgress:
-        """`tell`, which also raises InputError at the first frame too many: headers may lie."""
+        """`tell`, which also raises InputError if there are too many frames: headers may lie."""
 
         def told(progress: Progress) -> None:
-            if progress.done > self._limits.frames:
-                raise _too_long(self._limits)
+            if max(progress.done, progress.total or 0) > self._limits.frames:
+                raise self._too_long()
             tell(progress)
 
         return told
+
+    def _too_long(self) -> InputError:
+        return InputError(
+            f"the film would be too long: this server takes {self._limits.seconds} s, "
+            f"at most {self._limits.frames} frames",
+            hint="take a part of the driving, by start and end",
+        )
+
+
+def _seconds_of(request: AnimationRequest) -> float:
+    """How long the part of the driving is that is used; 0 where that isn't known before it is read."""
+    if request.bundled is not None:
+        return request.bundled.seconds
+    if request.driving is None:
+        return 0.0
+    if is_motion_file(request.driving):
+        motion = read_motion(request.driving)
+        return len(part(motion, request.start_s, request.end_s)[: request.max_frames]) / float(motion.rate)
+    with open_driving(request) as frames:
+        return (frames.frame_count_hint or 0) / float(frames.frame_rate)
+
+
+def _require_motion(name: str) -> None:
+    """UsageError unless a bundled motion has that name, and no file of the server's."""
+    if bundled_motion(name) is None:
+        names = ", ".join(each.name for each in bundled_motions())
+        raise UsageError(f"driving {shown(name[:40])}: is no motion", hint=f"there are {names}")
+    if Path(name).exists():
+        raise UsageError(f"driving {name}: a file of the server's has that name", hint="take another motion")
 
 
 @contextlib.contextmanager
@@ -241,13 +277,6 @@ def _warnings_kept() -> Iterator[list[str]]:
         yield kept
     finally:
         logger.removeHandler(handler)
-
-
-def _too_long(limits: Limits) -> InputError:
-    return InputError(
-        f"the driving is too long: this server takes {limits.seconds} s, at most {limits.frames} frames",
-        hint="take a part of it, by start and end",
-    )
 
 
 def _jpeg(picture: Picture) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from animation_tools import frames_of, has_sound, write_moving_clip, write_photo, write_tiny
@@ -106,7 +107,10 @@ def test_a_cancelled_job_stops_and_leaves_no_film(client: Client, files: Path, t
         ({"source": ""}, 400, "source: a file is needed"),
         ({"source": "/etc/passwd"}, 400, "source: a file is needed"),
         ({"source": "astronaut.jpg"}, 400, "source: a file is needed"),
-        ({"driving": ""}, 400, "driving: a file is needed"),
+        ({"loop": "1000"}, 422, "the film would be too long"),
+        ({"duration": "3"}, 422, "the film would be too long"),
+        ({"speed": "0.05"}, 422, "the film would be too long"),
+        ({"yaw": "0:0,9:10"}, 422, "the film would be too long"),
         ({"driving": "/etc/passwd"}, 400, "driving /etc/passwd: is no motion"),
         ({"driving": "https://example.com/a.mp4"}, 400, "is no motion"),
         ({"background": "/etc/passwd"}, 400, "background"),
@@ -145,7 +149,7 @@ def test_too_long_a_driving_is_refused_before_and_whatever_its_header_says(
     refused = client.post("/animate", form)
     assert (refused.status, refused.said) == (
         422,
-        "the driving is too long: this server takes 2 s, at most 120 frames",
+        "the film would be too long: this server takes 2 s, at most 120 frames",
     )
     part = client.post("/animate", form | {"end": "1"}).json
     assert client.ended(part["id"])["film"]["frames"] == 25
@@ -174,6 +178,8 @@ def test_the_options_say_what_the_command_line_says(client: Client) -> None:
     told = client.ask("GET", "/options").json
     options = {option["name"]: option for option in told["options"]}
     assert options["strength"]["help"].startswith("Factor on relative motion")
+    assert (options["region"]["kind"], options["region"]["choices"][:2]) == ("several", ["lips", "eyes"])
+    assert (options["yaw"]["place"], told["sliders"]["yaw"]) == ("sliders", [-30, 30])
     assert (options["picture"]["kind"], options["picture"]["choices"]) == (
         "choice",
         ["photo", "face", "network"],
@@ -270,5 +276,8 @@ def test_faces_are_found_posed_by_sliders_and_moved_by_motions(tmp_path: Path) -
         same = client.ask("GET", f"/files/{found['id']}/posed?yaw=20.0&smile=0.5")
         assert photo.body[:2] == posed.body[:2] == b"\xff\xd8"
         assert posed.body == same.body != photo.body
-        for query, status in (("yaw=far", 400), ("yaw=900", 400), ("yaw=nan", 400), ("face=7", 422)):
+        assert unquote(posed.headers["mcnet-command"]) == (
+            "mcnet animate portrait.jpg --output portrait-posed.png --yaw 20 --smile 0.5"
+        )
+        for query, status in (("yaw=far", 400), ("yaw=900", 400), ("gaze=nan,0", 400), ("face=7", 422)):
             assert client.ask("GET", f"/files/{found['id']}/posed?{query}").status == status

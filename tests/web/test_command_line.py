@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcnet_cli import AnimationRequest, CropBox, animation
+from mcnet_cli import AnimationRequest, CropBox, Keyframes, animation
 from mcnet_cli.cli import main
 from mcnet_cli.web.command_line import command_line
 
@@ -33,6 +33,12 @@ def parsed(line: str, monkeypatch: pytest.MonkeyPatch) -> AnimationRequest:
     [
         {},
         {"strength": 1.3, "smooth": 0.0, "reference": 3, "gaze": "source"},
+        {"strength": {"lips": 1.3, "pose": 0.6}, "region": ("lips", "eyes")},
+        {"controls": Keyframes.of(yaw=-12.5, eyes=-1, gaze_x=0.5, gaze_y=-0.25, brows=1)},
+        {"controls": Keyframes.of(roll=[(0, 0), (1.25, 8), (2, 0)], gaze_x=[(1, 0.5)], gaze_y=[(1, 0)])},
+        {"driving": None, "controls": Keyframes.of(mouth=0.5), "output": "still.png"},
+        {"speed": 0.5, "loop": 3, "ping_pong": True, "fade_in_s": 0.25, "return_s": 1.5},
+        {"duration_s": 83.5, "strength": 0.0},
         {"motion": "absolute", "reference": "first"},
         {"source_crop": CropBox(-1.5, 20.25, 300.125, 300.125), "driving_crop": "none"},
         {"face": "all", "driving_face": 1, "on_no_face": "skip", "adapt_scale": False},
@@ -48,7 +54,7 @@ def parsed(line: str, monkeypatch: pytest.MonkeyPatch) -> AnimationRequest:
 def test_parsing_the_line_gives_the_same_request(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = AnimationRequest(sources=(Path("photo.png"),), driving=Path("clip.mp4"), **options)
+    request = AnimationRequest(**{"sources": (Path("photo.png"),), "driving": Path("clip.mp4")} | options)
     again = parsed(command_line(request), monkeypatch)
     for name in AnimationRequest.__dataclass_fields__:
         if name != "fetch":  # a function of the command's own
@@ -67,3 +73,9 @@ def test_names_of_files_are_only_names(name: str, monkeypatch: pytest.MonkeyPatc
 def test_what_is_as_by_default_is_not_said() -> None:
     request = AnimationRequest(sources=(Path("a.png"), Path("b.png")), driving=Path("c.mp4"), output="films/")
     assert command_line(request) == "mcnet animate a.png b.png c.mp4 --output films/"
+
+
+def test_what_the_command_line_cannot_say_is_an_error() -> None:
+    controls = Keyframes.of(left_eye=-1)
+    with pytest.raises(ValueError, match="left_eye"):
+        command_line(AnimationRequest(sources=(Path("a.png"),), controls=controls))

@@ -18,10 +18,14 @@ export async function call(method, address, body) {
   } catch {
     throw new Failed(UNREACHABLE);
   }
-  if (answer.status === 204) return null;
+  if (!answer.ok) throw await explained(answer);
+  return answer.status === 204 ? null : answer.json();
+}
+
+/** What an answer says that is none. */
+export async function explained(answer) {
   const json = await answer.json().catch(() => null);
-  if (answer.ok) return json;
-  throw new Failed(json?.error ?? { message: `The server answers with ${answer.status}.` }, answer.status);
+  return new Failed(json?.error ?? { message: `The server answers with ${answer.status}.` }, answer.status);
 }
 
 /** Sends a form and tells the share of it that has arrived. Throws Failed. */

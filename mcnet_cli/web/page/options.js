@@ -18,12 +18,30 @@ function made(option) {
     const label = element("label", { className: "check" }, box, titled(option.name));
     return [element("div", { className: "option" }, label, help), () => String(box.checked)];
   }
+  if (option.kind === "several") return several(option, help);
   const words = option.metavar.split("|").filter((word) => word === word.toLowerCase() && word);
   const label = element("label", { textContent: titled(option.name), htmlFor: `option-${option.name}` });
   const [input, value] = words.length ? choice(option, words) : typed(option);
   input.id = `option-${option.name}`;
   const row = element("div", { className: "row" }, input, ...(value.extras ?? []));
   return [element("div", { className: "option" }, label, row, help), value];
+}
+
+/** A list of words of which any number may be chosen; a click on the default's word chooses it alone. */
+function several(option, help) {
+  const boxes = option.choices.map((word) => element("input", { type: "checkbox", name: option.name, value: word, checked: word === option.default }));
+  const group = element("div", { className: "option", role: "group", ariaLabel: titled(option.name) }, element("strong", { textContent: titled(option.name) }));
+  const row = element("div", { className: "words" });
+  for (const box of boxes) {
+    box.addEventListener("change", () => {
+      const isDefault = box.value === option.default;
+      for (const other of boxes) if (isDefault ? other !== box : other.value === option.default) other.checked = false;
+      if (!boxes.some(({ checked }) => checked)) boxes.find(({ value }) => value === option.default).checked = true;
+    });
+    row.append(element("label", { className: "check" }, box, box.value));
+  }
+  group.append(row, help);
+  return [group, () => boxes.filter(({ checked }) => checked).map(({ value }) => value).join(",")];
 }
 
 function typed(option) {
@@ -57,7 +75,7 @@ export class Options {
   /** Shows the options that the server has described. */
   constructor(described, kinds, atHand, folded) {
     this.values = new Map();
-    for (const option of described.filter(({ place }) => place !== "boxes")) {
+    for (const option of described.filter(({ place }) => ["at hand", "folded"].includes(place))) {
       const [shown, value] = made(option);
       (option.place === "at hand" ? atHand : folded).append(shown);
       this.values.set(option.name, { value, standard: option.default });

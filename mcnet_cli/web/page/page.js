@@ -38,12 +38,14 @@ const boxes = new Boxes(at("boxes"), () => {
   if (inputs.source) posing.start(inputs.source.id, boxes.options);
 });
 
-/** Shows the photo, or a picture of it that is posed. */
-function look(posed) {
+/** Shows the photo, or a picture of it that is posed, and the command line that makes it. */
+function look(posed, command = "") {
   if (at("photo").src.startsWith("blob:")) URL.revokeObjectURL(at("photo").src);
   at("photo").src = posed ?? `/files/${inputs.source.id}/picture`;
   at("posing-save").hidden = !posed;
   at("posing-save").href = posed ?? "";
+  at("posing-made").hidden = !posed;
+  at("posing-command").textContent = command;
   fail("portrait-error");
 }
 
@@ -163,7 +165,7 @@ at("make").addEventListener("click", async () => {
   fail("film-error");
   at("make").disabled = true;
   try {
-    const fields = { source: inputs.source.id, driving: inputs.driving.id, ...boxes.options, ...options.changed };
+    const fields = { source: inputs.source.id, driving: inputs.driving.id, ...boxes.options, ...options.changed, ...posing.options };
     show(await send("/animate", await sessionForm(fields), () => {}));
     while (job) {
       await new Promise((done) => setTimeout(done, LOOK_MS));
@@ -223,15 +225,15 @@ function showFilm({ film, command }) {
   at("made").hidden = false;
 }
 
-at("copy").addEventListener("click", async () => {
-  const range = document.createRange();
-  range.selectNodeContents(at("command"));
-  getSelection().removeAllRanges();
-  getSelection().addRange(range);
-  await navigator.clipboard?.writeText(at("command").textContent).catch(() => {}); // else it is selected
-  at("copy").textContent = "Copied";
-  setTimeout(() => { at("copy").textContent = "Copy"; }, 1500);
-});
+for (const button of document.querySelectorAll(".command button")) {
+  button.addEventListener("click", async () => {
+    const command = button.parentElement.querySelector("code");
+    getSelection().selectAllChildren(command);
+    await navigator.clipboard?.writeText(command.textContent).catch(() => {}); // where that is forbidden, it is selected
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+}
 
 // Start
 
@@ -239,7 +241,7 @@ try {
   const told = await call("GET", "/options");
   limits = told.limits;
   options = new Options(told.options, told.film_kinds, at("options-at-hand"), at("options-folded"));
-  posing = new Posing(told.sliders, at("sliders"), look, (error) => fail("portrait-error", error));
+  posing = new Posing(told.options.filter(({ place }) => place === "sliders"), told.sliders, at("sliders"), { look, fail: (error) => fail("portrait-error", error) });
   at("examples").replaceChildren(...told.examples.map((name) => tile(`/examples/${name}`, name.split(".")[0].replace("-", ", "), name, () => choosePortrait(name))));
   at("footer").textContent = `mcnet ${told.version} · Everything stays on the machine that runs this page's server. `
     + `It takes ${limits.upload_mb} MB a file, ${limits.megapixels} megapixels and ${limits.seconds} seconds. Films are synthetic: say so where you show them.`;

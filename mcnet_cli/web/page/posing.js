@@ -1,68 +1,85 @@
 // Sliders for pose and expression, which show their effect on the photo.
 
-const titled = (name) => ({ gaze_x: "Gaze sideways", gaze_y: "Gaze upwards" })[name] ?? name[0].toUpperCase() + name.slice(1);
+import { explained } from "./api.js";
 
 const element = (name, properties = {}) => Object.assign(document.createElement(name), properties);
+const titled = (name) => name[0].toUpperCase() + name.slice(1);
 
 export class Posing {
-  /** ranges: the least, the most and the meaning of each slider. look: gets an address of a picture, or null for the photo. */
-  constructor(ranges, place, look, fail) {
-    this.look = look;
-    this.fail = fail;
-    this.sliders = Object.entries(ranges).map(([name, [min, max, help]]) => {
-      const slider = element("input", { type: "range", min, max, step: (max - min) / 100, name });
-      const number = element("output");
-      slider.shown = () => { number.textContent = Number(slider.value).toFixed(max > 1 ? 0 : 2); };
-      slider.addEventListener("input", () => { slider.shown(); this.changed(); });
-      const label = element("label");
-      label.append(element("span", { textContent: titled(name) }), number, slider, element("small", { textContent: help }));
-      place.append(label);
-      return slider;
-    });
+  /** options: those that are sliders. ranges: the least and the most of each. look: gets a picture, or null for the photo. */
+  constructor(options, ranges, place, { look, fail }) {
+    Object.assign(this, { look, fail, sliders: new Map() });
+    for (const { name, help } of options) place.append(this.slider(name, titled(name), ranges[name], help));
+    place.append(this.slider("gaze_x", "Gaze sideways", [-1, 1], "Below 0 to the picture's left."));
+    place.append(this.slider("gaze_y", "Gaze upwards", [-1, 1], "Below 0 down."));
     this.reset();
   }
 
+  slider(name, title, [min, max], help) {
+    const slider = element("input", { type: "range", min, max, step: (max - min) / 100, name });
+    const number = element("output");
+    slider.shown = () => { number.textContent = Number(slider.value).toFixed(max > 1 ? 0 : 2); };
+    slider.addEventListener("input", () => { slider.shown(); this.changed(); });
+    this.sliders.set(name, slider);
+    const label = element("label");
+    label.append(element("span", { textContent: title }), number, slider, element("small", { textContent: help }));
+    return label;
+  }
+
+  /** The options that pose as the sliders do. */
+  get options() {
+    const values = [...this.sliders].map(([name, { value }]) => [name, Number(value)]).filter(([, value]) => value !== 0);
+    const { gaze_x: x = 0, gaze_y: y = 0, ...others } = Object.fromEntries(values);
+    return x || y ? { ...others, gaze: `${x},${y}` } : others;
+  }
+
   reset() {
-    for (const slider of this.sliders) {
+    for (const slider of this.sliders.values()) {
       slider.value = 0;
       slider.shown();
     }
   }
 
-  /** Another photo, or another face of it: sliders go back to 0. options: which face. */
-  start(file, options) {
-    this.file = file;
-    this.options = options;
+  /** Another photo, or another face of it: sliders go back to 0. face: the options that say which one moves. */
+  start(file, face) {
+    Object.assign(this, { file, face });
     this.reset();
     this.look(null);
   }
 
-  /** Asks for a picture; while one is on its way, the next request waits, and only the newest is made. */
-  async changed() {
-    if (this.isAsking) {
-      this.isStale = true;
-      return;
-    }
-    this.isAsking = true;
-    do {
-      this.isStale = false;
-      await this.ask();
-    } while (this.isStale);
-    this.isAsking = false;
-  }
-
   /** Has the server encode the photo, so that the first move of a slider takes no longer than others. */
   prepare() {
-    fetch(`/files/${this.file}/posed?${new URLSearchParams(this.options)}`).catch(() => {});
+    if (this.file) fetch(this.address({})).catch(() => {});
+  }
+
+  address(options) {
+    return `/files/${this.file}/posed?${new URLSearchParams({ ...options, ...this.face })}`;
+  }
+
+  /** Asks for a picture; while one is on its way, the next request waits, and only the newest is made. */
+  async changed() {
+    this.isStale = true;
+    if (this.isAsking) return;
+    this.isAsking = true;
+    try {
+      while (this.isStale) {
+        this.isStale = false;
+        await this.ask();
+      }
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.isAsking = false;
+    }
   }
 
   async ask() {
-    const values = this.sliders.filter(({ value }) => Number(value) !== 0).map(({ name, value }) => [name, value]);
-    const file = this.file;
-    if (!values.length) return this.look(null);
-    const answer = await fetch(`/files/${file}/posed?${new URLSearchParams([...values, ...Object.entries(this.options)])}`);
-    if (file !== this.file) return undefined;
-    if (answer.ok) return this.look(URL.createObjectURL(await answer.blob()));
-    return this.fail(await answer.json().then(({ error }) => ({ message: [error.message, error.hint].filter(Boolean).join("\n") })));
+    const { file, options } = this;
+    if (!Object.keys(options).length) return this.look(null);
+    const answer = await fetch(this.address(options));
+    if (!answer.ok) throw await explained(answer);
+    const picture = await answer.blob();
+    if (file === this.file) this.look(URL.createObjectURL(picture), decodeURIComponent(answer.headers.get("Mcnet-Command")));
+    return undefined;
   }
 }
