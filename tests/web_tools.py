@@ -74,7 +74,7 @@ class Client:
             connection.putrequest(method, path, skip_host="Host" in (headers or {}))
             for name, value in {**self.headers, **(headers or {})}.items():
                 connection.putheader(name, value)
-            if body is not None and "Content-Length" not in (headers or {}):
+            if body is not None and not {"Content-Length", "Transfer-Encoding"} & set(headers or ()):
                 connection.putheader("Content-Length", str(len(body)))
             connection.endheaders(body)
             answer = connection.getresponse()

@@ -25,6 +25,14 @@ def web(
     port: Annotated[
         int, access_option("--port", metavar="N", help="The port that is listened to; 0 takes a free one.")
     ] = 7860,
+    public_name: Annotated[
+        str | None,
+        access_option(
+            "--public-name",
+            metavar="NAME",
+            help="The name by which visitors reach a server with HTTPS that is before this one.",
+        ),
+    ] = None,
     password_file: Annotated[
         Path | None,
         access_option(
@@ -83,6 +91,7 @@ def web(
     request = package.WebRequest(
         host=host,
         port=port,
+        public_name=public_name,
         password_file=password_file,
         weights=weights,
         device=device,

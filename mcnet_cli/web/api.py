@@ -48,6 +48,7 @@ PAGE_FILES = (
 )
 EXAMPLES, MOTIONS = PAGE / "examples", PAGE / "motions"
 FILES = ("source", "driving", "background")
+NO_OPTIONS = {"source", "driving", "session", "format"}  # fields of a form for a film
 SWEEP_S = 60.0  # between looks for visitors who have left
 COMMAND_HEADER = "Mcnet-Command"
 MOST_FIELDS, LONGEST_FIELD = 60, 1000
@@ -186,17 +187,20 @@ class Api:
             is_lasting = isinstance(session, str) and session != ""
             visitor = self.storage.visitor(str(session)) if is_lasting else self.storage.new_visitor()
             try:
+                options, film_kind = _options_of(form), _film_kind(form)
                 source, driving, background = [
                     await self._given(visitor, kind, form.get(kind)) for kind in FILES
                 ]
                 if source is None:
                     raise UsageError("source: a file is needed", hint="or the id of one of this session's")
+                if background is not None:
+                    options.pop("background", None)
                 order = Order(
                     source=source,
                     driving=driving or _text(form, "driving") or None,
                     background=background,
-                    options=_options_of(form, has_background=background is not None),
-                    film_kind=_film_kind(form),
+                    options=options,
+                    film_kind=film_kind,
                 )
                 command, work = await self._off_loop(studio.prepare, order, visitor.new_path(order.film_kind))
                 job = Job(visitor.id, command, work)
@@ -294,10 +298,9 @@ async def _form(request: Request) -> AsyncIterator[FormData]:
         yield form
 
 
-def _options_of(form: FormData, *, has_background: bool) -> dict[str, str]:
-    """The fields of a form that are options. `background` is one too, unless it is a file."""
-    others = {"source", "driving", "session", "format", *(["background"] if has_background else [])}
-    given = {name: value for name, value in form.multi_items() if name not in others}
+def _options_of(form: FormData) -> dict[str, str]:
+    """The fields of a form that are options; `background` is one too, if it isn't a file."""
+    given = {name: value for name, value in form.multi_items() if name not in NO_OPTIONS}
     return require_visitors_options({name: value for name, value in given.items() if isinstance(value, str)})
 
 

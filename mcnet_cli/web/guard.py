@@ -6,9 +6,11 @@ import binascii
 import hmac
 import ipaddress
 import socket
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,26 +32,18 @@ HEADERS = {
 }
 
 
-class TooLarge(Exception):  # noqa: N818 - becomes an answer
-    """A body is longer than it may be, or comes too slowly. `status` is the answer's."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
 class Guard:
     """ASGI middleware. Answers what isn't let through by itself, and bounds the bodies of the rest.
 
-    - A `Host` that is a name other than this machine's is refused: a page elsewhere whose name was made to
-      point here (DNS rebinding) would otherwise count as ours. Addresses can't be rebound.
+    - A `Host` that is a name, but neither this machine's nor one of `names`, is refused: another site's page
+      could be given a name that points here (DNS rebinding), and would count as ours. Addresses can't.
     - Whatever another site's page sends is refused, by `Origin` and `Sec-Fetch-Site`.
     - With a password, everything needs it, by HTTP's basic authentication with any user's name.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, password: str | None, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, *, names: Sequence[str], password: str | None, limits: Limits) -> None:
         self._app, self._password, self._limits = app, password, limits
-        self._names = {"localhost", host.lower(), socket.gethostname().lower()}
+        self._names = {"localhost", socket.gethostname().lower(), *map(str.lower, names)}
         self._wrong = asyncio.Semaphore(1)
         self._waiting = 0
 
@@ -70,18 +64,14 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
-        try:
-            await self._app(scope, self._bounded(receive), send_with_headers)
-        except TooLarge as error:
-            answer = self._too_large() if error.status == 413 else _answer(408, "the upload has stopped")
-            await answer(scope, receive, send_with_headers)
+        await self._app(scope, self._bounded(receive), send_with_headers)
 
     async def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
         if not self._is_ours(host):
             return _answer(421, "this address isn't this server's", "use the address that mcnet web shows")
         origin = headers.get("origin")
-        if (origin is not None and origin != f"{scope['scheme']}://{host}") or (
+        if (origin is not None and urlsplit(origin).netloc != host) or (
             headers.get("sec-fetch-site") == "cross-site" and scope["method"] != "GET"
         ):
             return _answer(403, "another site's page may not use this server")
@@ -89,7 +79,7 @@ class Guard:
             return await self._without_password(attempted="authorization" in headers)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._limits.upload_mb * MB:
-            return self._too_large()
+            return _answer(413, self._too_large)
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -115,7 +105,7 @@ class Guard:
         return answer
 
     def _bounded(self, receive: Receive) -> Receive:
-        """A body in chunks: TooLarge at the first byte too many, or when none comes any more."""
+        """A body in chunks: HTTPException at the first byte too many, or when none comes any more."""
         left = self._limits.upload_mb * MB
         is_whole = False
 
@@ -126,17 +116,18 @@ class Guard:
             try:
                 message = await asyncio.wait_for(receive(), SLOWEST_CHUNK_S)
             except TimeoutError as error:
-                raise TooLarge(408) from error
+                raise HTTPException(408, "the upload has stopped") from error
             left -= len(message.get("body", b""))
             if left < 0:
-                raise TooLarge(413)
+                raise HTTPException(413, self._too_large)
             is_whole = not message.get("more_body", False)
             return message
 
         return bounded
 
-    def _too_large(self) -> JSONResponse:
-        return _answer(413, f"the upload is too large: this server takes {self._limits.upload_mb} MB")
+    @property
+    def _too_large(self) -> str:
+        return f"the upload is too large: this server takes {self._limits.upload_mb} MB"
 
 
 def _is_address(name: str) -> bool:

@@ -94,7 +94,8 @@ def opened_server(
             return await asyncio.wrap_future(loading)
 
         api = Api(storage, queue, studio, options, request.limits)
-        guard = Guard(api.application(), host=request.host, password=password, limits=request.limits)
+        names = [name for name in (request.host, request.public_name) if name is not None]
+        guard = Guard(api.application(), names=names, password=password, limits=request.limits)
         yield Server(guard, listener, loading)
 
 

@@ -19,6 +19,7 @@ class WebRequest:
     Args:
         host: the address that is listened to.
         port: 0 takes a free one.
+        public_name: the name by which visitors reach a server with HTTPS that is before this one.
         password_file: a file whose first line visitors must know.
         weights, device, precision: as in `AnimationRequest`; the same for all visitors.
         limits: what one visitor may ask of the server.
@@ -27,6 +28,7 @@ class WebRequest:
 
     host: str = "127.0.0.1"
     port: int = 7860
+    public_name: str | None = None
     password_file: Path | None = None
     weights: str | None = None
     device: str = "auto"

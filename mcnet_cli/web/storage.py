@@ -99,9 +99,11 @@ class Storage:
 
     def remove_idle(self, busy: frozenset[str] = frozenset()) -> None:
         """Removes visitors who haven't been heard of for as long as files are kept, but none `busy`."""
-        oldest = time.monotonic() - 60 * self.limits.keep_minutes
+        now = time.monotonic()
         for visitor in [*self._visitors.values()]:
-            if visitor.used < oldest and visitor.id not in busy:
+            if visitor.id in busy:
+                visitor.used = now  # so that a film is kept as long after it is made
+            elif visitor.used < now - 60 * self.limits.keep_minutes:
                 self.remove(visitor.id)
 
     def require_room(self, size: int) -> None:

@@ -1,5 +1,7 @@
 """The JSON API of `mcnet web`, by a real server and plain requests."""
 
+import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -9,6 +11,7 @@ from animation_tools import frames_of, has_sound, write_moving_clip, write_photo
 from places import EXAMPLES
 from web_tools import UNCROPPED, Client, running
 
+from mcnet_cli.cli import main
 from mcnet_cli.web import Limits
 
 LIMITS = Limits(upload_mb=1, megapixels=1, seconds=2, queue=3, disk_mb=20)
@@ -34,6 +37,15 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(files: Path, stored: Path) -> Iterator[Client]:
     with running(stored, weights=str(files / "tiny.safetensors"), limits=LIMITS) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def ids(client: Client, files: Path) -> dict[str, str]:
+    """A session with a photo and a clip, as fields of a form."""
+    session = client.session()
+    photo = client.post("/files", {"session": session, "kind": "source", "file": files / "photo.png"})
+    clip = client.post("/files", {"session": session, "kind": "driving", "file": files / "clip.mp4"})
+    return {"session": session, "source": photo.json["id"], "driving": clip.json["id"], **UNCROPPED}
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -62,6 +74,20 @@ def test_files_and_options_become_a_film_with_its_sound_and_its_command_line(
     assert has_sound(tmp_path / "film.mp4")
     part = client.ask("GET", done["film"]["url"], headers={"Range": "bytes=0-99"})
     assert (part.status, part.body) == (206, film.body[:100])
+
+
+def test_the_command_line_makes_the_same_film(
+    client: Client, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = {"source": files / "photo.png", "driving": files / "clip.mp4", "reference": "first", **UNCROPPED}
+    options = {"speed": "0.5", "background": "moving", "picture": "face", "size": "100", "format": "webm"}
+    done = client.ended(client.post("/animate", form | options).json["id"])
+    assert done["state"] == "done", done["error"]
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    program, *words = shlex.split(done["command"])
+    assert (program, main(words)) == ("mcnet", 0)
+    assert (tmp_path / "photo--clip.webm").read_bytes() == client.ask("GET", done["film"]["url"]).body
 
 
 def test_a_session_keeps_files_for_several_films_until_it_ends(
@@ -131,11 +157,10 @@ def test_a_cancelled_job_stops_and_leaves_no_film(client: Client, files: Path, t
     ],
 )
 def test_what_makes_no_sense_is_refused_in_words_and_leaves_nothing(
-    client: Client, files: Path, stored: Path, fields: dict[str, object], status: int, says: str
+    client: Client, ids: dict[str, str], stored: Path, fields: dict[str, object], status: int, says: str
 ) -> None:
     before = files_in(stored)
-    form = {"source": files / "photo.png", "driving": files / "clip.mp4", **UNCROPPED, **fields}
-    answer = client.post("/animate", form)  # type: ignore[arg-type]
+    answer = client.post("/animate", {**ids, **fields})  # type: ignore[dict-item]
     assert (answer.status, says in answer.said) == (status, True), answer.body
     assert str(stored) not in answer.body.decode()
     assert files_in(stored) == before
@@ -161,6 +186,10 @@ def test_an_upload_over_the_limit_is_refused(client: Client, stored: Path) -> No
     assert (answer.status, answer.said) == (413, "the upload is too large: this server takes 1 MB")
     claimed = client.ask("POST", "/files", b"", {"Content-Length": str(10**12)})
     assert claimed.status == 413
+    form = b"--x\r\nContent-Disposition: form-data; name=source; filename=a\r\n\r\n" + bytes(1 << 16)
+    in_chunks = b"%x\r\n%s\r\n" % (len(form), form) * 30 + b"0\r\n\r\n"
+    headers = {"Transfer-Encoding": "chunked", "Content-Type": "multipart/form-data; boundary=x"}
+    assert client.ask("POST", "/animate", in_chunks, headers).status == 413
     assert files_in(stored) == before
 
 

@@ -97,6 +97,13 @@ def test_what_another_sites_page_sends_is_refused(client: Client, headers: dict[
     assert "access-control-allow-origin" not in preflight.headers
 
 
+def test_a_server_with_https_before_this_one_is_let_in_by_its_name(tmp_path: Path, tiny: str) -> None:
+    with running(tmp_path, weights=tiny, public_name="Films.example") as client:
+        for name, status in (("films.example", 201), ("evil.example", 421)):
+            headers = {"Host": name, "Origin": f"https://{name}"}
+            assert client.ask("POST", "/sessions", b"", headers).status == status
+
+
 def test_this_servers_own_page_is_let_in(client: Client) -> None:
     headers = {"Origin": client.address, "Sec-Fetch-Site": "same-origin"}
     assert client.ask("POST", "/sessions", b"", headers).status == 201
