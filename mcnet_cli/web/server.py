@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.web.api import Api
@@ -24,7 +25,29 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS = 200
 KEEP_ALIVE_S, GRACE_S = 10, 1
+REQUEST_HEAD_S = 15.0  # in which a connection has to send a request whole, apart from its body
 BACKLOG = 64
+
+
+class ImpatientProtocol(H11Protocol):
+    """HTTP that closes connections over which no whole request has come for `REQUEST_HEAD_S` seconds.
+
+    Otherwise a few hundred of them, held open, would keep others out.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begins to look at the connection from time to time."""
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_HEAD_S, self._look, None)
+
+    def _look(self, before: object) -> None:
+        """before: the request and its answer that were the last ones at the look before this one."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is before and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
+        else:
+            self.loop.call_later(REQUEST_HEAD_S, self._look, self.cycle)
 
 
 class Server:
@@ -38,6 +61,7 @@ class Server:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 guard,
+                http=ImpatientProtocol,
                 log_config=None,
                 access_log=False,  # addresses of files are secrets of their visitors
                 server_header=False,

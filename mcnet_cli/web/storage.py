@@ -63,10 +63,15 @@ class Storage:
         self._visitors: dict[str, Visitor] = {}
 
     def new_visitor(self) -> Visitor:
-        """A visitor with an empty folder. TooMuch if there are too many."""
-        self.remove_idle()
+        """A visitor with an empty folder. TooMuch if there are too many.
+
+        Before that, those who have no files make room: nobody can keep others out by opening sessions.
+        """
         if len(self._visitors) >= MOST_VISITORS:
-            raise TooMuch("too many visitors at the moment", hint="try again later")
+            without_files = [visitor for visitor in self._visitors.values() if not visitor.uploads]
+            if not without_files:
+                raise TooMuch("too many visitors at the moment", hint="try again later")
+            self.remove(min(without_files, key=lambda visitor: visitor.used).id)
         name = _new_id()
         visitor = Visitor(name, self.root / name)
         try:

@@ -4,10 +4,11 @@ import base64
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from animation_tools import write_tiny
-from web_tools import Client, running
+from web_tools import LONGEST_S, Client, running
 
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.web import WebRequest
@@ -107,6 +108,19 @@ def test_a_server_with_https_before_this_one_is_let_in_by_its_name(tmp_path: Pat
 def test_this_servers_own_page_is_let_in(client: Client) -> None:
     headers = {"Origin": client.address, "Sec-Fetch-Site": "same-origin"}
     assert client.ask("POST", "/sessions", b"", headers).status == 201
+
+
+def test_connections_that_send_no_request_are_closed(
+    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcnet_cli.web.server.REQUEST_HEAD_S", 0.1)
+    with running(tmp_path, weights=tiny) as client:
+        place = urlsplit(client.address)
+        for begun in (b"", b"GET / HT", b"GET /options HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT"):
+            with socket.create_connection((place.hostname, place.port), timeout=LONGEST_S) as connection:
+                connection.sendall(begun)
+                while connection.recv(1 << 16):
+                    pass
 
 
 def test_with_a_password_everything_needs_it(tmp_path: Path, tiny: str) -> None:

@@ -76,6 +76,22 @@ def test_a_visitor_who_has_left_is_forgotten_unless_a_job_of_theirs_runs(tmp_pat
             storage.visitor(left.id)
 
 
+def test_sessions_without_files_make_room_for_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcnet_cli.web.storage.MOST_VISITORS", 3)
+    with opened_storage(Limits(), tmp_path) as storage:
+        has_file, first, second = (storage.new_visitor() for _ in range(3))
+        has_file.add(has_file.new_path(""), "photo.png")
+        third = storage.new_visitor()
+        with pytest.raises(Unknown):
+            storage.visitor(first.id)
+        for visitor in (second, third):
+            visitor.add(visitor.new_path(""), "photo.png")
+        with pytest.raises(TooMuch, match="too many visitors"):
+            storage.new_visitor()
+
+
 def test_room_for_files_is_bounded_for_all_visitors_together(tmp_path: Path) -> None:
     with opened_storage(Limits(upload_mb=1, disk_mb=2), tmp_path) as storage:
         storage.new_visitor().new_path("").write_bytes(bytes(MB))

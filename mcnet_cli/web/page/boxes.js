@@ -71,7 +71,9 @@ export class Boxes {
     group.addEventListener("pointerdown", (event) => this.grabbed(event, number, this.moved));
     group.addEventListener("keydown", (event) => this.typed(event, number));
     if (picked && !this.all) {
-      const corner = element("circle", { cx: x + width, cy: y + height, r: 0.02 * Math.max(...this.size) });
+      const r = 0.02 * Math.max(...this.size);
+      const [right, bottom] = [Math.min(x + width, this.size[0] - r), Math.min(y + height, this.size[1] - r)]; // in view
+      const corner = element("circle", { cx: right, cy: bottom, r });
       corner.addEventListener("pointerdown", (event) => this.grabbed(event, number, this.resized));
       group.append(corner);
     }

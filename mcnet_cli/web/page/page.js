@@ -56,7 +56,6 @@ at("boxes-reset").addEventListener("click", () => boxes.reset());
 
 async function choosePortrait(file) {
   await chosen("source", "portrait", file, async (added) => {
-    inputs.source = added;
     boxes.show(added);
     await at("photo").decode();
   });
@@ -110,8 +109,8 @@ async function chosen(kind, place, file, show) {
   drop.classList.add("busy");
   try {
     const added = await addFile(kind, file, (share) => { words.textContent = share < 1 ? `Sending: ${Math.round(100 * share)} %` : "Looking at it …"; });
+    inputs[kind] = { ...added, example: typeof file === "string" && file };
     await show(added);
-    inputs[kind] = added;
     emptied(place, false);
   } catch (error) {
     fail(`${place}-error`, error);
@@ -143,7 +142,7 @@ for (const [place, kind, choose, isRecorded] of [["portrait", "source", choosePo
   });
   const camera = at(`${place}-camera`);
   camera.disabled = !hasCamera;
-  if (!hasCamera) camera.title = "Browsers open the camera on this machine or by HTTPS alone.";
+  if (!hasCamera) drop.append(Object.assign(document.createElement("p"), { className: "hint", textContent: "Browsers open the camera on this machine or by HTTPS alone." }));
   camera.addEventListener("click", async () => {
     try {
       const file = await fromCamera({ record: isRecorded, seconds: limits.seconds });
@@ -222,6 +221,8 @@ function showFilm({ film, command }) {
   at("download").href = `${film.url}?download`;
   at("film-facts").textContent = `${film.name} · ${film.frames} frames at ${+film.rate.toFixed(3)} a second`;
   at("command").textContent = command;
+  at("example-hint").hidden = !inputs.source?.example;
+  at("example-save").href = `/examples/${inputs.source?.example}`;
   at("made").hidden = false;
 }
 
