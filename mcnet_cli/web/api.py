@@ -1,12 +1,15 @@
 """The server's addresses: the page, and the JSON API that it uses as other programs may.
 
-POST   /animate          files and options, as a form: starts a job
-GET    /jobs/ID          its state, place in the queue and progress
-GET    /jobs/ID/film     what it has made
-DELETE /jobs/ID          cancels it
-GET    /options          which options there are, and what the server accepts
-POST   /sessions         a place for files that several jobs use; DELETE /sessions/ID removes it
-POST   /files            a file for it; of photos it tells where the faces are
+- `POST /animate`: a form with files and options starts a job, whose id is in the answer
+- `GET /jobs/ID`: its state, place in the queue, progress, error and command line
+- `GET /jobs/ID/film`: what it has made
+- `DELETE /jobs/ID`: cancels it
+- `GET /options`, `GET /motions`: what may be in the form
+- `POST /sessions`: a place for files that several jobs use; `PUT` keeps it, `DELETE /sessions/ID` removes it
+- `POST /files`: a form with a file for a session; of photos it tells where the faces are
+- `GET /files/ID/picture`, `GET /files/ID/posed?yaw=10`: a photo as it is, and posed
+
+Errors are `{"error": {"code", "message", "hint"}}`, with the codes that the command ends with.
 """
 
 import contextlib
@@ -44,7 +47,7 @@ Result = TypeVar("Result")
 PAGE = Path(__file__).with_name("page")
 PAGE_FILES = (
     *("index.html", "page.css", "icon.svg"),
-    *("page.js", "api.js", "boxes.js", "camera.js", "options.js", "posing.js"),
+    *("page.js", "api.js", "boxes.js", "camera.js", "elements.js", "film.js", "options.js", "posing.js"),
 )
 EXAMPLES, MOTIONS = PAGE / "examples", PAGE / "motions"
 FILES = ("source", "driving", "background")

@@ -12,6 +12,7 @@ from web_tools import LONGEST_S, Client, running
 
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.web import WebRequest
+from mcnet_cli.web.api import PAGE_FILES
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +39,7 @@ def test_the_page_loads_from_this_server_alone_and_no_other_frames_it(client: Cl
     )
     assert "server" not in answer.headers
     assert not any(name.startswith("access-control") for name in answer.headers)
-    for name in (
-        "page.css",
-        "page.js",
-        "api.js",
-        "boxes.js",
-        "camera.js",
-        "options.js",
-        "posing.js",
-        "icon.svg",
-    ):
+    for name in PAGE_FILES:
         file = client.ask("GET", f"/{name}")
         assert file.status == 200
         assert b"//fonts" not in file.body
