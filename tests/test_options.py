@@ -7,6 +7,8 @@ import pytest
 
 from mcnet_cli.errors import UsageError, counted
 from mcnet_cli.options import (
+    listed,
+    parse_audio,
     parse_background,
     parse_batch_size,
     parse_driving_face,
@@ -16,6 +18,7 @@ from mcnet_cli.options import (
     parse_reference,
     parse_shard,
     parse_time,
+    parse_volume,
 )
 
 
@@ -74,6 +77,28 @@ def test_a_time_is_seconds_or_minutes_or_hours(text: str, seconds: float) -> Non
 def test_anything_else_is_no_time(text: str) -> None:
     with pytest.raises(UsageError):
         parse_time(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "factor"), [("0", 0), ("0.5", 0.5), ("2", 2), ("0dB", 1), ("-20 dB", 0.1), ("+6db", 1.9953)]
+)
+def test_a_volume_is_a_factor_or_decibels(text: str, factor: float) -> None:
+    assert parse_volume(text) == pytest.approx(factor, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["", "loud", "-1", "50%", "nan", "dB", "1e3", "٣"])
+def test_anything_else_is_no_volume(text: str) -> None:
+    with pytest.raises(UsageError, match="--volume"):
+        parse_volume(text)
+
+
+def test_audio_is_a_switch_or_a_file() -> None:
+    found = [parse_audio(text) for text in ("true", "False", "voice.wav", "./true")]
+    assert found == [True, False, Path("voice.wav"), Path("./true")]
+
+
+def test_choices_are_listed_as_one_says_them() -> None:
+    assert [listed(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a or b", "a, b or c"]
 
 
 def test_a_batch_size_is_auto_or_a_number() -> None:

@@ -11,11 +11,12 @@ from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.motion_file import read_motion, write_motion
 from mcnet_cli.animation.renderer import load_model
 from mcnet_cli.animation.report import AnimationPlan, AnimationReport, AnimationResult
-from mcnet_cli.animation.request import AnimationRequest
+from mcnet_cli.animation.request import RETURN_S, AnimationRequest
 from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.animation.source import Portrait
 
 __all__ = [
+    "RETURN_S",
     "AnimationPlan",
     "AnimationReport",
     "AnimationRequest",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving, pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
 from mcnet_cli.animation.kept import Kept, Recent, Source
@@ -26,8 +27,9 @@ from mcnet_cli.animation.report import (
     AnimationReport,
     AnimationResult,
     PlannedSource,
+    made_by,
 )
-from mcnet_cli.animation.request import AnimationRequest, Background, Crops, open_driving, require_inputs
+from mcnet_cli.animation.request import AnimationRequest, Background, open_driving, require_inputs
 from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.animation.source import (
     FaceFinder,
@@ -40,7 +42,7 @@ from mcnet_cli.arrays import Picture, side_by_side
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import UsageError, shown
-from mcnet_cli.media import open_output, read_image, read_still
+from mcnet_cli.media import open_output, probe_sound, read_image, read_still
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.weights import resolve_weights
@@ -112,6 +114,8 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
                     output=output.target,
                     frames=frames,
                     rate=driving.motion.rate,
+                    codec=output.coding.codec,
+                    quality=output.coding.quality,
                     seconds=now - began,
                     damaged=driving.damaged,
                     no_face=driving.no_face,
@@ -178,7 +182,7 @@ def _write_film(
 ) -> int:
     """Renders one source and writes its film; how many frames it has. Warns of what had to be left out."""
     rows = transfer.shown_frames(driving.motion)
-    audio, start_s, warnings = _sound(driving, rows, request, output)
+    audio, start_s, track, warnings = _sound(driving, rows, request, output)
     portrait = source.portrait
     size = film_size(request, output.kind, source.size, portrait.faces[0].face.box, animator.size)
     with contextlib.ExitStack() as stack:
@@ -189,10 +193,14 @@ def _write_film(
                 frame_rate=driving.motion.rate,
                 audio=audio,
                 audio_start_s=start_s,
-                audio_track=driving.audio_track,
+                audio_track=track,
+                volume=request.volume,
                 overwrite=request.overwrite,
                 strict=request.strict,
                 alpha=request.background == "transparent",
+                codec=request.codec,
+                quality=request.quality,
+                comment=made_by(animator.weights.path) if request.metadata else None,
             )
         )
         frames: Iterator[Picture] = stack.enter_context(
@@ -237,20 +245,28 @@ def _side_by_side(
 
 def _sound(
     driving: Driving, rows: NDArray[np.intp], request: AnimationRequest, output: Output
-) -> tuple[Path | None, float, tuple[str, ...]]:
-    """The file with the sound, where it starts, and warnings.
+) -> tuple[Path | None, float, int, tuple[str, ...]]:
+    """The file with the sound, where it starts, its track, and warnings.
 
-    Frames left out at the start or end take their sound along. With a gap in between the sound would run
-    ahead of the picture, so there is none then.
+    Frames left out at the start or end take the driving's sound along. With a gap in between the sound would
+    run ahead of the picture, so there is none then.
     """
+    if isinstance(request.audio, Path):
+        return request.audio, 0.0, probe_sound(request.audio, request.audio_track), ()
     if driving.audio is None or not request.audio or not output.may_have_sound:
-        return None, 0.0, ()
+        return None, 0.0, 0, ()
     if not request.edit.keeps_time:
-        return None, 0.0, ("no sound: the driving's doesn't fit another speed",)
+        return (
+            None,
+            0.0,
+            0,
+            ("no sound: the driving's doesn't fit another speed (--audio FILE gives it some)",),
+        )
     first, last = rows[0], rows[-1]
     if last - first + 1 != len(rows):
-        return None, 0.0, ("no sound: frames were left out in between (--on-no-face hold keeps it)",)
-    return driving.audio, driving.audio_start_s + float(first / driving.motion.rate), ()
+        return None, 0.0, 0, ("no sound: frames were left out in between (--on-no-face hold keeps it)",)
+    start_s = driving.audio_start_s + float(first / driving.motion.rate)
+    return driving.audio, start_s, driving.audio_track, ()
 
 
 def _planned_source(
@@ -274,4 +290,6 @@ def _planned_source(
         crops=tuple((b.x, b.y, b.width, b.height) for b in boxes),
         output=film.target,
         output_size=film_size(request, film.kind, size, box, network),
+        codec=film.coding.codec,
+        quality=film.coding.quality,
     )

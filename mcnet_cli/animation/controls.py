@@ -49,6 +49,8 @@ WIDER = 0.4  # an eye opens wider by this share of its opening at 1
 GAZE_REACH = (0.2, 0.13)
 GAZE_DOWN_DEG = 20.0
 SHOULDERS = BODY_POINTS[1:]
+# Degrees that a face looks aside up to which a motion turns it by its whole, and from which on by its least.
+ASIDE_DEG, LEAST_ROOM = (12.0, 35.0), 0.35
 BODY_SHARE = 0.4  # of the head's way, that shoulders and neck go along
 _SHAPES = [
     place
@@ -175,6 +177,16 @@ class ControlledFace:
         self._places = [place for place, number in enumerate(numbers) if number < MESH_POINTS]
         self._mesh = [numbers[place] for place in self._places]
         self._rises = torch.tensor([number in SHOULDERS for number in numbers])
+
+    def room_to_turn(self, keypoints: Keypoints) -> float:
+        """The share of a motion's turns that suits the face: less of them the more it looks aside already.
+
+        Turned further, it would have to show what the source hides.
+        """
+        aside_deg = np.degrees(
+            np.arccos(np.clip(float(self._points.pose(keypoints.values).rotation[0, 2, 2]), -1, 1))
+        )
+        return float(np.interp(aside_deg, ASIDE_DEG, (1.0, LEAST_ROOM)))
 
     def moved(self, keypoints: Keypoints, controls: Controls) -> Keypoints:
         """B keypoints, after what controls of B frames add to their pose and expression."""

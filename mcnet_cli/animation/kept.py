@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving
-from mcnet_cli.animation.request import AnimationRequest, Crops
+from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.animation.source import Portrait, SourceFace, encode
 from mcnet_cli.files import stamp_of
 from mcnet_cli.media import read_still
@@ -73,7 +74,7 @@ class Kept:
     def driving(self, request: AnimationRequest, crops: Crops, read: Callable[[], Driving]) -> Driving:
         """The request's driving, by `read` if it has to be read."""
         who = request.driving_face, request.on_no_face == "fail"
-        how = request.fps, request.span, request.strict, request.audio_track
+        how = request.fps, request.span, request.strict, request.driving_track
         key = (
             _network_of(request),
             request.performed,

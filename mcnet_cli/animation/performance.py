@@ -8,12 +8,13 @@ import numpy as np
 from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.bundled import BUNDLED_RATE
 from mcnet_cli.animation.controls import Controls
+from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving
 from mcnet_cli.animation.editing import MotionEdit, part
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part
 from mcnet_cli.animation.report import PlannedDriving
-from mcnet_cli.animation.request import AnimationRequest, Crops, open_driving
+from mcnet_cli.animation.request import AnimationRequest, open_driving
 from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.checkpoint import Weights, detector_digest
 from mcnet_cli.errors import UsageError

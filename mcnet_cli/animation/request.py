@@ -1,17 +1,16 @@
-"""What is asked of `mcnet animate`: its options, and the crops that an earlier run has saved."""
+"""What is asked of `mcnet animate`: its options."""
 
-import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.bundled import DEFAULT, BundledMotion, bundled_motion, bundled_motions
+from mcnet_cli.animation.crops import Crop
 from mcnet_cli.animation.driving import decoded_rate
 from mcnet_cli.animation.editing import MotionEdit
 from mcnet_cli.animation.keyframes import Keyframes
@@ -20,8 +19,18 @@ from mcnet_cli.animation.retarget import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.face.detect import DetectorName
-from mcnet_cli.files import atomic_output, require_regular_file
-from mcnet_cli.media import FrameSource, Span, is_picture, open_frames
+from mcnet_cli.media import (
+    CODECS,
+    DEFAULT_QUALITY,
+    QUALITIES,
+    Codec,
+    FrameSource,
+    Quality,
+    Span,
+    is_picture,
+    open_frames,
+    probe_sound,
+)
 from mcnet_cli.media.frames import require_local_file
 from mcnet_cli.media.kinds import is_video
 from mcnet_cli.options import RATE_LIMITS, require_among, require_between
@@ -32,11 +41,10 @@ FaceChoice = Literal["largest", "all"] | int
 DrivingFace = Literal["largest", "first"] | int
 PictureKind = Literal["photo", "face", "network"]
 Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
-Crop = CropBox | Literal["auto", "none"]
 SIZE_LIMITS_PX = (16, 4096)
 BATCH_LIMIT = 1024
-CROPS_FILE_LIMIT = 1 << 20  # bytes
-LARGEST_CROP_PX = 1e6
+RETURN_S = 0.6  # in which a film gets back to the source as it is
+LARGEST_VOLUME = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +63,9 @@ class AnimationRequest:
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         motion, adapt_scale, reference, strength, smooth, gaze, region: as in `Transfer`.
         controls: pose and expression by numbers, added to the motion.
-        speed, ping_pong, loop, duration_s, fade_in_s, return_s: as in `MotionEdit`. The driving's sound is
-            heard once, and not at all at another speed.
+        speed, ping_pong, loop, duration_s, fade_in_s: as in `MotionEdit`. The driving's sound is heard once,
+            and not at all at another speed.
+        returns: end with the source as it is, in the time of `fade_in_s`, else in 0.6 s.
         save_motion: a file to keep the driving's motion in.
         detector: what finds faces.
         source_crop, driving_crop: what the network sees. `auto`: the face. `none`: the whole picture. Or a
@@ -79,8 +88,14 @@ class AnimationRequest:
         max_frames: at most so many driving frames.
         fps: frames a second: of a folder of pictures and of motions without a driving (None: 25), or what a
             video is resampled to (None: its own). Beyond its own, the motion is interpolated.
-        audio: keep the driving's sound.
+        audio: whether the film has the driving's sound; or a file whose sound it has instead, from the
+            beginning on, cut at the film's end.
         audio_track: which of its sound tracks, from 0; None: the one that players take.
+        volume: a factor on the sound. Above 1 a limiter lowers the loudest moments, so that nothing clips.
+        codec: `h264`, `h265`, `av1`, `vp9`, `prores`, or `lossless` for frames as they are, bit for bit.
+            None: what such files usually hold.
+        quality: `draft`, `good`, `high` or `best`: from small files to little loss.
+        metadata: whether the film says that this tool made it, which version, and with which weights.
         batch_size: frames computed at once; None: by the memory there is.
         compile: compile the network first.
         strict: InputError if the driving is damaged, instead of a warning.
@@ -114,7 +129,7 @@ class AnimationRequest:
     loop: int = 1
     duration_s: float | None = None
     fade_in_s: float = 0.0
-    return_s: float = 0.0
+    returns: bool = False
     save_motion: Path | None = None
     detector: DetectorName = "blazeface"
     source_crop: Crop = "auto"
@@ -132,8 +147,12 @@ class AnimationRequest:
     end_s: float | None = None
     max_frames: int | None = None
     fps: Fraction | None = None
-    audio: bool = True
+    audio: bool | Path = True
     audio_track: int | None = None
+    volume: float = 1.0
+    codec: Codec | None = None
+    quality: Quality = DEFAULT_QUALITY
+    metadata: bool = True
     batch_size: int | None = None
     compile: bool = False
     strict: bool = False
@@ -175,15 +194,23 @@ class AnimationRequest:
         if self.driving is None or is_motion_file(self.driving) or self.bundled is not None:
             if self.compare:
                 raise UsageError("--compare: there is no driving whose pictures could be shown")
-            if self.audio_track is not None:
-                raise UsageError("--audio-track: there is no driving with a sound")
-        if self.compare and self.edit != MotionEdit(fade_in_s=self.fade_in_s, return_s=self.return_s):
+            if self.audio is True and (self.audio_track is not None or self.volume != 1):
+                name = "--volume" if self.audio_track is None else "--audio-track"
+                raise UsageError(
+                    f"{name}: there is no driving with a sound", hint="--audio FILE gives the film some"
+                )
+        if self.compare and replace(self.edit, fade_in_s=0, return_s=0) != MotionEdit():
             raise UsageError(
                 "--compare shows the driving at its own pace",
                 hint="leave out --speed, --loop, --ping-pong and --duration",
             )
-        if self.audio_track is not None and not self.audio:
-            raise UsageError("--audio-track and --no-audio contradict each other")
+        require_between("--volume", self.volume, 0, LARGEST_VOLUME)
+        if not self.audio and (self.audio_track is not None or self.volume != 1):
+            name = "--volume" if self.audio_track is None else "--audio-track"
+            raise UsageError(f"{name} and --no-audio contradict each other")
+        require_among("--quality", self.quality, QUALITIES)
+        if self.codec is not None:
+            require_among("--codec", self.codec, CODECS)
 
     @property
     def transfer(self) -> Transfer:
@@ -208,7 +235,7 @@ class AnimationRequest:
             loop=self.loop,
             duration_s=self.duration_s,
             fade_in_s=self.fade_in_s,
-            return_s=self.return_s,
+            return_s=(self.fade_in_s or RETURN_S) if self.returns else 0.0,
         )
 
     @property
@@ -227,10 +254,15 @@ class AnimationRequest:
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The files that are read: sources, driving, and the picture that replaces the background."""
+        """The files that are read: sources, driving, the picture of the background, and the sound."""
         driving = () if self.driving is None or self.bundled is not None else (self.driving,)
-        background = (self.background,) if isinstance(self.background, Path) else ()
-        return (*self.sources, *driving, *background)
+        others = (path for path in (self.background, self.audio) if isinstance(path, Path))
+        return (*self.sources, *driving, *others)
+
+    @property
+    def driving_track(self) -> int | None:
+        """Which of the driving's sound tracks is wanted; None: the usual one, or a file's sound instead."""
+        return None if isinstance(self.audio, Path) else self.audio_track
 
     @property
     def span(self) -> Span:
@@ -259,12 +291,14 @@ def require_shown(picture: str, background: object) -> None:
 def require_inputs(request: AnimationRequest) -> None:
     """InputError if one of a request's inputs isn't there, is no regular file, or a video where none can be.
 
-    UsageError for a source's time if no source has any.
+    InputError too for a file of sound that has none. UsageError for a source's time if no source has any.
     """
     for path in request.inputs:
         if not (path == request.driving and path.is_dir()):
             _require_known_name(path, request)
             require_local_file(path)
+    if isinstance(request.audio, Path):
+        probe_sound(request.audio, request.audio_track)
     if request.source_frame_s is not None:
         if all(map(is_picture, request.sources)):
             raise UsageError("--source-frame: no source is a video, so there is no frame to choose")
@@ -305,76 +339,5 @@ def open_driving(request: AnimationRequest) -> FrameSource:
         end_s=request.end_s,
         max_frames=request.max_frames,
         strict=request.strict,
-        audio_track=request.audio_track,
+        audio_track=request.driving_track,
     )
-
-
-class Crops:
-    """What is cropped on both sides. A box in the options wins over the file, and the file over `auto`.
-
-    The file: {"driving": [x, y, width, height] or null, "sources": {NAME: [[x, y, width, height], ...]}}.
-
-    path: the file; it is read if it exists. source, driving: the options.
-    """
-
-    def __init__(self, path: Path | None, source: Crop, driving: Crop) -> None:
-        self._path, self._source, self._driving = path, source, driving
-        self._saved: dict[str, Any] | None = None
-        if path is not None and path.exists():
-            self._saved = _read_crops(path)
-
-    @property
-    def driving(self) -> Crop:
-        """What the network sees of the driving's frames."""
-        if self._driving != "auto" or self._saved is None or self._saved["driving"] is None:
-            return self._driving
-        return CropBox(*self._saved["driving"])
-
-    def source(self, path: Path) -> list[CropBox] | Literal["auto", "none"]:
-        """What the network sees of a source, a box for each face."""
-        if isinstance(self._source, CropBox):
-            return [self._source]
-        if self._source == "none" or self._saved is None or path.name not in self._saved["sources"]:
-            return self._source
-        return [CropBox(*box) for box in self._saved["sources"][path.name]]
-
-    def save(self, driving: CropBox | None, sources: dict[Path, tuple[CropBox, ...]]) -> None:
-        """Writes what was cropped, if a file is asked for that doesn't exist yet."""
-        if self._path is None or self._saved is not None:
-            return
-        data = {
-            "driving": driving and _numbers(driving),
-            "sources": {path.name: [_numbers(box) for box in boxes] for path, boxes in sources.items()},
-        }
-        with atomic_output(self._path, overwrite=False) as part:
-            part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-
-
-def _numbers(box: CropBox) -> list[float]:
-    return [round(float(side), 3) for side in (box.x, box.y, box.width, box.height)]
-
-
-def _read_crops(path: Path) -> dict[str, Any]:
-    """The file, all boxes checked."""
-    if require_regular_file(path).st_size > CROPS_FILE_LIMIT:
-        raise InputError(f"{shown(path)} is too large for a file of crops")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        driving, sources = data.get("driving"), data.get("sources", {})
-        boxes = [box for named in sources.values() for box in named]
-        if not all(map(_is_box, boxes if driving is None else [driving, *boxes])):
-            raise ValueError
-        if not all(sources.values()):
-            raise ValueError
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{shown(path)} is not a file of crops", hint="delete it, and the next run writes a new one"
-        ) from error
-    return {"driving": driving, "sources": sources}
-
-
-def _is_box(box: Sequence[object]) -> bool:
-    numbers = [
-        n for n in box if isinstance(n, int | float) and math.isfinite(n) and abs(n) <= LARGEST_CROP_PX
-    ]
-    return len(numbers) == len(box) == 4 and min(numbers[2:]) >= 1

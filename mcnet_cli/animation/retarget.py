@@ -155,11 +155,12 @@ class Retargeting:
         self._reference, self._scale = self._source, 1.0
         self._factors = transfer.factors
         self._lids_and_lips = LidsAndLips.among(self._numbers)
-        self._controls = self._all_controls(motion)
         self._face = None
-        if self._controls or len({*self._factors.values()}) > 1:
+        has_controls = transfer.controls is not None or motion.controls is not None
+        if has_controls or len({*self._factors.values()}) > 1:
             self._require_landmarks()
             self._face = ControlledFace(face.face.landmarks, self._numbers)
+        self._controls = self._all_controls(motion)
         number = None
         if is_relative:
             number = self._reference_frame(motion, face.face.landmarks)
@@ -208,11 +209,12 @@ class Retargeting:
     def _all_controls(self, motion: Motion) -> Controls:
         """The motion's and the transfer's, for each frame."""
         controls = Controls.none(len(motion))
-        if motion.controls is not None:
-            controls += motion.controls.scaled(self._factors)
+        if motion.controls is not None and self._face is not None:
+            turns = self._face.room_to_turn(self._source)
+            controls += motion.controls.scaled(self._factors | {"pose": turns * self._factors["pose"]})
         if self._transfer.controls is not None:
             controls += self._transfer.controls
-        return controls if motion.weights is None else Controls(controls.values * motion.weights[:, None])
+        return controls
 
     def _require_landmarks(self) -> None:
         if self._lids_and_lips is None:

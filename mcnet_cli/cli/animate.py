@@ -6,6 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from mcnet_cli.cli._console import console
+from mcnet_cli.cli._film_options import (
+    Audio,
+    AudioTrack,
+    FilmCodec,
+    FilmQuality,
+    Metadata,
+    NoAudio,
+    Volume,
+)
 from mcnet_cli.cli._motion_options import (
     GAZE_HELP,
     Brows,
@@ -258,7 +267,7 @@ def animate(
     loop: Loop = 1,
     duration: Duration = None,
     fade_in_motion: FadeIn = "0",
-    return_: Return = "0",
+    return_: Return = False,
     fps: Annotated[
         str | None,
         time_option(
@@ -269,15 +278,13 @@ def animate(
             "a fraction such as 30000/1001.",
         ),
     ] = None,
-    audio: Annotated[bool, time_option("--audio/--no-audio", help="Keep the driving's sound.")] = True,
-    audio_track: Annotated[
-        int | None,
-        time_option(
-            "--audio-track",
-            metavar="N",
-            help="Which of the driving's sound tracks; N from 0. Default: the one that players take.",
-        ),
-    ] = None,
+    audio: Audio = None,
+    no_audio: NoAudio = False,
+    audio_track: AudioTrack = None,
+    volume: Volume = "1",
+    codec: FilmCodec = None,
+    quality: FilmQuality = "high",
+    metadata: Metadata = True,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_size: Annotated[str, batch_size_option(speed_option)] = "auto",
@@ -302,6 +309,8 @@ def animate(
 
     Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4
     """
+    if audio and no_audio:
+        raise UsageError("--audio and --no-audio contradict each other")
     if json and output == "-":
         raise UsageError("--json and -o - both want stdout", hint="write the result to a file")
     from mcnet_cli import animation, options  # torch loads here, not at --help
@@ -317,6 +326,8 @@ def animate(
         "detector": detector,
         "on_no_face": on_no_face,
         "picture": picture,
+        "codec": codec,
+        "quality": quality,
     }
     request = animation.AnimationRequest(
         **choices,  # the request checks them
@@ -337,7 +348,7 @@ def animate(
         loop=loop,
         duration_s=None if duration is None else options.parse_time(duration),
         fade_in_s=options.parse_time(fade_in_motion),
-        return_s=options.parse_time(return_),
+        returns=return_,
         smooth=smooth,
         save_motion=save_motion,
         source_crop=parse_crop("--source-crop", source_crop),
@@ -353,8 +364,10 @@ def animate(
         end_s=None if end is None else options.parse_time(end),
         max_frames=max_frames,
         fps=None if fps is None else options.parse_rate(fps),
-        audio=audio,
+        audio=audio or not no_audio,
         audio_track=audio_track,
+        volume=options.parse_volume(volume),
+        metadata=metadata,
         batch_size=options.parse_batch_size(batch_size),
         compile=compile_,
         strict=strict,

@@ -80,7 +80,7 @@ def edit(
     loop: Loop = 1,
     duration: Duration = None,
     fade_in_motion: FadeIn = "0",
-    return_: Return = "0",
+    return_: Return = False,
     fps: Annotated[
         str | None,
         time_option(
@@ -111,6 +111,7 @@ def edit(
     controls = parse_controls(
         looks, yaw=yaw, pitch=pitch, roll=roll, mouth=mouth, smile=smile, eyes=eyes, brows=brows
     )
+    fade_in_s = options.parse_time(fade_in_motion)
     mixed_in, share = (None, 0.5) if mix is None else options.parse_mix(mix)
     request = animation.EditRequest(
         motions=tuple(motions),
@@ -126,8 +127,8 @@ def edit(
             ping_pong=ping_pong,
             loop=loop,
             duration_s=None if duration is None else options.parse_time(duration),
-            fade_in_s=options.parse_time(fade_in_motion),
-            return_s=options.parse_time(return_),
+            fade_in_s=fade_in_s,
+            return_s=(fade_in_s or animation.RETURN_S) if return_ else 0.0,
             rate=None if fps is None else options.parse_rate(fps),
         ),
         controls=animation.Keyframes.of(**controls),

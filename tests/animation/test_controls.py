@@ -8,11 +8,12 @@ import pytest
 import torch
 from face_tools import animator, example, mesh, portrait_face
 
-from mcnet_cli import Controls, Keyframes, Motion, Transfer, UsageError, bundled_motions
-from mcnet_cli.animation.controls import CONTROLS
+from mcnet_cli import Controls, Keyframes, Motion, Transfer, UsageError, bundled_motions, joined
+from mcnet_cli.animation.controls import CONTROLS, ControlledFace
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.compositing.head import HeadPoints
 from mcnet_cli.face import LID_OPENINGS, MOUTH_OPENING, opening
+from mcnet_cli.model import Keypoints
 
 NUMBERS = animator().landmarks
 AT = {number: place for place, number in enumerate(NUMBERS)}
@@ -199,3 +200,20 @@ def test_blinks_of_bundled_motions_close_faster_than_they_open() -> None:
 def test_every_control_moves_keypoints(name: str) -> None:
     amount = 0.05 if CONTROLS[name] == "pose" else 0.5
     assert np.abs(controlled(**{name: amount}) - STILL).max() > 1e-4
+
+
+def test_a_bundled_motion_after_a_recorded_one_moves_the_face_as_it_does_alone() -> None:
+    source = example().faces[0].source.keypoints.values.numpy()
+    nod = bundled_motions()[1].motion()
+    still = Motion(
+        source.repeat(20, 0), None, None, np.ones(20, bool), Fraction(25), animator().renderer.digest
+    )
+    both = posed(joined([still, nod]), Transfer(reference="first", smooth=0))
+    assert np.abs(both[-40:] - posed(nod)[-40:]).max() < 1e-4
+
+
+def test_a_face_that_looks_aside_is_turned_less() -> None:
+    ahead = ControlledFace(None, NUMBERS)
+    turned = torch.from_numpy(controlled(yaw=30))[None]
+    assert ahead.room_to_turn(Keypoints(torch.from_numpy(STILL)[None])) > 0.9
+    assert ahead.room_to_turn(Keypoints(turned)) < 0.5

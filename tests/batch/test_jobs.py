@@ -54,6 +54,7 @@ def test_every_option_of_animate_is_one_of_jobs_or_of_whole_runs() -> None:
     with pytest.raises(UsageError) as error:
         parse_options({"nonsense": "1"})
     known = {*(error.value.hint or "").removeprefix("there are ").split(", ")}
+    names.remove("no-audio")  # audio=false
     assert names - OF_RUNS == known - {"source", "driving", "output"}
 
 
@@ -76,7 +77,12 @@ def test_without_an_output_the_film_is_named_after_both_in_the_folder(tmp_path: 
         ({"strenght": 1}, "no option strenght"),
         ({"strength": "much"}, "--strength much: must be a number"),
         ({"strength": 11}, "--strength 11.0: must be at least 0"),
-        ({"audio": "perhaps"}, "--audio perhaps: must be true or false"),
+        ({"metadata": "perhaps"}, "--metadata perhaps: must be true or false"),
+        ({"audio": 3, "output": "one.gif"}, "--audio: one.gif holds no sound"),
+        ({"volume": "loud"}, "--volume loud: must be a factor such as 0.5, or decibels"),
+        ({"volume": 11}, "--volume 11.0: must be at least 0 and at most 10"),
+        ({"codec": "prores"}, "--codec prores: one.mp4 can't hold it"),
+        ({"quality": "worst"}, "--quality worst: must be draft, good, high or best"),
         ({"size": [1]}, "--size"),
         ({"on-no-face": "pray"}, "--on-no-face pray"),
         ({"on-no-face": "hold", "on_no_face": "skip"}, "given twice"),
