@@ -34,7 +34,8 @@ from starlette.routing import Route
 from mcnet_cli import __version__
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
 from mcnet_cli.files import system_failure
-from mcnet_cli.web.jobs import Job, Queue
+from mcnet_cli.progress import OnProgress, Progress
+from mcnet_cli.web.jobs import Film, Job, Queue, Work
 from mcnet_cli.web.limits import Limits, TooMuch
 from mcnet_cli.web.options import FILM_KINDS, SLIDERS, Option, require_visitors_options
 from mcnet_cli.web.storage import Storage, Unknown, Upload, Visitor, shown_name
@@ -50,7 +51,8 @@ PAGE_FILES = (
     *("page.js", "api.js", "boxes.js", "camera.js", "elements.js", "film.js", "options.js", "posing.js"),
 )
 EXAMPLES, MOTIONS = PAGE / "examples", PAGE / "motions"
-FILES = ("source", "driving", "background")
+FILES = ("source", "driving", "background", "audio")
+ROOM_EVERY = 25  # frames of a film, after which the room on the disk is looked at
 NO_OPTIONS = {"source", "driving", "session", "format"}  # fields of a form for a film
 SWEEP_S = 60.0  # between looks for visitors who have left
 COMMAND_HEADER = "Mcnet-Command"
@@ -152,7 +154,7 @@ class Api:
         return Response(status_code=204)
 
     async def _add_file(self, request: Request) -> Response:
-        """Keeps a file for a session. kind: source, driving or background. example: instead of a file."""
+        """Keeps a file for a session. kind: one of FILES. example: instead of a file."""
         async with _form(request) as form:
             visitor = self.storage.visitor(_text(form, "session"))
             kind = _text(form, "kind")
@@ -181,7 +183,7 @@ class Api:
         return Response(picture, media_type="image/jpeg", headers={COMMAND_HEADER: quote(command)})
 
     async def _animate(self, request: Request) -> Response:
-        """Starts a job. source, driving, background: files, or ids of files of the session."""
+        """Starts a job. FILES: files, or ids of files of the session."""
         from mcnet_cli.web.studio import Order
 
         studio = await self.studio()
@@ -191,22 +193,24 @@ class Api:
             visitor = self.storage.visitor(str(session)) if is_lasting else self.storage.new_visitor()
             try:
                 options, film_kind = _options_of(form), _film_kind(form)
-                source, driving, background = [
+                source, driving, background, audio = [
                     await self._given(visitor, kind, form.get(kind)) for kind in FILES
                 ]
                 if source is None:
                     raise UsageError("source: a file is needed", hint="or the id of one of this session's")
-                if background is not None:
-                    options.pop("background", None)
+                for name, upload in (("background", background), ("audio", audio)):
+                    if upload is not None:
+                        options.pop(name, None)
                 order = Order(
                     source=source,
                     driving=driving or _text(form, "driving") or None,
                     background=background,
+                    audio=audio,
                     options=options,
                     film_kind=film_kind,
                 )
                 command, work = await self._off_loop(studio.prepare, order, visitor.new_path(order.film_kind))
-                job = Job(visitor.id, command, work)
+                job = Job(visitor.id, command, self._within_room(work))
                 self.queue.submit(job)
             except BaseException:
                 if not is_lasting:
@@ -234,6 +238,19 @@ class Api:
         """Calls what takes a while in a thread, so that other visitors are answered meanwhile."""
         return await to_thread.run_sync(function, *arguments, limiter=self.photos)
 
+    def _within_room(self, work: Work) -> Work:
+        """Work that ends with TooMuch when its film fills the disk up to the server's limit."""
+
+        def made(tell: OnProgress) -> Film:
+            def told(progress: Progress) -> None:
+                if progress.done % ROOM_EVERY == 0:
+                    self.storage.require_room(0)
+                tell(progress)
+
+            return work(told)
+
+        return made
+
     def _job_of(self, request: Request) -> Job:
         """The job of the address, whose visitor is now kept longer."""
         job = self.queue.job(request.path_params["id"])
@@ -254,12 +271,13 @@ class Api:
             name, path = file.name, visitor.new_path("")
             shutil.copyfile(file, path)
         else:
-            name = shown_name(file.filename, "driving.mp4" if kind == "driving" else f"{kind}.jpg")
+            name = shown_name(file.filename, kind)
             self.storage.require_room(file.size or 0)
             path = visitor.new_path(".motion" if name.lower().endswith(".motion") else "")
             await to_thread.run_sync(_copy, file, path)
         studio, upload = await self.studio(), Upload("", path, name)
-        require = studio.require_driving if kind == "driving" else studio.require_photo
+        others = {"driving": studio.require_driving, "audio": studio.require_sound}
+        require = others.get(kind, studio.require_photo)
         try:
             await self._off_loop(require, upload)
         except BaseException:

@@ -20,7 +20,7 @@ _NAMES = {
     "source_frame_s": "source-frame",
     "duration_s": "duration",
     "fade_in_s": "fade-in-motion",
-    "return_s": "return",
+    "returns": "return",
 }
 # `sources` and `driving` are arguments, and `fetch` says who agreed to a download.
 _LEFT_OUT = {"sources", "driving", "fetch", "controls"}

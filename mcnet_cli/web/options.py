@@ -7,11 +7,12 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from mcnet_cli.errors import UsageError, shown
 
-Kind = Literal["flag", "choice", "several", "number", "text"]
+Kind = Literal["flag", "choice", "several", "number", "text", "file"]
 # Where the page shows an option: always, in a fold, as the boxes around faces, or as a slider.
 Place = Literal["at hand", "folded", "boxes", "sliders"]
 
-# Left out are options that name files of the server, or say what it computes with.
+# Left out are options that name outputs, or say what the server computes with. No text is taken for a path:
+# files are sent.
 PLACES: Mapping[str, Place] = {
     **dict.fromkeys(("region", "strength", "picture", "background", "smooth"), "at hand"),
     **dict.fromkeys(("face", "source-crop"), "boxes"),
@@ -21,7 +22,8 @@ PLACES: Mapping[str, Place] = {
             *("motion", "reference", "adapt-scale", "gaze"),
             *("speed", "loop", "ping-pong", "duration", "fade-in-motion", "return"),
             *("driving-face", "driving-crop", "on-no-face"),
-            *("size", "compare", "start", "end", "max-frames", "fps", "audio", "audio-track", "strict"),
+            *("audio", "no-audio", "audio-track", "volume", "codec", "quality", "metadata"),
+            *("size", "compare", "start", "end", "max-frames", "fps", "strict"),
         ),
         "folded",
     ),
@@ -76,7 +78,9 @@ def _described(name: str, value_type: Any, declared: Any, default: Any) -> Optio
     metavar = declared.metavar or ""
     words = metavar.removesuffix(",...").split("|")
     kind: Kind = "text"
-    if value_type is bool:
+    if metavar == "FILE":
+        kind = "file"
+    elif value_type is bool:
         kind = "flag"
         default = str(default).lower()
     elif len(words) > 1 and all(word.islower() for word in words):
@@ -105,4 +109,6 @@ def require_visitors_options(values: Mapping[str, str]) -> dict[str, str]:
             raise UsageError(f"{name}: is longer than {LONGEST_VALUE} characters")
         if value != "":
             given[name] = value
+    if given.pop("no-audio", "false") == "true":
+        given["audio"] = "false"  # as `parse_options` knows it
     return given

@@ -25,6 +25,7 @@ from mcnet_cli.errors import InputError, McnetError, UsageError, shown
 from mcnet_cli.media import is_picture, open_frames, read_photo
 from mcnet_cli.media.kinds import is_video
 from mcnet_cli.media.pictures import opened_picture
+from mcnet_cli.media.probe import probe_sound
 from mcnet_cli.options import require_between
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.web.command_line import command_line
@@ -47,7 +48,7 @@ class Order:
         source: a photo of the visitor.
         driving: a file of the visitor, the name of a bundled motion, or None: the options for pose and
             expression move the photo, or else `idle` does.
-        background: a picture of the visitor that replaces the background, or None.
+        background, audio: files of the visitor that replace the background and the sound, or None.
         options: those of `PLACES`, by name, as typed.
         film_kind: the suffix of the film, such as `.mp4`.
     """
@@ -55,13 +56,14 @@ class Order:
     source: Upload
     driving: Upload | str | None
     background: Upload | None
+    audio: Upload | None
     options: Mapping[str, str]
     film_kind: str
 
     @property
     def uploads(self) -> tuple[Upload, ...]:
         """The files of the visitor."""
-        given = (self.source, self.driving, self.background)
+        given = (self.source, self.driving, self.background, self.audio)
         return tuple(each for each in given if isinstance(each, Upload))
 
 
@@ -94,6 +96,11 @@ class Studio:
                 return
             with open_frames(upload.path) as frames:
                 self._require_size(upload.path, frames.width, frames.height)
+
+    def require_sound(self, upload: Upload) -> None:
+        """InputError unless a file has sound."""
+        with _named(upload):
+            probe_sound(upload.path, None)
 
     def picture(self, upload: Upload) -> bytes:
         """A photo as the page shows it: a JPEG, whatever the file is, that says nothing else of it."""
@@ -161,25 +168,29 @@ class Studio:
     def _requests(self, order: Order, output: Path) -> tuple[AnimationRequest, AnimationRequest]:
         """What is ordered, by the names that the visitor's files have, and by those they have here."""
         options = dict(parse_options(order.options))
-        if isinstance(options.get("background"), Path):
-            raise UsageError("background: must be a word or a colour", hint="a picture is sent as a file")
+        for name, value in options.items():
+            if isinstance(value, Path):
+                raise UsageError(f"{name} {shown(value)}: is no value for it", hint="a file has to be sent")
         machine = self._request
         options |= {"weights": machine.weights, "device": machine.device, "precision": machine.precision}
-        driving, background = order.driving, order.background
+        driving = order.driving
+        replaced = {"background": order.background, "audio": order.audio}
+        sent = {name: upload for name, upload in replaced.items() if upload is not None}
         if isinstance(driving, str):
             _require_motion(driving)
         called = driving.name if isinstance(driving, Upload) else driving
         by_name = AnimationRequest(
             sources=(Path(order.source.name),),
             driving=None if called is None else Path(called),
-            **options | ({} if background is None else {"background": Path(background.name)}),
+            **options | {name: Path(upload.name) for name, upload in sent.items()},
         )
+        here: dict[str, Any] = {name: upload.path for name, upload in sent.items()}
         films = replace(
             by_name,
             sources=(order.source.path,),
             driving=driving.path if isinstance(driving, Upload) else by_name.driving,
-            background=by_name.background if background is None else background.path,
             output=str(output),
+            **here,
         )
         return by_name, films
 

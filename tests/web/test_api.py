@@ -90,6 +90,32 @@ def test_the_command_line_makes_the_same_film(
     assert (tmp_path / "photo--clip.webm").read_bytes() == client.ask("GET", done["film"]["url"]).body
 
 
+def test_a_background_and_a_sound_are_sent_as_files(client: Client, ids: dict[str, str], files: Path) -> None:
+    sent = {**ids, "audio": files / "clip.mp4", "max-frames": "2", "no-audio": ""}
+    for audio, says, sound in (
+        ({}, " --audio clip.mp4", True),
+        ({"audio": "", "no-audio": "true"}, " --no-audio", False),
+    ):
+        done = client.ended(client.post("/animate", {**sent, **audio}).json["id"])
+        assert done["state"] == "done", done["error"]
+        assert says in done["command"]
+        film = client.ask("GET", done["film"]["url"]).body
+        assert (b"mp4a" in film) == sound
+
+
+def test_a_film_that_fills_the_disk_is_ended(
+    client: Client, ids: dict[str, str], stored: Path, tmp_path: Path
+) -> None:
+    form = {**ids, "driving": write_moving_clip(tmp_path / "long.mp4", 40)}
+    filler = next(path for path in stored.iterdir() if path.is_dir()) / "filler"
+    job = client.post("/animate", form).json["id"]
+    filler.write_bytes(bytes(21 << 20))
+    failed = client.ended(job)
+    filler.unlink()
+    assert (failed["state"], failed["error"]["code"]) == ("failed", 5)
+    assert failed["error"]["message"] == "the server has no room for more files at the moment"
+
+
 def test_a_session_keeps_files_for_several_films_until_it_ends(
     client: Client, files: Path, stored: Path
 ) -> None:
@@ -139,7 +165,9 @@ def test_a_cancelled_job_stops_and_leaves_no_film(client: Client, files: Path, t
         ({"yaw": "0:0,9:10"}, 422, "the film would be too long"),
         ({"driving": "/etc/passwd"}, 400, "driving /etc/passwd: is no motion"),
         ({"driving": "https://example.com/a.mp4"}, 400, "is no motion"),
-        ({"background": "/etc/passwd"}, 400, "background"),
+        ({"background": "/etc/passwd"}, 400, "background /etc/passwd: is no value"),
+        ({"audio": "/etc/passwd"}, 400, "audio /etc/passwd: is no value"),
+        ({"audio": ("song.mp3", b"ID3")}, 422, "song.mp3"),
         ({"strength": "lots"}, 400, "strength lots"),
         ({"smooth": "-1"}, 400, "--smooth"),
         ({"size": "4000"}, 400, "--size"),
@@ -213,7 +241,8 @@ def test_the_options_say_what_the_command_line_says(client: Client) -> None:
         "choice",
         ["photo", "face", "network"],
     )
-    assert (options["audio"]["kind"], options["audio"]["default"]) == ("flag", "true")
+    assert (options["no-audio"]["kind"], options["no-audio"]["default"]) == ("flag", "false")
+    assert options["audio"]["kind"] == "file"
     assert not {"weights", "device", "output", "save-motion", "crop-json", "fetch"} & options.keys()
     assert told["limits"] == {"upload_mb": 1, "megapixels": 1, "seconds": 2}
     assert len(told["examples"]) == 3

@@ -17,6 +17,7 @@ function made(option) {
         return [element("div", { className: "option" }, label, help), () => String(box.checked)];
     }
     if (option.kind === "several") return several(option, help);
+    if (option.kind === "file") return file(option, help);
     const words = option.metavar.split("|").filter((word) => word === word.toLowerCase() && word);
     const label = element("label", { textContent: titled(option.name), htmlFor: `option-${option.name}` });
     const [input, value] = words.length ? choice(option, words) : typed(option);
@@ -60,6 +61,12 @@ function several(option, help) {
                 .map(({ value }) => value)
                 .join(","),
     ];
+}
+
+function file(option, help) {
+    const input = element("input", { type: "file", id: `option-${option.name}`, accept: "audio/*,video/*" });
+    const label = element("label", { textContent: titled(option.name), htmlFor: input.id });
+    return [element("div", { className: "option" }, label, input, help), () => input.files[0]];
 }
 
 function typed(option) {
