@@ -83,6 +83,7 @@ function typed(option) {
 function choice(option, words) {
     const others = option.metavar.split("|").filter((word) => word !== word.toLowerCase());
     const select = element("select", { name: option.name });
+    if (option.default === null) select.append(new Option("by default", ""));
     for (const word of words) select.append(new Option(word, word, false, word === option.default));
     const inputs = others.map((other) => {
         select.append(new Option({ COLOUR: "a colour", FILE: "a picture" }[other] ?? "other", other));
