@@ -97,6 +97,7 @@ def examine(cache: Cache) -> Diagnosis:
         ("device", check_devices()),
         ("ffmpeg", check_ffmpeg()),
         ("faces", check_detectors(cache)),
+        ("live", check_live()),
         ("weights", check_weights(cache)),
         ("disk", check_disk(cache)),
         ("test", run_self_test()),
@@ -219,6 +220,21 @@ def check_detectors(cache: Cache) -> Iterator[Finding]:
     else:
         text = "the detector face-alignment lacks its weights; it asks its authors' server when first used"
         yield Finding("faces", "note", text)
+
+
+def check_live() -> Iterator[Finding]:
+    """Whether `mcnet live` can open a window here, and be a camera for other programs."""
+    from mcnet_cli.live.window import require_display
+
+    try:
+        require_display()
+    except SystemFailure as error:
+        yield Finding("live", "note", f"mcnet live: {error}", error.hint, details={"window": False})
+    else:
+        yield Finding("live", "ok", "mcnet live can open a window", details={"window": True})
+    if importlib.util.find_spec("pyvirtualcam") is None:
+        text = "no pyvirtualcam: mcnet live --virtual-camera needs it"
+        yield Finding("live", "note", text, install_line("live"))
 
 
 def check_weights(cache: Cache) -> Iterator[Finding]:

@@ -68,6 +68,30 @@ def parse_face(text: str) -> Literal["largest", "all"] | int:
     return _number(text, f"--face {text}: must be largest, all or a number from 0, left to right")
 
 
+def parse_faces(
+    texts: Sequence[str],
+) -> tuple[Literal["largest", "all"] | int, tuple[tuple[int, Path], ...]]:
+    """A choice as of `parse_face`; or `N=DRIVING,...`, faces by number with their drivings.
+
+    UsageError for any other text. A comma parts two drivings only where another `N=` follows: names of files
+    may have some.
+    """
+    if len(texts) == 1 and "=" not in texts[0]:
+        return parse_face(texts[0]), ()
+    pairs = [pair for text in texts for pair in re.split(r",(?=\s*[0-9]+=)", text)]
+    drivings: dict[int, Path] = {}
+    for pair in pairs:
+        number, equals, driving = pair.strip().partition("=")
+        if not (equals and driving and re.fullmatch("[0-9]{1,6}", number)):
+            raise UsageError(
+                f"--face {pair}: must be a face's number and its driving, such as --face 0=a.mp4,1=b.mp4"
+            )
+        if int(number) in drivings:
+            raise UsageError(f"--face {int(number)}=...: that face has two drivings")
+        drivings[int(number)] = Path(driving)
+    return "largest", tuple(drivings.items())
+
+
 def parse_driving_face(text: str) -> Literal["largest", "first"] | int:
     """`largest`, `first` or a face's number from 0, left to right; UsageError otherwise."""
     if text == "largest" or text == "first":

@@ -13,6 +13,7 @@ from mcnet_cli.options import (
     parse_batch_size,
     parse_driving_face,
     parse_face,
+    parse_faces,
     parse_names,
     parse_rate,
     parse_reference,
@@ -105,6 +106,26 @@ def test_a_batch_size_is_auto_or_a_number() -> None:
     assert (parse_batch_size("auto"), parse_batch_size("8")) == (None, 8)
     with pytest.raises(UsageError, match="--batch-size"):
         parse_batch_size("many")
+
+
+@pytest.mark.parametrize("texts", [["1=b.mp4,0=a,b.mp4"], ["1=b.mp4", "0=a,b.mp4"]])
+def test_faces_may_have_drivings_whose_names_hold_commas(texts: list[str]) -> None:
+    assert parse_faces(texts) == ("largest", ((1, Path("b.mp4")), (0, Path("a,b.mp4"))))
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["largest", "1=b.mp4"], "such as --face 0=a.mp4"),
+        (["0="], "such as --face 0=a.mp4"),
+        (["x=a.mp4"], "such as --face 0=a.mp4"),
+        (["0=a.mp4,0=b.mp4"], "two drivings"),
+        (["left"], "largest, all or a number"),
+    ],
+)
+def test_other_faces_are_usage_errors(texts: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_faces(texts)
 
 
 def test_a_reference_and_a_face_are_names_or_numbers() -> None:

@@ -89,10 +89,12 @@ class Kept:
     def source_faces(self, request: AnimationRequest, path: Path, crops: Crops) -> tuple[SourceFace, ...]:
         """The faces of a source that move."""
         animator, crop = self.animator(request), crops.source(path)
-        key = _network_of(request), _file_as_it_is(path), request.source_frame_s, request.face, str(crop)
+        key = _network_of(request), _file_as_it_is(path), request.source_frame_s, request.moved, str(crop)
         return self.faces.get(
             key,
-            lambda: animator.faces(path, face=request.face, crop=crop, source_frame_s=request.source_frame_s),
+            lambda: animator.faces(
+                path, face=request.moved, crop=crop, source_frame_s=request.source_frame_s
+            ),
         )
 
     def source(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.bridging import LONGEST_S, between
 from mcnet_cli.animation.controls import Controls
 from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.face.topology import IRIS_POINTS
@@ -106,14 +107,17 @@ class Motion:
         )
 
     def held(self) -> "Motion":
-        """Frames without a face repeat the last one with a face; before the first, the first one."""
-        rows = np.where(self.found, np.arange(len(self)), -1)
-        rows = np.maximum.accumulate(rows)
-        rows[rows < 0] = int(self.found.argmax())
+        """Keypoints of frames without a face are on their way from the last one with a face to the next.
+
+        In longer gaps the last one stays until shortly before the next, at either end the nearest.
+        """
+        before, after, shares = between(self.found, round(LONGEST_S * self.rate))
         return replace(
             self,
-            values=self.values[rows],
-            jacobians=None if self.jacobians is None else self.jacobians[rows],
+            values=interpolated(self.values[before], self.values[after], shares),
+            jacobians=None
+            if self.jacobians is None
+            else interpolated(self.jacobians[before], self.jacobians[after], shares),
         )
 
     def smoothed(self, sigma: float) -> "Motion":
@@ -161,6 +165,21 @@ class Motion:
             irises=None if self.irises is None else (self.irises @ turn).astype(np.float16),
         )
 
+    def median(self) -> "Motion":
+        """One frame: the median of all those with a face, point by point."""
+        seen = self[self.found]
+
+        def middle(series: Any) -> Any:
+            return None if series is None else _median(series)[:1].astype(series.dtype)
+
+        return replace(
+            seen[:1],
+            values=middle(seen.values),
+            jacobians=middle(seen.jacobians),
+            landmarks=middle(seen.landmarks),
+            irises=middle(seen.irises),
+        )
+
     @property
     def is_still(self) -> bool:
         """Whether the keypoints move by noise alone."""
@@ -182,7 +201,14 @@ class Motion:
         return Keypoints(values, torch.from_numpy(self.jacobians[rows]).to(device))
 
 
-def _median(series: Floats) -> Floats:
+def interpolated(first: NDArray[Any], second: NDArray[Any], shares: Floats) -> NDArray[Any]:
+    """(T, ...) between two series, with (T,) shares of the second."""
+    shares = shares.reshape(-1, *[1] * (first.ndim - 1))
+    series = first.astype(np.float32) * (1 - shares) + second.astype(np.float32) * shares
+    return series.astype(first.dtype)
+
+
+def _median(series: NDArray[Any]) -> Floats:
     """(T, ...) the median of a series over time, repeated."""
     return np.repeat(np.median(series, axis=0, keepdims=True), len(series), axis=0).astype(np.float32)
 
@@ -207,14 +233,14 @@ def _steady(series: Floats, values: Floats, rate: float) -> Floats:
 def _frame_weights(values: Floats, rate: float) -> NDArray[np.float64]:
     """(T, K): the weight of each new frame in the filter; the result for the frame before has the rest."""
     velocities = np.diff(values.astype(np.float64), axis=0, prepend=values[:1]) * rate
-    share = _sample_weight(SPEED_CUTOFF, rate)
+    share = sample_weight(SPEED_CUTOFF, rate)
     for row in range(1, len(velocities)):
         velocities[row] = velocities[row - 1] + share * (velocities[row] - velocities[row - 1])
     speeds = np.linalg.norm(velocities, axis=-1)
-    shares: NDArray[np.float64] = _sample_weight(STILL_CUTOFF + CUTOFF_PER_SPEED * speeds, rate)
+    shares: NDArray[np.float64] = sample_weight(STILL_CUTOFF + CUTOFF_PER_SPEED * speeds, rate)
     return shares
 
 
-def _sample_weight(cutoff: Any, rate: float) -> Any:
+def sample_weight(cutoff: Any, rate: float) -> Any:
     """The weight of a new sample in a first-order low-pass filter; cutoff: in Hz."""
     return 1 / (1 + rate / (2 * np.pi * cutoff))

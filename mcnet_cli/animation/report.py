@@ -19,7 +19,7 @@ class AnimationResult:
     """One source's film.
 
     Attributes:
-        source, driving: the files it was made from.
+        source, driving: the files it was made from; the names of several drivings are joined by +.
         output: the file, `-` for stdout.
         frames: how many the film has.
         rate: frames a second, exact.
@@ -27,6 +27,8 @@ class AnimationResult:
         seconds: from the start of the work on it; reading the driving counts for the first source.
         damaged: whether the driving could be read only in part.
         no_face: driving frames without a face.
+        bridged: driving frames whose face is hidden for a moment, such as by a hand, so that the film moves
+            from the pose before to the one after. 0 for a motion file, in which that has been done.
         peak_memory_mb: of this process and its largest child so far; None where nobody knows.
 
     Example:
@@ -44,6 +46,7 @@ class AnimationResult:
         ...     seconds=8.0,
         ...     damaged=False,
         ...     no_face=0,
+        ...     bridged=0,
         ...     peak_memory_mb=700.0,
         ... )
         >>> print(result.as_text())
@@ -61,6 +64,7 @@ class AnimationResult:
     seconds: float
     damaged: bool
     no_face: int
+    bridged: int
     peak_memory_mb: float | None
 
     def as_json(self) -> dict[str, Any]:
@@ -73,9 +77,10 @@ class AnimationResult:
         real_time = f"{speed / float(self.rate):.2f} times real time"
         memory = f", {self.peak_memory_mb:.0f} MB of memory at most" if self.peak_memory_mb else ""
         missing = f", {counted(self.no_face, 'frame')} without a face" if self.no_face else ""
+        hidden = f", {self.bridged} bridged over a hidden face" if self.bridged else ""
         where = "stdout" if self.output == "-" else shown(self.output)
         return (
-            f"{where}: {counted(self.frames, 'frame')} at {float(self.rate):.5g} frames/s{missing}\n"
+            f"{where}: {counted(self.frames, 'frame')} at {float(self.rate):.5g} frames/s{missing}{hidden}\n"
             f"  {self.seconds:.1f} s, {speed:.1f} frames/s, {real_time}{memory}"
         )
 
@@ -180,7 +185,8 @@ class AnimationPlan:
         weights: the file.
         detector: what would find faces, None for nothing.
         batch_size: frames computed at once.
-        driving, sources: what was found out about the inputs.
+        driving, sources: what was found out about the inputs. other_drivings: those of further faces, where
+            each has its own.
 
     Example:
         >>> from pathlib import Path
@@ -198,6 +204,7 @@ class AnimationPlan:
     batch_size: int
     driving: PlannedDriving
     sources: tuple[PlannedSource, ...]
+    other_drivings: tuple[PlannedDriving, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--dry-run --json` prints."""
@@ -213,7 +220,7 @@ class AnimationPlan:
                 f"device: {self.device} in {self.precision} ({self.why}), "
                 f"{counted(self.batch_size, 'frame')} at a time",
                 f"faces: {self.detector or 'no detection'}",
-                self.driving.as_text(),
+                *(driving.as_text() for driving in (self.driving, *self.other_drivings)),
                 *(source.as_text() for source in self.sources),
                 "nothing was rendered (dry run)",
             ]

@@ -1,6 +1,6 @@
 """What is asked of `mcnet animate`: its options."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -73,10 +73,14 @@ class AnimationRequest:
         source_frame_s: of sources that are videos or animations: the time in seconds of the frame that is the
             portrait. None: a video is no source, and of an animation it is the first frame.
         face: which face of a source; numbers count from 0, left to right. `all`: each of them.
+        face_drivings: faces by number, each with a driving of its own, instead of `driving` and `face`. The
+            film has the rate of the first and lasts as long as the longest, others hold their last pose, and
+            their sounds are mixed.
         crop_json: a file that crops are saved to; if it exists, they are read from it.
         driving_face: who is followed in the driving: `largest`, `first` or a number, as in `Animator.motion`.
-        on_no_face: what is shown for driving frames without a face. `hold`: the last pose. `skip`: nothing.
-            `source`: the source unmoved. `fail`: InputError.
+        on_no_face: what is shown for driving frames without a face. `hold`: the last pose, which goes over
+            into the next one within a second. `skip`: nothing. `source`: the source unmoved. `fail`:
+            InputError.
         picture: `photo`: the whole photo at its own size. `face`: the square around the face at the photo's
             size. `network`: the square as the network makes it.
         background: `still`: the photo's own stands still. `moving`: as the network moves it.
@@ -136,6 +140,7 @@ class AnimationRequest:
     driving_crop: Crop = "auto"
     source_frame_s: float | None = None
     face: FaceChoice = "largest"
+    face_drivings: tuple[tuple[int, Path], ...] = ()
     driving_face: DrivingFace = "largest"
     crop_json: Path | None = None
     on_no_face: NoFacePolicy = "hold"
@@ -176,7 +181,9 @@ class AnimationRequest:
             require_between("--driving-face", self.driving_face, 0, None)
         else:
             require_among("--driving-face", self.driving_face, ("largest", "first"))
-        if self.face == "all" and self.picture != "photo":
+        if self.face_drivings:
+            self._require_drivings_apart()
+        if (self.face == "all" or len(self.face_drivings) > 1) and self.picture != "photo":
             raise UsageError(
                 f"--picture {self.picture}: there is no one square of all faces", hint="take photo"
             )
@@ -191,7 +198,9 @@ class AnimationRequest:
             raise UsageError(f"--end {self.end_s:g}: must be after --start {self.start_s:g}")
         if self.save_motion is not None and not is_motion_file(self.save_motion):
             raise UsageError(f"--save-motion: the file's name must end with {MOTION_SUFFIX}")
-        if self.driving is None or is_motion_file(self.driving) or self.bundled is not None:
+        if not self.face_drivings and (
+            self.driving is None or is_motion_file(self.driving) or self.bundled is not None
+        ):
             if self.compare:
                 raise UsageError("--compare: there is no driving whose pictures could be shown")
             if self.audio is True and (self.audio_track is not None or self.volume != 1):
@@ -241,23 +250,62 @@ class AnimationRequest:
     @property
     def bundled(self) -> BundledMotion | None:
         """The bundled motion that is asked for, by its name where no file has it; `idle` if nothing is."""
+        if self.face_drivings:
+            return None
         if self.driving is None:
             return None if self.controls else bundled_motion(DEFAULT)
         return None if self.driving.exists() else bundled_motion(str(self.driving))
+
+    def _require_drivings_apart(self) -> None:
+        """UsageError for options that faces with drivings of their own can't have."""
+        if self.driving is not None:
+            raise UsageError(
+                f"--face N=DRIVING takes the place of the driving {shown(self.driving)}",
+                hint="leave that out, or name a face for it",
+            )
+        if self.face != "largest" or self.source_crop != "auto" or self.driving_crop != "auto":
+            raise UsageError("--face N=DRIVING counts the faces that are found: no crop can be given")
+        for name, value in (
+            ("--save-motion", self.save_motion),
+            ("--crop-json", self.crop_json),
+            ("--compare", self.compare),
+            ("--yaw and the like", self.controls),
+            (f"--reference {self.reference}", isinstance(self.reference, int)),
+        ):
+            if value:
+                raise UsageError(f"--face N=DRIVING and {name}: there are several drivings")
+
+    @property
+    def by_driving(self) -> "tuple[AnimationRequest, ...]":
+        """A request for each driving: this one, unless faces have drivings of their own."""
+        if not self.face_drivings:
+            return (self,)
+        return tuple(
+            replace(self, driving=driving, face=number, face_drivings=())
+            for number, driving in self.face_drivings
+        )
+
+    @property
+    def moved(self) -> FaceChoice | tuple[int, ...]:
+        """Which faces of a source move."""
+        return tuple(number for number, _ in self.face_drivings) or self.face
 
     @property
     def performed(self) -> Path:
         """What moves the sources: the driving, the name of a bundled motion, or `controls`."""
         if self.driving is not None:
             return self.driving
+        if self.face_drivings:
+            return Path("+".join(driving.stem for _, driving in self.face_drivings))
         return Path("controls" if self.bundled is None else self.bundled.name)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that are read: sources, driving, the picture of the background, and the sound."""
-        driving = () if self.driving is None or self.bundled is not None else (self.driving,)
+        files = (each.driving for each in self.by_driving if each.bundled is None)
+        drivings = [driving for driving in files if driving is not None]
         others = (path for path in (self.background, self.audio) if isinstance(path, Path))
-        return (*self.sources, *driving, *others)
+        return (*self.sources, *drivings, *others)
 
     @property
     def driving_track(self) -> int | None:
@@ -293,9 +341,10 @@ def require_inputs(request: AnimationRequest) -> None:
 
     InputError too for a file of sound that has none. UsageError for a source's time if no source has any.
     """
+    drivings = [each.driving for each in request.by_driving]
     for path in request.inputs:
-        if not (path == request.driving and path.is_dir()):
-            _require_known_name(path, request)
+        if not (path in drivings and path.is_dir()):
+            _require_known_name(path, drivings)
             require_local_file(path)
     if isinstance(request.audio, Path):
         probe_sound(request.audio, request.audio_track)
@@ -318,9 +367,9 @@ def require_inputs(request: AnimationRequest) -> None:
         )
 
 
-def _require_known_name(path: Path, request: AnimationRequest) -> None:
+def _require_known_name(path: Path, drivings: Sequence[Path | None]) -> None:
     """InputError for a driving that is no file but looks like the name of a motion."""
-    if path == request.driving and len(path.parts) == 1 and not path.suffix and not path.exists():
+    if path in drivings and len(path.parts) == 1 and not path.suffix and not path.exists():
         names = [motion.name for motion in bundled_motions()]
         raise InputError(
             f"{shown(path)}: there is no such file, and no motion of that name",

@@ -1,7 +1,7 @@
 """Sources: the faces of a photo that move, what the network sees of them, and what it makes of that."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -139,6 +139,17 @@ class Portrait:
         """The photo as it was given, and as results show it."""
         return turned(self.photo, -self.turns)
 
+    def within(self, longest: int) -> "Portrait":
+        """The same with a photo whose longer side has at most so many pixels; faces stay encoded."""
+        height, width = self.photo.shape[:2]
+        size = size_within((width, height), longest)
+        return replace(
+            self,
+            photo=resized(self.photo, *size),
+            scale=self.scale * size[0] / width,
+            alpha=None if self.alpha is None else resized(self.alpha, *size),
+        )
+
     @cached_property
     def people(self) -> tuple[Person, ...]:
         """Where those who move are in `photo`; looked for when this is first needed."""
@@ -206,7 +217,7 @@ def find_faces(
     framing: Framing,
     *,
     name: str,
-    face: Literal["largest", "all"] | int,
+    face: Literal["largest", "all"] | int | tuple[int, ...],
     crop_to: Sequence[CropBox] | Literal["auto", "none"],
 ) -> tuple[SourceFace, ...]:
     """The faces of a photo that are to be moved.
@@ -226,9 +237,11 @@ def find_faces(
     if not found:
         raise InputError(f"{name}: no face was found", hint="say where it is with --source-crop X,Y,W,H")
     if face != "all":
-        if isinstance(face, int) and face >= len(found):
-            raise InputError(f"{name}: there is no face {face}; {len(found)} found, counted from 0")
-        found = [choose_face(found, face)]
+        wanted = face if isinstance(face, tuple) else (face,)
+        for number in wanted:
+            if isinstance(number, int) and number >= len(found):
+                raise InputError(f"{name}: there is no face {number}; {len(found)} found, counted from 0")
+        found = [choose_face(found, each) for each in wanted]
     size = photo.shape[1], photo.shape[0]
     return tuple(_source_face(_upright_box(each, framing, size), [each]) for each in found)
 

@@ -191,13 +191,17 @@ def animate(
         ),
     ] = None,
     face: Annotated[
-        str,
+        list[str] | None,
         framing_option(
             "--face",
-            metavar="largest|all|N",
-            help="Which face of the source; N from 0, left to right. all: every one.",
+            metavar="largest|all|N|N=DRIVING,...",
+            help="Which face of the source: the largest, N from 0, left to right, or all. Or faces with "
+            "drivings of their own, such as --face 0=a.mp4,1=b.mp4: the film has the rate of the first and "
+            "lasts as long as the longest, others hold their last pose, and their sounds are mixed (--audio "
+            "FILE chooses one).",
+            show_default=False,
         ),
-    ] = "largest",
+    ] = None,
     driving_face: Annotated[
         str,
         framing_option(
@@ -220,7 +224,8 @@ def animate(
         framing_option(
             "--on-no-face",
             metavar="hold|skip|source|fail",
-            help="Driving frames without a face. hold: the last pose stays. source: the source unmoved. "
+            help="Driving frames without a face. hold: the last pose goes over into the next one; in gaps of "
+            "more than a second it stays until then. source: the source unmoved. "
             "fail: stop. skip: leave them out; skipped at the start or end they take their sound along, "
             "in between the result has no sound, because it would run ahead of the picture.",
         ),
@@ -320,6 +325,9 @@ def animate(
     controls = parse_controls(
         looks, yaw=yaw, pitch=pitch, roll=roll, mouth=mouth, smile=smile, eyes=eyes, brows=brows
     )
+    chosen, face_drivings = options.parse_faces(face or ["largest"])
+    # With drivings in --face there is none among the paths.
+    has_driving = len(paths) > 1 and not face_drivings
     choices: dict[str, Any] = {
         "motion": motion,
         "gaze": looks if isinstance(looks, str) else "driving",
@@ -331,8 +339,8 @@ def animate(
     }
     request = animation.AnimationRequest(
         **choices,  # the request checks them
-        sources=tuple(paths[:-1] if len(paths) > 1 else paths),
-        driving=paths[-1] if len(paths) > 1 else None,
+        sources=tuple(paths[:-1] if has_driving else paths),
+        driving=paths[-1] if has_driving else None,
         output=output,
         weights=weights,
         fetch=fetch_policy(fetch),
@@ -354,7 +362,8 @@ def animate(
         source_crop=parse_crop("--source-crop", source_crop),
         driving_crop=parse_crop("--driving-crop", driving_crop),
         source_frame_s=None if source_frame is None else options.parse_time(source_frame),
-        face=options.parse_face(face),
+        face=chosen,
+        face_drivings=face_drivings,
         driving_face=options.parse_driving_face(driving_face),
         crop_json=crop_json,
         background=options.parse_background(background),

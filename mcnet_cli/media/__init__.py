@@ -7,6 +7,7 @@ from mcnet_cli.media.frames import FrameSink, FrameSource, Span
 from mcnet_cli.media.output import open_output, output_kind
 from mcnet_cli.media.pictures import as_photo, as_picture, encode_png, read_image, read_photo, write_image
 from mcnet_cli.media.probe import VideoInfo, probe, probe_sound
+from mcnet_cli.media.sound import SoundTrack
 
 __all__ = [
     "CODECS",
@@ -17,6 +18,7 @@ __all__ = [
     "FrameSink",
     "FrameSource",
     "Quality",
+    "SoundTrack",
     "Span",
     "VideoInfo",
     "as_photo",

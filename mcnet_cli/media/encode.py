@@ -50,7 +50,8 @@ def open_file(
         raise UsageError(
             f"can't write {shown(target)}: its folder does not exist", hint="make the folder first"
         )
-    check_free(target, overwrite=overwrite, inputs=(sound.path,) if sound else ())
+    heard = tuple(track.path for track in sound.tracks) if sound else ()
+    check_free(target, overwrite=overwrite, inputs=heard)
     suffix = target.suffix.lower()
     step = math.ceil(frame_rate / _MAX_GIF_RATE) if suffix == ".gif" else 1
     is_video = suffix in _CONTAINERS

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,7 @@ from mcnet_cli.media.comments import commented_jpeg, commented_png
 from mcnet_cli.media.encode import open_file, open_stdout
 from mcnet_cli.media.frames import Frame, FrameSink
 from mcnet_cli.media.pictures import encode_picture, encode_png
-from mcnet_cli.media.sound import Sound
+from mcnet_cli.media.sound import Sound, SoundTrack
 from mcnet_cli.system import sync_folder
 
 Kind = Literal["video", "gif", "webp", "picture", "pattern", "stdout"]
@@ -70,6 +70,7 @@ def open_output(
     audio: Path | None = None,
     audio_start_s: float = 0.0,
     audio_track: int = 0,
+    mixed_in: Sequence[SoundTrack] = (),
     volume: float = 1.0,
     overwrite: bool = False,
     strict: bool = False,
@@ -92,6 +93,7 @@ def open_output(
         audio: a file whose sound a video gets, cut to its length or filled with silence.
         audio_start_s: where in that file to begin.
         audio_track: which of its sound tracks, from 0.
+        mixed_in: tracks that are heard at the same time; a limiter lowers the loudest moments.
         volume: a factor on the sound. Above 1 a limiter lowers the loudest moments, so that nothing clips.
         overwrite: whether files at the target may be replaced.
         strict: whether sound that can't be decoded is an InputError instead of a warning.
@@ -120,7 +122,10 @@ def open_output(
     elif kind == "pattern":
         opened = _open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha, comment=comment)
     else:
-        sound = Sound(audio, audio_start_s, audio_track, strict, volume) if audio else None
+        sound = None
+        if audio:
+            tracks = (SoundTrack(audio, audio_start_s, audio_track), *mixed_in)
+            sound = Sound(tracks, strict, volume)
         opened = open_file(
             Path(target),
             size=size,

@@ -90,6 +90,26 @@ def test_a_motion_without_a_driving_has_neither_picture_nor_sound(
             request(tmp_path, driving=driving, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"driving": Path("c.mp4")}, r"the place of the driving c\.mp4"),
+        ({"face": "all"}, "counts the faces"),
+        ({"source_crop": "none"}, "no crop"),
+        ({"save_motion": Path("m.motion")}, "--save-motion"),
+        ({"compare": True}, "--compare"),
+        ({"reference": 3}, "--reference 3"),
+        ({"picture": "face"}, "no one square"),
+    ],
+)
+def test_what_faces_with_drivings_of_their_own_can_not_have_is_a_usage_error(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    drivings = ((0, Path("a.mp4")), (1, Path("b.mp4")))
+    with pytest.raises(UsageError, match=message):
+        request(tmp_path, **{"driving": None, "face_drivings": drivings, **options})
+
+
 def test_a_motion_file_may_get_the_sound_of_another_file(tmp_path: Path) -> None:
     options = {"audio": tmp_path / "a.wav", "audio_track": 1, "volume": 2.0}
     assert request(tmp_path, driving=tmp_path / "clip.motion", **options).driving_track is None

@@ -69,10 +69,20 @@ def test_without_an_output_the_film_is_named_after_both_in_the_folder(tmp_path: 
     assert job.output == "films/anna--clip0.mp4"
 
 
+def test_faces_with_drivings_of_their_own_take_the_place_of_a_job_s_driving(tmp_path: Path) -> None:
+    job = {"source": "anna.png", "face": "1=clip1.mp4,0=clip0.mp4"}
+    (read,) = read_jobs(str(write_jobs(tmp_path / "jobs.jsonl", [job])), {}, "films")
+    assert read.output == "films/anna--clip1+clip0.mp4"
+    asked_for = read.request(tmp_path)
+    assert asked_for.driving is None
+    assert asked_for.face_drivings == ((1, tmp_path / "clip1.mp4"), (0, tmp_path / "clip0.mp4"))
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"driving": None}, "driving is missing"),
+        ({"face": "0=clip0.mp4"}, "takes the place of the driving"),
         ({"source": 3}, "source must be the name"),
         ({"strenght": 1}, "no option strenght"),
         ({"strength": "much"}, "--strength much: must be a number"),

@@ -77,6 +77,7 @@ def test_json_is_one_object_with_the_documented_fields(
     (result,) = report["results"]
     assert {*result} == {
         "source", "driving", "output", "frames", "rate", "codec", "quality", "seconds", "damaged", "no_face",
+        "bridged",
         "peak_memory_mb",
     }  # fmt: skip
     assert (result["codec"], result["quality"]) == ("h264", "high")

@@ -7,7 +7,7 @@ import pytest
 from media_tools import X264, ffmpeg, read, sound_of, tone, write, write_clip
 
 from mcnet_cli.errors import InputError
-from mcnet_cli.media import probe_sound, write_image
+from mcnet_cli.media import SoundTrack, probe_sound, write_image
 
 RATE = 16000
 CLICK_S = 0.2
@@ -54,6 +54,39 @@ def test_volume_is_a_factor(tmp_path: Path, factor: float) -> None:
     assert loudness(tmp_path / "film.mp4") == pytest.approx(
         factor * loudness(tmp_path / "plain.mp4"), rel=0.1
     )
+
+
+def test_tracks_are_heard_together_each_as_loud_as_alone(tmp_path: Path) -> None:
+    low, high = (
+        write_sound(tmp_path / f"{pitch}.wav", f"sine=frequency={pitch}:duration={seconds}")
+        for pitch, seconds in ((500, 0.2), (2000, 0.48))
+    )
+    write(tmp_path / "film.mkv", audio=low, mixed_in=[SoundTrack(high)])
+    spectra = []
+    for start in (RATE // 16, RATE // 4):
+        samples = sound_of(tmp_path / "film.mkv")[start : start + RATE // 10].astype(float)
+        spectra.append(np.abs(np.fft.rfft(samples))[[50, 200]])  # of 10 Hz each
+    both, alone = spectra
+    assert both[0] == pytest.approx(both[1], rel=0.2)
+    assert alone[1] == pytest.approx(both[1], rel=0.2) and alone[0] < 0.05 * both[0]
+
+
+def test_tracks_that_would_clip_together_are_limited(tmp_path: Path) -> None:
+    loud = [
+        write_sound(tmp_path / f"{number}.wav", "sine=frequency=330:duration=0.48,volume=6")
+        for number in range(2)
+    ]
+    write(tmp_path / "film.mkv", audio=loud[0], mixed_in=[SoundTrack(loud[1])])
+    samples = np.abs(sound_of(tmp_path / "film.mkv").astype(int))[RATE // 8 : RATE // 4]
+    assert 25_000 < samples.max() < 32_767
+    assert (samples > 32_000).mean() < 0.05
+
+
+def test_a_track_that_is_there_twice_is_heard_once(tmp_path: Path) -> None:
+    sound = write_sound(tmp_path / "sound.wav")
+    write(tmp_path / "once.mkv", audio=sound)
+    write(tmp_path / "twice.mkv", audio=sound, mixed_in=[SoundTrack(sound)])
+    assert loudness(tmp_path / "twice.mkv") == pytest.approx(loudness(tmp_path / "once.mkv"), rel=0.02)
 
 
 def test_without_volume_a_film_is_silent(tmp_path: Path) -> None:
