@@ -23,7 +23,7 @@ _NAMES = {
     "returns": "return",
 }
 # `sources` and `driving` are arguments, and `fetch` says who agreed to a download.
-_LEFT_OUT = {"sources", "driving", "fetch", "controls"}
+_LEFT_OUT = {"sources", "driving", "fetch", "controls", "face_drivings"}
 _DIGITS = 9  # after the point, which is what the options that are numbers take
 
 
@@ -45,6 +45,8 @@ def command_line(request: AnimationRequest) -> str:
         value = getattr(request, field.name)
         if field.name not in _LEFT_OUT and value != field.default:
             words += _option(_NAMES.get(field.name, field.name.replace("_", "-")), value)
+    for number, path in request.face_drivings:
+        words += ["--face", f"{number}={path}"]
     words += _controls(request.controls)
     return shlex.join(words)
 

@@ -129,7 +129,7 @@ class Studio:
 
         UsageError for options that make no sense, InputError if there is no such face.
         """
-        request = AnimationRequest(sources=(upload.path,), **parse_options(options))
+        request = AnimationRequest(sources=(upload.path,), **_parsed(options))
         with self._one_at_a_time, _named(upload):
             picture = self._posing.posed(upload, request)
         name = Path(upload.name)
@@ -167,10 +167,7 @@ class Studio:
 
     def _requests(self, order: Order, output: Path) -> tuple[AnimationRequest, AnimationRequest]:
         """What is ordered, by the names that the visitor's files have, and by those they have here."""
-        options = dict(parse_options(order.options))
-        for name, value in options.items():
-            if isinstance(value, Path):
-                raise UsageError(f"{name} {shown(value)}: is no value for it", hint="a file has to be sent")
+        options = _parsed(order.options)
         machine = self._request
         options |= {"weights": machine.weights, "device": machine.device, "precision": machine.precision}
         driving = order.driving
@@ -231,6 +228,21 @@ class Studio:
             f"at most {self._limits.frames} frames",
             hint="take a part of the driving, by start and end",
         )
+
+
+def _parsed(options: Mapping[str, str]) -> dict[str, Any]:
+    """Options as fields of `AnimationRequest`. UsageError for text that names a file, which would be ours."""
+    for name, text in options.items():
+        if _holds_path(parse_options({name: text})):
+            raise UsageError(f"{name} {shown(text)}: names a file", hint="files have to be sent")
+    return dict(parse_options(options))
+
+
+def _holds_path(value: Any) -> bool:
+    """Whether a value is a path, or has one in it, however deep."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_path, value.values()))
+    return isinstance(value, Path) or (isinstance(value, tuple | list) and any(map(_holds_path, value)))
 
 
 def _seconds_of(request: AnimationRequest) -> float:

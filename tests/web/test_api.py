@@ -165,8 +165,10 @@ def test_a_cancelled_job_stops_and_leaves_no_film(client: Client, files: Path, t
         ({"yaw": "0:0,9:10"}, 422, "the film would be too long"),
         ({"driving": "/etc/passwd"}, 400, "driving /etc/passwd: is no motion"),
         ({"driving": "https://example.com/a.mp4"}, 400, "is no motion"),
-        ({"background": "/etc/passwd"}, 400, "background /etc/passwd: is no value"),
-        ({"audio": "/etc/passwd"}, 400, "audio /etc/passwd: is no value"),
+        ({"background": "/etc/passwd"}, 400, "background /etc/passwd: names a file"),
+        ({"audio": "/etc/passwd"}, 400, "audio /etc/passwd: names a file"),
+        ({"face": "0=/etc/passwd"}, 400, "face 0=/etc/passwd: names a file"),
+        ({"face": "0=nod,1=smile"}, 400, "names a file"),
         ({"audio": ("song.mp3", b"ID3")}, 422, "song.mp3"),
         ({"strength": "lots"}, 400, "strength lots"),
         ({"smooth": "-1"}, 400, "--smooth"),
@@ -337,5 +339,11 @@ def test_faces_are_found_posed_by_sliders_and_moved_by_motions(tmp_path: Path) -
         assert unquote(posed.headers["mcnet-command"]) == (
             "mcnet animate portrait.jpg --output portrait-posed.png --yaw 20 --smile 0.5"
         )
-        for query, status in (("yaw=far", 400), ("yaw=900", 400), ("gaze=nan,0", 400), ("face=7", 422)):
+        for query, status in (
+            ("yaw=far", 400),
+            ("yaw=900", 400),
+            ("face=0=/etc/passwd", 400),
+            ("gaze=nan,0", 400),
+            ("face=7", 422),
+        ):
             assert client.ask("GET", f"/files/{found['id']}/posed?{query}").status == status

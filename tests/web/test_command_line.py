@@ -37,6 +37,7 @@ def parsed(line: str, monkeypatch: pytest.MonkeyPatch) -> AnimationRequest:
         {"controls": Keyframes.of(yaw=-12.5, eyes=-1, gaze_x=0.5, gaze_y=-0.25, brows=1)},
         {"controls": Keyframes.of(roll=[(0, 0), (1.25, 8), (2, 0)], gaze_x=[(1, 0.5)], gaze_y=[(1, 0)])},
         {"driving": None, "controls": Keyframes.of(mouth=0.5), "output": "still.png"},
+        {"driving": None, "face_drivings": ((0, Path("a.mp4")), (2, Path("b, c.mp4")))},
         {"speed": 0.5, "loop": 3, "ping_pong": True, "fade_in_s": 0.25, "returns": True},
         {"duration_s": 83.5, "strength": 0.0},
         {"motion": "absolute", "reference": "first"},
