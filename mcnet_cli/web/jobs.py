@@ -1,8 +1,10 @@
 """Jobs and their queue: one runs at a time, the others wait and know their place."""
 
+import logging
 import secrets
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.web.limits import Limits, TooMuch
 from mcnet_cli.web.storage import Unknown
 
+log = logging.getLogger(__name__)
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 MOST_REMEMBERED = 1000  # jobs that have ended
 
@@ -85,12 +88,16 @@ class Job:
         """Does the work, in this thread."""
         self.state = "running"
         try:
+            if not self._wanted:
+                raise Cancelled
             self.film = self.work(self.tell)
             self.state = "done"
         except Cancelled:
             self.state = "cancelled"
         except Exception as error:
             self.failure = explain(error)
+            if self.failure.code == 1:
+                log.error("a bug in mcnet. Please report it:\n%s", "".join(traceback.format_exception(error)))
             self.state = "failed"
 
     def as_json(self, place: int | None) -> dict[str, Any]:

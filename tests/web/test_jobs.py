@@ -113,7 +113,7 @@ def test_closing_the_queue_cancels_what_runs_and_what_waits() -> None:
     assert jobs[1].state == "cancelled"
 
 
-def test_an_error_ends_its_job_alone_in_words() -> None:
+def test_an_error_ends_its_job_alone_in_words(caplog: pytest.LogCaptureFixture) -> None:
     def fails(_tell: OnProgress) -> Film:
         raise InputError("a.png: no face was found", hint="say where it is")
 
@@ -128,6 +128,7 @@ def test_an_error_ends_its_job_alone_in_words() -> None:
     wanted = {"code": 3, "message": "a.png: no face was found", "hint": "say where it is"}
     assert jobs[0].as_json(None)["error"] == wanted
     assert jobs[1].as_json(None)["error"]["code"] == 1
+    assert "has_a_bug" in caplog.text  # with its traceback
 
 
 def test_a_visitor_has_one_job_at_a_time_and_the_queue_has_an_end() -> None:
