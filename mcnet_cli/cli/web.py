@@ -73,11 +73,13 @@ def web(
 ) -> None:
     """Make films in the browser: a page on this machine, and a JSON API for other programs.
 
-    Nothing is sent elsewhere, and the page loads nothing from elsewhere. Films are made one at a time; files
-    are in a temporary folder, and go when their visitor has left and when the server ends.
+    Nothing is sent elsewhere, and the page loads nothing from elsewhere. Films are made one at a time.
 
-    The API: POST /animate with the form fields source, driving, perhaps background, and options by their long
-    names; GET /jobs/ID for state and progress; GET /jobs/ID/film; DELETE /jobs/ID cancels.
+    Files are in a temporary folder, and go when their visitor has left and when the server ends.
+
+    The API: POST /animate, a form with source, driving and options by their long names, starts a job.
+
+    GET /jobs/ID tells its state and progress, GET /jobs/ID/film has the film, DELETE /jobs/ID cancels.
 
     Example: mcnet web
     """
