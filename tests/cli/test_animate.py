@@ -74,6 +74,7 @@ def test_json_is_one_object_with_the_documented_fields(
     assert animate("photo.png", "clip.mp4", "-o", "a.mp4", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["device"], report["precision"], report["detector"]) == ("cpu", "fp32", None)
+    assert report["command"].startswith("mcnet animate photo.png clip.mp4")
     (result,) = report["results"]
     assert {*result} == {
         "source", "driving", "output", "frames", "rate", "codec", "quality", "seconds", "damaged", "no_face",
