@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from mcnet_cli import __version__
 from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, counted, shown
 from mcnet_cli.files import system_failure
-from mcnet_cli.installed import failure_behind, pip_install
+from mcnet_cli.installed import failure_behind, install_line, pip_install
 from mcnet_cli.weights import Cache, find, registry, survey
 
 LITTLE_MB, TOO_LITTLE_MB = 2000, 100
@@ -96,6 +97,7 @@ def examine(cache: Cache) -> Diagnosis:
         ("device", check_devices()),
         ("ffmpeg", check_ffmpeg()),
         ("faces", check_detectors(cache)),
+        ("live", check_live()),
         ("weights", check_weights(cache)),
         ("disk", check_disk(cache)),
         ("test", run_self_test()),
@@ -216,6 +218,21 @@ def check_detectors(cache: Cache) -> Iterator[Finding]:
     else:
         text = "the detector face-alignment lacks its weights; it asks its authors' server when first used"
         yield Finding("faces", "note", text)
+
+
+def check_live() -> Iterator[Finding]:
+    """Whether `mcnet live` can open a window here, and be a camera for other programs."""
+    from mcnet_cli.live.window import require_display
+
+    try:
+        require_display()
+    except SystemFailure as error:
+        yield Finding("live", "note", f"mcnet live: {error}", error.hint, details={"window": False})
+    else:
+        yield Finding("live", "ok", "mcnet live can open a window", details={"window": True})
+    if importlib.util.find_spec("pyvirtualcam") is None:
+        text = "no pyvirtualcam: mcnet live --virtual-camera needs it"
+        yield Finding("live", "note", text, install_line("live"))
 
 
 def check_weights(cache: Cache) -> Iterator[Finding]:

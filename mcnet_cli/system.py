@@ -5,6 +5,7 @@ name of a system, so tests can hide a feature and run the portable way on Linux.
 """
 
 import contextlib
+import ctypes
 import os
 import platform
 import select
@@ -253,6 +254,27 @@ def reader_has_left(descriptor: int) -> bool:
         return any(state & select.POLLERR for _, state in poll.poll(0))
     except (OSError, ValueError):
         return True
+
+
+def has_display() -> bool:
+    """Whether there is a display that windows can be opened on.
+
+    On Linux that is an X server which answers; if the library that asks is missing, one that is named.
+    Windows and macOS always have one.
+    """
+    if sys.platform in ("win32", "darwin"):
+        return True
+    if not os.environ.get("DISPLAY"):
+        return False
+    try:
+        xcb = ctypes.CDLL("libxcb.so.1")
+    except OSError:
+        return True
+    xcb.xcb_connect.restype = ctypes.c_void_p
+    connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
+    answers = not xcb.xcb_connection_has_error(connection)
+    xcb.xcb_disconnect(connection)
+    return answers
 
 
 def lacks_system_library(error: ImportError) -> bool:

@@ -20,7 +20,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--no-skips", action="store_true", help="fail where a test skips that needs no GPU or network"
+        "--no-skips",
+        action="store_true",
+        help="fail where a test skips, unless it needs GPU, network or display",
     )
 
 
@@ -32,9 +34,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With `--no-skips`, a test fails that skips for want of anything but a GPU or the internet."""
+    """With `--no-skips`, a test fails that skips for want of anything but a GPU, the internet or Xvfb."""
     report = yield
-    needs = {mark.name for mark in item.iter_markers()} & {"gpu", "network"}
+    needs = {mark.name for mark in item.iter_markers()} & {"gpu", "network", "display"}
     if report.skipped and not needs and item.config.getoption("no_skips"):
         report.outcome, report.longrepr = "failed", f"{item.nodeid} skips: {report.longrepr}"
     return report

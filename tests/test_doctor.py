@@ -70,7 +70,7 @@ def test_json_has_every_finding(
     report = json.loads(capsys.readouterr().out)
     assert {*report} == {"version", "code", "findings"}
     assert {finding["topic"] for finding in report["findings"]} == {
-        "version", "device", "ffmpeg", "faces", "weights", "disk",
+        "version", "device", "ffmpeg", "faces", "live", "weights", "disk",
     }  # fmt: skip
     (ffmpeg,) = (f for f in report["findings"] if f["topic"] == "ffmpeg" and f["state"] == "ok")
     assert {"path", "origin", "version", "encoders", "codecs"} == {*ffmpeg["details"]}
@@ -186,3 +186,13 @@ def test_the_worst_problem_gives_the_code() -> None:
 
     assert [code(), code(4), code(4, 5), code(5, 1, 4)] == [0, 4, 5, 1]
     assert Diagnosis([Finding("x", "note", "x")]).exit_code == 0
+
+
+def test_it_says_whether_a_window_can_be_opened(
+    machine: Path, no_self_test: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    (window,) = (found for found in doctor.check_live() if "window" in found.details)
+    assert window.state == "note" and "no display" in window.text
+    assert window.fix is not None and "-o FILE" in window.fix

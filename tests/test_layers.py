@@ -32,12 +32,14 @@ ALLOWED = {
         "face",
         "preprocessing",
         "evaluation",
+        "live",
         "training",
         "weights",
         "synthetic",
         "doctor",
     },
     "animation": {"compositing", "model", "checkpoint", "weights", "media", "face"},
+    "live": {"animation", "media", "weights"},
     "batch": {"animation", "checkpoint", "face", "media", "weights"},
     "compositing": {"model", "face"},
     "preprocessing": {"weights", "media", "face"},
@@ -54,7 +56,7 @@ ALLOWED = {
         "synthetic",
     },
     "metrics": {"face", "checkpoint"},
-    "doctor": {"weights", "media", "face", "animation"},
+    "doctor": {"weights", "media", "face", "animation", "live"},
     "checkpoint": {"model"},
     "weights": {"checkpoint"},
     "face": {"media"},
@@ -190,7 +192,14 @@ def test_faces_know_pictures_and_no_videos() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["animate", "--help"], ["batch", "--help"], ["train", "--help"], ["evaluate", "--help"]],
+    [
+        ["--help"],
+        ["animate", "--help"],
+        ["batch", "--help"],
+        ["live", "--help"],
+        ["train", "--help"],
+        ["evaluate", "--help"],
+    ],
 )
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     script = (

@@ -219,3 +219,10 @@ def test_the_commands_work_without_what_only_unix_has(tmp_path: Path) -> None:
     mcnet("train", "clips", "-o", "run", *tiny)
     assert (tmp_path / "run" / "weights.safetensors").is_file()
     assert "all is well" in mcnet("doctor", "--cache-dir", "cache").stdout
+
+
+def test_a_display_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":9876")
+    assert not system.has_display()
+    monkeypatch.delenv("DISPLAY")
+    assert not system.has_display()

@@ -7,6 +7,7 @@ from mcnet_cli.animation.controls import Controls
 from mcnet_cli.animation.edit import EditReport, EditRequest, edit
 from mcnet_cli.animation.editing import MotionEdit, added, joined, mixed
 from mcnet_cli.animation.keyframes import Keyframes
+from mcnet_cli.animation.live import LiveAnimator
 from mcnet_cli.animation.motion import Motion
 from mcnet_cli.animation.motion_file import read_motion, write_motion
 from mcnet_cli.animation.renderer import load_model
@@ -27,6 +28,7 @@ __all__ = [
     "EditReport",
     "EditRequest",
     "Keyframes",
+    "LiveAnimator",
     "Motion",
     "MotionEdit",
     "Portrait",

@@ -323,7 +323,7 @@ class Animator:
                 f"--picture {picture}: there is no one square of several faces", hint="take photo"
             )
         smooth = self.weights.smooth or 0.0
-        with self._naming_weights():
+        with self.naming_weights():
             retargetings = [
                 Retargeting(each, transfer, face, self.landmarks, smooth)
                 for each, face in zip(motions, portrait.faces, strict=True)
@@ -393,11 +393,11 @@ class Animator:
                 for first in range(0, len(poses[0].keypoints), count):
                     yield [pose[first : first + count] for pose in poses]
 
-        with self._naming_weights(), contextlib.closing(self.renderer.in_order(make, batches())) as results:
+        with self.naming_weights(), contextlib.closing(self.renderer.in_order(make, batches())) as results:
             yield from itertools.chain.from_iterable(results)
 
     @contextlib.contextmanager
-    def _naming_weights(self) -> Iterator[None]:
+    def naming_weights(self) -> Iterator[None]:
         """Jacobians that can't be inverted are the fault of the weights."""
         try:
             yield

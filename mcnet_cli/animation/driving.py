@@ -357,6 +357,11 @@ class LandmarkTrack:
                 self._stride *= 2
         self._faces += 1
 
+    def forget(self) -> None:
+        """Drops all frames so far, and goes on with the same face: what is kept of a live driving."""
+        self._points, self._irises = bytearray(), bytearray()
+        self._exact, self._found = bytearray(), bytearray()
+
     @property
     def landmarks(self) -> NDArray[np.float16]:
         """(T, L, 2) in [-1, 1] along the picture's longer side, 0 where there was no face; not a copy."""

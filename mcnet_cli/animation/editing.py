@@ -39,9 +39,6 @@ TURN_S = 0.3  # how long a motion slows down, and gets going again, where it tur
 SPEED_LIMITS = (0.05, 20.0)
 LOOP_LIMIT = 1000
 LONGEST_S = 24 * 3600.0
-# A repeated motion is as good as seamless if the step from its last frame to its first is at most so many
-# times its own largest steps.
-SEAMLESS = 1.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -282,16 +279,17 @@ def _repeated(motion: Motion, *, times: int = 1, frames: int = 0) -> Motion:
 
 
 def _is_seamless(motion: Motion) -> bool:
-    """Whether its first frame follows its last one as its other frames follow each other."""
+    """Whether the step from its last frame to its first is none of its largest."""
     if len(motion) < 2:
         return True
     motion = filled(motion)
     series = [controls_of(motion).normalised]
     if motion.is_recorded:
         series.append((motion.values * weights_of(motion)[:, None, None]).reshape(len(motion), -1))
-    places = np.concatenate(series, axis=1)
-    steps = np.abs(np.diff(places, axis=0)).max(1)
-    return bool(np.abs(places[0] - places[-1]).max() <= SEAMLESS * steps.max())
+    return all(
+        np.linalg.norm(track[0] - track[-1]) <= np.linalg.norm(np.diff(track, axis=0), axis=1).max()
+        for track in series
+    )
 
 
 def _lengthened(motion: Motion, count: int) -> Motion:

@@ -110,12 +110,36 @@ def gaze_shifts(motion: Motion, rest: int | Points, numbers: list[int] | None = 
     places, frames = eyes.places, faces[seen]
     if isinstance(rest, int):
         rest = places[seen][np.abs(frames - rest).argmin()]
+    shifts = _mean_shifts(eyes, places - rest)
+    everywhere = np.arange(len(motion))
+    return np.stack([np.interp(everywhere, frames, line) for line in shifts[seen].T], -1)
+
+
+class LiveGaze:
+    """As `gaze_shifts`, one frame after the other; while lids are shut the last shift stays.
+
+    rest: the eyes where their irises rest.
+    """
+
+    def __init__(self, rest: EyeLandmarks) -> None:
+        self._width = max(float(rest.widths.mean()), LEAST_WIDTH)
+        self._rest = rest.offsets
+        self._shift = np.zeros(2)
+
+    def shift(self, eyes: EyeLandmarks) -> Points:
+        """(2,) how far the irises are from where they rest, across and down the face, in widths of eyes."""
+        if eyes.openings.max() > SHUT:
+            self._shift = _mean_shifts(eyes, (eyes.offsets - self._rest) / self._width)
+        return self._shift
+
+
+def _mean_shifts(eyes: EyeLandmarks, shifts: Points) -> Points:
+    """(..., 2) the mean of both eyes' (..., 2, 2) shifts; the eye that is seen better counts more."""
     # an eye that is turned away or half shut is seen less, and its iris less exactly
     trust = np.maximum(eyes.widths - LEAST_WIDTH, 1e-3)
     trust = trust * np.clip((eyes.openings - SHUT) / (OPEN - SHUT), 1e-3, 1)
-    shifts = ((places - rest) * trust[..., None]).sum(-2) / trust.sum(-1, keepdims=True)
-    everywhere = np.arange(len(motion))
-    return np.stack([np.interp(everywhere, frames, line) for line in shifts[seen].T], -1)
+    mean: Points = (shifts * trust[..., None]).sum(-2) / trust.sum(-1, keepdims=True)
+    return mean
 
 
 class GazeTransfer:
@@ -147,7 +171,11 @@ class GazeTransfer:
 
     def gaze(self, rows: NDArray[np.intp], keypoints: Keypoints) -> Gaze:
         """Where the irises are in the source, and where they go in frames `rows`, of B keypoints."""
-        driving, _ = self._placed(keypoints.values, self._width * self._shifts[torch.from_numpy(rows)])
+        return self.shifted(self._shifts[torch.from_numpy(rows)], keypoints)
+
+    def shifted(self, shifts: Tensor, keypoints: Keypoints) -> Gaze:
+        """The same for (B, 2) shifts that come with their keypoints."""
+        driving, _ = self._placed(keypoints.values, self._width * shifts)
         return Gaze(self._source, driving, self._radii, self._shown, self._lids, self._frames)
 
     def _placed(self, values: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:

@@ -165,6 +165,21 @@ class Motion:
             irises=None if self.irises is None else (self.irises @ turn).astype(np.float16),
         )
 
+    def median(self) -> "Motion":
+        """One frame: the median of all those with a face, point by point."""
+        seen = self[self.found]
+
+        def middle(series: Any) -> Any:
+            return None if series is None else _median(series)[:1].astype(series.dtype)
+
+        return replace(
+            seen[:1],
+            values=middle(seen.values),
+            jacobians=middle(seen.jacobians),
+            landmarks=middle(seen.landmarks),
+            irises=middle(seen.irises),
+        )
+
     @property
     def is_still(self) -> bool:
         """Whether the keypoints move by noise alone."""
@@ -193,7 +208,7 @@ def interpolated(first: NDArray[Any], second: NDArray[Any], shares: Floats) -> N
     return series.astype(first.dtype)
 
 
-def _median(series: Floats) -> Floats:
+def _median(series: NDArray[Any]) -> Floats:
     """(T, ...) the median of a series over time, repeated."""
     return np.repeat(np.median(series, axis=0, keepdims=True), len(series), axis=0).astype(np.float32)
 
@@ -218,14 +233,14 @@ def _steady(series: Floats, values: Floats, rate: float) -> Floats:
 def _frame_weights(values: Floats, rate: float) -> NDArray[np.float64]:
     """(T, K): the weight of each new frame in the filter; the result for the frame before has the rest."""
     velocities = np.diff(values.astype(np.float64), axis=0, prepend=values[:1]) * rate
-    share = _sample_weight(SPEED_CUTOFF, rate)
+    share = sample_weight(SPEED_CUTOFF, rate)
     for row in range(1, len(velocities)):
         velocities[row] = velocities[row - 1] + share * (velocities[row] - velocities[row - 1])
     speeds = np.linalg.norm(velocities, axis=-1)
-    shares: NDArray[np.float64] = _sample_weight(STILL_CUTOFF + CUTOFF_PER_SPEED * speeds, rate)
+    shares: NDArray[np.float64] = sample_weight(STILL_CUTOFF + CUTOFF_PER_SPEED * speeds, rate)
     return shares
 
 
-def _sample_weight(cutoff: Any, rate: float) -> Any:
+def sample_weight(cutoff: Any, rate: float) -> Any:
     """The weight of a new sample in a first-order low-pass filter; cutoff: in Hz."""
     return 1 / (1 + rate / (2 * np.pi * cutoff))

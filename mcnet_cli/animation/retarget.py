@@ -147,8 +147,9 @@ class Retargeting:
     ) -> None:
         transfer.require_reference(motion)
         is_relative = transfer.motion == "relative" and motion.is_recorded
-        if is_relative:
-            motion = _rolled_as(motion, face.face)
+        self._roll_deg = _roll_between(motion, face.face) if is_relative else 0.0
+        if self._roll_deg:
+            motion = motion.rolled(self._roll_deg)
         self._transfer, self._numbers = transfer, tuple(numbers)
         self._source = face.source.keypoints.map(lambda t: t.float().cpu())
         self._shows_source = ~motion.found & (transfer.no_face == "source")
@@ -181,23 +182,36 @@ class Retargeting:
 
     def keypoints(self, rows: NDArray[np.intp]) -> Keypoints:
         """The source's keypoints in the driving's frames `rows`."""
-        moved = self._carried_over(rows)
+        moved = self._carried_over(self._motion[rows])
         if self._motion.weights is not None:
             moved = strengthened(moved, self._source, torch.from_numpy(self._motion.weights[rows]))
-        controls = self._controls.rows(rows)
-        if controls and self._face is not None and self._lids_and_lips is not None:
-            moved = self._lids_and_lips.kept_apart(self._face.moved(moved, controls))
+        moved = self._controlled(moved, rows)
         for row in np.flatnonzero(self._shows_source[rows]):
             moved.values[row] = self._source.values[0]
             if moved.jacobians is not None and self._source.jacobians is not None:
                 moved.jacobians[row] = self._source.jacobians[0]
         return moved
 
-    def _carried_over(self, rows: NDArray[np.intp]) -> Keypoints:
-        """The source's keypoints in frames `rows`, as what was recorded of the driving moves them."""
-        if not self._motion.is_recorded:
-            return self._source.map(lambda t: t.expand(len(rows), *t.shape[1:]).clone())
-        moved = self._motion[rows].keypoints(slice(None))
+    def pose_of(self, frame: Motion, shift: Points, weight: float) -> Pose:
+        """The source in a frame that isn't the motion's, such as a camera's, and is taken as it is.
+
+        The motion is one frame then, the reference. frame: in the same crop. shift: (2,) how far its irises
+        are from where they rest, as `gaze_shifts` returns it. weight: of the frame beside the source.
+        """
+        row = np.zeros(1, np.intp)
+        rolled = frame.rolled(self._roll_deg) if self._roll_deg else frame
+        keypoints = strengthened(self._carried_over(rolled), self._source, weight)
+        keypoints = self._controlled(keypoints, row)
+        if self._gaze is None:
+            return Pose(keypoints)
+        turned = weight * self._factors["eyes"] * shift + self._controls.gaze_shifts[row]
+        return Pose(keypoints, self._gaze.shifted(torch.from_numpy(turned).float(), keypoints))
+
+    def _carried_over(self, frames: Motion) -> Keypoints:
+        """The source's keypoints in frames of the driving, as what was recorded of them moves them."""
+        if not frames.is_recorded:
+            return self._source.map(lambda t: t.expand(len(frames), *t.shape[1:]).clone())
+        moved = frames.keypoints(slice(None))
         if self._transfer.motion == "absolute":
             return moved
         if len({*self._factors.values()}) == 1:
@@ -207,6 +221,13 @@ class Retargeting:
             driving = Keypoints(by_region(moved.values, self._reference.values))
         lips = self._factors["lips"]
         return relative_motion(driving, self._reference, self._source, self._scale, self._numbers, lips)
+
+    def _controlled(self, moved: Keypoints, rows: NDArray[np.intp]) -> Keypoints:
+        """Keypoints of frames `rows` with what the controls add."""
+        controls = self._controls.rows(rows)
+        if controls and self._face is not None and self._lids_and_lips is not None:
+            moved = self._lids_and_lips.kept_apart(self._face.moved(moved, controls))
+        return moved
 
     def _all_controls(self, motion: Motion) -> Controls:
         """The motion's and the transfer's, for each frame."""
@@ -290,14 +311,14 @@ _ROLL_PLACES = [TELLING_POINTS.tolist().index(point) for point in ROLL_POINTS]
 LIDS_WEIGHT = 20.0
 
 
-def _rolled_as(motion: Motion, face: SourceFace) -> Motion:
-    """A motion rolled as the source's face is, if it is rolled far otherwise."""
+def _roll_between(motion: Motion, face: SourceFace) -> float:
+    """Degrees by which a motion has to be rolled to be rolled as the source's face; 0 if it is nearly so."""
     if motion.landmarks is None or face.landmarks is None or not motion.found.any():
-        return motion
+        return 0.0
     places = _ROLL_PLACES if motion.landmarks.shape[1] == len(TELLING_POINTS) else list(ROLL_POINTS)
     theirs = roll_deg(motion.landmarks[motion.found][:, places])
     degrees = (roll_deg(face.landmarks[list(ROLL_POINTS)]) - theirs + 180) % 360 - 180
-    return motion.rolled(degrees) if abs(degrees) > MAX_ROLL_DEG else motion
+    return degrees if abs(degrees) > MAX_ROLL_DEG else 0.0
 
 
 def telling(landmarks: Points) -> Points:

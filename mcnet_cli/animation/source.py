@@ -1,7 +1,7 @@
 """Sources: the faces of a photo that move, what the network sees of them, and what it makes of that."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -138,6 +138,17 @@ class Portrait:
     def shown(self) -> Picture:
         """The photo as it was given, and as results show it."""
         return turned(self.photo, -self.turns)
+
+    def within(self, longest: int) -> "Portrait":
+        """The same with a photo whose longer side has at most so many pixels; faces stay encoded."""
+        height, width = self.photo.shape[:2]
+        size = size_within((width, height), longest)
+        return replace(
+            self,
+            photo=resized(self.photo, *size),
+            scale=self.scale * size[0] / width,
+            alpha=None if self.alpha is None else resized(self.alpha, *size),
+        )
 
     @cached_property
     def people(self) -> tuple[Person, ...]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4"
 COMMANDS = (
     "animate",
+    "live",
     "batch",
     "motions",
     "edit",

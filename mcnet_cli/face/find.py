@@ -18,6 +18,8 @@ MAX_MOVE = 1.0
 # Below this score of the mesh, the detector is asked whether the face isn't elsewhere: a hand that has passed
 # before a face takes the mesh along, which then follows something else with scores of 0.5 to 0.99.
 DOUBTED = 0.99
+# For so many frames after the face was lost, a doubtful one elsewhere isn't taken up: it may be that hand.
+PATIENCE = 5
 MAX_JUMP = 0.5  # of the mesh's size, by which place or size may change between two frames; more is a cut
 
 
@@ -111,7 +113,7 @@ class FaceTracker:
                 if self._last is None:
                     self.choice = sum(bool(other.box[0] < face.box[0]) for other in faces), len(faces)
                 elif not _is_same(found, self._last):
-                    if self.which != "largest":
+                    if self.which != "largest" or (found.score < DOUBTED and self._missed < PATIENCE):
                         continue
                     self.changes.append(self._frame)
                 return found

@@ -1,0 +1,217 @@
+"""Following a face frame by frame as a camera brings them: relative to a calibrated face, smoothed causally.
+
+Of a driving that is read whole, `driving` knows the future: it smooths forwards and backwards, and chooses
+its crop and its reference among all frames. Here the first frames decide about crop and reference.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcnet_cli.animation.driving import LandmarkTrack
+from mcnet_cli.animation.gaze import EyeLandmarks, LiveGaze
+from mcnet_cli.animation.motion import (
+    CUTOFF_PER_SPEED,
+    SPEED_CUTOFF,
+    STILL_CUTOFF,
+    Motion,
+    sample_weight,
+)
+from mcnet_cli.animation.renderer import Renderer
+from mcnet_cli.animation.retarget import TELLING_POINTS
+from mcnet_cli.animation.source import FaceFinder, face_picture, on_square
+from mcnet_cli.arrays import Picture
+from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.face import CropBox, Framing, clip_box, turned
+
+Floats = NDArray[np.float64]
+
+LEAST_SHARE = 0.5  # of the frames that a face is calibrated by: so many have to show it
+# A face that is lost: how long its last pose stays, how long the portrait then takes to become itself again,
+# and how long it takes to follow a face that is back.
+HOLD_S, LEAVE_S, RETURN_S = 0.5, 1.0, 0.3
+SHORTEST_S = 1e-3  # between two frames, for the filter
+EYE_PER_CORNERS = 0.25  # width of an eye over the distance of the outer corners, about
+NO_RATE = Fraction(1)  # of frames that come at no fixed pace
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """The face that motion is relative to.
+
+    motion: one frame, the median of those that were looked at. box: what is cropped from each frame. turns:
+    quarter turns, counterclockwise, that bring the face upright. eyes: where its irises rest.
+    """
+
+    motion: Motion
+    box: CropBox
+    turns: int
+    eyes: EyeLandmarks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Followed:
+    """A face in one frame.
+
+    calibration: what it is relative to. motion: of this frame alone; where no face was found the last one.
+    shift: (2,) of the irises, in widths of the eyes. weight: in [0, 1], 1 where the portrait moves as the
+    face does, 0 where it is as in its photo, because the face is lost. found: whether there is a face.
+    """
+
+    calibration: Calibration
+    motion: Motion
+    shift: Floats
+    weight: float
+    found: bool
+
+
+class Follower:
+    """Follows one face through frames that come one by one.
+
+    renderer: the network whose keypoints are found. finder: finds the face. framing: how the network wants
+    faces cropped. which: whom of several, see `Animator.motion`. steady: whether what hardly moves is
+    steadied.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        finder: FaceFinder,
+        framing: Framing,
+        *,
+        which: Literal["largest", "first"] | int = "largest",
+        steady: bool = True,
+    ) -> None:
+        self._renderer, self._finder, self._framing = renderer, finder, framing
+        self._which, self._is_steady = which, steady
+        self._tracker = finder.tracker(which)
+        self._track = self._new_track()
+        self._calibration: Calibration | None = None
+
+    def calibrate(self, frames: Sequence[Picture]) -> Calibration:
+        """Takes a face at rest as what motion is relative to: the median of (H, W, 3) frames of one size.
+
+        Raises InputError if fewer than half of the frames show a face.
+        """
+        self._tracker, self._track = self._finder.tracker(self._which), self._new_track()
+        for frame in frames:
+            self._track.add(self._tracker(frame), frame)
+        found = self._track.found.copy()
+        if not found.any() or found.mean() < LEAST_SHARE:
+            raise InputError("no face was seen", hint="look at the camera, with light on the face")
+        box = clip_box(self._track.samples, self._framing)
+        seen = self._motion([frame for frame, shown in zip(frames, found, strict=True) if shown], box)
+        motion = seen.median()
+        self._calibration = Calibration(motion, box, self._track.turns, _eyes(motion))
+        self._last, self._shift = motion, np.zeros(2)
+        self._gaze, self._presence = LiveGaze(self._calibration.eyes), Presence()
+        self._steady_keypoints, self._steady_gaze = OneEuro(), OneEuro()
+        # The gaze is smoothed as strongly as the keypoints, so in their unit, half a side of the crop.
+        left, right = self._calibration.eyes.outer * (max(frames[0].shape) / box.width)
+        self._eye_width = EYE_PER_CORNERS * float(np.linalg.norm(right - left))
+        return self._calibration
+
+    def follow(self, frame: Picture, time_s: float) -> Followed:
+        """The face in the next (H, W, 3) frame, which was taken at `time_s` seconds of whatever clock.
+
+        Raises UsageError before the first calibration.
+        """
+        calibration = self._calibration
+        if calibration is None:
+            raise UsageError("no face has been calibrated yet", hint="call calibrate first")
+        self._track.forget()
+        self._track.add(self._tracker(frame), frame)
+        is_found = bool(self._track.found[0])
+        if is_found:
+            motion = self._motion([frame], calibration.box)
+            shift = self._gaze.shift(_eyes(motion))
+            if self._is_steady:
+                motion = replace(motion, values=self._steady_keypoints(motion.values, time_s))
+                shift = self._steady_gaze(self._eye_width * shift, time_s) / self._eye_width
+            self._last, self._shift = motion, shift
+        weight = self._presence.weight(is_found, time_s)
+        return Followed(calibration, self._last, self._shift, weight, is_found)
+
+    def _new_track(self) -> LandmarkTrack:
+        return LandmarkTrack(whole=False, exact=self._renderer.landmarks)
+
+    def _motion(self, frames: Sequence[Picture], box: CropBox) -> Motion:
+        """Of the frames of the track that show a face, which are given."""
+        track, renderer = self._track, self._renderer
+        found = track.found.copy()
+        jacobians = None
+        if renderer.landmarks:
+            values = on_square(track.exact[found], box, (0, 0), renderer.size)
+        else:
+            pictures = [face_picture(turned(frame, track.turns), box, renderer.size) for frame in frames]
+            keypoints = [renderer.detect_keypoints([picture]) for picture in pictures]
+            values = np.concatenate([each.values.numpy() for each in keypoints])
+            if renderer.config.keypoints.jacobians:
+                jacobians = np.concatenate([np.asarray(each.jacobians) for each in keypoints])
+        return Motion(
+            values,
+            jacobians,
+            track.landmarks[found],
+            found[found],
+            NO_RATE,
+            renderer.digest,
+            track.irises[found],
+        )
+
+
+class Presence:
+    """How much of a face's motion is shown, as the face is lost and found again."""
+
+    def __init__(self) -> None:
+        self._weight = 1.0
+        self._seen_s: float | None = None
+        self._last_s: float | None = None
+
+    def weight(self, found: bool, time_s: float) -> float:
+        """In [0, 1], in a frame at this time; it changes smoothly."""
+        passed = 0.0 if self._last_s is None else max(time_s - self._last_s, 0.0)
+        self._last_s = time_s
+        if found:
+            self._seen_s = time_s
+            self._weight = min(1.0, self._weight + passed / RETURN_S)
+        elif self._seen_s is None or time_s - self._seen_s > HOLD_S:
+            self._weight = max(0.0, self._weight - passed / LEAVE_S)
+        return self._weight**2 * (3 - 2 * self._weight)
+
+
+class OneEuro:
+    """The filter of `Motion.steadied` (Casiez et al., CHI 2012), forwards in time alone and at any pace.
+
+    Points at rest lag behind by a third of a second, points that move by nearly nothing.
+    """
+
+    def __init__(self) -> None:
+        self._time_s = 0.0
+        self._new: Floats | None = None
+        self._steady: Floats
+        self._velocity: Floats
+
+    def __call__(self, points: NDArray[Any], time_s: float) -> NDArray[np.float32]:
+        """(..., 2) the points of the next frame, steadied."""
+        new = points.astype(np.float64)
+        if self._new is None:
+            self._steady, self._velocity = new, np.zeros_like(new)
+        else:
+            rate = 1 / max(time_s - self._time_s, SHORTEST_S)
+            velocity = (new - self._new) * rate
+            self._velocity = self._velocity + sample_weight(SPEED_CUTOFF, rate) * (velocity - self._velocity)
+            speed = np.linalg.norm(self._velocity, axis=-1, keepdims=True)
+            share = sample_weight(STILL_CUTOFF + CUTOFF_PER_SPEED * speed, rate)
+            self._steady = self._steady + share * (new - self._steady)
+        self._new, self._time_s = new, time_s
+        return self._steady.astype(np.float32)
+
+
+def _eyes(motion: Motion) -> EyeLandmarks:
+    """Of a motion's first frame."""
+    assert motion.landmarks is not None and motion.irises is not None
+    return EyeLandmarks.of(motion.landmarks[0], motion.irises[0], TELLING_POINTS.tolist())

@@ -1,0 +1,277 @@
+"""`live`: a session from the first picture of the camera to the last one, drawn by the main thread.
+
+Three threads work side by side, each on a frame of its own: one takes pictures, one follows the face, and the
+main one draws, shows and records. Between them lies nothing but the newest item (see `handover`), so a frame
+that comes too soon is left out and never waits in a queue.
+"""
+
+import contextlib
+import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from mcnet_cli.arrays import Picture, size_within
+from mcnet_cli.errors import InputError, SystemFailure
+from mcnet_cli.live.canvas import Message, Status, canvas_size, composed
+from mcnet_cli.live.feed import Capture, Feed, FileFeed, gone, open_camera
+from mcnet_cli.live.following import CALIBRATION_S, Following, Seen
+from mcnet_cli.live.handover import Slot
+from mcnet_cli.live.outputs import Recordings, fitted, virtual_camera
+from mcnet_cli.live.pace import Latency, RecentPace
+from mcnet_cli.live.request import LONGEST_PX, LiveReport, LiveRequest
+from mcnet_cli.media import read_image
+from mcnet_cli.progress import OnProgress, Progress, silent
+
+if TYPE_CHECKING:
+    from mcnet_cli.animation import LiveAnimator
+    from mcnet_cli.live.stage import Stage
+    from mcnet_cli.live.window import Window
+
+FOLLOWING = "following the face"
+POLL_S = 0.02  # between two looks at the keys, while no frame comes
+STALL_S = 5.0  # without a picture, until a camera counts as gone
+ROUNDING_S = 1e-6
+STATUS_S = 0.5  # between two changes of the line of figures, so that it can be read
+LOADING = ("Loading the network", "go on looking straight ahead")
+CALIBRATING = ("Look straight ahead", "with a calm face and a closed mouth, for a second")
+NO_FACE = ("No face in sight", "look at the camera, with light on your face")
+
+log = logging.getLogger(__name__)
+
+
+def live(request: LiveRequest, on_progress: OnProgress = silent) -> LiveReport:
+    """Moves portraits by a camera, or by a video that plays as one, until it ends, or by `q` or Ctrl-C.
+
+    on_progress: called after each frame that was shown; it may raise to stop the session.
+
+    A recording is kept when the session ends by Ctrl-C, or because the camera is gone.
+
+    Raises:
+        UsageError: options that contradict themselves, or a film's name that is taken.
+        InputError: a source or an input that can't be used; a camera that isn't there, in use, or gone; no
+            face until the end.
+        WeightsError: weights that can't be found or used.
+        SystemFailure: no display although a window is all that was asked for; no virtual camera; the disk.
+    """
+    request.require_files()
+    height, width = read_image(request.sources[0]).shape[:2]
+    with contextlib.ExitStack() as stack:
+        window = _opened_window(request, stack)
+        # torch is loaded here, while the camera is shown and the first second passes
+        loader = stack.enter_context(ThreadPoolExecutor(1, "loading"))
+        loading = loader.submit(_load, request)
+        feed = _open_feed(request, loading)
+        camera = None
+        if request.virtual_camera:
+            size = size_within((width, height), request.size or LONGEST_PX)
+            camera = stack.enter_context(virtual_camera(size, feed.rate))
+        capture = stack.enter_context(Capture(feed, keeps_all=request.every_frame))
+        session = _Session(request, feed, loading, window, camera, on_progress, (width, height))
+        animator = loader.submit(lambda: loading.result().live)
+        session.run(capture, animator)
+        return session.report(capture.taken)
+
+
+class _Session:
+    """What the main thread does.
+
+    photo: (width, height) of the first source, by which the window is sized until the network is loaded.
+    """
+
+    def __init__(
+        self,
+        request: LiveRequest,
+        feed: Feed,
+        loading: "Future[Stage]",
+        window: "Window | None",
+        camera: Any | None,
+        on_progress: OnProgress,
+        photo: tuple[int, int],
+    ) -> None:
+        self._request, self._feed, self._loading, self._photo = request, feed, loading, photo
+        self._window, self._camera, self._tell = window, camera, on_progress
+        self._recordings = Recordings(request, feed)
+        self._results: Slot[Seen] = Slot(keeps_all=request.every_frame)
+        self._latency, self._pace = Latency(), RecentPace()
+        self._shown = self._lost = 0
+        self._first_s = self._last_s = 0.0  # when the first and the last frame were shown
+        self._started_s: float | None = None  # the first followed frame's time
+        self._is_asked_to_end = self._shows_inset = self._has_failed = self._is_lost = False
+        self._wants_film = request.film is not None
+        self._status, self._status_s, self._says_calibrating = Status(""), 0.0, False
+
+    def run(self, capture: Capture, animator: "Future[LiveAnimator]") -> None:
+        """Shows and records until the end. Recordings are whole then, or gone where the session failed."""
+        following = Following(
+            animator,
+            capture.shots,
+            self._results,
+            waits=self._request.input is not None,
+            mirrored=self._request.is_mirrored,
+        )
+        try:
+            with following:
+                self._loop(following)
+        except KeyboardInterrupt:  # ends the session as `q` does
+            self._is_asked_to_end = True
+        except InputError:
+            self._recordings.finish()
+            raise
+        except BaseException:
+            self._recordings.abandon()
+            raise
+        self._recordings.finish()
+        if self._started_s is None and not self._is_asked_to_end:
+            text = "shows no face" if self._has_failed else "is over before a face could be calibrated"
+            raise InputError(f"{self._feed.name} {text}", hint="its first second is to show a face at rest")
+
+    def report(self, captured: int) -> LiveReport:
+        """What it was like; captured: how many frames were taken."""
+        measured, stage = not self._request.every_frame, self._loading.result()
+        compute = stage.animator.compute
+        return LiveReport(
+            name=self._feed.name,
+            captured=captured,
+            shown=self._shown,
+            lost=self._lost,
+            seconds=self._last_s - self._first_s,
+            latency_ms=self._latency.percentile_ms(0.5) if measured else None,
+            latency_p95_ms=self._latency.percentile_ms(0.95) if measured else None,
+            size=stage.size,
+            asked_size=stage.asked_size,
+            device=str(compute.device),
+            precision=compute.precision,
+            recordings=tuple(self._recordings.finished),
+        )
+
+    def _loop(self, following: Following) -> None:
+        came_s = time.monotonic()
+        while not (self._is_asked_to_end or self._results.is_over):
+            seen = self._results.take(POLL_S)
+            if seen is not None:
+                came_s = time.monotonic()
+                if self._is_late(seen):
+                    break
+                self._show(seen)
+            elif self._request.input is None and time.monotonic() - came_s > STALL_S:
+                raise gone(self._feed.name)
+            if self._window is not None:
+                self._obey(self._window.key(), following)
+            if seen is not None and seen.frame is not None:
+                self._count(seen)
+
+    def _is_late(self, seen: Seen) -> bool:
+        """Whether a frame comes after the time that the session was to last."""
+        if self._request.duration_s is None or self._started_s is None:
+            return False
+        return seen.shot.time_s - self._started_s >= self._request.duration_s - ROUNDING_S
+
+    def _show(self, seen: Seen) -> None:
+        """Shows a frame, and hands it to the films and the virtual camera."""
+        if seen.frame is None:
+            self._has_failed |= seen.failed
+            title, text = NO_FACE if seen.failed else CALIBRATING
+            if seen.calibrated == 1 and not self._loading.done():
+                title, text = LOADING
+            self._draw_window(seen.picture, None, Message(title, text, seen.calibrated))
+            return
+        stage = self._loading.result()
+        if self._started_s is None:
+            self._started_s, self._first_s = seen.shot.time_s, time.monotonic()
+            stage.begin(None if self._request.every_frame else float(self._feed.rate))
+        began_s = time.perf_counter()
+        picture = stage.draw(seen.frame)
+        stage.took(time.perf_counter() - began_s)
+        if self._wants_film:
+            self._wants_film = False
+            self._recordings.start(picture, seen.shot.time_s, stage.number)
+        self._recordings.write(picture, seen.shot.time_s)
+        if self._camera is not None:
+            self._camera.send(fitted(picture, self._camera.width, self._camera.height))
+        self._draw_window(picture, seen.picture if self._shows_inset else None, None)
+
+    def _draw_window(self, picture: Picture, inset: Picture | None, message: Message | None) -> None:
+        if self._window is None:
+            return
+        now_s = time.monotonic()
+        is_calibrating = message is not None
+        if is_calibrating is not self._says_calibrating or now_s - self._status_s > STATUS_S:
+            self._says_calibrating, self._status_s = is_calibrating, now_s
+            self._status = Status(
+                "calibrating" if is_calibrating else self._figures(),
+                self._recordings.is_running,
+                self._recordings.clock,
+            )
+        size = canvas_size(self._loading.result().whole_size if self._loading.done() else self._photo)
+        self._window.show(composed(picture, size, self._status, inset=inset, message=message))
+
+    def _figures(self) -> str:
+        count, stage = len(self._request.sources), self._loading.result()
+        facts = [
+            *([f"{self._pace.rate:.1f} frames/s"] if self._pace.rate else ["following"]),
+            f"{self._pace.latency_ms:.0f} ms",
+            f"{stage.size} px",
+            *([f"source {stage.number + 1} of {count}"] if count > 1 else []),
+            *(["no face in sight"] if self._is_lost else []),
+        ]
+        return "  ·  ".join(facts)
+
+    def _count(self, seen: Seen) -> None:
+        """Counts a frame that has just been shown."""
+        assert seen.frame is not None
+        now_s = time.monotonic()
+        latency_s = now_s - seen.shot.captured_s
+        self._latency.add(latency_s)
+        self._pace.add(now_s, latency_s)
+        self._shown += 1
+        self._is_lost = not seen.frame.followed.found
+        self._lost += self._is_lost
+        self._last_s = now_s
+        self._tell(Progress(FOLLOWING, self._shown, None))
+
+    def _obey(self, key: str, following: Following) -> None:
+        """Does what a key asks for."""
+        if key == "q":
+            self._is_asked_to_end = True
+        elif key == "c":
+            following.calibrate()
+        elif key == "n" and self._loading.done():
+            self._loading.result().next_source()
+        elif key == "m":
+            following.mirror()
+        elif key == "s":
+            self._shows_inset = not self._shows_inset
+        elif key == "r" and self._recordings.is_running:
+            self._recordings.finish()
+        elif key == "r":
+            self._wants_film = not self._wants_film
+
+
+def _load(request: LiveRequest) -> "Stage":
+    from mcnet_cli.live.stage import Stage
+
+    return Stage(request)
+
+
+def _open_feed(request: LiveRequest, loading: "Future[Stage]") -> Feed:
+    if request.input is None:
+        return open_camera(request.camera)
+    feed = FileFeed(request.input, is_paced=not request.every_frame, rest_at_s=CALIBRATION_S)
+    loading.add_done_callback(lambda _: feed.go_on())
+    return feed
+
+
+def _opened_window(request: LiveRequest, stack: contextlib.ExitStack) -> "Window | None":
+    """The window; None if none is wanted, or there can be none and the results go elsewhere, too."""
+    if not request.wants_window:
+        return None
+    from mcnet_cli.live.window import Window
+
+    try:
+        return stack.enter_context(Window())
+    except SystemFailure as error:
+        if request.needs_window:
+            raise
+        log.warning("%s; the results go on to what else was asked for", error)
+        return None
