@@ -1,6 +1,7 @@
 """What is done between camera and drawing, in a thread of its own: calibrating, then following the face."""
 
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError
 from mcnet_cli.live.feed import Shot
 from mcnet_cli.live.handover import Slot
+from mcnet_cli.live.pace import Schedule
 
 if TYPE_CHECKING:
     from mcnet_cli.animation import LiveAnimator
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 CALIBRATION_S = 1.0
 CALIBRATION_STEP_S = 0.09  # between the frames of that second that are looked at
-WAIT_S = 0.5
+WAIT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +45,7 @@ class Following:
     Its methods but `seen` may be called by any thread. live: follows faces; it may still be loading while the
     frames that calibrate it are collected. waits: whether shots wait for that, as a video's do; a camera's go
     on, and the last second of them counts. mirrored: whether pictures are mirrored, so that a portrait moves
-    like a mirror image.
+    like a mirror image. schedule: when to begin with each shot; None: as soon as one is there.
     """
 
     def __init__(
@@ -54,11 +56,14 @@ class Following:
         *,
         waits: bool,
         mirrored: bool,
+        schedule: Schedule | None = None,
     ) -> None:
-        self._live, self._shots, self._results, self._waits = live, shots, results, waits
+        self._live, self._shots, self._results = live, shots, results
+        self._waits, self._schedule = waits, schedule
         self._wants_mirrored = self._is_mirrored = mirrored
         self._wants_calibration = threading.Event()
         self._wants_calibration.set()
+        self._ended = threading.Event()
         self._frames: list[Picture] = []  # that calibrated last, or are going to
         self._times: list[float] = []
         self._failed = False
@@ -70,6 +75,7 @@ class Following:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._ended.set()
         self._shots.close()
         self._results.close()
         self._thread.join()
@@ -119,11 +125,20 @@ class Following:
         else:
             self._is_calibrated = True
 
+    def _timed(self, shot: Shot) -> Seen:
+        began_s = time.monotonic()
+        seen = self.seen(shot)
+        if self._schedule is not None:
+            self._schedule.followed(time.monotonic() - began_s)
+        return seen
+
     def _run(self) -> None:
         try:
-            while not self._shots.is_over:
+            while not (self._ended.is_set() or self._shots.is_over):
+                if self._schedule is not None and not self._schedule.wait(WAIT_S):
+                    continue
                 shot = self._shots.take(WAIT_S)
-                if shot is not None and not self._results.put(self.seen(shot)):
+                if shot is not None and not self._results.put(self._timed(shot)):
                     break
         except BaseException as error:
             self._results.close(error)

@@ -2,7 +2,8 @@
 
 Three threads work side by side, each on a frame of its own: one takes pictures, one follows the face, and the
 main one draws, shows and records. Between them lies nothing but the newest item (see `handover`), so a frame
-that comes too soon is left out and never waits in a queue.
+that comes too soon is left out and never waits in a queue. Following begins so late that its result is there
+just when the drawing of the frame before ends (see `pace.Schedule`).
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from mcnet_cli.live.feed import Capture, Feed, FileFeed, gone, open_camera
 from mcnet_cli.live.following import CALIBRATION_S, Following, Seen
 from mcnet_cli.live.handover import Slot
 from mcnet_cli.live.outputs import Recordings, fitted, virtual_camera
-from mcnet_cli.live.pace import Latency, RecentPace
+from mcnet_cli.live.pace import Latency, RecentPace, Schedule
 from mcnet_cli.live.request import LONGEST_PX, LiveReport, LiveRequest
 from mcnet_cli.media import read_image
 from mcnet_cli.progress import OnProgress, Progress, silent
@@ -93,7 +94,7 @@ class _Session:
         self._window, self._camera, self._tell = window, camera, on_progress
         self._recordings = Recordings(request, feed)
         self._results: Slot[Seen] = Slot(keeps_all=request.every_frame)
-        self._latency, self._pace = Latency(), RecentPace()
+        self._latency, self._pace, self._schedule = Latency(), RecentPace(), Schedule()
         self._shown = self._lost = 0
         self._first_s = self._last_s = 0.0  # when the first and the last frame were shown
         self._started_s: float | None = None  # the first followed frame's time
@@ -109,6 +110,7 @@ class _Session:
             self._results,
             waits=self._request.input is not None,
             mirrored=self._request.is_mirrored,
+            schedule=None if self._request.every_frame else self._schedule,
         )
         try:
             with following:
@@ -153,13 +155,16 @@ class _Session:
                 came_s = time.monotonic()
                 if self._is_late(seen):
                     break
+                self._schedule.drawing()
                 self._show(seen)
             elif self._request.input is None and time.monotonic() - came_s > STALL_S:
                 raise gone(self._feed.name)
             if self._window is not None:
                 self._obey(self._window.key(), following)
-            if seen is not None and seen.frame is not None:
-                self._count(seen)
+            if seen is not None:
+                self._schedule.drawn(time.monotonic() - came_s)
+                if seen.frame is not None:
+                    self._count(seen)
 
     def _is_late(self, seen: Seen) -> bool:
         """Whether a frame comes after the time that the session was to last."""

@@ -12,6 +12,7 @@ from mcnet_cli import LiveAnimator
 from mcnet_cli.live.feed import Shot
 from mcnet_cli.live.following import Following, Seen
 from mcnet_cli.live.handover import Slot
+from mcnet_cli.live.pace import Schedule
 from mcnet_cli.media import open_frames
 
 
@@ -122,3 +123,12 @@ def test_an_error_of_the_camera_arrives_where_results_are_taken() -> None:
         taken.close(ValueError("unplugged"))
         with pytest.raises(ValueError, match="unplugged"):
             results.take(60)
+
+
+def test_a_session_ends_while_a_shot_waits_that_is_not_due_yet() -> None:
+    taken: Slot[Shot] = Slot()
+    schedule = Schedule()
+    schedule.followed(0.0)  # a result that nobody will take
+    with Following(loaded(), taken, Slot(), waits=False, mirrored=False, schedule=schedule) as following:
+        taken.put(shots(frames())[0])
+    assert not following._thread.is_alive()
