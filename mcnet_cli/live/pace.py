@@ -2,8 +2,6 @@
 
 import math
 import statistics
-import threading
-import time
 from collections import Counter, deque
 
 TARGET_RATE = 20.0  # frames a second that are to be drawn at least, unless the camera gives fewer
@@ -12,7 +10,6 @@ SIZES_PX = (1920, 1440, 1080, 720, 512, 384, 256)
 JUDGED_FRAMES, IGNORED_FRAMES = 30, 5  # whose median decides, and after a change of size the first ones
 LEAST_GAIN = 0.05  # of the time; a smaller size that gains less is of no use
 RATE_SPAN_S = 1.0
-RECENT_FRAMES = 9  # by which the time of the next one is expected
 
 
 class Latency:
@@ -59,60 +56,6 @@ class RecentPace:
     def latency_ms(self) -> float:
         """The median; 0 without frames."""
         return 1000 * statistics.median([latency_s for _, latency_s in self._shown] or [0.0])
-
-
-class Schedule:
-    """When to begin with the next frame, so that it is followed when the one before has been drawn.
-
-    Begun sooner, it would have to wait and be old when it is drawn; later, and the drawing would wait. Both
-    times are expected to be the medians of the last frames. Shared by the two threads.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._follow_s: deque[float] = deque([0.0], RECENT_FRAMES)
-        self._draw_s: deque[float] = deque([0.0], RECENT_FRAMES)
-        self._drawing_since_s: float | None = None
-        self._is_awaited = True
-
-    def wait(self, timeout_s: float) -> bool:
-        """Waits until it is time to begin; False if it wasn't in time."""
-        deadline_s = time.monotonic() + timeout_s
-        with self._changed:
-            while (due_s := self._due_s()) is None or due_s > time.monotonic():
-                now_s = time.monotonic()
-                if now_s >= deadline_s:
-                    return False
-                self._changed.wait((deadline_s if due_s is None else min(due_s, deadline_s)) - now_s)
-            return True
-
-    def followed(self, seconds: float) -> None:
-        """A frame is followed, which took so long."""
-        with self._changed:
-            self._follow_s.append(seconds)
-            self._is_awaited = False
-
-    def drawing(self) -> None:
-        """The drawing of that frame begins."""
-        with self._changed:
-            self._is_awaited, self._drawing_since_s = True, time.monotonic()
-            self._changed.notify_all()
-
-    def drawn(self, seconds: float) -> None:
-        """The drawing is over; it took so long."""
-        with self._changed:
-            self._draw_s.append(seconds)
-            self._drawing_since_s = None
-            self._changed.notify_all()
-
-    def _due_s(self) -> float | None:
-        """When to begin; None until the frame before is being drawn."""
-        if not self._is_awaited:
-            return None
-        if self._drawing_since_s is None:
-            return 0.0
-        lead_s = statistics.median(self._draw_s) - statistics.median(self._follow_s)
-        return self._drawing_since_s + lead_s
 
 
 class FittingSize:

@@ -1,19 +1,14 @@
 """Latency, frames a second, and photos that become smaller where they can't be drawn in time."""
 
-import threading
-import time
-
 import numpy as np
 import pytest
 
 from mcnet_cli.live.pace import (
     IGNORED_FRAMES,
     JUDGED_FRAMES,
-    RECENT_FRAMES,
     FittingSize,
     Latency,
     RecentPace,
-    Schedule,
     frame_budget_s,
 )
 
@@ -102,34 +97,3 @@ def test_a_frame_has_to_be_drawn_at_twenty_a_second_or_at_the_cameras_pace(
     rate: float, seconds: float
 ) -> None:
     assert frame_budget_s(rate) == pytest.approx(seconds)
-
-
-def test_the_next_frame_is_begun_when_it_is_followed_by_the_end_of_the_drawing() -> None:
-    schedule = Schedule()
-    assert schedule.wait(0)  # nothing is being drawn
-    for _ in range(RECENT_FRAMES):
-        schedule.followed(0.5)
-        schedule.drawing()
-        schedule.drawn(1.0)
-    schedule.followed(0.5)
-    assert not schedule.wait(0.02)  # the frame is not being drawn yet, and the next would grow old
-    began = time.monotonic()
-    schedule.drawing()
-    assert not schedule.wait(0.02)
-    assert schedule.wait(60)
-    assert time.monotonic() - began >= 0.5
-
-
-def test_a_drawing_that_ends_early_lets_the_next_frame_begin() -> None:
-    schedule = Schedule()
-    schedule.followed(0.1)
-    schedule.drawing()
-    schedule.drawn(1000.0)
-    schedule.followed(0.1)
-    schedule.drawing()
-    begun: list[bool] = []
-    waiting = threading.Thread(target=lambda: begun.append(schedule.wait(60)))
-    waiting.start()
-    schedule.drawn(0.1)
-    waiting.join(timeout=10)
-    assert begun == [True]
