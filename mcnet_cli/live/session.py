@@ -2,8 +2,8 @@
 
 One thread takes pictures and keeps the newest. The main thread takes that, follows the face in it, draws it,
 shows and records it; then it takes the one that is the newest by then. So a frame that comes too soon is left
-out, and never waits in a queue. Following the next frame beside the drawing of this one was tried: on two busy
-cores it made 1.04 times as many frames, and each came 1.7 times as late.
+out, and never waits in a queue. Following the next frame beside the drawing of this one was tried: on two
+busy cores it made 1.04 times as many frames, and each came 1.7 times as late.
 """
 
 import contextlib
