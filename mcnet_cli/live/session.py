@@ -250,7 +250,7 @@ def _load(request: LiveRequest) -> "Stage":
 
 def _open_feed(request: LiveRequest, animator: "Future[LiveAnimator]") -> Feed:
     if request.input is None:
-        return open_camera(request.camera)
+        return open_camera(request.camera or 0)
     feed = FileFeed(request.input, is_paced=not request.every_frame, rest_at_s=CALIBRATION_S)
     animator.add_done_callback(lambda _: feed.go_on())
     return feed
