@@ -17,27 +17,29 @@ if TYPE_CHECKING:
         AnimationRequest,
         AnimationResult,
         Animator,
+        LiveAnimator,
+        Portrait,
+        Transfer,
+        load_model,
+    )
+    from mcnet_cli.animation.animate import animate, plan
+    from mcnet_cli.face import CropBox
+    from mcnet_cli.motion import (
         BundledMotion,
         Controls,
         EditReport,
         EditRequest,
         Keyframes,
-        LiveAnimator,
         Motion,
         MotionEdit,
-        Portrait,
-        Transfer,
         added,
         bundled_motions,
         joined,
-        load_model,
         mixed,
         read_motion,
         write_motion,
     )
-    from mcnet_cli.animation.animate import animate, plan
-    from mcnet_cli.animation.edit import edit
-    from mcnet_cli.face import CropBox
+    from mcnet_cli.motion.edit import edit
 
 __version__ = "0.1.0"
 
@@ -85,7 +87,7 @@ def __getattr__(name: str) -> Any:
 
         return CropBox
     if name in __all__:
-        from mcnet_cli import animation
+        from mcnet_cli import animation, motion
 
-        return getattr(animation, name)
+        return getattr(motion if name in motion.__all__ else animation, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

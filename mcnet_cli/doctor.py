@@ -173,6 +173,7 @@ def check_devices() -> Iterator[Finding]:
 def check_ffmpeg() -> Iterator[Finding]:
     """Which ffmpeg is used, where it comes from, and which of mcnet's encoders it has."""
     from mcnet_cli.media import ffmpeg_binary, ffmpeg_version
+    from mcnet_cli.media.codecs import usable_codecs
     from mcnet_cli.media.ffmpeg import has_encoder
 
     binary, version = ffmpeg_binary(), ffmpeg_version()
@@ -187,9 +188,12 @@ def check_ffmpeg() -> Iterator[Finding]:
             hint="set MCNET_FFMPEG to one that does, or unset it",
         )
     encoders = {name: has_encoder(name) for name in ENCODERS}
-    details = {"path": binary, "origin": origin, "version": version, "encoders": encoders}
+    codecs = usable_codecs()
+    details = {"path": binary, "origin": origin, "version": version, "encoders": encoders, "codecs": codecs}
     able = ", ".join(name for name in ENCODERS if encoders[name]) or "no encoder of mcnet's"
     text = f"{shown(binary)} {shown(version)}, from {origin}, with {able}"
+    if codecs:
+        text += f"; for --codec {', '.join(codecs)}"
     yield Finding("ffmpeg", "ok", text, details=details)
     for name, what in ENCODERS.items():
         if not encoders[name]:

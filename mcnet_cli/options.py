@@ -1,6 +1,7 @@
 """Values that people type, turned once into what the program uses; and the checks that options share."""
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -65,6 +66,30 @@ def parse_face(text: str) -> Literal["largest", "all"] | int:
     if text == "largest" or text == "all":
         return "largest" if text == "largest" else "all"
     return _number(text, f"--face {text}: must be largest, all or a number from 0, left to right")
+
+
+def parse_faces(
+    texts: Sequence[str],
+) -> tuple[Literal["largest", "all"] | int, tuple[tuple[int, Path], ...]]:
+    """A choice as of `parse_face`; or `N=DRIVING,...`, faces by number with their drivings.
+
+    UsageError for any other text. A comma parts two drivings only where another `N=` follows: names of files
+    may have some.
+    """
+    if len(texts) == 1 and "=" not in texts[0]:
+        return parse_face(texts[0]), ()
+    pairs = [pair for text in texts for pair in re.split(r",(?=\s*[0-9]+=)", text)]
+    drivings: dict[int, Path] = {}
+    for pair in pairs:
+        number, equals, driving = pair.strip().partition("=")
+        if not (equals and driving and re.fullmatch("[0-9]{1,6}", number)):
+            raise UsageError(
+                f"--face {pair}: must be a face's number and its driving, such as --face 0=a.mp4,1=b.mp4"
+            )
+        if int(number) in drivings:
+            raise UsageError(f"--face {int(number)}=...: that face has two drivings")
+        drivings[int(number)] = Path(driving)
+    return "largest", tuple(drivings.items())
 
 
 def parse_driving_face(text: str) -> Literal["largest", "first"] | int:
@@ -153,16 +178,36 @@ def parse_background(text: str) -> Literal["still", "moving", "transparent"] | t
     return Path(text)
 
 
+def parse_audio(text: str) -> bool | Path:
+    """`true` and `false`, or the path of a file with sound, which isn't looked up."""
+    words = {"true": True, "false": False}
+    return words.get(text.strip().lower(), Path(text))
+
+
+def parse_volume(text: str) -> float:
+    """A factor such as `0.5`, or decibels such as `-6dB`, as a factor; UsageError otherwise."""
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
+    if found := re.fullmatch(r"([+-]?[0-9]{1,3}(\.[0-9]{1,9})?) ?dB", text, re.IGNORECASE):
+        return float(10 ** (float(found[1]) / 20))
+    raise UsageError(f"--volume {text}: must be a factor such as 0.5, or decibels such as -6dB")
+
+
 def _number(text: str, otherwise: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise UsageError(otherwise)
     return int(text)
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names that can be chosen from, as text: `a, b or c`."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def require_among(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """UsageError if the option `name` has a value that isn't one of the allowed ones."""
     if value not in allowed:
-        raise UsageError(f"{name} {value}: must be {', '.join(allowed[:-1])} or {allowed[-1]}")
+        raise UsageError(f"{name} {value}: must be {listed(allowed)}")
 
 
 def require_between(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mcnet_cli.animation import AnimationReport, AnimationRequest, Animator, Motion, animate
+from mcnet_cli.animation import AnimationReport, AnimationRequest, Animator, animate
 from mcnet_cli.checkpoint import write_weights
 from mcnet_cli.media import ffmpeg_binary, open_frames, read_image, write_image
 from mcnet_cli.model import MCNet, ModelConfig
@@ -20,6 +20,7 @@ from mcnet_cli.model.config import (
     MemoryConfig,
     MotionConfig,
 )
+from mcnet_cli.motion import Motion
 
 SIZE = 64
 FRAMING = {"face_height": 0.53, "center_x": 0.5, "center_y": 0.54}

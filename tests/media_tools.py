@@ -5,10 +5,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from mcnet_cli.media import FrameSource, ffmpeg_binary, open_frames, open_output
+from mcnet_cli.media import FrameSource, ffmpeg_binary, open_frames, open_output, probe
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "4", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+TOP, BOTTOM = (200, 40, 90), (30, 160, 220)
 
 
 def ffmpeg(*arguments: object, data: bytes | None = None) -> bytes:
@@ -82,3 +84,68 @@ def sound_of(path: Path) -> np.ndarray:
     """The sound as a player would play it from the start of the film: mono samples, 16 kHz."""
     raw = ffmpeg("-i", f"file:{path}", "-map", "0:a:0", "-ac", 1, "-ar", 16000, "-f", "s16le", "-")
     return np.frombuffer(raw, np.int16)
+
+
+def see_through_frames(count: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
+    """Two colours one above the other; alpha rises from left to right. Top left a square comes and goes.
+
+    The square of an even frame is wholly transparent, that of an odd one wholly opaque.
+    """
+    frame = np.empty((height, width, 4), np.uint8)
+    frame[: height // 2, :, :3], frame[height // 2 :, :, :3] = TOP, BOTTOM
+    frame[:, :, 3] = np.linspace(0, 255, width).round()
+    frames = [frame.copy() for _ in range(count)]
+    for number, changed in enumerate(frames):
+        changed[:16, :16, 3] = 255 * (number % 2)
+    return frames
+
+
+def write_film(
+    target: Path, frames: list[np.ndarray], *, rate: Fraction = Fraction(25), **options: object
+) -> list[str]:
+    height, width = frames[0].shape[:2]
+    with open_output(target, size=(width, height), frame_rate=rate, alpha=True, **options) as sink:  # type: ignore[arg-type]
+        for frame in frames:
+            sink.write(frame)
+    assert sink.frames_written == len(frames)
+    return sink.warnings
+
+
+def read_film(path: Path, decoder: str | None = None) -> np.ndarray:
+    """The frames with their alpha, (N, H, W, 4). decoder: ffmpeg's own ones of VP8 and VP9 drop alpha."""
+    if path.suffix == ".webp":
+        with Image.open(path) as film:
+            return np.stack([_shown(film, number) for number in range(film.n_frames)])  # type: ignore[attr-defined]
+    info = probe(path)
+    decoder = decoder or ("libvpx-vp9" if path.suffix == ".webm" else None)
+    chosen = [] if decoder is None else ["-c:v", decoder]
+    raw = ffmpeg(*chosen, "-i", f"file:{path}", "-map", "0:v", "-f", "rawvideo", "-pix_fmt", "rgba", "-")
+    return np.frombuffer(raw, np.uint8).reshape(-1, info.height, info.width, 4)
+
+
+def _shown(film: Image.Image, number: int) -> np.ndarray:
+    film.seek(number)
+    return np.asarray(film.convert("RGBA"))
+
+
+def assert_alike(found: np.ndarray, frames: list[np.ndarray]) -> None:
+    """Alpha within 3 of 255, colours within 4 in the mean wherever they are seen well."""
+    wanted = np.stack(frames).astype(int)
+    assert found.shape == wanted.shape
+    assert np.abs(found[..., 3] - wanted[..., 3]).max() <= 3
+    seen = wanted[..., 3] > 100
+    assert np.abs(found[seen].astype(int) - wanted[seen]).mean() <= 4
+
+
+def ffmpeg_without(folder: Path, *encoders: str) -> Path:
+    """The real ffmpeg behind a script that leaves `encoders` out of its list."""
+    hidden = "|".join(encoders)
+    script = folder / "ffmpeg-with-less"
+    real = ffmpeg_binary()
+    script.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *-encoders*) "{real}" "$@" | grep -Ev " ({hidden}) ";;\n'
+        f'*) exec "{real}" "$@";; esac\n'
+    )
+    script.chmod(0o755)
+    return script

@@ -73,7 +73,8 @@ def test_json_has_every_finding(
         "version", "device", "ffmpeg", "faces", "live", "weights", "disk",
     }  # fmt: skip
     (ffmpeg,) = (f for f in report["findings"] if f["topic"] == "ffmpeg" and f["state"] == "ok")
-    assert {"path", "origin", "version", "encoders"} == {*ffmpeg["details"]}
+    assert {"path", "origin", "version", "encoders", "codecs"} == {*ffmpeg["details"]}
+    assert f"for --codec {', '.join(ffmpeg['details']['codecs'])}" in ffmpeg["text"]
 
 
 def test_optional_things_that_are_absent_are_notes(
@@ -124,13 +125,15 @@ def test_an_ffmpeg_without_x264_is_a_problem_and_without_vp9_a_note(
     machine: Path, no_self_test: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poor = machine / "ffmpeg"
-    poor.write_text("#!/bin/sh\necho 'ffmpeg version 1.0'\necho ' A..... aac  AAC'\n")
+    poor.write_text(
+        "#!/bin/sh\necho 'ffmpeg version 1.0'\necho ' A..... aac  AAC'\necho ' V..... ffv1  FFV1'\n"
+    )
     poor.chmod(0o755)
     monkeypatch.setenv("MCNET_FFMPEG", str(poor))
     diagnosis = examine(Cache())
     (found,) = problems(diagnosis)
     assert "no encoder libx264" in found.text
-    assert "with aac" in diagnosis.as_text()
+    assert "with aac; for --codec lossless" in diagnosis.as_text()
     assert any("libvpx-vp9" in f.text for f in diagnosis.findings if f.state == "note")
 
 

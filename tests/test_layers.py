@@ -23,7 +23,7 @@ EVERYWHERE = {
     "arrays",
 }  # the ground of all
 ALLOWED = {
-    "": {"animation", "face"},  # mcnet_cli/__init__.py
+    "": {"animation", "face", "motion"},  # mcnet_cli/__init__.py
     "__main__": {"cli"},
     "cli": {
         "animation",
@@ -33,14 +33,16 @@ ALLOWED = {
         "preprocessing",
         "evaluation",
         "live",
+        "motion",
         "training",
         "weights",
         "synthetic",
         "doctor",
     },
-    "animation": {"compositing", "model", "checkpoint", "weights", "media", "face"},
+    "animation": {"motion", "compositing", "model", "checkpoint", "weights", "media", "face"},
+    "motion": {"compositing", "model", "checkpoint", "weights", "media", "face"},
     "live": {"animation", "media", "weights"},
-    "batch": {"animation", "checkpoint", "face", "media", "weights"},
+    "batch": {"animation", "checkpoint", "face", "media", "motion", "weights"},
     "compositing": {"model", "face"},
     "preprocessing": {"weights", "media", "face"},
     "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},

@@ -7,15 +7,19 @@ import pytest
 
 from mcnet_cli.errors import UsageError, counted
 from mcnet_cli.options import (
+    listed,
+    parse_audio,
     parse_background,
     parse_batch_size,
     parse_driving_face,
     parse_face,
+    parse_faces,
     parse_names,
     parse_rate,
     parse_reference,
     parse_shard,
     parse_time,
+    parse_volume,
 )
 
 
@@ -76,10 +80,52 @@ def test_anything_else_is_no_time(text: str) -> None:
         parse_time(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "factor"), [("0", 0), ("0.5", 0.5), ("2", 2), ("0dB", 1), ("-20 dB", 0.1), ("+6db", 1.9953)]
+)
+def test_a_volume_is_a_factor_or_decibels(text: str, factor: float) -> None:
+    assert parse_volume(text) == pytest.approx(factor, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["", "loud", "-1", "50%", "nan", "dB", "1e3", "٣"])
+def test_anything_else_is_no_volume(text: str) -> None:
+    with pytest.raises(UsageError, match="--volume"):
+        parse_volume(text)
+
+
+def test_audio_is_a_switch_or_a_file() -> None:
+    found = [parse_audio(text) for text in ("true", "False", "voice.wav", "./true")]
+    assert found == [True, False, Path("voice.wav"), Path("./true")]
+
+
+def test_choices_are_listed_as_one_says_them() -> None:
+    assert [listed(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a or b", "a, b or c"]
+
+
 def test_a_batch_size_is_auto_or_a_number() -> None:
     assert (parse_batch_size("auto"), parse_batch_size("8")) == (None, 8)
     with pytest.raises(UsageError, match="--batch-size"):
         parse_batch_size("many")
+
+
+@pytest.mark.parametrize("texts", [["1=b.mp4,0=a,b.mp4"], ["1=b.mp4", "0=a,b.mp4"]])
+def test_faces_may_have_drivings_whose_names_hold_commas(texts: list[str]) -> None:
+    assert parse_faces(texts) == ("largest", ((1, Path("b.mp4")), (0, Path("a,b.mp4"))))
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["largest", "1=b.mp4"], "such as --face 0=a.mp4"),
+        (["0="], "such as --face 0=a.mp4"),
+        (["x=a.mp4"], "such as --face 0=a.mp4"),
+        (["0=a.mp4,0=b.mp4"], "two drivings"),
+        (["left"], "largest, all or a number"),
+    ],
+)
+def test_other_faces_are_usage_errors(texts: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_faces(texts)
 
 
 def test_a_reference_and_a_face_are_names_or_numbers() -> None:

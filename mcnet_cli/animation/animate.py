@@ -10,25 +10,22 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mcnet_cli.animation.animator import Animator
-from mcnet_cli.animation.driving import Driving, pictures_of
+from mcnet_cli.animation.crops import Crops
+from mcnet_cli.animation.driving import pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
 from mcnet_cli.animation.kept import Kept, Recent, Source
-from mcnet_cli.animation.motion_file import write_motion
 from mcnet_cli.animation.outputs import Output, plan_outputs
-from mcnet_cli.animation.performance import edited, planned_driving, read_performance
+from mcnet_cli.animation.performance import Performance, performance, planned_driving, read_performance
 from mcnet_cli.animation.renderer import suitable_batch_size
 from mcnet_cli.animation.report import (
     AnimationPlan,
     AnimationReport,
     AnimationResult,
     PlannedSource,
+    made_by,
 )
-from mcnet_cli.animation.request import AnimationRequest, Background, Crops, open_driving, require_inputs
-from mcnet_cli.animation.retarget import Transfer
+from mcnet_cli.animation.request import AnimationRequest, Background, open_driving, require_inputs
 from mcnet_cli.animation.source import (
     FaceFinder,
     Portrait,
@@ -40,7 +37,8 @@ from mcnet_cli.arrays import Picture, side_by_side
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import UsageError, shown
-from mcnet_cli.media import open_output, read_image, read_still
+from mcnet_cli.media import SoundTrack, open_output, probe_sound, read_image, read_still
+from mcnet_cli.motion.motion_file import write_motion
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.weights import resolve_weights
@@ -90,11 +88,13 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
     background: Background = read_image(asked) if isinstance(asked, Path) else asked
     animator = kept.animator(request)
     found = [kept.source_faces(request, path, crops) for path in request.sources]
-    performed = kept.driving(request, crops, lambda: read_performance(request, animator, crops, tell))
+    drivings = [
+        kept.driving(each, crops, partial(read_performance, each, animator, crops, tell))
+        for each in request.by_driving
+    ]
     is_picture = outputs.films[0].kind == "picture"
-    driving, transfer = edited(performed, request, is_picture=is_picture)
-    transfer.require_reference(driving.motion)
-    if is_picture and len(transfer.shown_frames(driving.motion)) > 1:
+    shows = performance(drivings, request, is_picture=is_picture)
+    if is_picture and len(shows.rows) > 1:
         raise UsageError(
             f"{shown(outputs.films[0].target)} is one picture, and the result has several frames",
             hint="take a film such as .mp4, a pattern such as frames/%05d.png, or --max-frames 1",
@@ -103,7 +103,7 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
     with outputs.made_folder():
         for path, faces, output in zip(request.sources, found, outputs.films, strict=True):
             source = kept.source(request, path, faces, longest_side(request, output.kind))
-            frames = _write_film(source, driving, transfer, animator, request, background, output, tell)
+            frames = _write_film(source, shows, animator, request, background, output, tell)
             now = time.monotonic()
             results.append(
                 AnimationResult(
@@ -111,18 +111,21 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
                     driving=request.performed,
                     output=output.target,
                     frames=frames,
-                    rate=driving.motion.rate,
+                    rate=shows.rate,
+                    codec=output.coding.codec,
+                    quality=output.coding.quality,
                     seconds=now - began,
-                    damaged=driving.damaged,
-                    no_face=driving.no_face,
+                    damaged=shows.damaged,
+                    no_face=shows.no_face,
+                    bridged=shows.bridged,
                     peak_memory_mb=peak_memory_mb(with_children=True),
                 )
             )
             began = now
         if request.save_motion is not None:
-            write_motion(request.save_motion, driving.motion, overwrite=request.overwrite)
+            write_motion(request.save_motion, shows.motions[0], overwrite=request.overwrite)
         boxes = (tuple(face.box for face in faces if face.box is not None) for faces in found)
-        crops.save(driving.box, dict(zip(request.sources, boxes, strict=True)))
+        crops.save(shows.drivings[0].box, dict(zip(request.sources, boxes, strict=True)))
     return AnimationReport(
         device=str(animator.compute.device),
         precision=animator.compute.precision,
@@ -151,6 +154,7 @@ def plan(request: AnimationRequest) -> AnimationPlan:
     compute = choose(request.device, request.precision)
     weights = read_weights(resolve_weights(request.weights, fetch=request.fetch))
     finder = FaceFinder(request.detector, str(compute.device)) if request.uses_detector else None
+    drivings = [planned_driving(each, weights) for each in request.by_driving]
     return AnimationPlan(
         device=str(compute.device),
         precision=compute.precision,
@@ -162,14 +166,14 @@ def plan(request: AnimationRequest) -> AnimationPlan:
             _planned_source(request, path, film, crops, weights, finder)
             for path, film in zip(request.sources, outputs.films, strict=True)
         ),
-        driving=planned_driving(request, weights),
+        driving=drivings[0],
+        other_drivings=tuple(drivings[1:]),
     )
 
 
 def _write_film(
     source: Source,
-    driving: Driving,
-    transfer: Transfer,
+    shows: Performance,
     animator: Animator,
     request: AnimationRequest,
     background: Background,
@@ -177,8 +181,9 @@ def _write_film(
     on_progress: OnProgress,
 ) -> int:
     """Renders one source and writes its film; how many frames it has. Warns of what had to be left out."""
-    rows = transfer.shown_frames(driving.motion)
-    audio, start_s, warnings = _sound(driving, rows, request, output)
+    rows = shows.rows
+    tracks, warnings = _sound(shows, request, output)
+    sound = tracks[0] if tracks else None
     portrait = source.portrait
     size = film_size(request, output.kind, source.size, portrait.faces[0].face.box, animator.size)
     with contextlib.ExitStack() as stack:
@@ -186,21 +191,26 @@ def _write_film(
             open_output(
                 Path(output.target) if output.kind != "stdout" else "-",
                 size=size,
-                frame_rate=driving.motion.rate,
-                audio=audio,
-                audio_start_s=start_s,
-                audio_track=driving.audio_track,
+                frame_rate=shows.rate,
+                audio=None if sound is None else sound.path,
+                audio_start_s=0.0 if sound is None else sound.start_s,
+                audio_track=0 if sound is None else sound.track,
+                mixed_in=tracks[1:],
+                volume=request.volume,
                 overwrite=request.overwrite,
                 strict=request.strict,
                 alpha=request.background == "transparent",
+                codec=request.codec,
+                quality=request.quality,
+                comment=made_by(animator.weights.path) if request.metadata else None,
             )
         )
         frames: Iterator[Picture] = stack.enter_context(
             contextlib.closing(
                 animator.render(
                     portrait,
-                    driving.motion,
-                    transfer,
+                    shows.motions[0] if len(shows.motions) == 1 else shows.motions,
+                    shows.transfer,
                     picture=request.picture,
                     background=background,
                     size=None if request.picture == "photo" else size[1],
@@ -208,7 +218,7 @@ def _write_film(
             )
         )
         if request.compare:
-            compared = pictures_of(driving, partial(open_driving, request), rows, size[1])
+            compared = pictures_of(shows.drivings[0], partial(open_driving, request), rows, size[1])
             frames = _side_by_side(
                 portrait, request, size[1], stack.enter_context(contextlib.closing(compared)), frames
             )
@@ -236,21 +246,29 @@ def _side_by_side(
 
 
 def _sound(
-    driving: Driving, rows: NDArray[np.intp], request: AnimationRequest, output: Output
-) -> tuple[Path | None, float, tuple[str, ...]]:
-    """The file with the sound, where it starts, and warnings.
+    shows: Performance, request: AnimationRequest, output: Output
+) -> tuple[list[SoundTrack], tuple[str, ...]]:
+    """The tracks of sound, and warnings.
 
-    Frames left out at the start or end take their sound along. With a gap in between the sound would run
-    ahead of the picture, so there is none then.
+    Frames left out at the start or end take the drivings' sound along. With a gap in between the sound would
+    run ahead of the picture, so there is none then.
     """
-    if driving.audio is None or not request.audio or not output.may_have_sound:
-        return None, 0.0, ()
+    if isinstance(request.audio, Path):
+        return [SoundTrack(request.audio, 0.0, probe_sound(request.audio, request.audio_track))], ()
+    heard = [driving for driving in shows.drivings if driving.audio is not None]
+    if not heard or not request.audio or not output.may_have_sound:
+        return [], ()
     if not request.edit.keeps_time:
-        return None, 0.0, ("no sound: the driving's doesn't fit another speed",)
-    first, last = rows[0], rows[-1]
-    if last - first + 1 != len(rows):
-        return None, 0.0, ("no sound: frames were left out in between (--on-no-face hold keeps it)",)
-    return driving.audio, driving.audio_start_s + float(first / driving.motion.rate), ()
+        return [], ("no sound: the driving's doesn't fit another speed (--audio FILE gives it some)",)
+    first, last = shows.rows[0], shows.rows[-1]
+    if last - first + 1 != len(shows.rows):
+        return [], ("no sound: frames were left out in between (--on-no-face hold keeps it)",)
+    skipped_s = float(first / shows.rate)
+    return [
+        SoundTrack(driving.audio, driving.audio_start_s + skipped_s, driving.audio_track)
+        for driving in heard
+        if driving.audio is not None
+    ], ()
 
 
 def _planned_source(
@@ -263,7 +281,7 @@ def _planned_source(
 ) -> PlannedSource:
     photo, framing = read_still(path, request.source_frame_s)[0], framing_of(weights)
     faces = find_faces(
-        photo, finder, framing, name=shown(path), face=request.face, crop_to=crops.source(path)
+        photo, finder, framing, name=shown(path), face=request.moved, crop_to=crops.source(path)
     )
     size = photo.shape[1], photo.shape[0]
     box, network = faces[0].box, weights.config.size
@@ -274,4 +292,6 @@ def _planned_source(
         crops=tuple((b.x, b.y, b.width, b.height) for b in boxes),
         output=film.target,
         output_size=film_size(request, film.kind, size, box, network),
+        codec=film.coding.codec,
+        quality=film.coding.quality,
     )

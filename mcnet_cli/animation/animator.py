@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.bundled import BUNDLED_RATE, bundled_motion
 from mcnet_cli.animation.driving import (
     Driving,
     OpenFrames,
@@ -20,10 +19,7 @@ from mcnet_cli.animation.driving import (
     read_driving,
     reopenable_arrays,
 )
-from mcnet_cli.animation.editing import MotionEdit, part
 from mcnet_cli.animation.frames import MakeFrames, frames_of
-from mcnet_cli.animation.motion import Motion
-from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part, require_fit
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
@@ -40,9 +36,14 @@ from mcnet_cli.animation.source import (
 from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import Compute, choose
-from mcnet_cli.errors import UsageError, WeightsError, shown
+from mcnet_cli.errors import UsageError, WeightsError, counted, shown
 from mcnet_cli.face import CropBox, Framing
 from mcnet_cli.media import Span, open_frames
+from mcnet_cli.motion.blending import in_step
+from mcnet_cli.motion.bundled import BUNDLED_RATE, bundled_motion
+from mcnet_cli.motion.editing import MotionEdit, part
+from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.motion_file import is_motion_file, read_motion_part, require_fit
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
 
@@ -145,7 +146,7 @@ class Animator:
         self,
         photo: "Photo",
         *,
-        face: Literal["largest", "all"] | int = "largest",
+        face: Literal["largest", "all"] | int | tuple[int, ...] = "largest",
         crop: CropBox | Sequence[CropBox] | Literal["auto", "none"] = "auto",
         source_frame_s: float | None = None,
     ) -> tuple[SourceFace, ...]:
@@ -163,7 +164,7 @@ class Animator:
         self,
         photo: "Photo",
         *,
-        face: Literal["largest", "all"] | int = "largest",
+        face: Literal["largest", "all"] | int | tuple[int, ...] = "largest",
         crop: CropBox | Sequence[CropBox] | Literal["auto", "none"] = "auto",
         faces: Sequence[SourceFace] | None = None,
         longest: int = LONGEST_PX,
@@ -173,7 +174,7 @@ class Animator:
 
         Args:
             photo: a picture's file, an (H, W, 3) uint8 RGB or (H, W, 4) RGBA array, or a PIL image.
-            face: which face moves: the largest, all of them, or a number from 0, left to right.
+            face: which face moves: the largest, all of them, or one or several numbers from 0, left to right.
             crop: `auto` crops around the faces as the weights want it; `none` shows the network the whole
                 photo; or boxes in pixels of the photo, one for each face.
             faces: what `Animator.faces` has found in this photo, so that it isn't looked for again.
@@ -269,7 +270,7 @@ class Animator:
     def render(
         self,
         portrait: Portrait,
-        motion: Motion,
+        motion: Motion | Sequence[Motion],
         transfer: Transfer | None = None,
         *,
         rows: NDArray[np.intp] | Sequence[int] | None = None,
@@ -281,7 +282,9 @@ class Animator:
 
         Args:
             portrait: from `portrait`, of this animator.
-            motion: from `motion`, of an animator with the same keypoint detector.
+            motion: from `motion`, of an animator with the same keypoint detector. Or a motion for each of the
+                portrait's faces: at the rate of the first, as long as the longest, and the others hold their
+                last pose.
             transfer: how the motion is carried over; by default relative to the frame most like the source.
             rows: which frames of the motion are made, numbers from 0 in any order; None: all that are shown.
             picture: `photo`: the whole photo at its own size. `face`: the square around the face, at the
@@ -297,8 +300,8 @@ class Animator:
 
         Raises:
             InputError: a motion of another keypoint detector, or nobody to put before another background.
-            UsageError: a reference frame that the motion doesn't have, squares of several faces, or a
-                picture or background that doesn't exist.
+            UsageError: a reference frame that the motion doesn't have, squares of several faces, not as many
+                motions as faces, or a picture or background that doesn't exist.
             WeightsError: weights that give no numbers; while iterating.
 
         Example:
@@ -313,8 +316,8 @@ class Animator:
         """
         transfer = transfer or Transfer()
         require_shown(picture, background)
-        require_fit(motion, self.renderer.config, self.renderer.digest, "the motion")
-        shown_rows = transfer.shown_frames(motion) if rows is None else np.asarray(rows, np.intp)
+        motions = self._motions(motion, portrait)
+        shown_rows = transfer.shown_frames(*motions) if rows is None else np.asarray(rows, np.intp)
         if picture != "photo" and len(portrait.faces) > 1:
             raise UsageError(
                 f"--picture {picture}: there is no one square of several faces", hint="take photo"
@@ -322,7 +325,8 @@ class Animator:
         smooth = self.weights.smooth or 0.0
         with self.naming_weights():
             retargetings = [
-                Retargeting(motion, transfer, face, self.landmarks, smooth) for face in portrait.faces
+                Retargeting(each, transfer, face, self.landmarks, smooth)
+                for each, face in zip(motions, portrait.faces, strict=True)
             ]
         make = frames_of(portrait, self.renderer, picture, background, size)
         return self._rendered(retargetings, shown_rows, make)
@@ -351,11 +355,24 @@ class Animator:
             on_progress=on_progress,
         )
 
+    def _motions(self, motion: Motion | Sequence[Motion], portrait: Portrait) -> tuple[Motion, ...]:
+        """A motion for each face of a portrait, all of one length."""
+        count = len(portrait.faces)
+        motions = [motion] * count if isinstance(motion, Motion) else list(motion)
+        if len(motions) != count:
+            raise UsageError(
+                f"{counted(len(motions), 'motion')} for {counted(count, 'face')}",
+                hint="give one motion for all faces, or one for each",
+            )
+        for each in motions:
+            require_fit(each, self.renderer.config, self.renderer.digest, "the motion")
+        return in_step(motions)
+
     def _found(
         self,
         picture: Picture,
         name: str,
-        face: Literal["largest", "all"] | int,
+        face: Literal["largest", "all"] | int | tuple[int, ...],
         crop: CropBox | Sequence[CropBox] | Literal["auto", "none"],
     ) -> tuple[SourceFace, ...]:
         boxes = [crop] if isinstance(crop, CropBox) else crop

@@ -12,10 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.motion import IRISES, Floats, Motion
-from mcnet_cli.animation.motion_file import faceless, no_face_in
 from mcnet_cli.animation.renderer import Renderer
-from mcnet_cli.animation.retarget import TELLING_POINTS
 from mcnet_cli.animation.source import face_picture, on_square
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, shown
@@ -33,9 +30,15 @@ from mcnet_cli.face import (
     turned_points,
     turned_size,
     upright_turns,
+    yaw_deg,
 )
 from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.media import FrameSource, open_arrays, open_frames
+from mcnet_cli.motion.blending import bridged
+from mcnet_cli.motion.bridging import hidden_faces
+from mcnet_cli.motion.motion import IRISES, Floats, Motion
+from mcnet_cli.motion.motion_file import faceless, no_face_in
+from mcnet_cli.motion.reference import TELLING_POINTS
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.threads import in_order
 
@@ -54,15 +57,17 @@ class Driving:
     """A driving that has been read.
 
     motion: one row for each frame, not smoothed. box: what was cropped from each frame; None: all of it.
-    no_face: how many frames have no face. audio: a file whose sound from `audio_start_s` on belongs to the
-    frames; None without sound. audio_track: which of its sound tracks. damaged: whether only a part could be
-    read. turns: how many quarter turns, counterclockwise, bring the face in the frames upright, as it is in
-    the motion and for the network.
+    no_face: how many frames have no face. bridged: in how many it is hidden for a moment, such as by a hand,
+    so that they move between the frames around. audio: a file whose sound from `audio_start_s` on belongs to
+    the frames; None without sound. audio_track: which of its sound tracks. damaged: whether only a part could
+    be read. turns: how many quarter turns, counterclockwise, bring the face in the frames upright, as it is
+    in the motion and for the network.
     """
 
     motion: Motion
     box: CropBox | None
     no_face: int
+    bridged: int = 0
     audio: Path | None = None
     audio_start_s: float = 0.0
     audio_track: int = 0
@@ -146,13 +151,17 @@ def read_driving(
         renderer.digest,
         track.irises if track.faces else None,
     )
-    no_face = int((~motion.found).sum())
+    hidden = track.hidden if len(track) else np.zeros(len(values), np.bool_)
+    motion = bridged(motion, hidden)
+    if requires_face and not motion.found.all():
+        raise no_face_in(frames.path, int(motion.found.argmin()))
+    no_face, bridged_count = int((~motion.found).sum()), int((hidden & motion.found).sum())
     if not motion.found.any():
         # A given crop is trusted: of a drawing or an animal the detector may see no face.
         log.warning("%s: no face was found; the crop is used as it is", shown(frames.path))
         motion = replace(motion, found=np.ones_like(motion.found))
     audio = frames.audio, frames.audio_start_s, frames.audio_track
-    return Driving(motion, box, no_face, *audio, frames.damaged, track.turns)
+    return Driving(motion, box, no_face, bridged_count, *audio, frames.damaged, track.turns)
 
 
 def decoded_rate(driving: Path, fps: Fraction | None) -> Fraction | None:
@@ -296,23 +305,23 @@ class LandmarkTrack:
 
     whole: keep all 468 points in half precision (1.9 kB a frame), instead of the 90 that a reference frame is
     chosen by (0.4 kB). exact: numbers of points that are kept in full precision as well; they may lie beyond
-    the mesh. samples: up to 256 (468, 2) points in pixels, evenly spread over the frames with a face. turns:
-    by how many quarter turns, counterclockwise, all points are turned about the frames, so that the first
-    face is upright.
+    the mesh. turns: by how many quarter turns, counterclockwise, all points are turned about the frames, so
+    that the first face is upright.
     """
 
     def __init__(self, *, whole: bool, exact: Sequence[int] = ()) -> None:
-        self.samples: list[Points] = []
         self.turns = 0
         self._exact_numbers = list(exact)
         self._outer = OuterTracker() if {*OUTER} & {*exact} else None
         self._exact = bytearray()
         self._kept = np.arange(MESH_POINTS) if whole else TELLING_POINTS
+        self._samples: list[tuple[int, Points]] = []  # with the numbers of their frames
         self._stride = 1
         self._faces = 0
         self._points = bytearray()
         self._irises = bytearray()
         self._found = bytearray()
+        self._measures = bytearray()
 
     def __len__(self) -> int:
         return len(self._found)
@@ -329,6 +338,7 @@ class LandmarkTrack:
             self._points.extend(bytes(4 * len(self._kept)))
             self._irises.extend(bytes(4 * IRISES))
             self._exact.extend(bytes(8 * len(self._exact_numbers)))
+            self._measures.extend(bytes(4 * 3))
             return
         if not self._faces:
             self.turns = upright_turns(face.points)
@@ -339,17 +349,18 @@ class LandmarkTrack:
         self._irises.extend(_centred(irises, size).tobytes())
         followed = points if self._outer is None else self._outer(turned(frame, self.turns), points)
         self._exact.extend(followed[self._exact_numbers].astype(np.float32).tobytes())
+        self._measures.extend(np.array([face.log_odds, face.spread, yaw_deg(points)], np.float32).tobytes())
         if self._faces % self._stride == 0:
-            self.samples.append(points)
-            if len(self.samples) > SAMPLE_LIMIT:
-                self.samples = self.samples[::2]
+            self._samples.append((len(self) - 1, points))
+            if len(self._samples) > SAMPLE_LIMIT:
+                self._samples = self._samples[::2]
                 self._stride *= 2
         self._faces += 1
 
     def forget(self) -> None:
         """Drops all frames so far, and goes on with the same face: what is kept of a live driving."""
         self._points, self._irises = bytearray(), bytearray()
-        self._exact, self._found = bytearray(), bytearray()
+        self._exact, self._found, self._measures = bytearray(), bytearray(), bytearray()
 
     @property
     def landmarks(self) -> NDArray[np.float16]:
@@ -370,6 +381,19 @@ class LandmarkTrack:
     def found(self) -> NDArray[np.bool_]:
         """(T,) whether there was a face."""
         return np.frombuffer(self._found, np.bool_)
+
+    @property
+    def hidden(self) -> NDArray[np.bool_]:
+        """(T,) whether something is before the face."""
+        return hidden_faces(self.found, *np.frombuffer(self._measures, np.float32).reshape(-1, 3).T)
+
+    @property
+    def samples(self) -> list[Points]:
+        """Up to 256 (468, 2) points in pixels, evenly spread over the frames whose face is seen well."""
+        hidden = self.hidden
+        return [points for frame, points in self._samples if not hidden[frame]] or [
+            points for _, points in self._samples
+        ]
 
 
 def _centred(points: Points, size: tuple[int, int]) -> NDArray[np.float16]:

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation.driving import LandmarkTrack
 from mcnet_cli.animation.gaze import EyeLandmarks, LiveGaze
-from mcnet_cli.animation.motion import (
+from mcnet_cli.animation.renderer import Renderer
+from mcnet_cli.animation.source import FaceFinder, face_picture, on_square
+from mcnet_cli.arrays import Picture
+from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.face import CropBox, Framing, clip_box, turned
+from mcnet_cli.motion.motion import (
     CUTOFF_PER_SPEED,
     SPEED_CUTOFF,
     STILL_CUTOFF,
     Motion,
     sample_weight,
 )
-from mcnet_cli.animation.renderer import Renderer
-from mcnet_cli.animation.retarget import TELLING_POINTS
-from mcnet_cli.animation.source import FaceFinder, face_picture, on_square
-from mcnet_cli.arrays import Picture
-from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.face import CropBox, Framing, clip_box, turned
+from mcnet_cli.motion.reference import TELLING_POINTS
 
 Floats = NDArray[np.float64]
 

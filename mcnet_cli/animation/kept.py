@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving
-from mcnet_cli.animation.request import AnimationRequest, Crops
+from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.animation.source import Portrait, SourceFace, encode
 from mcnet_cli.files import stamp_of
 from mcnet_cli.media import read_still
@@ -73,7 +74,7 @@ class Kept:
     def driving(self, request: AnimationRequest, crops: Crops, read: Callable[[], Driving]) -> Driving:
         """The request's driving, by `read` if it has to be read."""
         who = request.driving_face, request.on_no_face == "fail"
-        how = request.fps, request.span, request.strict, request.audio_track
+        how = request.fps, request.span, request.strict, request.driving_track
         key = (
             _network_of(request),
             request.performed,
@@ -88,10 +89,12 @@ class Kept:
     def source_faces(self, request: AnimationRequest, path: Path, crops: Crops) -> tuple[SourceFace, ...]:
         """The faces of a source that move."""
         animator, crop = self.animator(request), crops.source(path)
-        key = _network_of(request), _file_as_it_is(path), request.source_frame_s, request.face, str(crop)
+        key = _network_of(request), _file_as_it_is(path), request.source_frame_s, request.moved, str(crop)
         return self.faces.get(
             key,
-            lambda: animator.faces(path, face=request.face, crop=crop, source_frame_s=request.source_frame_s),
+            lambda: animator.faces(
+                path, face=request.moved, crop=crop, source_frame_s=request.source_frame_s
+            ),
         )
 
     def source(

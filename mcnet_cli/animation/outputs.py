@@ -10,7 +10,7 @@ from pathlib import Path
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.files import check_free, system_failure
-from mcnet_cli.media import output_kind, require_transparency
+from mcnet_cli.media import Coding, choose_coding, output_kind
 from mcnet_cli.media.output import numbered
 
 NAME_LIMIT = 255  # bytes, what nearly all file systems allow
@@ -19,10 +19,11 @@ SUFFIX = ".mp4"
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """target: a file, a PNG pattern, or `-`. kind: as `media.output_kind` calls it."""
+    """target: a file, a PNG pattern, or `-`. kind: as `media.output_kind` calls it. coding: of its frames."""
 
     target: str
     kind: str
+    coding: Coding
 
     @property
     def may_have_sound(self) -> bool:
@@ -73,7 +74,7 @@ def plan_outputs(request: AnimationRequest) -> Outputs:
                 f"-o {shown(text)}: with several sources the output must be a folder",
                 hint="end its name with a slash",
             )
-        films: tuple[Output, ...] = (Output(text, output_kind(text)),)
+        films: tuple[Output, ...] = (planned(request, text),)
     else:
         folder = Path(text or "")
         if folder.exists() and not folder.is_dir():
@@ -86,13 +87,25 @@ def plan_outputs(request: AnimationRequest) -> Outputs:
                 raise UsageError(
                     f"two sources would both become {shown(name)}", hint="rename one of them, or run twice"
                 )
-        films = tuple(Output(str(folder / name), output_kind(name)) for name in names)
-    if request.background == "transparent":
-        for film in films:
-            require_transparency(film.target)
+        films = tuple(planned(request, str(folder / name)) for name in names)
     outputs = Outputs(films, new_folder)
     _check(request, outputs)
     return outputs
+
+
+def planned(request: AnimationRequest, target: str) -> Output:
+    """The output of that name. UsageError if it can't hold what the request asks for."""
+    kind, alpha = output_kind(target), request.background == "transparent"
+    output = Output(
+        target, kind, choose_coding(target, codec=request.codec, quality=request.quality, alpha=alpha)
+    )
+    if not output.may_have_sound and (isinstance(request.audio, Path) or request.volume != 1):
+        name = "--audio" if isinstance(request.audio, Path) else "--volume"
+        raise UsageError(
+            f"{name}: {'stdout' if target == '-' else shown(target)} holds no sound",
+            hint="take .mp4, .mov, .mkv or .webm",
+        )
+    return output
 
 
 def default_name(source: Path, driving: Path, suffix: str = SUFFIX) -> str:

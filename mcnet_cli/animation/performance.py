@@ -1,22 +1,27 @@
 """The motion that a run of `animate` shows: read from its driving, or made without one, and edited."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcnet_cli.animation.animator import Animator
-from mcnet_cli.animation.bundled import BUNDLED_RATE
-from mcnet_cli.animation.controls import Controls
+from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving
-from mcnet_cli.animation.editing import MotionEdit, part
-from mcnet_cli.animation.motion import Motion
-from mcnet_cli.animation.motion_file import is_motion_file, read_motion_part
 from mcnet_cli.animation.report import PlannedDriving
-from mcnet_cli.animation.request import AnimationRequest, Crops, open_driving
+from mcnet_cli.animation.request import AnimationRequest, open_driving
 from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.checkpoint import Weights, detector_digest
 from mcnet_cli.errors import UsageError
+from mcnet_cli.motion.blending import in_step
+from mcnet_cli.motion.bundled import BUNDLED_RATE
+from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.editing import MotionEdit, part
+from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.motion_file import is_motion_file, read_motion_part
 from mcnet_cli.progress import OnProgress
 
 STILL_FILM_S = 3.0  # how long a film lasts in which controls stay as they are
@@ -73,6 +78,53 @@ def edited(driving: Driving, request: AnimationRequest, *, is_picture: bool) -> 
             transfer, controls=controls if ramp is None else Controls(controls.values * ramp[:, None])
         )
     return replace(driving, motion=played), transfer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Performance:
+    """What moves the faces of a source.
+
+    drivings: one for all faces, or one for each. motions: what is shown of them, of one length and rate.
+    transfer: how they are carried over.
+    """
+
+    drivings: tuple[Driving, ...]
+    motions: tuple[Motion, ...]
+    transfer: Transfer
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second."""
+        return self.motions[0].rate
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """Numbers of the frames that the film shows."""
+        return self.transfer.shown_frames(*self.motions)
+
+    @property
+    def no_face(self) -> int:
+        """Frames of all drivings without a face."""
+        return sum(driving.no_face for driving in self.drivings)
+
+    @property
+    def bridged(self) -> int:
+        """Frames of all drivings in which something is before the face."""
+        return sum(driving.bridged for driving in self.drivings)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether one of the drivings could be read only in part."""
+        return any(driving.damaged for driving in self.drivings)
+
+
+def performance(drivings: Sequence[Driving], request: AnimationRequest, *, is_picture: bool) -> Performance:
+    """What a film shows of the drivings of `request.by_driving`; is_picture: whether it is one picture."""
+    pairs = zip(drivings, request.by_driving, strict=True)
+    played, transfers = zip(*(edited(*pair, is_picture=is_picture) for pair in pairs), strict=True)
+    for driving, transfer in zip(played, transfers, strict=True):
+        transfer.require_reference(driving.motion)
+    return Performance(played, in_step([driving.motion for driving in played]), transfers[0])
 
 
 def _moving_still(request: AnimationRequest) -> tuple[Motion, MotionEdit]:

@@ -1,5 +1,6 @@
 """What `animate` did or, in a dry run, would do: as JSON values for programs, as text for people."""
 
+import functools
 from dataclasses import dataclass, fields, is_dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -7,6 +8,10 @@ from typing import Any
 
 from mcnet_cli import __version__
 from mcnet_cli.errors import counted, shown
+from mcnet_cli.files import stamp_of
+from mcnet_cli.weights.store import sha256_of
+
+DIGEST_DIGITS = 12  # of weights, in the comment of a film
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +19,16 @@ class AnimationResult:
     """One source's film.
 
     Attributes:
-        source, driving: the files it was made from.
+        source, driving: the files it was made from; the names of several drivings are joined by +.
         output: the file, `-` for stdout.
         frames: how many the film has.
         rate: frames a second, exact.
+        codec, quality: how frames are stored; quality is None where there is only one.
         seconds: from the start of the work on it; reading the driving counts for the first source.
         damaged: whether the driving could be read only in part.
         no_face: driving frames without a face.
+        bridged: driving frames whose face is hidden for a moment, such as by a hand, so that the film moves
+            from the pose before to the one after. 0 for a motion file, in which that has been done.
         peak_memory_mb: of this process and its largest child so far; None where nobody knows.
 
     Example:
@@ -28,7 +36,18 @@ class AnimationResult:
         >>> from pathlib import Path
         >>> from mcnet_cli import AnimationResult
         >>> result = AnimationResult(
-        ...     Path("a.jpg"), Path("b.mp4"), "film.mp4", 100, Fraction(25), 8.0, False, 0, 700.0
+        ...     source=Path("a.jpg"),
+        ...     driving=Path("b.mp4"),
+        ...     output="film.mp4",
+        ...     frames=100,
+        ...     rate=Fraction(25),
+        ...     codec="h264",
+        ...     quality="high",
+        ...     seconds=8.0,
+        ...     damaged=False,
+        ...     no_face=0,
+        ...     bridged=0,
+        ...     peak_memory_mb=700.0,
         ... )
         >>> print(result.as_text())
         film.mp4: 100 frames at 25 frames/s
@@ -40,9 +59,12 @@ class AnimationResult:
     output: str
     frames: int
     rate: Fraction
+    codec: str
+    quality: str | None
     seconds: float
     damaged: bool
     no_face: int
+    bridged: int
     peak_memory_mb: float | None
 
     def as_json(self) -> dict[str, Any]:
@@ -55,9 +77,10 @@ class AnimationResult:
         real_time = f"{speed / float(self.rate):.2f} times real time"
         memory = f", {self.peak_memory_mb:.0f} MB of memory at most" if self.peak_memory_mb else ""
         missing = f", {counted(self.no_face, 'frame')} without a face" if self.no_face else ""
+        hidden = f", {self.bridged} bridged over a hidden face" if self.bridged else ""
         where = "stdout" if self.output == "-" else shown(self.output)
         return (
-            f"{where}: {counted(self.frames, 'frame')} at {float(self.rate):.5g} frames/s{missing}\n"
+            f"{where}: {counted(self.frames, 'frame')} at {float(self.rate):.5g} frames/s{missing}{hidden}\n"
             f"  {self.seconds:.1f} s, {speed:.1f} frames/s, {real_time}{memory}"
         )
 
@@ -125,13 +148,18 @@ class PlannedDriving:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """A source, the boxes (x, y, width, height) that would be cropped from it, and what it would become."""
+    """A source, the boxes (x, y, width, height) that would be cropped from it, and what it would become.
+
+    codec, quality: how frames would be stored; quality is None where there is only one.
+    """
 
     path: Path
     size: tuple[int, int]
     crops: tuple[tuple[float, float, float, float], ...]
     output: str
     output_size: tuple[int, int]
+    codec: str
+    quality: str | None
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -143,7 +171,8 @@ class PlannedSource:
         boxes = " and ".join(",".join(f"{side:.0f}" for side in box) for box in self.crops) or "none"
         return (
             f"source: {shown(self.path)}: {self.size[0]} x {self.size[1]}, crop {boxes}; "
-            f"result: {shown(self.output)}, {self.output_size[0]} x {self.output_size[1]}"
+            f"result: {shown(self.output)}, {self.output_size[0]} x {self.output_size[1]}, "
+            f"{self.codec}{f' in {self.quality} quality' if self.quality else ''}"
         )
 
 
@@ -156,7 +185,8 @@ class AnimationPlan:
         weights: the file.
         detector: what would find faces, None for nothing.
         batch_size: frames computed at once.
-        driving, sources: what was found out about the inputs.
+        driving, sources: what was found out about the inputs. other_drivings: those of further faces, where
+            each has its own.
 
     Example:
         >>> from pathlib import Path
@@ -174,6 +204,7 @@ class AnimationPlan:
     batch_size: int
     driving: PlannedDriving
     sources: tuple[PlannedSource, ...]
+    other_drivings: tuple[PlannedDriving, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--dry-run --json` prints."""
@@ -189,11 +220,26 @@ class AnimationPlan:
                 f"device: {self.device} in {self.precision} ({self.why}), "
                 f"{counted(self.batch_size, 'frame')} at a time",
                 f"faces: {self.detector or 'no detection'}",
-                self.driving.as_text(),
+                *(driving.as_text() for driving in (self.driving, *self.other_drivings)),
                 *(source.as_text() for source in self.sources),
                 "nothing was rendered (dry run)",
             ]
         )
+
+
+def made_by(weights: Path) -> str:
+    """What a film says of itself, in ASCII: the tool, its version, and the weights by name and digest."""
+    text = (
+        f"AI-generated: a still portrait, animated by mcnet {__version__} with the weights "
+        f"{weights.name} (SHA-256 {_digest(weights, stamp_of(weights))[:DIGEST_DIGITS]})"
+    )
+    return shown(text).encode("ascii", "backslashreplace").decode()
+
+
+@functools.lru_cache(maxsize=4)
+def _digest(path: Path, _stamp: object) -> str:
+    """The digest of a file as it is now; `_stamp` tells when it has changed."""
+    return sha256_of(path)
 
 
 def _json_values(record: Any) -> dict[str, Any]:

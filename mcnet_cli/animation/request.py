@@ -1,29 +1,38 @@
-"""What is asked of `mcnet animate`: its options, and the crops that an earlier run has saved."""
+"""What is asked of `mcnet animate`: its options."""
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.bundled import DEFAULT, BundledMotion, bundled_motion, bundled_motions
+from mcnet_cli.animation.crops import Crop
 from mcnet_cli.animation.driving import decoded_rate
-from mcnet_cli.animation.editing import MotionEdit
-from mcnet_cli.animation.keyframes import Keyframes
-from mcnet_cli.animation.motion_file import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.animation.retarget import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.face.detect import DetectorName
-from mcnet_cli.files import atomic_output, require_regular_file
-from mcnet_cli.media import FrameSource, Span, is_picture, open_frames
+from mcnet_cli.media import (
+    CODECS,
+    DEFAULT_QUALITY,
+    QUALITIES,
+    Codec,
+    FrameSource,
+    Quality,
+    Span,
+    is_picture,
+    open_frames,
+    probe_sound,
+)
 from mcnet_cli.media.frames import require_local_file
 from mcnet_cli.media.kinds import is_video
+from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion, bundled_motions
+from mcnet_cli.motion.editing import RETURN_S, MotionEdit
+from mcnet_cli.motion.keyframes import Keyframes
+from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.options import RATE_LIMITS, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
@@ -32,11 +41,9 @@ FaceChoice = Literal["largest", "all"] | int
 DrivingFace = Literal["largest", "first"] | int
 PictureKind = Literal["photo", "face", "network"]
 Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
-Crop = CropBox | Literal["auto", "none"]
 SIZE_LIMITS_PX = (16, 4096)
 BATCH_LIMIT = 1024
-CROPS_FILE_LIMIT = 1 << 20  # bytes
-LARGEST_CROP_PX = 1e6
+LARGEST_VOLUME = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +62,9 @@ class AnimationRequest:
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         motion, adapt_scale, reference, strength, smooth, gaze, region: as in `Transfer`.
         controls: pose and expression by numbers, added to the motion.
-        speed, ping_pong, loop, duration_s, fade_in_s, return_s: as in `MotionEdit`. The driving's sound is
-            heard once, and not at all at another speed.
+        speed, ping_pong, loop, duration_s, fade_in_s: as in `MotionEdit`. The driving's sound is heard once,
+            and not at all at another speed.
+        returns: end with the source as it is, in the time of `fade_in_s`, else in 0.6 s.
         save_motion: a file to keep the driving's motion in.
         detector: what finds faces.
         source_crop, driving_crop: what the network sees. `auto`: the face. `none`: the whole picture. Or a
@@ -64,10 +72,14 @@ class AnimationRequest:
         source_frame_s: of sources that are videos or animations: the time in seconds of the frame that is the
             portrait. None: a video is no source, and of an animation it is the first frame.
         face: which face of a source; numbers count from 0, left to right. `all`: each of them.
+        face_drivings: faces by number, each with a driving of its own, instead of `driving` and `face`. The
+            film has the rate of the first and lasts as long as the longest, others hold their last pose, and
+            their sounds are mixed.
         crop_json: a file that crops are saved to; if it exists, they are read from it.
         driving_face: who is followed in the driving: `largest`, `first` or a number, as in `Animator.motion`.
-        on_no_face: what is shown for driving frames without a face. `hold`: the last pose. `skip`: nothing.
-            `source`: the source unmoved. `fail`: InputError.
+        on_no_face: what is shown for driving frames without a face. `hold`: the last pose, which goes over
+            into the next one within a second. `skip`: nothing. `source`: the source unmoved. `fail`:
+            InputError.
         picture: `photo`: the whole photo at its own size. `face`: the square around the face at the photo's
             size. `network`: the square as the network makes it.
         background: `still`: the photo's own stands still. `moving`: as the network moves it.
@@ -79,8 +91,14 @@ class AnimationRequest:
         max_frames: at most so many driving frames.
         fps: frames a second: of a folder of pictures and of motions without a driving (None: 25), or what a
             video is resampled to (None: its own). Beyond its own, the motion is interpolated.
-        audio: keep the driving's sound.
+        audio: whether the film has the driving's sound; or a file whose sound it has instead, from the
+            beginning on, cut at the film's end.
         audio_track: which of its sound tracks, from 0; None: the one that players take.
+        volume: a factor on the sound. Above 1 a limiter lowers the loudest moments, so that nothing clips.
+        codec: `h264`, `h265`, `av1`, `vp9`, `prores`, or `lossless` for frames as they are, bit for bit.
+            None: what such files usually hold.
+        quality: `draft`, `good`, `high` or `best`: from small files to little loss.
+        metadata: whether the film says that this tool made it, which version, and with which weights.
         batch_size: frames computed at once; None: by the memory there is.
         compile: compile the network first.
         strict: InputError if the driving is damaged, instead of a warning.
@@ -114,13 +132,14 @@ class AnimationRequest:
     loop: int = 1
     duration_s: float | None = None
     fade_in_s: float = 0.0
-    return_s: float = 0.0
+    returns: bool = False
     save_motion: Path | None = None
     detector: DetectorName = "blazeface"
     source_crop: Crop = "auto"
     driving_crop: Crop = "auto"
     source_frame_s: float | None = None
     face: FaceChoice = "largest"
+    face_drivings: tuple[tuple[int, Path], ...] = ()
     driving_face: DrivingFace = "largest"
     crop_json: Path | None = None
     on_no_face: NoFacePolicy = "hold"
@@ -132,8 +151,12 @@ class AnimationRequest:
     end_s: float | None = None
     max_frames: int | None = None
     fps: Fraction | None = None
-    audio: bool = True
+    audio: bool | Path = True
     audio_track: int | None = None
+    volume: float = 1.0
+    codec: Codec | None = None
+    quality: Quality = DEFAULT_QUALITY
+    metadata: bool = True
     batch_size: int | None = None
     compile: bool = False
     strict: bool = False
@@ -157,7 +180,9 @@ class AnimationRequest:
             require_between("--driving-face", self.driving_face, 0, None)
         else:
             require_among("--driving-face", self.driving_face, ("largest", "first"))
-        if self.face == "all" and self.picture != "photo":
+        if self.face_drivings:
+            self._require_drivings_apart()
+        if (self.face == "all" or len(self.face_drivings) > 1) and self.picture != "photo":
             raise UsageError(
                 f"--picture {self.picture}: there is no one square of all faces", hint="take photo"
             )
@@ -172,18 +197,28 @@ class AnimationRequest:
             raise UsageError(f"--end {self.end_s:g}: must be after --start {self.start_s:g}")
         if self.save_motion is not None and not is_motion_file(self.save_motion):
             raise UsageError(f"--save-motion: the file's name must end with {MOTION_SUFFIX}")
-        if self.driving is None or is_motion_file(self.driving) or self.bundled is not None:
+        if not self.face_drivings and (
+            self.driving is None or is_motion_file(self.driving) or self.bundled is not None
+        ):
             if self.compare:
                 raise UsageError("--compare: there is no driving whose pictures could be shown")
-            if self.audio_track is not None:
-                raise UsageError("--audio-track: there is no driving with a sound")
-        if self.compare and self.edit != MotionEdit(fade_in_s=self.fade_in_s, return_s=self.return_s):
+            if self.audio is True and (self.audio_track is not None or self.volume != 1):
+                name = "--volume" if self.audio_track is None else "--audio-track"
+                raise UsageError(
+                    f"{name}: there is no driving with a sound", hint="--audio FILE gives the film some"
+                )
+        if self.compare and replace(self.edit, fade_in_s=0, return_s=0) != MotionEdit():
             raise UsageError(
                 "--compare shows the driving at its own pace",
                 hint="leave out --speed, --loop, --ping-pong and --duration",
             )
-        if self.audio_track is not None and not self.audio:
-            raise UsageError("--audio-track and --no-audio contradict each other")
+        require_between("--volume", self.volume, 0, LARGEST_VOLUME)
+        if not self.audio and (self.audio_track is not None or self.volume != 1):
+            name = "--volume" if self.audio_track is None else "--audio-track"
+            raise UsageError(f"{name} and --no-audio contradict each other")
+        require_among("--quality", self.quality, QUALITIES)
+        if self.codec is not None:
+            require_among("--codec", self.codec, CODECS)
 
     @property
     def transfer(self) -> Transfer:
@@ -208,29 +243,73 @@ class AnimationRequest:
             loop=self.loop,
             duration_s=self.duration_s,
             fade_in_s=self.fade_in_s,
-            return_s=self.return_s,
+            return_s=(self.fade_in_s or RETURN_S) if self.returns else 0.0,
         )
 
     @property
     def bundled(self) -> BundledMotion | None:
         """The bundled motion that is asked for, by its name where no file has it; `idle` if nothing is."""
+        if self.face_drivings:
+            return None
         if self.driving is None:
             return None if self.controls else bundled_motion(DEFAULT)
         return None if self.driving.exists() else bundled_motion(str(self.driving))
+
+    def _require_drivings_apart(self) -> None:
+        """UsageError for options that faces with drivings of their own can't have."""
+        if self.driving is not None:
+            raise UsageError(
+                f"--face N=DRIVING takes the place of the driving {shown(self.driving)}",
+                hint="leave that out, or name a face for it",
+            )
+        if self.face != "largest" or self.source_crop != "auto" or self.driving_crop != "auto":
+            raise UsageError("--face N=DRIVING counts the faces that are found: no crop can be given")
+        for name, value in (
+            ("--save-motion", self.save_motion),
+            ("--crop-json", self.crop_json),
+            ("--compare", self.compare),
+            ("--yaw and the like", self.controls),
+            (f"--reference {self.reference}", isinstance(self.reference, int)),
+        ):
+            if value:
+                raise UsageError(f"--face N=DRIVING and {name}: there are several drivings")
+
+    @property
+    def by_driving(self) -> "tuple[AnimationRequest, ...]":
+        """A request for each driving: this one, unless faces have drivings of their own."""
+        if not self.face_drivings:
+            return (self,)
+        return tuple(
+            replace(self, driving=driving, face=number, face_drivings=())
+            for number, driving in self.face_drivings
+        )
+
+    @property
+    def moved(self) -> FaceChoice | tuple[int, ...]:
+        """Which faces of a source move."""
+        return tuple(number for number, _ in self.face_drivings) or self.face
 
     @property
     def performed(self) -> Path:
         """What moves the sources: the driving, the name of a bundled motion, or `controls`."""
         if self.driving is not None:
             return self.driving
+        if self.face_drivings:
+            return Path("+".join(driving.stem for _, driving in self.face_drivings))
         return Path("controls" if self.bundled is None else self.bundled.name)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The files that are read: sources, driving, and the picture that replaces the background."""
-        driving = () if self.driving is None or self.bundled is not None else (self.driving,)
-        background = (self.background,) if isinstance(self.background, Path) else ()
-        return (*self.sources, *driving, *background)
+        """The files that are read: sources, driving, the picture of the background, and the sound."""
+        files = (each.driving for each in self.by_driving if each.bundled is None)
+        drivings = [driving for driving in files if driving is not None]
+        others = (path for path in (self.background, self.audio) if isinstance(path, Path))
+        return (*self.sources, *drivings, *others)
+
+    @property
+    def driving_track(self) -> int | None:
+        """Which of the driving's sound tracks is wanted; None: the usual one, or a file's sound instead."""
+        return None if isinstance(self.audio, Path) else self.audio_track
 
     @property
     def span(self) -> Span:
@@ -259,12 +338,15 @@ def require_shown(picture: str, background: object) -> None:
 def require_inputs(request: AnimationRequest) -> None:
     """InputError if one of a request's inputs isn't there, is no regular file, or a video where none can be.
 
-    UsageError for a source's time if no source has any.
+    InputError too for a file of sound that has none. UsageError for a source's time if no source has any.
     """
+    drivings = [each.driving for each in request.by_driving]
     for path in request.inputs:
-        if not (path == request.driving and path.is_dir()):
-            _require_known_name(path, request)
+        if not (path in drivings and path.is_dir()):
+            _require_known_name(path, drivings)
             require_local_file(path)
+    if isinstance(request.audio, Path):
+        probe_sound(request.audio, request.audio_track)
     if request.source_frame_s is not None:
         if all(map(is_picture, request.sources)):
             raise UsageError("--source-frame: no source is a video, so there is no frame to choose")
@@ -284,9 +366,9 @@ def require_inputs(request: AnimationRequest) -> None:
         )
 
 
-def _require_known_name(path: Path, request: AnimationRequest) -> None:
+def _require_known_name(path: Path, drivings: Sequence[Path | None]) -> None:
     """InputError for a driving that is no file but looks like the name of a motion."""
-    if path == request.driving and len(path.parts) == 1 and not path.suffix and not path.exists():
+    if path in drivings and len(path.parts) == 1 and not path.suffix and not path.exists():
         names = [motion.name for motion in bundled_motions()]
         raise InputError(
             f"{shown(path)}: there is no such file, and no motion of that name",
@@ -305,76 +387,5 @@ def open_driving(request: AnimationRequest) -> FrameSource:
         end_s=request.end_s,
         max_frames=request.max_frames,
         strict=request.strict,
-        audio_track=request.audio_track,
+        audio_track=request.driving_track,
     )
-
-
-class Crops:
-    """What is cropped on both sides. A box in the options wins over the file, and the file over `auto`.
-
-    The file: {"driving": [x, y, width, height] or null, "sources": {NAME: [[x, y, width, height], ...]}}.
-
-    path: the file; it is read if it exists. source, driving: the options.
-    """
-
-    def __init__(self, path: Path | None, source: Crop, driving: Crop) -> None:
-        self._path, self._source, self._driving = path, source, driving
-        self._saved: dict[str, Any] | None = None
-        if path is not None and path.exists():
-            self._saved = _read_crops(path)
-
-    @property
-    def driving(self) -> Crop:
-        """What the network sees of the driving's frames."""
-        if self._driving != "auto" or self._saved is None or self._saved["driving"] is None:
-            return self._driving
-        return CropBox(*self._saved["driving"])
-
-    def source(self, path: Path) -> list[CropBox] | Literal["auto", "none"]:
-        """What the network sees of a source, a box for each face."""
-        if isinstance(self._source, CropBox):
-            return [self._source]
-        if self._source == "none" or self._saved is None or path.name not in self._saved["sources"]:
-            return self._source
-        return [CropBox(*box) for box in self._saved["sources"][path.name]]
-
-    def save(self, driving: CropBox | None, sources: dict[Path, tuple[CropBox, ...]]) -> None:
-        """Writes what was cropped, if a file is asked for that doesn't exist yet."""
-        if self._path is None or self._saved is not None:
-            return
-        data = {
-            "driving": driving and _numbers(driving),
-            "sources": {path.name: [_numbers(box) for box in boxes] for path, boxes in sources.items()},
-        }
-        with atomic_output(self._path, overwrite=False) as part:
-            part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-
-
-def _numbers(box: CropBox) -> list[float]:
-    return [round(float(side), 3) for side in (box.x, box.y, box.width, box.height)]
-
-
-def _read_crops(path: Path) -> dict[str, Any]:
-    """The file, all boxes checked."""
-    if require_regular_file(path).st_size > CROPS_FILE_LIMIT:
-        raise InputError(f"{shown(path)} is too large for a file of crops")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        driving, sources = data.get("driving"), data.get("sources", {})
-        boxes = [box for named in sources.values() for box in named]
-        if not all(map(_is_box, boxes if driving is None else [driving, *boxes])):
-            raise ValueError
-        if not all(sources.values()):
-            raise ValueError
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"{shown(path)} is not a file of crops", hint="delete it, and the next run writes a new one"
-        ) from error
-    return {"driving": driving, "sources": sources}
-
-
-def _is_box(box: Sequence[object]) -> bool:
-    numbers = [
-        n for n in box if isinstance(n, int | float) and math.isfinite(n) and abs(n) <= LARGEST_CROP_PX
-    ]
-    return len(numbers) == len(box) == 4 and min(numbers[2:]) >= 1

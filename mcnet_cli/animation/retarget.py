@@ -8,22 +8,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.controls import ControlledFace, Controls
 from mcnet_cli.animation.gaze import EyeLandmarks, GazeTransfer, gaze_shifts
-from mcnet_cli.animation.motion import Motion
-from mcnet_cli.animation.regions import Factors, RegionalMotion, region_factors
-from mcnet_cli.animation.relative_motion import LidsAndLips, relative_motion, strengthened
 from mcnet_cli.animation.source import EncodedFace, SourceFace
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError, counted
-from mcnet_cli.face import OUTER, ROLL_POINTS, roll_deg
-from mcnet_cli.face.topology import BROWS, LID_OPENINGS, MESH_POINTS, OUTER_EYE_CORNERS, OVAL
+from mcnet_cli.face import ROLL_POINTS, roll_deg
+from mcnet_cli.face.topology import MESH_POINTS, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints
+from mcnet_cli.motion.controls import ControlledFace, Controls
+from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.reference import (
+    LID_PLACES,
+    TELLING_POINTS,
+    best_reference,
+    hull_scale,
+    on_face,
+    telling,
+)
+from mcnet_cli.motion.regions import Factors, RegionalMotion, region_factors
+from mcnet_cli.motion.relative_motion import LidsAndLips, relative_motion, strengthened
 from mcnet_cli.options import require_among, require_between
 
 Mode = Literal["relative", "absolute"]
@@ -36,7 +43,7 @@ SMOOTH_LIMIT = 100.0  # frames
 # A driving whose face is rolled otherwise than the source's, by more degrees than this, is rolled as the
 # source: a mouth opens along the face, not along the picture. Smaller differences are part of the motion.
 MAX_ROLL_DEG = 30.0
-SMALLEST_AREA = 1e-12  # of a hull of keypoints in [-1, 1]; below, faces have no size to be compared
+_ROLL_PLACES = [TELLING_POINTS.tolist().index(point) for point in ROLL_POINTS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,9 @@ class Transfer:
             None: landmarks are steadied where they hardly move; other keypoints as the weights ask for.
         gaze: `driving` turns the eyes as the driving turns its own, `source` leaves them as they look in the
             source. Networks whose keypoints are no landmarks leave them to the motion around.
-        no_face: what is shown where the driving has no face. `hold`: the last pose. `skip`: nothing, these
-            frames are left out. `source`: the source unmoved.
+        no_face: what is shown where the driving has no face. `hold`: the last pose, which goes over into the
+            next one within a second. `skip`: nothing, these frames are left out. `source`: the source
+            unmoved.
         controls: pose and expression by numbers, added to what moves otherwise, whatever its strength and
             region. One frame of them is there for all frames.
 
@@ -98,9 +106,10 @@ class Transfer:
         """By how much each part of the face follows."""
         return region_factors(self.region, self.strength)
 
-    def shown_frames(self, motion: Motion) -> NDArray[np.intp]:
-        """Numbers of the driving's frames that a result shows, in order."""
-        return np.flatnonzero(motion.found) if self.no_face == "skip" else np.arange(len(motion))
+    def shown_frames(self, *motions: Motion) -> NDArray[np.intp]:
+        """Numbers of the frames that a result shows, in order, of motions of one length."""
+        found = np.any([motion.found for motion in motions], axis=0)
+        return np.flatnonzero(found) if self.no_face == "skip" else np.arange(len(found))
 
     def require_reference(self, motion: Motion) -> None:
         """UsageError if relative motion is to start from a frame that the driving doesn't have."""
@@ -245,7 +254,7 @@ class Retargeting:
             )
 
     def _held_and_smoothed(self, motion: Motion) -> Motion:
-        """The motion, smoothed as the transfer says; frames without a face repeat the last with one."""
+        """The motion, smoothed as the transfer says; frames without a face lie between those around."""
         if self._transfer.smooth is None and self._numbers:
             return motion.held().steadied()
         return motion.held().smoothed(
@@ -284,29 +293,8 @@ class Retargeting:
         if reference == "first":
             return int(usable.argmax())
         if motion.landmarks is not None and source_landmarks is not None:
-            return best_reference(telling(source_landmarks), telling(motion.landmarks), usable, _LID_PLACES)
+            return best_reference(telling(source_landmarks), telling(motion.landmarks), usable, LID_PLACES)
         return best_reference(self._source.values[0].numpy(), self._motion.values, usable)
-
-
-# The choice of the frame that relative motion starts from. FOMM and MCNet leave it to the user. The frame
-# whose face is most like the source's is the safest: from there the source can move as the driving does.
-
-# Face mesh points that tell one pose and expression from another.
-# fmt: off
-_BROWS = (*BROWS[0][0], *BROWS[1][0])  # their upper edges
-_LIDS = (33, 160, 159, 158, 133, 153, 145, 144, 362, 385, 386, 387, 263, 373, 374, 380)
-_NOSE = (168, 6, 195, 4, 1, 98, 327, 2)
-_LIPS = (61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91, 78, 81, 13, 311, 308, 402, 14, 178)
-# fmt: on
-TELLING_POINTS = np.array(OVAL + _BROWS + _LIDS + _NOSE + _LIPS)
-# The lids' places among the telling points.
-_LID_PLACES = [tuple(TELLING_POINTS.tolist().index(lid) for lid in lids) for lids in LID_OPENINGS]
-_ROLL_PLACES = [TELLING_POINTS.tolist().index(point) for point in ROLL_POINTS]
-# Weight of the squared difference of two eyes' openings, beside the squared distances of points. Starting
-# from a blink, open eyes would stare whenever the driving's open. Without it 19 % of 336 pairs of portraits
-# and drivings start from lids less than half as open as the portrait's, with it 3 %; shapes are then 2 % less
-# alike.
-LIDS_WEIGHT = 20.0
 
 
 def _roll_between(motion: Motion, face: SourceFace) -> float:
@@ -317,49 +305,3 @@ def _roll_between(motion: Motion, face: SourceFace) -> float:
     theirs = roll_deg(motion.landmarks[motion.found][:, places])
     degrees = (roll_deg(face.landmarks[list(ROLL_POINTS)]) - theirs + 180) % 360 - 180
     return degrees if abs(degrees) > MAX_ROLL_DEG else 0.0
-
-
-def telling(landmarks: Points) -> Points:
-    """(..., 90, 2): the `TELLING_POINTS` of (..., 468, 2) landmarks; 90 points are returned as they are."""
-    return landmarks if landmarks.shape[-2] == len(TELLING_POINTS) else landmarks[..., TELLING_POINTS, :]
-
-
-def hull_area(points: Points) -> float:
-    """Area of the convex hull of (N, 2) points."""
-    return float(cv2.contourArea(cv2.convexHull(np.ascontiguousarray(points, np.float32))))
-
-
-def hull_scale(source: Points, reference: Points) -> float:
-    """√(area of the source's hull / area of the reference's), for (K, 2) keypoints; 1 where one is flat."""
-    areas = hull_area(source), hull_area(reference)
-    return float(np.sqrt(areas[0] / areas[1])) if min(areas) > SMALLEST_AREA else 1.0
-
-
-def on_face(values: NDArray[np.float32], numbers: Sequence[int]) -> NDArray[np.float32]:
-    """Of (K, 2) keypoints those on the face mesh, whose size doesn't depend on shoulders; all if none is."""
-    mesh = [place for place, point in enumerate(numbers) if point not in OUTER]
-    return values[mesh] if mesh else values
-
-
-def best_reference(
-    source: Points, driving: Points, usable: NDArray[np.bool_], lids: Sequence[tuple[int, int]] = ()
-) -> int:
-    """The usable frame of `driving` (T, N, 2) whose shape is nearest to the source's (N, 2).
-
-    lids: pairs of upper and lower lids among the N points; their distances count more than points do.
-    """
-    wanted = _shape_of(source, lids)
-    best, nearest = 0, np.inf
-    for frame in np.flatnonzero(usable):  # one by one: a long clip's float32 landmarks are large
-        distance = float(np.square(_shape_of(driving[frame], lids) - wanted).sum())
-        if distance < nearest:
-            best, nearest = int(frame), distance
-    return best
-
-
-def _shape_of(points: Points, lids: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """(2·N + L,): points centred and divided by the square root of their hull's area; weighted openings."""
-    centred = points.astype(np.float32) - points.astype(np.float32).mean(0)
-    shape: NDArray[np.float32] = centred / np.float32(max(np.sqrt(hull_area(centred)), 1e-6))
-    openings = [LIDS_WEIGHT**0.5 * np.linalg.norm(shape[upper] - shape[lower]) for upper, lower in lids]
-    return np.concatenate([shape.ravel(), np.array(openings, np.float32)])

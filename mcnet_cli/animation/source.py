@@ -217,7 +217,7 @@ def find_faces(
     framing: Framing,
     *,
     name: str,
-    face: Literal["largest", "all"] | int,
+    face: Literal["largest", "all"] | int | tuple[int, ...],
     crop_to: Sequence[CropBox] | Literal["auto", "none"],
 ) -> tuple[SourceFace, ...]:
     """The faces of a photo that are to be moved.
@@ -237,9 +237,11 @@ def find_faces(
     if not found:
         raise InputError(f"{name}: no face was found", hint="say where it is with --source-crop X,Y,W,H")
     if face != "all":
-        if isinstance(face, int) and face >= len(found):
-            raise InputError(f"{name}: there is no face {face}; {len(found)} found, counted from 0")
-        found = [choose_face(found, face)]
+        wanted = face if isinstance(face, tuple) else (face,)
+        for number in wanted:
+            if isinstance(number, int) and number >= len(found):
+                raise InputError(f"{name}: there is no face {number}; {len(found)} found, counted from 0")
+        found = [choose_face(found, each) for each in wanted]
     size = photo.shape[1], photo.shape[0]
     return tuple(_source_face(_upright_box(each, framing, size), [each]) for each in found)
 

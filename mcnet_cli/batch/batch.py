@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcnet_cli import engines
-from mcnet_cli.animation.outputs import Outputs
+from mcnet_cli.animation.outputs import Outputs, planned
 from mcnet_cli.batch.jobs import Job, at, paired_jobs, read_jobs
 from mcnet_cli.batch.records import FOLDER
 from mcnet_cli.batch.report import BatchPlan, BatchReport, JobResult
@@ -20,7 +20,7 @@ from mcnet_cli.devices import choose_device
 from mcnet_cli.engines import ENGINES
 from mcnet_cli.errors import McnetError, UsageError, shown
 from mcnet_cli.files import check_free
-from mcnet_cli.media import output_kind, require_transparency
+from mcnet_cli.media import output_kind
 from mcnet_cli.options import require_among, require_between
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import processor_count
@@ -205,8 +205,7 @@ def _check(job: Job, folder: Path, new_folder: Path | None) -> None:
             f"the output {shown(job.output)}: each job makes one file",
             hint="take .mp4, .mov, .mkv, .webm, .gif or .webp",
         )
-    if asked.background == "transparent":
-        require_transparency(job.output)
+    planned(asked, job.output)
     if asked.crop_json is not None and not asked.crop_json.exists():
         raise UsageError(
             f"--crop-json {shown(asked.crop_json)}: isn't there, and a batch writes none",

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mcnet_cli import options
-from mcnet_cli.animation import AnimationRequest, Keyframes
+from mcnet_cli.animation import AnimationRequest
 from mcnet_cli.animation.outputs import default_name
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
 from mcnet_cli.face import parse_crop
 from mcnet_cli.files import require_regular_file, unique_name
 from mcnet_cli.media.pictures import natural_key
+from mcnet_cli.motion import Keyframes
 
 STDIN = "-"
 FILES = ("source", "driving", "output")
@@ -35,7 +36,8 @@ class Job:
     """One film that is to be made.
 
     place: where the job was asked for, as messages say it, such as `jobs.jsonl, line 3`. source, driving: as
-    typed. output: as typed or, where none was given, below the batch's folder.
+    typed; `driving` is a list of names where faces have drivings of their own, which are among the options.
+    output: as typed or, where none was given, below the batch's folder.
     """
 
     place: str
@@ -52,9 +54,11 @@ class Job:
         values: dict[str, Any] = {
             name: folder / value if isinstance(value, Path) else value for name, value in self.options.items()
         }
+        apart = tuple((face, folder / driving) for face, driving in values.pop("face_drivings", ()))
         return AnimationRequest(
             sources=(folder / self.source,),
-            driving=folder / self.driving,
+            driving=None if apart else folder / self.driving,
+            face_drivings=apart,
             output=str(folder / self.output),
             overwrite=overwrite,
             **values,
@@ -181,19 +185,24 @@ def _job(
     shared: dict[str, Options],
 ) -> Job:
     files = {name: values.pop(name) for name in FILES if name in values}
+    key = json.dumps(values, sort_keys=True)
+    if key not in shared:
+        shared[key] = {**parse_options(defaults), **parse_options(values)}
+    apart = [driving for _, driving in shared[key].get("face_drivings", ())]
+    if apart and "driving" in files:
+        raise UsageError("--face N=DRIVING takes the place of the driving", hint="leave that out")
     for name in FILES[:2]:
-        if name not in files:
+        if name not in files and not (name == "driving" and apart):
             raise UsageError(f"{name} is missing", hint="a job has a source and a driving")
     for name, value in files.items():
         if not isinstance(value, str) or not value or "\0" in value:
             raise UsageError(f"{name} must be the name of a file")
     output = files.get("output", os.path.join(folder or "", ""))
     if not output or output.endswith((os.sep, "/")) or Path(output).is_dir():
-        output = os.path.join(output, default_name(Path(files["source"]), Path(files["driving"])))
-    key = json.dumps(values, sort_keys=True)
-    if key not in shared:
-        shared[key] = {**parse_options(defaults), **parse_options(values)}
-    return Job(place, files["source"], files["driving"], output, shared[key])
+        driving = Path("+".join(each.stem for each in apart) if apart else files["driving"])
+        output = os.path.join(output, default_name(Path(files["source"]), driving))
+    driven_by = files.get("driving", ", ".join(map(str, apart)))
+    return Job(place, files["source"], driven_by, output, shared[key])
 
 
 def parse_options(values: Mapping[str, Any]) -> Options:
@@ -210,6 +219,8 @@ def parse_options(values: Mapping[str, Any]) -> Options:
             raise UsageError(f"--{name}: is given twice")
         try:
             parsed = parse(_text(value))
+            if name == "face":
+                field, parsed = ("face_drivings", parsed[1]) if parsed[1] else (field, parsed[0])
             if name == "gaze" and not isinstance(parsed, str):
                 field, parsed = "controls", Keyframes.of(gaze_x=parsed[0], gaze_y=parsed[1])
             fields[field] = fields[field] | parsed if field in fields else parsed
@@ -247,8 +258,8 @@ def _same(parse: Callable[[str], Any], *names: str) -> dict[str, tuple[str, Call
 # that a job is done.
 _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     **_same(str, "weights", "device", "precision", "detector"),
-    **_same(str, "motion", "on-no-face", "picture"),
-    **_same(_flag, "adapt-scale", "compare", "audio", "compile", "strict", "ping-pong"),
+    **_same(str, "motion", "on-no-face", "picture", "codec", "quality"),
+    **_same(_flag, "adapt-scale", "compare", "metadata", "compile", "strict", "ping-pong"),
     **_same(float, "smooth", "speed"),
     **_same(int, "size", "max-frames", "audio-track", "loop"),
     **_same(options.parse_reference, "reference"),
@@ -258,10 +269,12 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "gaze": ("gaze", options.parse_gaze),
     "duration": ("duration_s", options.parse_time),
     "fade-in-motion": ("fade_in_s", options.parse_time),
-    "return": ("return_s", options.parse_time),
-    **_same(options.parse_face, "face"),
+    "return": ("returns", _flag),
+    "face": ("face", lambda text: options.parse_faces([text])),
     **_same(options.parse_driving_face, "driving-face"),
     **_same(options.parse_background, "background"),
+    **_same(options.parse_audio, "audio"),
+    **_same(options.parse_volume, "volume"),
     **_same(options.parse_rate, "fps"),
     **_same(options.parse_batch_size, "batch-size"),
     **_same(Path, "crop-json"),

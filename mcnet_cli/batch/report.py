@@ -26,6 +26,7 @@ class JobResult:
     rate: str = ""
     seconds: float = 0.0
     no_face: int = 0
+    bridged: int = 0
     damaged: bool = False
     error: str | None = None
     hint: str | None = None
@@ -39,8 +40,9 @@ class JobResult:
         if self.status == "failed":
             return f"{self.place}: {self.error}"
         faceless = f", {self.no_face} without a face" if self.no_face else ""
+        hidden = f", {self.bridged} bridged" if self.bridged else ""
         damaged = ", driving damaged" if self.damaged else ""
-        return f"{shown(self.output)}: {self.frames} frames{faceless}{damaged}, {self.seconds:.1f} s"
+        return f"{shown(self.output)}: {self.frames} frames{faceless}{hidden}{damaged}, {self.seconds:.1f} s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ class FilmMaker(Work[Task, Kept, list[JobResult]]):
                 "rate": str(made.rate),
                 "seconds": round(made.seconds, 3),
                 "no_face": made.no_face,
+                "bridged": made.bridged,
                 "damaged": made.damaged,
             }
             write_record(film, dataclasses.replace(record, made=stamp_of(film), facts=facts))

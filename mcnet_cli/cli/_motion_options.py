@@ -49,9 +49,9 @@ FadeIn = Annotated[
     ),
 ]
 Return = Annotated[
-    str,
+    bool,
     time_option(
-        "--return", metavar="TIME", help="End with the photo as it is, and get back to it in this time."
+        "--return", help="End with the photo as it is, by as slow a way as --fade-in-motion, else in 0.6 s."
     ),
 ]
 GAZE_HELP = "X,Y turns the eyes further, from -1,-1 (left and down) to 1,1. Keyframes: TIME:X,Y,TIME:X,Y,..."

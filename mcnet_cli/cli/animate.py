@@ -6,6 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from mcnet_cli.cli._console import console
+from mcnet_cli.cli._film_options import (
+    Audio,
+    AudioTrack,
+    FilmCodec,
+    FilmQuality,
+    Metadata,
+    NoAudio,
+    Volume,
+)
 from mcnet_cli.cli._motion_options import (
     GAZE_HELP,
     Brows,
@@ -182,13 +191,17 @@ def animate(
         ),
     ] = None,
     face: Annotated[
-        str,
+        list[str] | None,
         framing_option(
             "--face",
-            metavar="largest|all|N",
-            help="Which face of the source; N from 0, left to right. all: every one.",
+            metavar="largest|all|N|N=DRIVING,...",
+            help="Which face of the source: the largest, N from 0, left to right, or all. Or faces with "
+            "drivings of their own, such as --face 0=a.mp4,1=b.mp4: the film has the rate of the first and "
+            "lasts as long as the longest, others hold their last pose, and their sounds are mixed (--audio "
+            "FILE chooses one).",
+            show_default=False,
         ),
-    ] = "largest",
+    ] = None,
     driving_face: Annotated[
         str,
         framing_option(
@@ -211,7 +224,8 @@ def animate(
         framing_option(
             "--on-no-face",
             metavar="hold|skip|source|fail",
-            help="Driving frames without a face. hold: the last pose stays. source: the source unmoved. "
+            help="Driving frames without a face. hold: the last pose goes over into the next one; in gaps of "
+            "more than a second it stays until then. source: the source unmoved. "
             "fail: stop. skip: leave them out; skipped at the start or end they take their sound along, "
             "in between the result has no sound, because it would run ahead of the picture.",
         ),
@@ -258,7 +272,7 @@ def animate(
     loop: Loop = 1,
     duration: Duration = None,
     fade_in_motion: FadeIn = "0",
-    return_: Return = "0",
+    return_: Return = False,
     fps: Annotated[
         str | None,
         time_option(
@@ -269,15 +283,13 @@ def animate(
             "a fraction such as 30000/1001.",
         ),
     ] = None,
-    audio: Annotated[bool, time_option("--audio/--no-audio", help="Keep the driving's sound.")] = True,
-    audio_track: Annotated[
-        int | None,
-        time_option(
-            "--audio-track",
-            metavar="N",
-            help="Which of the driving's sound tracks; N from 0. Default: the one that players take.",
-        ),
-    ] = None,
+    audio: Audio = None,
+    no_audio: NoAudio = False,
+    audio_track: AudioTrack = None,
+    volume: Volume = "1",
+    codec: FilmCodec = None,
+    quality: FilmQuality = "high",
+    metadata: Metadata = True,
     device: Device = "auto",
     precision: Precision = "auto",
     batch_size: Annotated[str, batch_size_option(speed_option)] = "auto",
@@ -302,26 +314,34 @@ def animate(
 
     Example: mcnet animate portrait.jpg driving.mp4 -o result.mp4
     """
+    if audio and no_audio:
+        raise UsageError("--audio and --no-audio contradict each other")
     if json and output == "-":
         raise UsageError("--json and -o - both want stdout", hint="write the result to a file")
     from mcnet_cli import animation, options  # torch loads here, not at --help
     from mcnet_cli.face import parse_crop
+    from mcnet_cli.motion import Keyframes
 
     looks = options.parse_gaze(gaze)
     controls = parse_controls(
         looks, yaw=yaw, pitch=pitch, roll=roll, mouth=mouth, smile=smile, eyes=eyes, brows=brows
     )
+    chosen, face_drivings = options.parse_faces(face or ["largest"])
+    # With drivings in --face there is none among the paths.
+    has_driving = len(paths) > 1 and not face_drivings
     choices: dict[str, Any] = {
         "motion": motion,
         "gaze": looks if isinstance(looks, str) else "driving",
         "detector": detector,
         "on_no_face": on_no_face,
         "picture": picture,
+        "codec": codec,
+        "quality": quality,
     }
     request = animation.AnimationRequest(
         **choices,  # the request checks them
-        sources=tuple(paths[:-1] if len(paths) > 1 else paths),
-        driving=paths[-1] if len(paths) > 1 else None,
+        sources=tuple(paths[:-1] if has_driving else paths),
+        driving=paths[-1] if has_driving else None,
         output=output,
         weights=weights,
         fetch=fetch_policy(fetch),
@@ -331,19 +351,20 @@ def animate(
         reference=options.parse_reference(reference),
         region=options.parse_names(region),
         strength=options.parse_strength(strength),
-        controls=animation.Keyframes.of(**controls),
+        controls=Keyframes.of(**controls),
         speed=speed,
         ping_pong=ping_pong,
         loop=loop,
         duration_s=None if duration is None else options.parse_time(duration),
         fade_in_s=options.parse_time(fade_in_motion),
-        return_s=options.parse_time(return_),
+        returns=return_,
         smooth=smooth,
         save_motion=save_motion,
         source_crop=parse_crop("--source-crop", source_crop),
         driving_crop=parse_crop("--driving-crop", driving_crop),
         source_frame_s=None if source_frame is None else options.parse_time(source_frame),
-        face=options.parse_face(face),
+        face=chosen,
+        face_drivings=face_drivings,
         driving_face=options.parse_driving_face(driving_face),
         crop_json=crop_json,
         background=options.parse_background(background),
@@ -353,8 +374,10 @@ def animate(
         end_s=None if end is None else options.parse_time(end),
         max_frames=max_frames,
         fps=None if fps is None else options.parse_rate(fps),
-        audio=audio,
+        audio=audio or not no_audio,
         audio_track=audio_track,
+        volume=options.parse_volume(volume),
+        metadata=metadata,
         batch_size=options.parse_batch_size(batch_size),
         compile=compile_,
         strict=strict,

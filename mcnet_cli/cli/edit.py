@@ -80,7 +80,7 @@ def edit(
     loop: Loop = 1,
     duration: Duration = None,
     fade_in_motion: FadeIn = "0",
-    return_: Return = "0",
+    return_: Return = False,
     fps: Annotated[
         str | None,
         time_option(
@@ -103,7 +103,9 @@ def edit(
 
     Example: mcnet edit talk --add nod --yaw 0:0,3:15 -o speech.motion
     """
-    from mcnet_cli import animation, options
+    from mcnet_cli import options
+    from mcnet_cli.motion import RETURN_S, EditRequest, Keyframes, MotionEdit
+    from mcnet_cli.motion import edit as make
 
     looks = None if gaze is None else options.parse_gaze(gaze)
     if isinstance(looks, str):
@@ -111,14 +113,15 @@ def edit(
     controls = parse_controls(
         looks, yaw=yaw, pitch=pitch, roll=roll, mouth=mouth, smile=smile, eyes=eyes, brows=brows
     )
+    fade_in_s = options.parse_time(fade_in_motion)
     mixed_in, share = (None, 0.5) if mix is None else options.parse_mix(mix)
-    request = animation.EditRequest(
+    request = EditRequest(
         motions=tuple(motions),
         output=output,
         add=add,
         mix=mixed_in,
         share=share,
-        edit=animation.MotionEdit(
+        edit=MotionEdit(
             start_s=options.parse_time(start),
             end_s=None if end is None else options.parse_time(end),
             backwards=backwards,
@@ -126,14 +129,14 @@ def edit(
             ping_pong=ping_pong,
             loop=loop,
             duration_s=None if duration is None else options.parse_time(duration),
-            fade_in_s=options.parse_time(fade_in_motion),
-            return_s=options.parse_time(return_),
+            fade_in_s=fade_in_s,
+            return_s=(fade_in_s or RETURN_S) if return_ else 0.0,
             rate=None if fps is None else options.parse_rate(fps),
         ),
-        controls=animation.Keyframes.of(**controls),
+        controls=Keyframes.of(**controls),
         weights=weights,
         fetch=fetch_policy(fetch),
         overwrite=overwrite,
     )
-    report = animation.edit(request)
+    report = make(request)
     console.report(report.as_json(), report.as_text())

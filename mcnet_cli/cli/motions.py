@@ -9,7 +9,7 @@ def motions(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) 
 
     Example: mcnet animate portrait.jpg smile
     """
-    from mcnet_cli.animation import bundled_motions
+    from mcnet_cli.motion import bundled_motions
 
     known = bundled_motions()
     lines = [f"{motion.name:12} {motion.seconds:4.1f} s  {motion.shows}" for motion in known]

@@ -15,6 +15,11 @@ THOROUGH_FRAMES, THOROUGH_EVERY = 25, 10
 # A face that is found again after it was lost is the same person's if it has moved by less than this many of
 # its sides, and its area has not changed by more than 1 / MIN_AREA.
 MAX_MOVE = 1.0
+# Below this score of the mesh, the detector is asked whether the face isn't elsewhere: a hand that has passed
+# before a face takes the mesh along, which then follows something else with scores of 0.5 to 0.99.
+DOUBTED = 0.99
+# For so many frames after the face was lost, a doubtful one elsewhere isn't taken up: it may be that hand.
+PATIENCE = 5
 MAX_JUMP = 0.5  # of the mesh's size, by which place or size may change between two frames; more is a cut
 
 
@@ -78,7 +83,11 @@ class FaceTracker:
     def __call__(self, rgb: Picture) -> Landmarks | None:
         """Landmarks in the next frame, (H, W, 3); None if there is no face."""
         self._frame += 1
-        found = self._followed(rgb) or self._detected(rgb)
+        found = self._followed(rgb)
+        if found is None:
+            found = self._detected(rgb)
+        elif found.score < DOUBTED:
+            found = self._surer(rgb, found)
         self._region = found.region if found else None
         self._missed = 0 if found else self._missed + 1
         self._last = found or self._last
@@ -86,6 +95,14 @@ class FaceTracker:
 
     def _followed(self, rgb: Picture) -> Landmarks | None:
         return None if self._region is None else follow(rgb, self._mesh, self._region)
+
+    def _surer(self, rgb: Picture, followed: Landmarks) -> Landmarks:
+        """What the detector finds about where a doubtful face is, if that is more likely one."""
+        for face in self._by_likeness(self._detector(rgb, thorough=False)):
+            found = self._mesh(rgb, face.region)
+            if found.score > followed.score and _is_same(found, followed):
+                return found
+        return followed
 
     def _detected(self, rgb: Picture) -> Landmarks | None:
         thorough = self._missed < THOROUGH_FRAMES or self._missed % THOROUGH_EVERY == 0
@@ -96,7 +113,7 @@ class FaceTracker:
                 if self._last is None:
                     self.choice = sum(bool(other.box[0] < face.box[0]) for other in faces), len(faces)
                 elif not _is_same(found, self._last):
-                    if self.which != "largest":
+                    if self.which != "largest" or (found.score < DOUBTED and self._missed < PATIENCE):
                         continue
                     self.changes.append(self._frame)
                 return found

@@ -96,10 +96,14 @@ class Landmarks(Mesh):
     """A face's mesh with its irises.
 
     irises: (10, 2) float32 pixels: centre, right, top, left and bottom of the iris in the picture's left eye,
-    then of the other one's, as the picture shows them.
+    then of the other one's, as the picture shows them. log_odds: logarithm of the odds that it is a face: 10
+    to 30, where `score` is 1 for all, and lower for hidden faces. spread: mean distance between the points of
+    the narrowest and the widest look, over the mesh's height; 0 of one look.
     """
 
     irises: Points
+    log_odds: float = np.inf
+    spread: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +171,21 @@ class FaceMesh:
     def _steady(self, rgb: Picture, region: Region) -> Landmarks:
         """The mean of all looks at a region."""
 
-        def refined(zoom: float, network: AttentionMesh) -> tuple[Points64, Points64, float]:
+        def refined(zoom: float, network: AttentionMesh) -> tuple[Points64, Points64, TrunkOutput]:
             look = _look(network, rgb, region, zoom)
             mesh, iris = network.refined(look.trunk)
-            return look.placed(mesh[:, :2]), look.placed(iris), look.trunk.score
+            return look.placed(mesh[:, :2]), look.placed(iris), look.trunk
 
         run = map if self._pool is None else self._pool.map
-        points, irises, scores = zip(*run(refined, self._zooms, itertools.cycle(self._networks)), strict=True)
-        return Landmarks(_mean(points), float(np.mean(scores)), _mean(irises))
+        points, irises, trunks = zip(*run(refined, self._zooms, itertools.cycle(self._networks)), strict=True)
+        height = max(float(np.ptp(points[0][:, 1])), SMALLEST_REGION_PX)
+        return Landmarks(
+            _mean(points),
+            float(np.mean([trunk.score for trunk in trunks])),
+            _mean(irises),
+            float(np.mean([trunk.log_odds for trunk in trunks])),
+            float(np.linalg.norm(points[-1] - points[0], axis=1).mean()) / height,
+        )
 
 
 def opening(points: NDArray[Any], pairs: Pairs) -> NDArray[Any]:

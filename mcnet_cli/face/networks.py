@@ -92,12 +92,17 @@ class TrunkOutput:
     """The outputs of the trunk.
 
     points: (468, 3) float32 in pixels of the input, the third coordinate is depth, growing away from the
-    viewer. score: the chance in [0, 1] that it is a face. features: (32, 48, 48), for the heads.
+    viewer. log_odds: logarithm of the odds that it is a face. features: (32, 48, 48), for the heads.
     """
 
     points: Matrix
-    score: float
+    log_odds: float
     features: Matrix
+
+    @property
+    def score(self) -> float:
+        """The chance in [0, 1] that it is a face."""
+        return float(sigmoid(np.array(self.log_odds, np.float32)))
 
 
 class AttentionMesh:
@@ -122,9 +127,7 @@ class AttentionMesh:
         """The trunk's outputs for (192, 192, 3) RGB: an upright face that fills two thirds of the side."""
         outputs = "output_mesh", "conv_faceflag", FEATURES
         mesh, logit, features = run_network(self._trunk, as_planes(face.astype(np.float32) / 255), outputs)
-        return TrunkOutput(
-            mesh.reshape(MESH_POINTS, 3), float(sigmoid(logit - FACE_LOGIT).ravel()[0]), features[0]
-        )
+        return TrunkOutput(mesh.reshape(MESH_POINTS, 3), float(logit.ravel()[0] - FACE_LOGIT), features[0])
 
     def refined(self, trunk: TrunkOutput) -> tuple[Matrix, Matrix]:
         """The (468, 3) points, those of lips and eyes by the heads, and the (10, 2) points of the irises.

@@ -71,14 +71,27 @@ def posed_outer(points: Points, numbers: tuple[int, ...]) -> Floats:
     Numbers beyond the mesh don't count. The average face is laid on the points of the upper face by scaled
     orthographic projection, in the least-squares sense, and the outer points with it.
     """
-    places, inverse, outer = _model(numbers)
+    outer = _model(numbers)[2]
+    projection, scale, middle = _projection(points, numbers)
+    found: Floats = outer @ np.swapaxes(scale[..., None, None] * projection, -1, -2) + middle
+    return found
+
+
+def yaw_deg(points: Points) -> Floats:
+    """(...,) by how many degrees a head with (..., 468, 2) landmarks is turned aside, by its upper face."""
+    projection, _, _ = _projection(points, MESH)
+    towards_viewer = np.cross(projection[..., 0, :], projection[..., 1, :])
+    return np.asarray(np.degrees(np.arcsin(np.clip(towards_viewer[..., 0], -1, 1))))
+
+
+def _projection(points: Points, numbers: tuple[int, ...]) -> tuple[Floats, Floats, Floats]:
+    """How the upper face lies: (..., 2, 3) turn and projection, (...,) scale, (..., 1, 2) middle."""
+    places, inverse, _ = _model(numbers)
     seen = points[..., places, :].astype(np.float64)
     middle = seen.mean(-2, keepdims=True)
     affine = np.swapaxes(inverse @ (seen - middle), -1, -2)
     left, scales, right = np.linalg.svd(affine, full_matrices=False)
-    projection = scales.mean(-1)[..., None, None] * (left @ right)
-    found: Floats = outer @ np.swapaxes(projection, -1, -2) + middle
-    return found
+    return left @ right, scales.mean(-1), middle
 
 
 def numbered(points: Points, numbers: tuple[int, ...]) -> Points:

@@ -1,19 +1,29 @@
 """Reading and writing videos and pictures frame by frame, with ffmpeg and Pillow."""
 
+from mcnet_cli.media.codecs import CODECS, DEFAULT_QUALITY, QUALITIES, Codec, Coding, Quality, choose_coding
 from mcnet_cli.media.decode import is_picture, open_arrays, open_frames, read_still
 from mcnet_cli.media.ffmpeg import ffmpeg_binary, ffmpeg_version
 from mcnet_cli.media.frames import FrameSink, FrameSource, Span
-from mcnet_cli.media.output import open_output, output_kind, require_transparency
+from mcnet_cli.media.output import open_output, output_kind
 from mcnet_cli.media.pictures import as_photo, as_picture, encode_png, read_image, read_photo, write_image
-from mcnet_cli.media.probe import VideoInfo, probe
+from mcnet_cli.media.probe import VideoInfo, probe, probe_sound
+from mcnet_cli.media.sound import SoundTrack
 
 __all__ = [
+    "CODECS",
+    "DEFAULT_QUALITY",
+    "QUALITIES",
+    "Codec",
+    "Coding",
     "FrameSink",
     "FrameSource",
+    "Quality",
+    "SoundTrack",
     "Span",
     "VideoInfo",
     "as_photo",
     "as_picture",
+    "choose_coding",
     "encode_png",
     "ffmpeg_binary",
     "ffmpeg_version",
@@ -23,9 +33,9 @@ __all__ = [
     "open_output",
     "output_kind",
     "probe",
+    "probe_sound",
     "read_image",
     "read_photo",
     "read_still",
-    "require_transparency",
     "write_image",
 ]

@@ -16,7 +16,7 @@ from mcnet_cli.media.ffmpeg import compiled, open_input
 from mcnet_cli.media.frames import Frame, FrameSource, Span
 from mcnet_cli.media.kinds import kind_of
 from mcnet_cli.media.pictures import as_picture, open_folder, open_picture, read_photo
-from mcnet_cli.media.probe import VideoInfo, probe
+from mcnet_cli.media.probe import VideoInfo, no_such_track, probe
 from mcnet_cli.media.process import Log, running
 
 # ffmpeg logs the size of the frames that arrive whenever it (re)builds its graph.
@@ -68,7 +68,7 @@ def open_frames(
     if kind == "video":
         return _open_video(path, fps=fps, span=span, strict=strict, audio_track=audio_track)
     if audio_track is not None:
-        raise _no_such_track(path, audio_track, 0)
+        raise no_such_track(path, audio_track, 0)
     if kind in DURATIONS:
         return open_animated(path, kind, fps=fps, span=span, strict=strict)
     opened = open_folder if kind == "folder" else open_picture
@@ -107,11 +107,6 @@ def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | No
     return FrameSource(produce, path=Path("the driving"), size=size, frame_rate=rate)
 
 
-def _no_such_track(path: Path, wanted: int, count: int) -> InputError:
-    tracks = counted(count, "sound track") if count else "no sound"
-    return InputError(f"{shown(path)} has {tracks}, and no track {wanted}", hint="tracks count from 0")
-
-
 def _open_video(
     path: Path, *, fps: Fraction | None, span: Span, strict: bool, audio_track: int | None
 ) -> FrameSource:
@@ -119,7 +114,7 @@ def _open_video(
     info = probe(path)
     track = info.audio_track if audio_track is None else audio_track
     if audio_track is not None and audio_track >= info.audio_track_count:
-        raise _no_such_track(path, audio_track, info.audio_track_count)
+        raise no_such_track(path, audio_track, info.audio_track_count)
     rate = fps or info.frame_rate
     source = FrameSource(
         lambda source: _decode(source, info, span),

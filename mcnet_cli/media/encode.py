@@ -17,33 +17,19 @@ import numpy as np
 from mcnet_cli.errors import InputError, SystemFailure, UsageError, shown
 from mcnet_cli.files import atomic_output, check_free
 from mcnet_cli.media.animated import is_whole_still_webp, webp_durations_ms
-from mcnet_cli.media.ffmpeg import (
-    compiled,
-    disk_failure,
-    file_name,
-    has_encoder,
-    open_input,
-    require_encoder,
-)
+from mcnet_cli.media.codecs import Coding
+from mcnet_cli.media.comments import add_comment
+from mcnet_cli.media.ffmpeg import compiled, disk_failure, file_name, open_input
 from mcnet_cli.media.frames import Frame, FrameSink
 from mcnet_cli.media.process import Child, end_children, running
 from mcnet_cli.media.sound import Sound, add_sound
 
 _MAX_GIF_RATE = 50  # frames per second: browsers show faster GIFs slowly
 _STDOUT = 1
-_BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
-# Compared with preset `fast` and crf 18, files are 13 to 34 % larger, but the SSIM of faces is no lower (on
-# two photos 0.990 and 0.974 against 0.990 and 0.970), and encoding takes less than half the time.
-_H264: dict[str, Any] = {"vcodec": "libx264", "crf": 16, "preset": "veryfast", "pix_fmt": "yuv420p", **_BT709}
-_VP9 = {"vcodec": "libvpx-vp9", "crf": 24, "video_bitrate": 0, "deadline": "good", "cpu-used": 4, "row-mt": 1}
-_VP8 = {"vcodec": "libvpx", "crf": 8, "video_bitrate": "6M", "deadline": "good", "cpu-used": 2}
-_PRORES: dict[str, Any] = {
-    "vcodec": "prores_ks",
-    "profile:v": "4444",
-    "vendor": "apl0",
-    "pix_fmt": "yuva444p10le",
-    **_BT709,
-}
+# Tags for players. ffmpeg takes them from the frames since version 9, and from the encoder's options before.
+_BT709 = {"color_primaries": "bt709", "color_trc": "bt709"}
+_VIDEO = {**_BT709, "colorspace": "bt709"}
+_RGB = {**_BT709, "colorspace": "gbr"}
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
 
@@ -55,37 +41,43 @@ def open_file(
     frame_rate: Fraction,
     sound: Sound | None,
     overwrite: bool,
+    coding: Coding,
     threads: int | None = None,
-    alpha: bool = False,
+    comment: str | None = None,
 ) -> Iterator[FrameSink]:
-    """A sink that encodes into the file `target`, which appears when the block ends without an exception.
-
-    alpha: whether frames have transparency, which .webp, .webm and .mov keep.
-    """
+    """A sink that encodes into the file `target`, which appears when the block ends without an exception."""
     if not target.parent.is_dir():
         raise UsageError(
             f"can't write {shown(target)}: its folder does not exist", hint="make the folder first"
         )
-    check_free(target, overwrite=overwrite, inputs=(sound.path,) if sound else ())
+    heard = tuple(track.path for track in sound.tracks) if sound else ()
+    check_free(target, overwrite=overwrite, inputs=heard)
     suffix = target.suffix.lower()
     step = math.ceil(frame_rate / _MAX_GIF_RATE) if suffix == ".gif" else 1
     is_video = suffix in _CONTAINERS
-    frames = _raw_input(size, frame_rate / step, make_even=is_video, alpha=alpha)
+    make_even = is_video and not coding.is_rgb
+    frames = _raw_input(size, frame_rate / step, make_even=make_even, alpha=coding.alpha)
     with atomic_output(target, overwrite=overwrite) as part, _no_late_writer():
-        with _encoder(frames, part, suffix, target, threads, alpha) as child:
+        with _encoder(frames, part, suffix, coding, threads, comment) as child:
 
             def send(frame: Frame, number: int) -> None:
                 if number % step == 0:
-                    _feed(child, even(frame) if is_video else frame, target)
+                    _feed(child, even(frame) if make_even else frame, target)
 
-            sink = FrameSink(size, send, alpha=alpha)
+            sink = FrameSink(size, send, alpha=coding.alpha)
             yield sink
             if not sink.frames_written:
                 raise InputError(f"there are no frames to write to {shown(target)}")
             _finish(child, target)
         if sound and is_video:
             duration_s = sink.frames_written / frame_rate
-            sink.warnings += add_sound(part, sound, duration_s, _CONTAINERS[suffix], target, alpha=alpha)
+            tags = _comment_tag(comment)
+            if coding.alpha and coding.options["vcodec"].startswith("libvpx"):
+                # Players look for this mark of transparency; ffmpeg's copy of the track has none.
+                tags["metadata:s:v:0"] = "alpha_mode=1"
+            sink.warnings += add_sound(part, sound, duration_s, _CONTAINERS[suffix], target, tags)
+        elif comment is not None and not is_video:
+            add_comment(part, comment, target)
         _verify(part, -(-sink.frames_written // step), frame_rate / step, suffix, target)
 
 
@@ -128,9 +120,9 @@ def _raw_input(size: tuple[int, int], frame_rate: Fraction, *, make_even: bool, 
 
 @contextmanager
 def _encoder(
-    stream: Any, part: Path, suffix: str, target: Path, threads: int | None, alpha: bool
+    stream: Any, part: Path, suffix: str, coding: Coding, threads: int | None, comment: str | None
 ) -> Iterator[Child]:
-    """Starts the encoder for the suffix of a file."""
+    """Starts the encoder for the suffix of a file. A comment becomes a tag of videos."""
     options: dict[str, Any]
     if suffix == ".gif":
         options = {"format": "gif", "loop": 0}
@@ -139,14 +131,16 @@ def _encoder(
         palette = twice[0].filter("palettegen", stats_mode="single", reserve_transparent=0)
         stream = ffmpeg.filter([twice[1], palette], "paletteuse", new=1, dither="bayer", bayer_scale=4)
     elif suffix == ".webp":
-        require_encoder("libwebp_anim", target)
-        options = {"format": "webp", "vcodec": "libwebp_anim", "quality": 85, "loop": 0}
-        if alpha:
-            options["pix_fmt"] = "bgra"  # ffmpeg's conversion to yuva420p would round alpha
+        options = {"format": "webp", "loop": 0, **coding.options}
     else:
-        options = {"format": _CONTAINERS[suffix], **_codec(suffix, target, alpha)}
-        stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv")
+        options = {"format": _CONTAINERS[suffix], **coding.options}
+        tags = _RGB if coding.is_rgb else _VIDEO
+        if not coding.is_rgb:
+            stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv")
+            options |= {**tags, "color_range": "tv"}
         stream = stream.filter("format", options["pix_fmt"])
+        stream = stream.filter("setparams", range="pc" if coding.is_rgb else "tv", **tags)
+        options |= _comment_tag(comment)
         if suffix in (".mp4", ".mov"):
             options["movflags"] = "+faststart"
     if threads is not None:
@@ -157,18 +151,8 @@ def _encoder(
         yield child
 
 
-def _codec(suffix: str, target: Path, alpha: bool) -> dict[str, Any]:
-    """The encoder's options for a container: H.264, or ProRes for transparency; for .webm VP9, else VP8."""
-    if suffix != ".webm":
-        codec = _PRORES if alpha else _H264
-        require_encoder(codec["vcodec"], target)
-        return codec
-    pixels = {"pix_fmt": "yuva420p" if alpha else "yuv420p"}
-    if has_encoder("libvpx-vp9"):
-        return {**_VP9, **pixels, **_BT709}
-    require_encoder("libvpx", target)
-    # libvpx refuses VP8 with both transparency and alternate reference frames.
-    return {**_VP8, **pixels, **({"auto-alt-ref": 0} if alpha else {})}
+def _comment_tag(comment: str | None) -> dict[str, str]:
+    return {} if comment is None else {"metadata": f"comment={comment}"}
 
 
 def even(frame: Frame) -> Frame:

@@ -35,6 +35,8 @@ if not hasattr(ffmpeg, "input"):
 # local files would pass. `mov` and `matroska` include mp4 and webm.
 _DEMUXERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "flv", "asf", "ogg", "dv", "mxf", "ivf")
 DEMUXERS = ",".join((*_DEMUXERS, "obu", "h264", "hevc", "gif", "apng", "yuv4mpegpipe", "webp_pipe"))
+_SOUND_DEMUXERS = ("mp3", "wav", "w64", "aiff", "au", "caf", "flac", "wv", "ape", "tta", "aac", "ac3", "eac3")
+SOUND_DEMUXERS = ",".join((*_DEMUXERS, *_SOUND_DEMUXERS, "dts", "amr"))
 
 # `level` marks each line of the log with its severity. `verbose` reports size changes, which old versions
 # mention nowhere else.
@@ -109,12 +111,12 @@ def file_name(path: Path) -> str:
     return _HEX + os.fsencode(os.path.abspath(path)).hex()  # noqa: PTH100 - symbolic links must stay
 
 
-def open_input(path: Path, **options: Any) -> Any:
+def open_input(path: Path, *, demuxers: str = DEMUXERS, **options: Any) -> Any:
     """An input node of ffmpeg-python for the local file `path`; `options` have ffmpeg's names."""
     return ffmpeg.input(
         file_name(path),
         protocol_whitelist="file,pipe",
-        format_whitelist=DEMUXERS,
+        format_whitelist=demuxers,
         max_pixels=MAX_FRAME_PIXELS,
         **options,
     )

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Literal
 
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import atomic_output, partial_name, publish, sweep_partials, system_failure
+from mcnet_cli.media.codecs import DEFAULT_QUALITY, Codec, Quality, choose_coding
+from mcnet_cli.media.comments import commented_jpeg, commented_png
 from mcnet_cli.media.encode import open_file, open_stdout
 from mcnet_cli.media.frames import Frame, FrameSink
 from mcnet_cli.media.pictures import encode_picture, encode_png
-from mcnet_cli.media.sound import Sound
+from mcnet_cli.media.sound import Sound, SoundTrack
 from mcnet_cli.system import sync_folder
 
 Kind = Literal["video", "gif", "webp", "picture", "pattern", "stdout"]
@@ -29,7 +31,6 @@ _KINDS: dict[str, Kind] = {
     ".jpg": "picture",
     ".jpeg": "picture",
 }
-_TRANSPARENT = (".webp", ".webm", ".mov", ".png")
 _MAX_DIGITS = 20
 _NUMBER = re.compile(r"%0?(\d*)d")
 _FIRST_NUMBER = 1  # as in ffmpeg
@@ -60,16 +61,6 @@ def output_kind(path_text: str) -> Kind:
     )
 
 
-def require_transparency(path_text: str) -> None:
-    """UsageError if the output of that name, which `output_kind` must know, can't hold transparency."""
-    if Path(path_text).suffix.lower() not in _TRANSPARENT:
-        name = "stdout" if path_text == "-" else shown(path_text)
-        raise UsageError(
-            f"--background transparent: {name} can't hold transparency",
-            hint="take .webp, .webm, .mov, or a pattern like frames/%05d.png",
-        )
-
-
 @contextmanager
 def open_output(
     target: Path | str,
@@ -79,10 +70,15 @@ def open_output(
     audio: Path | None = None,
     audio_start_s: float = 0.0,
     audio_track: int = 0,
+    mixed_in: Sequence[SoundTrack] = (),
+    volume: float = 1.0,
     overwrite: bool = False,
     strict: bool = False,
     threads: int | None = None,
     alpha: bool = False,
+    codec: Codec | None = None,
+    quality: Quality = DEFAULT_QUALITY,
+    comment: str | None = None,
 ) -> Iterator[FrameSink]:
     """Opens a film for writing. At the end of the block it is complete, counted, and has its final name.
 
@@ -97,60 +93,74 @@ def open_output(
         audio: a file whose sound a video gets, cut to its length or filled with silence.
         audio_start_s: where in that file to begin.
         audio_track: which of its sound tracks, from 0.
+        mixed_in: tracks that are heard at the same time; a limiter lowers the loudest moments.
+        volume: a factor on the sound. Above 1 a limiter lowers the loudest moments, so that nothing clips.
         overwrite: whether files at the target may be replaced.
         strict: whether sound that can't be decoded is an InputError instead of a warning.
         threads: of the encoder; the same number gives the same bytes on every machine. None lets the encoder
             choose. Pictures are written by one thread.
         alpha: whether frames are RGBA, (H, W, 4), with colours that are not multiplied by their alpha. The
             film keeps the transparency: .webp, .webm (VP9), .mov (ProRes 4444) and patterns of PNGs can.
+        codec: None for what such files usually hold; `lossless` keeps each frame as it is, bit for bit.
+        quality: from the smallest file to the least loss.
+        comment: a text in ASCII that the file, or each picture, says of itself. Not for stdout.
 
     Raises:
-        UsageError: the format is unknown or can't hold the transparency asked for, the target exists, or its
-            folder is missing.
+        UsageError: the format is unknown or can't hold the transparency or codec asked for, the target
+            exists, or its folder is missing.
         InputError: no frame was written, or damaged sound with `strict`.
         SystemFailure: the disk is full or fails, or ffmpeg fails or lacks the encoder.
         BrokenPipeError: the reader of stdout left.
     """
     kind = output_kind(str(target))
-    if alpha:
-        require_transparency(str(target))
+    coding = choose_coding(str(target), codec=codec, quality=quality, alpha=alpha)
     opened: AbstractContextManager[FrameSink]
     if kind == "stdout":
         opened = open_stdout(size=size, frame_rate=frame_rate)
     elif kind == "picture":
-        opened = _open_picture(Path(target), size=size, overwrite=overwrite, alpha=alpha)
+        opened = _open_picture(Path(target), size=size, overwrite=overwrite, alpha=alpha, comment=comment)
     elif kind == "pattern":
-        opened = _open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha)
+        opened = _open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha, comment=comment)
     else:
-        sound = Sound(audio, audio_start_s, audio_track, strict) if audio else None
+        sound = None
+        if audio:
+            tracks = (SoundTrack(audio, audio_start_s, audio_track), *mixed_in)
+            sound = Sound(tracks, strict, volume)
         opened = open_file(
             Path(target),
             size=size,
             frame_rate=frame_rate,
             sound=sound,
             overwrite=overwrite,
+            coding=coding,
             threads=threads,
-            alpha=alpha,
+            comment=comment,
         )
     with opened as sink:
         yield sink
 
 
 @contextmanager
-def _open_picture(path: Path, *, size: tuple[int, int], overwrite: bool, alpha: bool) -> Iterator[FrameSink]:
+def _open_picture(
+    path: Path, *, size: tuple[int, int], overwrite: bool, alpha: bool, comment: str | None
+) -> Iterator[FrameSink]:
     """A sink that writes its one frame to a .png or .jpg file."""
     pictures: list[Frame] = []
     sink = FrameSink(size, lambda frame, _number: pictures.append(frame.copy()), alpha=alpha)
     yield sink
     if len(pictures) != 1:
         raise InputError(f"{shown(path)} holds one picture, and there are {len(pictures)} frames")
+    suffix = path.suffix.lower()
+    data = encode_picture(pictures[0], suffix)
+    if comment is not None:
+        data = commented_png(data, comment) if suffix == ".png" else commented_jpeg(data, comment)
     with atomic_output(path, overwrite=overwrite) as part:
-        part.write_bytes(encode_picture(pictures[0], path.suffix.lower()))
+        part.write_bytes(data)
 
 
 @contextmanager
 def _open_pattern(
-    pattern: Path, *, size: tuple[int, int], overwrite: bool, alpha: bool = False
+    pattern: Path, *, size: tuple[int, int], overwrite: bool, alpha: bool, comment: str | None
 ) -> Iterator[FrameSink]:
     """A sink that writes the files of `pattern` from number 1 on; all of them appear at the end.
 
@@ -172,7 +182,8 @@ def _open_pattern(
             raise system_failure(error, pattern) from error
 
         def send(frame: Frame, number: int) -> None:
-            _write(part / numbered(pattern.name, number + _FIRST_NUMBER), frame, pattern)
+            png = encode_png(frame) if comment is None else commented_png(encode_png(frame), comment)
+            _write(part / numbered(pattern.name, number + _FIRST_NUMBER), png, pattern)
 
         sink = FrameSink(size, send, alpha=alpha)
         yield sink
@@ -223,10 +234,10 @@ def _made_parents(folder: Path) -> Iterator[None]:
         raise
 
 
-def _write(path: Path, frame: Frame, pattern: Path) -> None:
+def _write(path: Path, png: bytes, pattern: Path) -> None:
     try:
         with path.open("xb") as file:
-            file.write(encode_png(frame))
+            file.write(png)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from mcnet_cli.errors import InputError, shown
-from mcnet_cli.media.ffmpeg import compiled, open_input
+from mcnet_cli.errors import InputError, counted, shown
+from mcnet_cli.media.ffmpeg import SOUND_DEMUXERS, compiled, open_input
 from mcnet_cli.media.frames import MAX_FRAME_PIXELS, require_local_file
 from mcnet_cli.media.kinds import described, is_video, read_head
 from mcnet_cli.media.process import Log, running
@@ -120,6 +120,41 @@ def probe(path: Path) -> VideoInfo:
         duration_lies=lies,
         colours=colours_in(said),
     )
+
+
+def probe_sound(path: Path, track: int | None = None) -> int:
+    """The number of the sound track `track`, or by default of the one that players take.
+
+    path: a sound file, or a video with sound. InputError if that has no such track, or it can't be decoded.
+    """
+    require_local_file(path)
+    listing = open_input(path, demuxers=SOUND_DEMUXERS).output(
+        "pipe:", format="null", map="0:a?", codec="copy", t=0
+    )
+    with running(compiled(listing)) as child:
+        child.finish()
+        log = child.log
+    tracks = _AUDIO.findall("\n".join(log.lines).split("\n[info] Output #")[0])
+    usual = _usual_track(tracks)
+    if usual is None:
+        raise InputError(
+            f"{shown(path)} has no sound that can be read",
+            hint="take a sound file such as .wav, .mp3, .m4a or .flac, or a video with sound",
+        )
+    if track is not None and track >= len(tracks):
+        raise no_such_track(path, track, len(tracks))
+    chosen = usual if track is None else track
+    heard = open_input(path, demuxers=SOUND_DEMUXERS)[f"a:{chosen}"]
+    with running(compiled(heard.output("pipe:", format="null", **{"frames:a": 1}))) as child:
+        if child.finish():
+            raise InputError(f"the sound of {shown(path)} can't be decoded: {child.log.reason}")
+    return chosen
+
+
+def no_such_track(path: Path, wanted: int, count: int) -> InputError:
+    """The error for a number of a sound track that a file hasn't got."""
+    tracks = counted(count, "sound track") if count else "no sound"
+    return InputError(f"{shown(path)} has {tracks}, and no track {wanted}", hint="tracks count from 0")
 
 
 def _usual_track(tracks: list[str]) -> int | None:

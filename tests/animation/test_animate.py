@@ -20,11 +20,7 @@ from animation_tools import (
     write_tiny,
 )
 
-from mcnet_cli.animation import (
-    AnimationRequest,
-    load_model,
-    plan,
-)
+from mcnet_cli.animation import AnimationRequest, load_model, plan
 from mcnet_cli.checkpoint import read_weights, write_weights
 from mcnet_cli.errors import InputError, UsageError, WeightsError
 from mcnet_cli.face import CropBox

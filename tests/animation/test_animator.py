@@ -237,6 +237,19 @@ def test_several_faces_move_in_the_whole_photo(animator: Animator) -> None:
     assert frame.shape == photo.shape
 
 
+def test_each_face_may_have_a_motion_of_its_own_and_the_shorter_one_holds_its_last_pose(
+    animator: Animator,
+) -> None:
+    both = animator.portrait(np.concatenate([portrait(), portrait()], axis=1), face="all")
+    still, moved = animator.motion(list(shaken(1))), animator.motion(list(shaken(4)), rate=Fraction(50))
+    film = np.stack([*animator.render(both, [still, moved])]).astype(int)
+    assert len(film) == 2  # the second's, at the rate of the first
+    left, right = (np.abs(film[1] - film[0])[:, half].max() for half in (slice(0, 400), slice(624, None)))
+    assert left == 0 and right > 8
+    with pytest.raises(UsageError, match="3 motions for 2 faces"):
+        animator.render(both, [still, moved, still])
+
+
 def test_found_faces_are_not_looked_for_again(animator: Animator, tmp_path: Path) -> None:
     write_image(tmp_path / "photo.png", portrait())
     faces = animator.faces(tmp_path / "photo.png")

@@ -56,6 +56,11 @@ def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
         ("fps", Fraction(0)),
         ("fps", Fraction(10**6)),
         ("save_motion", Path("motion.pkl")),
+        ("volume", -0.5),
+        ("volume", 10.5),
+        ("volume", float("nan")),
+        ("codec", "h266"),
+        ("quality", "worst"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_a_usage_error(tmp_path: Path, name: str, value: object) -> None:
@@ -76,7 +81,7 @@ def test_pictures_that_can_not_be_are_usage_errors(tmp_path: Path, options: dict
         request(tmp_path, **options)
 
 
-@pytest.mark.parametrize("options", [{"compare": True}, {"audio_track": 0}])
+@pytest.mark.parametrize("options", [{"compare": True}, {"audio_track": 0}, {"volume": 2.0}])
 def test_a_motion_without_a_driving_has_neither_picture_nor_sound(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:
@@ -85,9 +90,54 @@ def test_a_motion_without_a_driving_has_neither_picture_nor_sound(
             request(tmp_path, driving=driving, **options)
 
 
-def test_a_sound_track_and_no_sound_contradict_each_other(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--audio-track"):
-        request(tmp_path, audio=False, audio_track=1)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"driving": Path("c.mp4")}, r"the place of the driving c\.mp4"),
+        ({"face": "all"}, "counts the faces"),
+        ({"source_crop": "none"}, "no crop"),
+        ({"save_motion": Path("m.motion")}, "--save-motion"),
+        ({"compare": True}, "--compare"),
+        ({"reference": 3}, "--reference 3"),
+        ({"picture": "face"}, "no one square"),
+    ],
+)
+def test_what_faces_with_drivings_of_their_own_can_not_have_is_a_usage_error(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    drivings = ((0, Path("a.mp4")), (1, Path("b.mp4")))
+    with pytest.raises(UsageError, match=message):
+        request(tmp_path, **{"driving": None, "face_drivings": drivings, **options})
+
+
+def test_a_motion_file_may_get_the_sound_of_another_file(tmp_path: Path) -> None:
+    options = {"audio": tmp_path / "a.wav", "audio_track": 1, "volume": 2.0}
+    assert request(tmp_path, driving=tmp_path / "clip.motion", **options).driving_track is None
+
+
+@pytest.mark.parametrize("options", [{"audio_track": 1}, {"volume": 0.5}])
+def test_what_is_said_of_sound_and_no_sound_contradict_each_other(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError, match=r"--(audio-track|volume) and --no-audio"):
+        request(tmp_path, audio=False, **options)
+
+
+@pytest.mark.parametrize("output", ["a.gif", "a.webp", "a%d.png", "-"])
+@pytest.mark.parametrize("options", [{"audio": Path("a.wav")}, {"volume": 0.5}])
+def test_sound_that_an_output_can_not_hold_is_a_usage_error(
+    tmp_path: Path, output: str, options: dict[str, Any]
+) -> None:
+    target = output if output == "-" else f"{tmp_path}/{output}"
+    with pytest.raises(UsageError, match=r"--(audio|volume): .* holds no sound") as refused:
+        plan_outputs(request(tmp_path, output=target, **options))
+    assert ".mp4" in (refused.value.hint or "")
+
+
+def test_a_codec_that_an_output_can_not_hold_is_found_out_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--codec prores: .*a\.mp4 can't hold it") as refused:
+        plan_outputs(request(tmp_path, output=f"{tmp_path}/a.mp4", codec="prores"))
+    assert "h264" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -179,13 +229,15 @@ def test_a_taken_output_needs_overwrite(tmp_path: Path) -> None:
     plan_outputs(request(tmp_path, output=f"{tmp_path}/out.mp4", overwrite=True))
 
 
-@pytest.mark.parametrize("name", ["photo.png", "clip.mp4", "link.mp4"])
+@pytest.mark.parametrize("name", ["photo.png", "clip.mp4", "link.mp4", "sound.mp4"])
 def test_an_input_is_never_the_output_even_with_overwrite(tmp_path: Path, name: str) -> None:
-    for file in ("photo.png", "clip.mp4"):
+    for file in ("photo.png", "clip.mp4", "sound.mp4"):
         (tmp_path / file).write_text(file)
     (tmp_path / "link.mp4").hardlink_to(tmp_path / "clip.mp4")
+    sound = tmp_path / "sound.mp4"
+    options: dict[str, Any] = {} if name == "photo.png" else {"audio": sound}  # which pictures can't hold
     with pytest.raises(UsageError, match="same file"):
-        plan_outputs(request(tmp_path, output=f"{tmp_path}/{name}", overwrite=True))
+        plan_outputs(request(tmp_path, output=f"{tmp_path}/{name}", overwrite=True, **options))
 
 
 def test_the_picture_of_the_background_is_an_input(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mcnet_cli.animation.retarget import best_reference, hull_area, hull_scale, on_face
 from mcnet_cli.face import OUTER
+from mcnet_cli.motion.reference import best_reference, hull_area, hull_scale, on_face
 
 SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [0, 0]], np.float32)
 

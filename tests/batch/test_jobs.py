@@ -54,6 +54,7 @@ def test_every_option_of_animate_is_one_of_jobs_or_of_whole_runs() -> None:
     with pytest.raises(UsageError) as error:
         parse_options({"nonsense": "1"})
     known = {*(error.value.hint or "").removeprefix("there are ").split(", ")}
+    names.remove("no-audio")  # audio=false
     assert names - OF_RUNS == known - {"source", "driving", "output"}
 
 
@@ -68,15 +69,30 @@ def test_without_an_output_the_film_is_named_after_both_in_the_folder(tmp_path: 
     assert job.output == "films/anna--clip0.mp4"
 
 
+def test_faces_with_drivings_of_their_own_take_the_place_of_a_job_s_driving(tmp_path: Path) -> None:
+    job = {"source": "anna.png", "face": "1=clip1.mp4,0=clip0.mp4"}
+    (read,) = read_jobs(str(write_jobs(tmp_path / "jobs.jsonl", [job])), {}, "films")
+    assert read.output == "films/anna--clip1+clip0.mp4"
+    asked_for = read.request(tmp_path)
+    assert asked_for.driving is None
+    assert asked_for.face_drivings == ((1, tmp_path / "clip1.mp4"), (0, tmp_path / "clip0.mp4"))
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"driving": None}, "driving is missing"),
+        ({"face": "0=clip0.mp4"}, "takes the place of the driving"),
         ({"source": 3}, "source must be the name"),
         ({"strenght": 1}, "no option strenght"),
         ({"strength": "much"}, "--strength much: must be a number"),
         ({"strength": 11}, "--strength 11.0: must be at least 0"),
-        ({"audio": "perhaps"}, "--audio perhaps: must be true or false"),
+        ({"metadata": "perhaps"}, "--metadata perhaps: must be true or false"),
+        ({"audio": 3, "output": "one.gif"}, "--audio: one.gif holds no sound"),
+        ({"volume": "loud"}, "--volume loud: must be a factor such as 0.5, or decibels"),
+        ({"volume": 11}, "--volume 11.0: must be at least 0 and at most 10"),
+        ({"codec": "prores"}, "--codec prores: one.mp4 can't hold it"),
+        ({"quality": "worst"}, "--quality worst: must be draft, good, high or best"),
         ({"size": [1]}, "--size"),
         ({"on-no-face": "pray"}, "--on-no-face pray"),
         ({"on-no-face": "hold", "on_no_face": "skip"}, "given twice"),

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from animation_tools import SIZE, frames_of, has_sound, write_moving_clip, write_photo, write_tiny
 
-from mcnet_cli.animation import read_motion
 from mcnet_cli.cli import main
 from mcnet_cli.media import open_frames, write_image
+from mcnet_cli.motion import read_motion
 
 UNCROPPED = ["--source-crop", "none", "--driving-crop", "none", "--device", "cpu", "--precision", "fp32"]
 
@@ -76,8 +76,11 @@ def test_json_is_one_object_with_the_documented_fields(
     assert (report["device"], report["precision"], report["detector"]) == ("cpu", "fp32", None)
     (result,) = report["results"]
     assert {*result} == {
-        "source", "driving", "output", "frames", "rate", "seconds", "damaged", "no_face", "peak_memory_mb",
+        "source", "driving", "output", "frames", "rate", "codec", "quality", "seconds", "damaged", "no_face",
+        "bridged",
+        "peak_memory_mb",
     }  # fmt: skip
+    assert (result["codec"], result["quality"]) == ("h264", "high")
     assert (result["source"], result["driving"], result["output"]) == ("photo.png", "clip.mp4", "a.mp4")
     assert (result["frames"], result["rate"], result["damaged"], result["no_face"]) == (6, "25", False, 0)
     assert result["peak_memory_mb"] > 50
@@ -133,6 +136,11 @@ def test_quiet_says_nothing_at_all(here: Path, capsys: pytest.CaptureFixture[str
         (["photo.png", "clip.mp4", "--precision", "fp8"], 2, "fp8"),
         (["photo.png", "clip.mp4", "--size", "7"], 2, "--size"),
         (["photo.png", "a.motion", "--compare"], 2, "--compare"),
+        (["photo.png", "clip.mp4", "--codec", "prores"], 2, "take h264, "),
+        (["photo.png", "clip.mp4", "--quality", "worst"], 2, "draft, good, high or best"),
+        (["photo.png", "clip.mp4", "--volume", "loud"], 2, "--volume loud"),
+        (["photo.png", "clip.mp4", "--audio", "a.wav", "--no-audio"], 2, "--audio and --no-audio"),
+        (["photo.png", "clip.mp4", "--audio", "photo.png"], 3, "photo.png has no sound"),
         (["photo.png", "gone.mp4"], 3, "gone.mp4"),
         (["gone.png", "clip.mp4"], 3, "gone.png"),
         (["clip.mp4", "clip.mp4"], 3, "clip.mp4"),
@@ -206,6 +214,17 @@ def test_a_sound_track_is_chosen_by_its_number(here: Path, capsys: pytest.Captur
     assert "clip.mp4 has 1 sound track, and no track 1" in capsys.readouterr().err
 
 
+def test_a_film_is_made_of_what_the_options_say(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--audio", "clip.mp4", "--audio-track", "0", "--volume", "-6dB", "--codec", "h265"]
+    words += ["--quality", "best", "--no-metadata", "-o", "film.mov", "--json"]
+    assert animate("photo.png", "photo.png", *words) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert (result["codec"], result["quality"]) == ("h265", "best")
+    assert has_sound(here / "film.mov")
+    assert b"hvc1" in (here / "film.mov").read_bytes()
+    assert b"mcnet" not in (here / "film.mov").read_bytes()
+
+
 def test_a_motion_file_replaces_the_video(here: Path) -> None:
     assert animate("photo.png", "clip.mp4", "-o", "a/%d.png", "--save-motion", "clip.motion") == 0
     assert animate("photo.png", "clip.motion", "-o", "b/%d.png") == 0
@@ -240,6 +259,7 @@ def test_a_dry_run_prints_the_plan(here: Path, capsys: pytest.CaptureFixture[str
         "tiny.safetensors",
         "cpu in fp32",
         "films/photo--clip.mp4",
+        "h264 in high quality",
         "dry run",
     ):
         assert words in said

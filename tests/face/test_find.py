@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 from face_tools import detector, mesh, scene
+from occlusion_tools import microphone, passing
 
 from mcnet_cli.face import Detector, Face, FaceTracker, Landmarks, follow
 from mcnet_cli.face.detect import DetectorName
@@ -55,6 +56,14 @@ def test_without_a_face_there_is_none_and_the_detector_finds_it_again() -> None:
     assert again is not None
     assert abs(middle_x(again) - 357) < 10
     assert counting.calls == 4
+
+
+def test_a_mesh_that_a_microphone_has_taken_along_comes_back_to_the_face() -> None:
+    still = [scene(480, 400, [(120, 60, 240)])] * 12
+    tracker = FaceTracker(detector(), mesh())
+    found = [tracker(frame) for frame in passing(still, microphone, (220, 200), 260, range(4, 6))]
+    assert found[0] is not None and found[-1] is not None
+    assert np.abs(found[-1].points - found[0].points).max() < 3
 
 
 def test_the_largest_face_is_followed_unless_another_is_chosen() -> None:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_tools import ffmpeg, sound_of, tone, write_clip
+from media_tools import (
+    BOTTOM,
+    TOP,
+    assert_alike,
+    ffmpeg_without,
+    read_film,
+    see_through_frames,
+    sound_of,
+    tone,
+    write_clip,
+    write_film,
+)
 from PIL import Image
 
 from mcnet_cli.errors import InputError, SystemFailure, UsageError
@@ -15,7 +26,6 @@ from mcnet_cli.media import (
     FrameSink,
     as_photo,
     as_picture,
-    ffmpeg_binary,
     open_output,
     probe,
     read_image,
@@ -24,57 +34,6 @@ from mcnet_cli.media import (
 from mcnet_cli.media.ffmpeg import has_encoder
 
 FILMS = [".webp", ".webm", ".mov"]
-TOP, BOTTOM = (200, 40, 90), (30, 160, 220)
-
-
-def see_through_frames(count: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
-    """Two colours one above the other; alpha rises from left to right. Top left a square comes and goes.
-
-    The square of an even frame is wholly transparent, that of an odd one wholly opaque.
-    """
-    frame = np.empty((height, width, 4), np.uint8)
-    frame[: height // 2, :, :3], frame[height // 2 :, :, :3] = TOP, BOTTOM
-    frame[:, :, 3] = np.linspace(0, 255, width).round()
-    frames = [frame.copy() for _ in range(count)]
-    for number, changed in enumerate(frames):
-        changed[:16, :16, 3] = 255 * (number % 2)
-    return frames
-
-
-def write_film(
-    target: Path, frames: list[np.ndarray], *, rate: Fraction = Fraction(25), **options: object
-) -> list[str]:
-    height, width = frames[0].shape[:2]
-    with open_output(target, size=(width, height), frame_rate=rate, alpha=True, **options) as sink:  # type: ignore[arg-type]
-        for frame in frames:
-            sink.write(frame)
-    assert sink.frames_written == len(frames)
-    return sink.warnings
-
-
-def read_film(path: Path, decoder: str = "libvpx-vp9") -> np.ndarray:
-    """The frames with their alpha, (N, H, W, 4). The `decoder` of .webm: ffmpeg's own one drops alpha."""
-    if path.suffix == ".webp":
-        with Image.open(path) as film:
-            return np.stack([_shown(film, number) for number in range(film.n_frames)])
-    info = probe(path)
-    chosen = ["-c:v", decoder] if path.suffix == ".webm" else []
-    raw = ffmpeg(*chosen, "-i", f"file:{path}", "-map", "0:v", "-f", "rawvideo", "-pix_fmt", "rgba", "-")
-    return np.frombuffer(raw, np.uint8).reshape(-1, info.height, info.width, 4)
-
-
-def _shown(film: Image.Image, number: int) -> np.ndarray:
-    film.seek(number)
-    return np.asarray(film.convert("RGBA"))
-
-
-def assert_alike(found: np.ndarray, frames: list[np.ndarray]) -> None:
-    """Alpha within 3 of 255, colours within 4 in the mean wherever they are seen well."""
-    wanted = np.stack(frames).astype(int)
-    assert found.shape == wanted.shape
-    assert np.abs(found[..., 3] - wanted[..., 3]).max() <= 3
-    seen = wanted[..., 3] > 100
-    assert np.abs(found[seen].astype(int) - wanted[seen]).mean() <= 4
 
 
 @pytest.mark.parametrize("suffix", FILMS)
@@ -181,20 +140,6 @@ def _opened(target: Path) -> AbstractContextManager[FrameSink]:
 def test_a_frame_without_alpha_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="64x48"), _opened(tmp_path / "film.webm") as sink:
         sink.write(np.zeros((48, 64, 3), np.uint8))
-
-
-def ffmpeg_without(folder: Path, *encoders: str) -> Path:
-    """The real ffmpeg behind a script that leaves `encoders` out of its list."""
-    hidden = "|".join(encoders)
-    script = folder / "ffmpeg-with-less"
-    real = ffmpeg_binary()
-    script.write_text(
-        "#!/bin/sh\n"
-        f'case "$*" in *-encoders*) "{real}" "$@" | grep -Ev " ({hidden}) ";;\n'
-        f'*) exec "{real}" "$@";; esac\n'
-    )
-    script.chmod(0o755)
-    return script
 
 
 @pytest.mark.parametrize(

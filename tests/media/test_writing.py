@@ -76,7 +76,7 @@ def test_a_video_plays_everywhere(tmp_path: Path) -> None:
     told = subprocess.run(
         [ffmpeg_binary(), "-i", tmp_path / "film.mp4"], capture_output=True, text=True
     ).stderr
-    assert re.search(r"Video: h264 .*yuv420p\(tv, bt709", told)
+    assert re.search(r"Video: h264 .*yuv420p\(tv, bt709[,)]", told)  # matrix, primaries and transfer
     data = (tmp_path / "film.mp4").read_bytes()
     assert data.find(b"moov") < data.find(b"mdat")  # it starts to play before it is loaded
 
@@ -349,7 +349,8 @@ from mcnet_cli.errors import SystemFailure
 target, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    write(target, 40, size=(128, 128), audio=Path(sys.argv[3]) if len(sys.argv) > 3 else None)
+    sound = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    write(target, 40, size=(128, 128), audio=sound, comment="a word " * 20)
 except SystemFailure as failure:
     print(failure, failure.hint)
     sys.exit(failure.exit_code)
@@ -384,6 +385,17 @@ def test_a_disk_that_fills_while_the_sound_is_added_is_named(tmp_path: Path) -> 
     write(tmp_path / "silent.mp4", 40, size=(128, 128))
     limit = (tmp_path / "silent.mp4").stat().st_size + 8000
     done = in_process(LIMITED, str(place / "film.mp4"), str(limit), str(clip))
+    assert done.returncode == 5, (done.returncode, done.stderr.decode())
+    assert os.listdir(place) == []
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_disk_that_fills_while_the_comment_is_written_is_named(tmp_path: Path, suffix: str) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    write(tmp_path / f"bare{suffix}", 40, size=(128, 128))
+    limit = (tmp_path / f"bare{suffix}").stat().st_size + 20
+    done = in_process(LIMITED, str(place / f"film{suffix}"), str(limit))
     assert done.returncode == 5, (done.returncode, done.stderr.decode())
     assert os.listdir(place) == []
 

@@ -8,8 +8,8 @@ import torch
 from parity_tools import KeepDouble, assert_close, goldens, picture, rebuilt_model
 from torch import Tensor
 
-from mcnet_cli.animation.retarget import hull_scale
 from mcnet_cli.model import Keypoints, MCNet, Rendering, SourceState, transfer_motion
+from mcnet_cli.motion.reference import hull_scale
 
 
 @dataclass(frozen=True, slots=True)

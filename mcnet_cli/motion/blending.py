@@ -4,6 +4,7 @@ A motion has what was recorded, controls, or both. Where one of two has no recor
 less and less on the way to it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.controls import Controls
-from mcnet_cli.animation.motion import Motion
+from mcnet_cli.motion.bridging import LONGEST_S, between, gap_lengths
+from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.motion import Motion, interpolated
 
 Floats = NDArray[np.float32]
 
@@ -71,7 +73,7 @@ def blended(first: Motion, second: Motion, shares: Floats) -> Motion:
     """(T,) shares of the second of two motions of T frames, and the rest of the first; both `filled`."""
     controls = None
     if first.controls is not None or second.controls is not None:
-        controls = Controls(_lerp(controls_of(first).values, controls_of(second).values, shares))
+        controls = Controls(interpolated(controls_of(first).values, controls_of(second).values, shares))
     if not (first.is_recorded and second.is_recorded):
         if not (first.is_recorded or second.is_recorded):
             return replace(first, controls=controls)
@@ -80,19 +82,19 @@ def blended(first: Motion, second: Motion, shares: Floats) -> Motion:
         return replace(recorded, controls=controls, weights=weights.astype(np.float32))
     has_weights = first.weights is not None or second.weights is not None
 
-    def between(name: str) -> Any:
+    def mean(name: str) -> Any:
         series = getattr(first, name), getattr(second, name)
-        return None if series[0] is None or series[1] is None else _lerp(*series, shares)
+        return None if series[0] is None or series[1] is None else interpolated(*series, shares)
 
     return replace(
         first,
-        values=between("values"),
-        jacobians=between("jacobians"),
-        landmarks=between("landmarks"),
-        irises=between("irises"),
+        values=mean("values"),
+        jacobians=mean("jacobians"),
+        landmarks=mean("landmarks"),
+        irises=mean("irises"),
         found=np.where(shares <= 0.5, first.found, second.found),
         controls=controls,
-        weights=_lerp(weights_of(first), weights_of(second), shares) if has_weights else None,
+        weights=interpolated(weights_of(first), weights_of(second), shares) if has_weights else None,
     )
 
 
@@ -114,13 +116,33 @@ def sampled(motion: Motion, positions: NDArray[Any]) -> Motion:
     return blended(motion[before], motion[after], (positions - before).astype(np.float32))
 
 
+def in_step(motions: Sequence[Motion]) -> tuple[Motion, ...]:
+    """Motions side by side: at the rate of the first, as long as the longest; others hold their last pose."""
+    rate = motions[0].rate
+    motions = [motion if motion.rate == rate else resampled(motion, rate) for motion in motions]
+    count = max(map(len, motions))
+    return tuple(
+        motion if len(motion) == count else motion[np.minimum(np.arange(count), len(motion) - 1)]
+        for motion in motions
+    )
+
+
 def filled(motion: Motion) -> Motion:
-    """Frames without a face have all of the last one with a face, as `Motion.held`, but aren't found."""
+    """Frames without a face have all of those around, as `Motion.held` says, but aren't found."""
     if motion.found.all() or not motion.is_recorded:
         return motion
-    rows = np.maximum.accumulate(np.where(motion.found, np.arange(len(motion)), -1))
-    rows[rows < 0] = int(motion.found.argmax())
-    return replace(motion[rows], found=motion.found, controls=motion.controls, weights=motion.weights)
+    before, after, shares = between(motion.found, round(LONGEST_S * motion.rate))
+    whole = blended(motion[before], motion[after], shares)
+    return replace(whole, found=motion.found, controls=motion.controls, weights=motion.weights)
+
+
+def bridged(motion: Motion, hidden: NDArray[np.bool_]) -> Motion:
+    """A motion whose frames with a `hidden` face lie between those around; in long gaps they have no face."""
+    seen = motion.found & ~hidden
+    if seen.all() or not seen.any():
+        return motion
+    short = gap_lengths(seen) <= LONGEST_S * motion.rate
+    return replace(filled(replace(motion, found=seen)), found=motion.found & (seen | short))
 
 
 def controls_of(motion: Motion) -> Controls:
@@ -131,9 +153,3 @@ def controls_of(motion: Motion) -> Controls:
 def weights_of(motion: Motion) -> Floats:
     """(T,) its weights, ones if it has none."""
     return np.ones(len(motion), np.float32) if motion.weights is None else motion.weights
-
-
-def _lerp(first: NDArray[Any], second: NDArray[Any], shares: Floats) -> NDArray[Any]:
-    shares = shares.reshape(-1, *[1] * (first.ndim - 1))
-    between = first.astype(np.float32) * (1 - shares) + second.astype(np.float32) * shares
-    return between.astype(first.dtype)

@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from mcnet_cli import InputError, UsageError
-from mcnet_cli.animation.bundled import bundled_motions
-from mcnet_cli.animation.controls import Controls
-from mcnet_cli.animation.editing import JOINT_S, MotionEdit, added, joined, mixed
-from mcnet_cli.animation.motion import Motion
 from mcnet_cli.face.outer import MESH, average_face
+from mcnet_cli.motion.bundled import bundled_motions
+from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.editing import JOINT_S, MotionEdit, added, joined, mixed
+from mcnet_cli.motion.motion import Motion
 
 RATE = 25
 NUMBERS = MESH

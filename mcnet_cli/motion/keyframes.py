@@ -9,9 +9,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.blending import eased
-from mcnet_cli.animation.controls import Controls
 from mcnet_cli.errors import UsageError
+from mcnet_cli.motion.blending import eased
+from mcnet_cli.motion.controls import Controls
 
 Track = tuple[tuple[float, float], ...]  # times in seconds, and the value at each
 LONGEST_S = 24 * 3600.0

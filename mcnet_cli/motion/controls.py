@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcnet_cli.animation.regions import head_points_of
 from mcnet_cli.compositing.head import MIDDLE
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face.expression import NECK, Expression, expressed, head_rotations, template
 from mcnet_cli.face.outer import MESH
 from mcnet_cli.face.topology import BODY_POINTS, MESH_POINTS
 from mcnet_cli.model import Keypoints
+from mcnet_cli.motion.regions import head_points_of
 
 Floats = NDArray[np.float32]
 

@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcnet_cli.animation.relative_motion import (
+from mcnet_cli.face import OUTER, SIDES
+from mcnet_cli.face.outer import BODY, average_face
+from mcnet_cli.model import Keypoints, transfer_motion
+from mcnet_cli.motion.relative_motion import (
     BROW_GAIN,
     LARGEST_HAIR_OFFSET,
     MAX_MOUTH_RATIO,
@@ -16,9 +19,6 @@ from mcnet_cli.animation.relative_motion import (
     LidsAndLips,
     relative_motion,
 )
-from mcnet_cli.face import OUTER, SIDES
-from mcnet_cli.face.outer import BODY, average_face
-from mcnet_cli.model import Keypoints, transfer_motion
 from mcnet_cli.training.objective_config import LANDMARKS
 
 # outer corners of the eyes, lids, lips (inner, outer), chin

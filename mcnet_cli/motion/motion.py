@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.controls import Controls
 from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.face.topology import IRIS_POINTS
 from mcnet_cli.model import Keypoints
+from mcnet_cli.motion.bridging import LONGEST_S, between
+from mcnet_cli.motion.controls import Controls
 
 Floats = NDArray[np.float32]
 SMOOTHING_REACH = 4.0  # standard deviations
@@ -106,14 +107,17 @@ class Motion:
         )
 
     def held(self) -> "Motion":
-        """Frames without a face repeat the last one with a face; before the first, the first one."""
-        rows = np.where(self.found, np.arange(len(self)), -1)
-        rows = np.maximum.accumulate(rows)
-        rows[rows < 0] = int(self.found.argmax())
+        """Keypoints of frames without a face are on their way from the last one with a face to the next.
+
+        In longer gaps the last one stays until shortly before the next, at either end the nearest.
+        """
+        before, after, shares = between(self.found, round(LONGEST_S * self.rate))
         return replace(
             self,
-            values=self.values[rows],
-            jacobians=None if self.jacobians is None else self.jacobians[rows],
+            values=interpolated(self.values[before], self.values[after], shares),
+            jacobians=None
+            if self.jacobians is None
+            else interpolated(self.jacobians[before], self.jacobians[after], shares),
         )
 
     def smoothed(self, sigma: float) -> "Motion":
@@ -195,6 +199,13 @@ class Motion:
         if self.jacobians is None:
             return Keypoints(values)
         return Keypoints(values, torch.from_numpy(self.jacobians[rows]).to(device))
+
+
+def interpolated(first: NDArray[Any], second: NDArray[Any], shares: Floats) -> NDArray[Any]:
+    """(T, ...) between two series, with (T,) shares of the second."""
+    shares = shares.reshape(-1, *[1] * (first.ndim - 1))
+    series = first.astype(np.float32) * (1 - shares) + second.astype(np.float32) * shares
+    return series.astype(first.dtype)
 
 
 def _median(series: NDArray[Any]) -> Floats:

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.blending import resampled
-from mcnet_cli.animation.controls import CONTROLS, Controls
-from mcnet_cli.animation.motion import IRISES, Motion
 from mcnet_cli.checkpoint.safetensors_file import Header, read_header, read_tensors, write_tensors
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.media import Span
 from mcnet_cli.model import ModelConfig
+from mcnet_cli.motion.blending import resampled
+from mcnet_cli.motion.controls import CONTROLS, Controls
+from mcnet_cli.motion.motion import IRISES, Motion
 from mcnet_cli.options import RATE_LIMITS
 
 MOTION_SUFFIX = ".motion"

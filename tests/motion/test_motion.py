@@ -13,8 +13,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from mcnet_cli.animation import Motion, read_motion, write_motion
 from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.motion import Motion, read_motion, write_motion
 
 BLINK = 0.08  # how far lids go, in coordinates
 
@@ -34,12 +34,27 @@ def motion(frames: int = 5, *, jacobians: bool = True, landmarks: bool = True, f
     )
 
 
-def test_frames_without_a_face_hold_the_last_pose_and_before_the_first_that_one() -> None:
+def test_frames_without_a_face_are_on_their_way_between_those_around_and_alike_at_the_ends() -> None:
     before = motion(6, found=".x..x.")
     after = before.held()
-    assert np.array_equal(after.values, before.values[[1, 1, 1, 1, 4, 4]])
-    assert before.jacobians is not None and after.jacobians is not None
-    assert np.array_equal(after.jacobians, before.jacobians[[1, 1, 1, 1, 4, 4]])
+    for series, held in ((before.values, after.values), (before.jacobians, after.jacobians)):
+        assert series is not None and held is not None
+        assert np.array_equal(held[[0, 1, 4, 5]], series[[1, 1, 4, 4]])
+        assert np.allclose(held[2], (2 * series[1] + series[4]) / 3, atol=1e-6)
+        assert np.allclose(held[3], (series[1] + 2 * series[4]) / 3, atol=1e-6)
+
+
+def test_a_part_without_any_face_holds_one_pose() -> None:
+    held = motion(3, found="...").held()
+    assert np.array_equal(held.values, held.values[:1].repeat(3, 0))
+
+
+def test_in_a_long_gap_the_last_pose_stays_until_a_second_before_the_next() -> None:
+    before = motion(100, found="x" + 98 * "." + "x")
+    after = before.held()
+    assert np.array_equal(after.values[:68], before.values[:1].repeat(68, 0))
+    steps = np.diff(after.values[68:], axis=0)
+    assert np.allclose(steps, steps[0], atol=1e-4) and np.abs(steps).max() < 0.1
 
 
 def test_smoothing_leaves_a_still_alone_and_calms_jitter() -> None:

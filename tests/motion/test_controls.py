@@ -9,11 +9,11 @@ import torch
 from face_tools import animator, example, mesh, portrait_face
 
 from mcnet_cli import Controls, Keyframes, Motion, Transfer, UsageError, bundled_motions, joined
-from mcnet_cli.animation.controls import CONTROLS, ControlledFace
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.compositing.head import HeadPoints
 from mcnet_cli.face import LID_OPENINGS, MOUTH_OPENING, opening
 from mcnet_cli.model import Keypoints
+from mcnet_cli.motion.controls import CONTROLS, ControlledFace
 
 NUMBERS = animator().landmarks
 AT = {number: place for place, number in enumerate(NUMBERS)}

@@ -1,7 +1,7 @@
 """Editing motions: which part, how fast, how often; and several motions as one.
 
 Where one piece follows another, they are blended over a joint, so that nothing jumps and speeds go over into
-each other. Frames without a face repeat the last one with a face before anything is interpolated.
+each other. Frames without a face get the motion of those around before anything is interpolated.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.blending import (
+from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.face.outer import MESH
+from mcnet_cli.model import Keypoints
+from mcnet_cli.motion.blending import (
     blended,
     concatenated,
     controls_of,
@@ -23,25 +26,20 @@ from mcnet_cli.animation.blending import (
     sampled,
     weights_of,
 )
-from mcnet_cli.animation.controls import Controls
-from mcnet_cli.animation.motion import Motion
-from mcnet_cli.animation.relative_motion import relative_motion
-from mcnet_cli.animation.retarget import best_reference, hull_scale, on_face
-from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.face.outer import MESH
-from mcnet_cli.model import Keypoints
+from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.reference import best_reference, hull_scale, on_face
+from mcnet_cli.motion.relative_motion import relative_motion
 from mcnet_cli.options import RATE_LIMITS, require_between
 
 Floats = NDArray[np.float32]
 
 JOINT_S = 0.4  # how long two pieces are blended where one goes over into the other
 TURN_S = 0.3  # how long a motion slows down, and gets going again, where it turns back
+RETURN_S = 0.6  # in which a film gets back to the source as it is, if nothing else is said
 SPEED_LIMITS = (0.05, 20.0)
 LOOP_LIMIT = 1000
 LONGEST_S = 24 * 3600.0
-# A repeated motion is as good as seamless if the step from its last frame to its first is at most so many
-# times its own largest steps.
-SEAMLESS = 1.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -282,16 +280,17 @@ def _repeated(motion: Motion, *, times: int = 1, frames: int = 0) -> Motion:
 
 
 def _is_seamless(motion: Motion) -> bool:
-    """Whether its first frame follows its last one as its other frames follow each other."""
+    """Whether the step from its last frame to its first is none of its largest."""
     if len(motion) < 2:
         return True
     motion = filled(motion)
     series = [controls_of(motion).normalised]
     if motion.is_recorded:
         series.append((motion.values * weights_of(motion)[:, None, None]).reshape(len(motion), -1))
-    places = np.concatenate(series, axis=1)
-    steps = np.abs(np.diff(places, axis=0)).max(1)
-    return bool(np.abs(places[0] - places[-1]).max() <= SEAMLESS * steps.max())
+    return all(
+        np.linalg.norm(track[0] - track[-1]) <= np.linalg.norm(np.diff(track, axis=0), axis=1).max()
+        for track in series
+    )
 
 
 def _lengthened(motion: Motion, count: int) -> Motion:

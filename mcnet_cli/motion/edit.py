@@ -5,15 +5,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from mcnet_cli.animation.blending import controls_of
-from mcnet_cli.animation.bundled import BUNDLED_RATE, bundled_motion, bundled_motions
-from mcnet_cli.animation.editing import MotionEdit, added, joined, mixed
-from mcnet_cli.animation.keyframes import Keyframes
-from mcnet_cli.animation.motion import Motion
-from mcnet_cli.animation.motion_file import MOTION_SUFFIX, is_motion_file, read_motion, write_motion
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.errors import InputError, UsageError, counted, shown
 from mcnet_cli.files import check_free
+from mcnet_cli.motion.blending import controls_of
+from mcnet_cli.motion.bundled import BUNDLED_RATE, bundled_motion, bundled_motions
+from mcnet_cli.motion.editing import MotionEdit, added, joined, mixed
+from mcnet_cli.motion.keyframes import Keyframes
+from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file, read_motion, write_motion
 from mcnet_cli.options import require_between
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
 

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.blending import eased
-from mcnet_cli.animation.controls import Controls
-from mcnet_cli.animation.keyframes import eased_through
-from mcnet_cli.animation.motion import Motion
+from mcnet_cli.motion.blending import eased
+from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.keyframes import eased_through
+from mcnet_cli.motion.motion import Motion
 
 Times = NDArray[np.float64]
 Tracks = dict[str, Any]
