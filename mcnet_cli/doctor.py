@@ -144,6 +144,8 @@ def check_versions() -> Iterator[Finding]:
         yield Finding(
             "version", "problem", f"not installed: {', '.join(missing)}", fix, SystemFailure.exit_code
         )
+    if importlib.util.find_spec("uvicorn") is None:
+        yield Finding("version", "note", "no uvicorn: mcnet web can't be started", install_line("web"))
 
 
 def check_devices() -> Iterator[Finding]:

@@ -6,17 +6,22 @@ name of a system, so tests can hide a feature and run the portable way on Linux.
 
 import contextlib
 import ctypes
+import getpass
 import os
 import platform
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mcnet_cli.errors import SystemFailure, shown
 
 _SIGXFSZ = 25  # the same number on Linux and macOS; Windows has no such signal
 
@@ -97,6 +102,27 @@ def user_cache_folder() -> Path:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base)
+
+
+def private_temporary_folder(name: str) -> Path:
+    """A folder in the system's temporary folder that this user alone can read; made if it isn't there.
+
+    SystemFailure if it can't be made, or if another user has made it: such a folder could be a trap.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    folder = Path(tempfile.gettempdir()) / f"{name}-{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise SystemFailure(f"can't use {shown(folder)}: {error.strerror or error}") from error
+    if not stat.S_ISDIR(status.st_mode) or (
+        hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o077)
+    ):
+        raise SystemFailure(
+            f"{shown(folder)} is not a private folder of this user", hint="remove it, or set TMPDIR"
+        )
+    return folder
 
 
 _largest_child_kb = 0

@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-skips",
         action="store_true",
-        help="fail where a test skips, unless it needs GPU, network or display",
+        help="fail where a test skips, unless it needs GPU, network, display or browser",
     )
 
 
@@ -34,9 +34,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With `--no-skips`, a test fails that skips for want of anything but a GPU, the internet or Xvfb."""
+    """With `--no-skips`, tests fail that skip for want of more than a GPU, the internet, Xvfb or Chromium."""
     report = yield
-    needs = {mark.name for mark in item.iter_markers()} & {"gpu", "network", "display"}
+    needs = {mark.name for mark in item.iter_markers()} & {"gpu", "network", "display", "browser"}
     if report.skipped and not needs and item.config.getoption("no_skips"):
         report.outcome, report.longrepr = "failed", f"{item.nodeid} skips: {report.longrepr}"
     return report

@@ -38,7 +38,9 @@ ALLOWED = {
         "weights",
         "synthetic",
         "doctor",
+        "web",
     },
+    "web": {"animation", "batch", "face", "media", "motion"},
     "animation": {"motion", "compositing", "model", "checkpoint", "weights", "media", "face"},
     "motion": {"compositing", "model", "checkpoint", "weights", "media", "face"},
     "live": {"animation", "media", "weights"},
@@ -201,6 +203,7 @@ def test_faces_know_pictures_and_no_videos() -> None:
         ["live", "--help"],
         ["train", "--help"],
         ["evaluate", "--help"],
+        ["web", "--help"],
     ],
 )
 def test_help_loads_nothing_heavy(words: list[str]) -> None:

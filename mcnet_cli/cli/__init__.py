@@ -28,6 +28,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "fetch-weights",
+    "web",
     "benchmark",
     "doctor",
 )

@@ -252,6 +252,15 @@ class EvaluationRequest:
                     "paint=off: only frames at the portrait's size can leave out what is painted",
                     hint="add picture=face",
                 )
+            if (
+                RECONSTRUCTION in self.protocols
+                and whole.strength not in (None, 1)
+                and whole.motion != "relative"
+            ):
+                raise UsageError(
+                    f"strength={whole.strength:g}: {RECONSTRUCTION} takes keypoints as they are",
+                    hint="add motion=relative",
+                )
             if ANIMATION not in self.protocols and change.framing:
                 raise UsageError(
                     f"{', '.join(change.framing)}: only portraits are cropped",

@@ -72,7 +72,7 @@ def test_json_is_one_object_on_stdout(mcnet: Mcnet, place: Path, tmp_path: Path)
 
 def test_a_card_s_table_comes_out_of_one_command(mcnet: Mcnet, place: Path, tmp_path: Path) -> None:
     weights = ["-w", place / "tiny.safetensors", "-w", write_tiny(place / "other.safetensors", seed=1)]
-    words = ["--metrics", "l1", "--set", "strength=0.5", "--vary", "motion=relative", "--markdown", "-q"]
+    words = ["--metrics", "l1", "--set", "smooth=0.5", "--vary", "motion=relative", "--markdown", "-q"]
     clips = tmp_path / "clips"
     shutil.copytree(place / "clips", clips, ignore=shutil.ignore_patterns("b.mp4"))
     done = mcnet("evaluate", clips, "--device", "cpu", *weights, *words)

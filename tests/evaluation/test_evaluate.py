@@ -473,14 +473,14 @@ def test_a_card_s_table_has_few_rows_as_columns_and_many_as_rows(pictures: Path,
         "| eyes |  |  |",
         "| eyes across people |  |  |",
     ]
-    many = run(pictures / "a", weights, variations=tuple(Settings(strength=s) for s in (0.0, 0.5, 2.0)))
+    many = run(pictures / "a", weights, variations=tuple(Settings(smooth=s) for s in (0.0, 0.5, 2.0)))
     lines = many.as_markdown().splitlines()
     assert lines[0] == "|  | L1 | error/copy | PSNR | SSIM |"
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| tiny",
-        "| strength=0.0",
-        "| strength=0.5",
-        "| strength=2.0",
+        "| smooth=0.0",
+        "| smooth=0.5",
+        "| smooth=2.0",
         "| copy",
     ]
 
@@ -730,3 +730,8 @@ def test_pairs_whose_process_died_count_as_bad_clips(disks: Path, weights: Path)
 def test_engines_that_are_none_are_refused(disks: Path, options: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         EvaluationRequest(clips=disks, **options)
+
+
+def test_a_strength_of_keypoints_that_are_taken_as_they_are_is_refused(pictures: Path, weights: Path) -> None:
+    with pytest.raises(UsageError, match=r"strength=0\.5"):
+        run(pictures, weights, settings=Settings(strength=0.5))

@@ -1,0 +1,12 @@
+"""`mcnet web`: a page and a JSON API that make films by the package's own API.
+
+Importing it loads no torch: the server is there at once, and loads it while the visitor looks at the page.
+"""
+
+from mcnet_cli.web.jobs import Failure
+from mcnet_cli.web.limits import Limits
+from mcnet_cli.web.options import described
+from mcnet_cli.web.server import serve
+from mcnet_cli.web.settings import WebRequest
+
+__all__ = ["Failure", "Limits", "WebRequest", "described", "serve"]
