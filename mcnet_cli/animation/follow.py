@@ -111,7 +111,7 @@ class Follower:
         self._gaze, self._presence = LiveGaze(self._calibration.eyes), Presence()
         self._steady_keypoints, self._steady_gaze = OneEuro(), OneEuro()
         # The gaze is smoothed as strongly as the keypoints, so in their unit, half a side of the crop.
-        left, right = self._calibration.eyes.outer * (max(frames[0].shape) / box.width)
+        left, right = self._calibration.eyes.outer * (max(frames[0].shape[:2]) / box.width)
         self._eye_width = EYE_PER_CORNERS * float(np.linalg.norm(right - left))
         return self._calibration
 

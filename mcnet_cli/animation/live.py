@@ -1,7 +1,7 @@
 """`LiveAnimator`: a portrait that moves with the frames of a camera, one by one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from mcnet_cli.animation.animator import Animator
@@ -9,21 +9,9 @@ from mcnet_cli.animation.follow import Calibration, Followed, Follower
 from mcnet_cli.animation.frames import frames_of
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
-from mcnet_cli.animation.source import Portrait
+from mcnet_cli.animation.source import EncodedFace, Portrait
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LiveFrame:
-    """A frame of a camera that was followed, to be drawn.
-
-    followed: what the face does. portrait: whom the poses are for. poses: one for each of its faces.
-    """
-
-    followed: Followed
-    portrait: Portrait
-    poses: list[Pose]
 
 
 class LiveAnimator:
@@ -82,7 +70,6 @@ class LiveAnimator:
             which=face,
             steady=self._transfer.smooth is None,
         )
-        self._carried: tuple[Portrait, Calibration, list[Retargeting]] | None = None
         self.portrait = portrait
 
     @property
@@ -94,6 +81,8 @@ class LiveAnimator:
     def portrait(self, portrait: Portrait) -> None:
         self._make = frames_of(portrait, self._animator.renderer, *self._shown, size=None)
         self._portrait = portrait
+        self._calibration: Calibration | None = None
+        self._retargetings: list[Retargeting] = []
 
     def calibrate(self, frames: Sequence[Picture]) -> Calibration:
         """Takes the face in these frames as the one at rest; (H, W, 3) uint8 RGB arrays of one size.
@@ -115,32 +104,30 @@ class LiveAnimator:
         """
         return self.draw(self.follow(frame, time_s))
 
-    def follow(self, frame: Picture, time_s: float) -> LiveFrame:
-        """The first half of `frame`: what the face does, and so the poses; nearly half of the work."""
-        followed, portrait = self._follower.follow(frame, time_s), self._portrait
-        return LiveFrame(followed, portrait, self._poses(followed, portrait))
+    def follow(self, frame: Picture, time_s: float) -> Followed:
+        """The first half of `frame`: what the face does; about a third of the work."""
+        return self._follower.follow(frame, time_s)
 
-    def draw(self, frame: LiveFrame) -> Picture:
-        """The second half of `frame`: the picture."""
-        poses, portrait = frame.poses, self._portrait
-        if frame.portrait is not portrait:  # it was changed after that frame was followed
-            poses = self._poses(frame.followed, portrait)
-        (picture,) = self._make(poses)
+    def draw(self, followed: Followed) -> Picture:
+        """The second half of `frame`: the portrait, as what was followed says."""
+        with self._animator.naming_weights():
+            if self._calibration is not followed.calibration:
+                # only now, since the portrait may have changed meanwhile
+                self._calibration = followed.calibration
+                self._retargetings = [self._retargeting(face) for face in self._portrait.faces]
+            poses = [
+                each.pose_of(followed.motion, followed.shift, followed.weight) for each in self._retargetings
+            ]
+            (picture,) = self._make(poses)
         return picture
 
     def warm_up(self) -> None:
         """Draws the portrait as it is, unseen: first frames take several times as long as others."""
-        sources = [face.source.keypoints.map(lambda t: t.float().cpu()) for face in self._portrait.faces]
-        self._make([Pose(keypoints) for keypoints in sources])
+        self._make(
+            [Pose(face.source.keypoints.map(lambda t: t.float().cpu())) for face in self._portrait.faces]
+        )
 
-    def _poses(self, followed: Followed, portrait: Portrait) -> list[Pose]:
-        with self._animator.naming_weights():
-            carried = self._carried
-            if carried is None or carried[:2] != (portrait, followed.calibration):
-                transfer = replace(self._transfer, reference=0, smooth=0.0)
-                retargetings = [
-                    Retargeting(followed.calibration.motion, transfer, face, self._animator.landmarks, 0.0)
-                    for face in portrait.faces
-                ]
-                carried = self._carried = portrait, followed.calibration, retargetings
-            return [each.pose_of(followed.motion, followed.shift, followed.weight) for each in carried[2]]
+    def _retargeting(self, face: EncodedFace) -> Retargeting:
+        assert self._calibration is not None
+        transfer = replace(self._transfer, reference=0, smooth=0.0)
+        return Retargeting(self._calibration.motion, transfer, face, self._animator.landmarks, 0.0)

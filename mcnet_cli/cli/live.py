@@ -30,8 +30,9 @@ def live(
         typer.Argument(metavar="SOURCE...", help="Portraits; one moves at a time.", show_default=False),
     ],
     camera: Annotated[
-        int, camera_option("--camera", metavar="N", help="Which camera; the system counts from 0.")
-    ] = 0,
+        int | None,
+        camera_option("--camera", metavar="N", help="Which camera; the system counts from 0, the default."),
+    ] = None,
     input_: Annotated[
         Path | None,
         camera_option(

@@ -80,7 +80,7 @@ class FileFeed:
         with self._frames as frames:
             for number, frame in enumerate(frames):
                 time_s = float(number / self.rate)
-                if self._rest_at_s is not None and time_s > self._rest_at_s and not self._rested.is_set():
+                if self._rest_at_s is not None and time_s >= self._rest_at_s and not self._rested.is_set():
                     self._rested.wait()
                     began_s = None
                 now_s = time.monotonic()

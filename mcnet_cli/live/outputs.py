@@ -224,7 +224,7 @@ def virtual_camera(size: tuple[int, int], rate: Fraction) -> Iterator[Any]:
         camera = pyvirtualcam.Camera(width=size[0], height=size[1], fps=float(rate))
     except RuntimeError as error:
         raise SystemFailure(
-            f"there is no virtual camera: {shown(str(error).strip().partition(chr(10))[0])}",
+            f"there is no virtual camera: {shown(str(error).strip().partition('. ')[0])}",
             hint="on Linux: sudo modprobe v4l2loopback exclusive_caps=1; elsewhere OBS Studio brings one",
         ) from error
     with camera:

@@ -24,7 +24,7 @@ class LiveRequest:
 
     Attributes:
         sources: portraits; one moves at a time.
-        camera: its number, as OpenCV counts cameras; without `input`.
+        camera: its number, as OpenCV counts cameras; None: 0, unless there is an `input`.
         input: a video in place of the camera; it plays at its own pace.
         every_frame: no frame of `input` is left out, however long that takes.
         output: a film to write instead of showing a window.
@@ -41,7 +41,7 @@ class LiveRequest:
     """
 
     sources: tuple[Path, ...]
-    camera: int = 0
+    camera: int | None = None
     input: Path | None = None
     every_frame: bool = False
     output: str | None = None
@@ -68,6 +68,8 @@ class LiveRequest:
         if not self.sources:
             raise UsageError("a source is needed", hint="mcnet live portrait.jpg")
         require_between("--camera", self.camera, 0, None)
+        if self.camera is not None and self.input is not None:
+            raise UsageError("--camera and --input: the portrait follows one of them", hint="leave one out")
         require_between("--seconds", self.duration_s, 0.1, None)
         require_between("--size", self.size, 64, 8192)
         require_among("--picture", self.picture, ("photo", "face"))
@@ -111,6 +113,10 @@ class LiveRequest:
         for path in inputs:
             require_local_file(path)
         if self.film is not None and output_kind(self.film) not in ("stdout", "pattern"):
+            if not Path(self.film).parent.is_dir():
+                raise UsageError(
+                    f"can't write {shown(self.film)}: its folder does not exist", hint="make the folder first"
+                )
             check_free(Path(self.film), overwrite=self.overwrite, inputs=tuple(inputs))
 
 

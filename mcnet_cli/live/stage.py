@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from mcnet_cli.animation import Animator, LiveAnimator, Portrait, Transfer
-from mcnet_cli.animation.live import LiveFrame
+from mcnet_cli.animation.follow import Followed
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError
 from mcnet_cli.live.pace import FittingSize, frame_budget_s
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 
 def drawing_threads() -> int:
-    """How many threads compute a picture: one core is left for following the face, one for all the rest.
+    """How many threads compute a picture: a core is left for the camera, the encoder and other programs.
 
     Threads that have to wait for a core which another program uses make each other wait, too: on two busy
     cores a picture takes several times as long by two threads as by one.
     """
-    return max(1, processor_count() - 2)
+    return max(1, processor_count() - 1)
 
 
 class Stage:
@@ -91,12 +91,12 @@ class Stage:
         torch.set_num_threads(drawing_threads())
         self._fitting = None if rate is None else FittingSize(self.size, frame_budget_s(rate))
 
-    def draw(self, frame: LiveFrame) -> Picture:
-        """The portrait in a frame that was followed."""
-        return self.live.draw(frame)
+    def draw(self, followed: Followed) -> Picture:
+        """The portrait, as what was followed says."""
+        return self.live.draw(followed)
 
     def took(self, seconds: float) -> None:
-        """Tells how long a frame took to be drawn; the next one may be smaller."""
+        """Tells how long a frame took to be followed and drawn; the next one may be smaller."""
         if self._fitting is not None and self._fitting.drawn(seconds):
             self.live.portrait = self._whole.within(self._fitting.longest)
 

@@ -72,13 +72,13 @@ def test_a_lost_face_holds_its_pose_and_then_the_portrait_is_as_in_its_photo() -
     live.calibrate(frames()[:1])
     moved = live.frame(frames()[13], 1.0)
     held = live.follow(nothing(), 1.0 + HOLD_S / 2)
-    assert not held.followed.found
+    assert not held.found
     assert np.array_equal(live.draw(held), moved)
     live.follow(nothing(), 1.01 + HOLD_S)
     rested = live.frame(nothing(), 1.1 + HOLD_S + LEAVE_S)
     assert difference(rested, portrait()) < 0.5 < 0.2 * difference(moved, portrait())
     again = live.follow(frames()[13], 10.0)
-    assert again.followed.found and again.followed.weight == 1
+    assert again.found and again.weight == 1
 
 
 def test_presence_changes_smoothly() -> None:
@@ -127,9 +127,9 @@ def test_learned_keypoints_are_found_in_the_crop_of_the_calibration(tmp_path: Pa
     live = LiveAnimator(other, other.portrait(portrait()), Transfer(smooth=0))
     live.calibrate(frames()[:2])
     seen = live.follow(frames()[12], 0.0)
-    assert seen.followed.motion.jacobians is not None
-    motion = other.motion(frames()[12:13], crop=seen.followed.calibration.box)
-    assert np.allclose(seen.followed.motion.values, motion.values, atol=1e-5)
+    assert seen.motion.jacobians is not None
+    motion = other.motion(frames()[12:13], crop=seen.calibration.box)
+    assert np.allclose(seen.motion.values, motion.values, atol=1e-5)
 
 
 @pytest.mark.parametrize("transfer", [Transfer(motion="absolute"), Transfer(smooth=2.0)])

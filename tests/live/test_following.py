@@ -10,8 +10,7 @@ from places import EXAMPLES
 
 from mcnet_cli import LiveAnimator
 from mcnet_cli.live.feed import Shot
-from mcnet_cli.live.following import Following, Seen
-from mcnet_cli.live.handover import Slot
+from mcnet_cli.live.following import Following
 from mcnet_cli.media import open_frames
 
 
@@ -28,13 +27,9 @@ def loaded() -> "Future[LiveAnimator]":
     return live
 
 
-def follows(live: "Future[LiveAnimator]", *slots: Slot, waits: bool = False) -> Following:
-    return Following(live, *(slots or (Slot(), Slot())), waits=waits, mirrored=False)
-
-
 @pytest.fixture
 def following() -> Following:
-    return follows(loaded())
+    return Following(loaded(), mirrored=False)
 
 
 def shots(pictures: list[np.ndarray], rate: float = 5, start_s: float = 0.0) -> list[Shot]:
@@ -43,9 +38,9 @@ def shots(pictures: list[np.ndarray], rate: float = 5, start_s: float = 0.0) -> 
 
 def test_the_first_second_calibrates_and_then_the_face_is_followed(following: Following) -> None:
     seen = [following.seen(shot) for shot in shots(frames())]
-    assert [each.frame is None for each in seen] == [True] * 6 + [False]
+    assert [each.followed is None for each in seen] == [True] * 6 + [False]
     assert [round(each.calibrated, 1) for each in seen[:4]] == [0, 0.2, 0.4, 0.6]
-    assert seen[5].calibrated == 1 and seen[6].frame is not None and seen[6].frame.followed.found
+    assert seen[5].calibrated == 1 and seen[6].followed is not None and seen[6].followed.found
 
 
 def test_a_second_without_a_face_is_followed_by_another(following: Following) -> None:
@@ -54,33 +49,29 @@ def test_a_second_without_a_face_is_followed_by_another(following: Following) ->
     assert seen[-1].failed and not seen[0].failed
     seen = [following.seen(shot) for shot in shots(frames(), start_s=2)]
     assert seen[0].failed and seen[0].calibrated == 0
-    assert seen[-1].frame is not None
+    assert seen[-1].followed is not None
 
 
 def test_while_the_network_loads_the_last_second_of_a_camera_is_kept() -> None:
     live: Future[LiveAnimator] = Future()
-    following = follows(live)
+    following = Following(live, mirrored=False)
     empty = [np.full_like(frames()[0], 90)] * 20
     seen = [following.seen(shot) for shot in shots([*empty, *frames()])]
-    assert all(each.frame is None and not each.failed for each in seen)
+    assert all(each.followed is None and not each.failed for each in seen)
     assert seen[-1].calibrated == 1
     live.set_result(loaded().result())
     following.seen(*shots(frames()[-1:], start_s=5.4))
     (after,) = (following.seen(shot) for shot in shots(frames()[-1:], start_s=5.6))
-    assert after.frame is not None and after.frame.followed.found
+    assert after.followed is not None and after.followed.found
 
 
 def test_a_face_may_be_calibrated_anew(following: Following) -> None:
-    first = [following.seen(shot) for shot in shots(frames())][-1].frame
+    first = [following.seen(shot) for shot in shots(frames())][-1].followed
     following.calibrate()
     seen = [following.seen(shot) for shot in shots(frames(), start_s=5)]
-    assert seen[0].frame is None
-    again = seen[-1].frame
-    assert (
-        first is not None
-        and again is not None
-        and again.followed.calibration is not first.followed.calibration
-    )
+    assert seen[0].followed is None
+    again = seen[-1].followed
+    assert first is not None and again is not None and again.calibration is not first.calibration
 
 
 def test_mirroring_calibrates_by_the_same_pictures_mirrored(following: Following) -> None:
@@ -88,37 +79,13 @@ def test_mirroring_calibrates_by_the_same_pictures_mirrored(following: Following
     assert following.mirror()
     (mirrored,) = (following.seen(shot) for shot in shots(frames()[-1:], start_s=1.4))
     assert np.array_equal(mirrored.picture, plain.picture[:, ::-1])
-    assert plain.frame is not None and mirrored.frame is not None
-    box, other = plain.frame.followed.calibration.box, mirrored.frame.followed.calibration.box
+    assert plain.followed is not None and mirrored.followed is not None
+    box, other = plain.followed.calibration.box, mirrored.followed.calibration.box
     assert other.x + other.width == pytest.approx(frames()[0].shape[1] - box.x, abs=3)
     turn, back = (
-        each.frame.followed.motion.values.mean(1)[0, 0]
-        - each.frame.followed.calibration.motion.values.mean(1)[0, 0]
+        each.followed.motion.values.mean(1)[0, 0] - each.followed.calibration.motion.values.mean(1)[0, 0]
         for each in (plain, mirrored)
-        if each.frame is not None
+        if each.followed is not None
     )
     assert back == pytest.approx(-turn, abs=0.02)
     assert not following.mirror()
-
-
-def test_its_thread_works_until_no_shot_comes_any_more() -> None:
-    taken: Slot[Shot] = Slot(keeps_all=True)
-    results: Slot[Seen] = Slot(keeps_all=True)
-    seen = []
-    with follows(loaded(), taken, results):
-        for shot in shots(frames()[:2]):
-            taken.put(shot)
-            seen.append(results.take(60))
-        taken.close()
-        while not results.is_over:
-            results.take(1)
-    assert [each.calibrated for each in seen if each is not None] == [0, pytest.approx(0.2)]
-
-
-def test_an_error_of_the_camera_arrives_where_results_are_taken() -> None:
-    taken: Slot[Shot] = Slot()
-    results: Slot[Seen] = Slot()
-    with follows(loaded(), taken, results):
-        taken.close(ValueError("unplugged"))
-        with pytest.raises(ValueError, match="unplugged"):
-            results.take(60)

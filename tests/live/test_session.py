@@ -120,6 +120,11 @@ def test_a_strength_that_makes_no_sense_is_refused_before_anything_is_followed(
         live(request(clip, output=str(tmp_path / "film.mp4"), strength=-1.0))
 
 
+def test_a_film_without_a_folder_is_refused_before_any_work(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="folder does not exist"):
+        live(request(clip, output=str(tmp_path / "missing" / "film.mp4")))
+
+
 def test_a_film_that_is_there_is_not_replaced(clip: Path, tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(b"mine")
@@ -152,6 +157,7 @@ def test_a_session_that_is_interrupted_keeps_its_film(clip: Path, tmp_path: Path
     [
         ({"sources": ()}, "a source is needed"),
         ({"camera": -1}, "--camera"),
+        ({"camera": 1}, "--input"),
         ({"size": 8}, "--size"),
         ({"background": "transparent"}, "no transparency"),
         ({"input": None}, "--every-frame"),
