@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.command_line import command_line
 from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
@@ -133,6 +134,7 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
         weights=animator.weights.path,
         detector=None if animator.finder is None else animator.finder.detector.name,
         results=tuple(results),
+        command=_command(request),
     )
 
 
@@ -169,6 +171,13 @@ def plan(request: AnimationRequest) -> AnimationPlan:
         driving=drivings[0],
         other_drivings=tuple(drivings[1:]),
     )
+
+
+def _command(request: AnimationRequest) -> str | None:
+    try:
+        return command_line(request)
+    except ValueError:  # one eye's control alone, say
+        return None
 
 
 def _write_film(

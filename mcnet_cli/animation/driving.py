@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,41 +12,32 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.animation.landmark_track import LandmarkTrack
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.source import face_picture, on_square
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import (
-    OUTER,
     CropBox,
     FaceTracker,
     Framing,
     Landmarks,
-    OuterTracker,
     clip_box,
     crop,
     turned,
     turned_box,
-    turned_points,
     turned_size,
-    upright_turns,
-    yaw_deg,
 )
-from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.media import FrameSource, open_arrays, open_frames
 from mcnet_cli.motion.blending import bridged
-from mcnet_cli.motion.bridging import hidden_faces
-from mcnet_cli.motion.motion import IRISES, Floats, Motion
+from mcnet_cli.motion.motion import Floats, Motion
 from mcnet_cli.motion.motion_file import faceless, no_face_in
-from mcnet_cli.motion.reference import TELLING_POINTS
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.threads import in_order
 
 FINDING, READING = "finding the face in the driving", "reading the driving"
 TRACKED_PX = 256  # side of the picture in which a face is looked for, where the crop is given
-SAMPLE_LIMIT = 256  # frames of a clip, at most, whose face meshes decide about its crop
 
-Points = NDArray[np.float32]
 OpenFrames = Callable[[], FrameSource]
 
 log = logging.getLogger(__name__)
@@ -223,7 +214,7 @@ def _detected(
     frames: FrameSource,
     box: CropBox | None,
     tracker: FaceTracker | None,
-    track: "LandmarkTrack",
+    track: LandmarkTrack,
     requires_face: bool,
     on_progress: OnProgress,
 ) -> tuple[Floats, Floats | None]:
@@ -298,105 +289,3 @@ def _tell_who_moves(tracker: FaceTracker, path: Path) -> None:
             shown(path),
             listed,
         )
-
-
-class LandmarkTrack:
-    """One face's landmarks in all frames of a clip, packed so that a long clip takes little memory.
-
-    whole: keep all 468 points in half precision (1.9 kB a frame), instead of the 90 that a reference frame is
-    chosen by (0.4 kB). exact: numbers of points that are kept in full precision as well; they may lie beyond
-    the mesh. turns: by how many quarter turns, counterclockwise, all points are turned about the frames, so
-    that the first face is upright.
-    """
-
-    def __init__(self, *, whole: bool, exact: Sequence[int] = ()) -> None:
-        self.turns = 0
-        self._exact_numbers = list(exact)
-        self._outer = OuterTracker() if {*OUTER} & {*exact} else None
-        self._exact = bytearray()
-        self._kept = np.arange(MESH_POINTS) if whole else TELLING_POINTS
-        self._samples: list[tuple[int, Points]] = []  # with the numbers of their frames
-        self._stride = 1
-        self._faces = 0
-        self._points = bytearray()
-        self._irises = bytearray()
-        self._found = bytearray()
-        self._measures = bytearray()
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    @property
-    def faces(self) -> int:
-        """Frames with a face."""
-        return self._faces
-
-    def add(self, face: Landmarks | None, frame: Picture) -> None:
-        """The next frame and its face, None without one."""
-        self._found.append(face is not None)
-        if face is None:
-            self._points.extend(bytes(4 * len(self._kept)))
-            self._irises.extend(bytes(4 * IRISES))
-            self._exact.extend(bytes(8 * len(self._exact_numbers)))
-            self._measures.extend(bytes(4 * 3))
-            return
-        if not self._faces:
-            self.turns = upright_turns(face.points)
-        frame_size = frame.shape[1], frame.shape[0]
-        size = turned_size(frame_size, self.turns)
-        points, irises = (turned_points(each, self.turns, frame_size) for each in (face.points, face.irises))
-        self._points.extend(_centred(points[self._kept], size).tobytes())
-        self._irises.extend(_centred(irises, size).tobytes())
-        followed = points if self._outer is None else self._outer(turned(frame, self.turns), points)
-        self._exact.extend(followed[self._exact_numbers].astype(np.float32).tobytes())
-        self._measures.extend(np.array([face.log_odds, face.spread, yaw_deg(points)], np.float32).tobytes())
-        if self._faces % self._stride == 0:
-            self._samples.append((len(self) - 1, points))
-            if len(self._samples) > SAMPLE_LIMIT:
-                self._samples = self._samples[::2]
-                self._stride *= 2
-        self._faces += 1
-
-    def forget(self) -> None:
-        """Drops all frames so far, and goes on with the same face: what is kept of a live driving."""
-        self._points, self._irises = bytearray(), bytearray()
-        self._exact, self._found, self._measures = bytearray(), bytearray(), bytearray()
-
-    @property
-    def landmarks(self) -> NDArray[np.float16]:
-        """(T, L, 2) in [-1, 1] along the picture's longer side, 0 where there was no face; not a copy."""
-        return np.frombuffer(self._points, np.float16).reshape(-1, len(self._kept), 2)
-
-    @property
-    def irises(self) -> NDArray[np.float16]:
-        """(T, 10, 2), likewise."""
-        return np.frombuffer(self._irises, np.float16).reshape(-1, IRISES, 2)
-
-    @property
-    def exact(self) -> Points:
-        """(T, N, 2) the exact points in pixels, 0 where there was no face; not a copy."""
-        return np.frombuffer(self._exact, np.float32).reshape(len(self), -1, 2)
-
-    @property
-    def found(self) -> NDArray[np.bool_]:
-        """(T,) whether there was a face."""
-        return np.frombuffer(self._found, np.bool_)
-
-    @property
-    def hidden(self) -> NDArray[np.bool_]:
-        """(T,) whether something is before the face."""
-        return hidden_faces(self.found, *np.frombuffer(self._measures, np.float32).reshape(-1, 3).T)
-
-    @property
-    def samples(self) -> list[Points]:
-        """Up to 256 (468, 2) points in pixels, evenly spread over the frames whose face is seen well."""
-        hidden = self.hidden
-        return [points for frame, points in self._samples if not hidden[frame]] or [
-            points for _, points in self._samples
-        ]
-
-
-def _centred(points: Points, size: tuple[int, int]) -> NDArray[np.float16]:
-    """Pixels of a picture of (width, height) `size` to [-1, 1] along its longer side."""
-    centred: NDArray[np.float16] = ((2 * points - size) / max(size)).astype(np.float16)
-    return centred

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.driving import LandmarkTrack
 from mcnet_cli.animation.gaze import EyeLandmarks, LiveGaze
+from mcnet_cli.animation.landmark_track import LandmarkTrack
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.source import FaceFinder, face_picture, on_square
 from mcnet_cli.arrays import Picture

@@ -94,6 +94,7 @@ class AnimationReport:
         weights: the file.
         detector: what found faces, None if nothing was looked for.
         results: one a source, in their order.
+        command: the `mcnet animate` line that makes the same; None for what only the API can ask for.
 
     Example:
         >>> from pathlib import Path
@@ -109,6 +110,7 @@ class AnimationReport:
     weights: Path
     detector: str | None
     results: tuple[AnimationResult, ...]
+    command: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""

@@ -352,6 +352,11 @@ def require_inputs(request: AnimationRequest) -> None:
             raise UsageError("--source-frame: no source is a video, so there is no frame to choose")
         return
     for path in filter(is_video, request.sources):
+        if request.face_drivings:
+            raise InputError(
+                f"{shown(path)} is a video, and a source is a picture",
+                hint="--face N=DRIVING takes the place of a driving after the sources: leave that out",
+            )
         driving = request.driving
         if driving is None or request.bundled is not None:
             break

@@ -23,6 +23,7 @@ from mcnet_cli.face import parse_crop
 from mcnet_cli.files import require_regular_file, unique_name
 from mcnet_cli.media.pictures import natural_key
 from mcnet_cli.motion import Keyframes
+from mcnet_cli.motion.bundled import bundled_motion
 
 STDIN = "-"
 FILES = ("source", "driving", "output")
@@ -54,15 +55,21 @@ class Job:
         values: dict[str, Any] = {
             name: folder / value if isinstance(value, Path) else value for name, value in self.options.items()
         }
-        apart = tuple((face, folder / driving) for face, driving in values.pop("face_drivings", ()))
+        apart = tuple((face, _driving(folder, name)) for face, name in values.pop("face_drivings", ()))
         return AnimationRequest(
             sources=(folder / self.source,),
-            driving=None if apart else folder / self.driving,
+            driving=None if apart else _driving(folder, Path(self.driving)),
             face_drivings=apart,
             output=str(folder / self.output),
             overwrite=overwrite,
             **values,
         )
+
+
+def _driving(folder: Path, name: Path) -> Path:
+    """A driving's file; or the name of a bundled motion, if no file has it."""
+    path = folder / name
+    return name if bundled_motion(str(name)) is not None and not path.exists() else path
 
 
 def at(place: str, error: McnetError) -> McnetError:
@@ -112,7 +119,8 @@ def paired_jobs(
     if folder is None:
         raise UsageError("--product: needs -o, a folder for the films")
     asked = parse_options(defaults)
-    found = [_matches(pattern) for pattern in (sources, drivings)]
+    named = bundled_motion(drivings) is not None and not os.path.lexists(drivings)
+    found = [_matches(sources), [drivings] if named else _matches(drivings)]
     taken: set[str] = set()
     for driving in found[1]:
         for source in found[0]:

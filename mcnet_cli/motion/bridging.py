@@ -15,9 +15,8 @@ Rows = NDArray[np.intp]
 # A face is hidden where two looks differ by more than `SPREAD` of its height, and the logarithm of its odds
 # is `DROP` below the clip's usual one. Looks at heads turned aside by more than `FRONTAL_DEG` may differ
 # more, by `SPREAD_PER_DEG` for each further degree. Of 16 466 frames of 127 clips, with blinks, grimaces,
-# fast turns and profiles, two are taken for hidden, and an arm is before the face in them. Of 346 frames in
-# which a part of the face is off by more than 0.08 of its height behind painted hands, microphones and cups,
-# 282 are.
+# fast turns and profiles, two are taken for hidden: an arm is before the face in them. Of 346 frames in which
+# painted hands, microphones and cups bring a part of the face off by more than 0.08 of its height, 282 are.
 SPREAD, SPREAD_PER_DEG, FRONTAL_DEG = 0.02, 0.0008, 10.0
 DROP = 4.0
 # What is before a face is there some frames before and after the mesh is off.

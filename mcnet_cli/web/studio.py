@@ -13,6 +13,7 @@ import numpy as np
 
 from mcnet_cli.animation import AnimationRequest, Animator
 from mcnet_cli.animation.animate import animate_with
+from mcnet_cli.animation.command_line import command_line
 from mcnet_cli.animation.kept import Kept, Recent
 from mcnet_cli.animation.outputs import default_name, plan_outputs
 from mcnet_cli.animation.request import open_driving
@@ -29,7 +30,6 @@ from mcnet_cli.motion.editing import part
 from mcnet_cli.motion.motion_file import is_motion_file
 from mcnet_cli.options import require_between
 from mcnet_cli.progress import OnProgress, Progress
-from mcnet_cli.web.command_line import command_line
 from mcnet_cli.web.jobs import Film, Work
 from mcnet_cli.web.limits import LONGEST_SIDE_PX, MOST_FRAMES_PER_S
 from mcnet_cli.web.posing import Posing

@@ -12,7 +12,7 @@ from animation_tools import NO_CROP, frames_of, motion_of, run, write_tiny
 from face_tools import detector, mesh
 from places import EXAMPLES
 
-from mcnet_cli.animation.driving import SAMPLE_LIMIT, LandmarkTrack
+from mcnet_cli.animation.landmark_track import SAMPLE_LIMIT, LandmarkTrack
 from mcnet_cli.checkpoint import build_model, read_weights
 from mcnet_cli.face import OUTER, ROLL_POINTS, Landmarks, choose_face, crop, faces_in, parse_crop
 from mcnet_cli.face.outer import average_face
@@ -110,6 +110,16 @@ def test_landmarks_of_a_clip_take_two_kilobytes_a_frame_and_keep_their_place() -
         pixels = (kept[2].astype(np.float32) * 640 + (640, 480)) / 2
         assert np.abs(pixels - points[: len(pixels)] - 2).max() < 0.2
         assert not kept[1].any()
+
+
+def test_a_track_that_forgets_goes_on_with_the_next_frame_alone() -> None:
+    track, points = LandmarkTrack(whole=False), average_face()[:, :2] * 200 + (320, 220)
+    for shift in range(3):
+        track.add(face_at(points + shift), FRAME)
+    track.forget()
+    track.add(face_at(points + 9), FRAME)
+    for kept in (track, track.landmarks, track.irises, track.found, track.hidden, track.samples):
+        assert len(kept) == 1
 
 
 def test_the_telling_landmarks_are_the_same_whether_all_are_kept_or_not() -> None:

@@ -162,6 +162,14 @@ def test_a_video_in_the_place_of_a_portrait_is_told(
     require_inputs(request(tmp_path, "film.mp4", driving=tmp_path / driving, source_frame_s=0))
 
 
+def test_a_driving_after_the_sources_where_faces_have_their_own_is_told(tmp_path: Path) -> None:
+    write_clip(tmp_path / "film.mp4")
+    with pytest.raises(InputError, match=r"film\.mp4 is a video") as refused:
+        drivings = ((0, tmp_path / "film.mp4"),)
+        require_inputs(request(tmp_path, "film.mp4", driving=None, face_drivings=drivings))
+    assert "leave that out" in (refused.value.hint or "")
+
+
 def test_the_frame_of_a_source_that_has_none_is_a_usage_error(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
     write_clip(tmp_path / "clip.mp4")

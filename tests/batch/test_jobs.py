@@ -9,6 +9,7 @@ import pytest
 import typer
 from batch_tools import asked, write_jobs
 
+from mcnet_cli import Keyframes
 from mcnet_cli.batch import BatchRequest, plan
 from mcnet_cli.batch.batch import JOBS_PER_TASK, checked, tasks_of
 from mcnet_cli.batch.jobs import Job, parse_options, read_jobs
@@ -198,3 +199,26 @@ def test_a_task_has_the_jobs_of_one_driving_and_one_network_sources_together() -
     assert [j.source for j in tasks[0].jobs] == ["a", "a", "b", "c"]
     many = tasks_of([job(str(number), "x", "1") for number in range(JOBS_PER_TASK + 1)])
     assert [len(task.jobs) for task in many] == [JOBS_PER_TASK, 1]
+
+
+def test_a_driving_may_be_a_motion_s_name_and_numbers_may_move_the_face(tmp_path: Path) -> None:
+    values = {
+        **ONE,
+        "driving": "nod",
+        "yaw": 12,
+        "smile": "0:0,1:0.5",
+        "gaze": "0.5,0",
+        "region": "lips,pose",
+    }
+    (job,) = jobs_of(json.dumps({**values, "loop": 2, "return": True}), tmp_path)
+    request = job.request(tmp_path)
+    assert (request.driving, request.bundled and request.bundled.name) == (Path("nod"), "nod")
+    assert request.controls == Keyframes.of(yaw=12, smile=[(0, 0), (1, 0.5)], gaze_x=0.5, gaze_y=0)
+    assert (request.region, request.loop, request.returns, request.gaze) == (
+        ("lips", "pose"),
+        2,
+        True,
+        "driving",
+    )
+    (tmp_path / "nod").touch()
+    assert job.request(tmp_path).driving == tmp_path / "nod"

@@ -74,6 +74,7 @@ def test_json_is_one_object_with_the_documented_fields(
     assert animate("photo.png", "clip.mp4", "-o", "a.mp4", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["device"], report["precision"], report["detector"]) == ("cpu", "fp32", None)
+    assert report["command"].startswith("mcnet animate photo.png clip.mp4")
     (result,) = report["results"]
     assert {*result} == {
         "source", "driving", "output", "frames", "rate", "codec", "quality", "seconds", "damaged", "no_face",
@@ -115,6 +116,8 @@ def test_quiet_says_nothing_at_all(here: Path, capsys: pytest.CaptureFixture[str
     [
         (["photo.png"], 2, "landmarks of a face"),  # which the tiny network lacks, to be moved by numbers
         (["photo.png", "nood"], 3, "look-around"),
+        (["photo.png", "clip.mp4", "--face", "left"], 2, "largest, all or a number"),
+        (["photo.png", "--face", "0=clip.mp4"], 2, "no crop can be given"),
         (["photo.png", "clip.mp4", "--yaw", "far"], 2, "--yaw"),
         (["photo.png", "clip.mp4", "--region", "nose"], 2, "expression"),
         (["photo.png", "clip.mp4", "--strength", "nose=1"], 2, "expression"),

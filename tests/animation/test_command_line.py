@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mcnet_cli import AnimationRequest, CropBox, Keyframes, animation
+from mcnet_cli.animation.command_line import command_line
 from mcnet_cli.cli import main
-from mcnet_cli.web.command_line import command_line
 
 
 def parsed(line: str, monkeypatch: pytest.MonkeyPatch) -> AnimationRequest:

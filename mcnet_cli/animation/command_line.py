@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mcnet_cli.animation import AnimationRequest
+from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.face import CropBox
 from mcnet_cli.motion import Keyframes
 from mcnet_cli.options import CONTROL_OPTIONS, parse_background
@@ -36,7 +36,7 @@ def command_line(request: AnimationRequest) -> str:
     Example:
         >>> from pathlib import Path
         >>> from mcnet_cli import AnimationRequest
-        >>> from mcnet_cli.web.command_line import command_line
+        >>> from mcnet_cli.animation.command_line import command_line
         >>> command_line(AnimationRequest(sources=(Path("my photo.jpg"),), driving=Path("a.mp4"), size=512))
         "mcnet animate 'my photo.jpg' a.mp4 --size 512"
     """
@@ -63,9 +63,11 @@ def _controls(keyframes: Keyframes) -> list[str]:
     """The options for pose and expression."""
     tracks = dict(keyframes.tracks)
     words = []
-    if "gaze_x" in tracks:
-        pairs = zip(tracks.pop("gaze_x"), tracks.pop("gaze_y"), strict=True)
-        looks = [(time, f"{_number(x)},{_number(y)}") for (time, x), (_, y) in pairs]
+    across, up = tracks.pop("gaze_x", ()), tracks.pop("gaze_y", ())
+    if [time for time, _ in across] != [time for time, _ in up]:
+        raise ValueError("there is no option for one direction of the gaze alone")
+    if across:
+        looks = [(time, f"{_number(x)},{_number(y)}") for (time, x), (_, y) in zip(across, up, strict=True)]
         words += _track("gaze", looks)
     if "left_eye" in tracks and tracks["left_eye"] == tracks.get("right_eye"):
         del tracks["right_eye"]
