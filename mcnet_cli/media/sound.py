@@ -91,8 +91,10 @@ def _mux(
     if sound.volume > 1 or len(tracks) > 1:
         heard = heard.filter("alimiter", limit=_LOUDEST, attack=_LOOK_AHEAD_MS, level=0)
         heard = heard.filter("atrim", start=_LOOK_AHEAD_MS / 1000).filter("asetpts", "PTS-STARTPTS")
-    # `-shortest` loses frames, so the sound is made endless and then cut.
-    heard = heard.filter("apad").filter("atrim", end=f"{float(duration_s):.6f}")
+    # `-shortest` loses frames, so the sound is made long enough and then cut. Not endless: `atrim` goes by
+    # timestamps, which mixed sound may lack, and would never end.
+    length = f"{float(duration_s):.6f}"
+    heard = heard.filter("apad", whole_dur=length).filter("atrim", end=length)
     extra = {"movflags": "+faststart"} if container in ("mp4", "mov") else {}
     film = open_input(silent.path)["V:0"]
     output = ffmpeg.output(
