@@ -99,7 +99,6 @@ def test_more_frames_than_a_driving_has_are_interpolated(tmp_path: Path) -> None
 
 
 def test_a_driving_that_is_played_at_another_speed_has_no_sound(tmp_path: Path) -> None:
-    assert has_sound(film(tmp_path, driving=DRIVING, max_frames=4))
     assert has_sound(film(tmp_path, driving=DRIVING, max_frames=4, loop=2))
     assert not has_sound(film(tmp_path, driving=DRIVING, max_frames=4, speed=0.5))
 
@@ -111,6 +110,7 @@ def test_a_film_may_begin_and_end_with_the_photo_as_it_is(tmp_path: Path) -> Non
     assert apart(frames[0], still) == apart(frames[-1], still) == 0 < apart(frames[6], still)
 
 
+@pytest.mark.slow
 def test_a_reference_is_a_frame_of_the_driving_even_in_an_edited_film(tmp_path: Path) -> None:
     options: dict[str, Any] = {"driving": DRIVING, "max_frames": 8, "smooth": 0.0, "reference": 4}
     plain, faster = shown(tmp_path, **options), shown(tmp_path, **options, speed=2.0)

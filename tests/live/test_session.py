@@ -86,6 +86,7 @@ def test_an_input_by_which_nothing_can_be_calibrated_is_an_error(
     assert [path.name for path in tmp_path.iterdir()] == ["empty.mkv"]
 
 
+@pytest.mark.slow
 def test_what_was_recorded_until_the_camera_was_unplugged_is_kept(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
