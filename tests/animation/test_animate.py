@@ -40,6 +40,7 @@ def test_a_driving_crop_is_what_the_network_sees(frames, place: Path, tmp_path: 
     assert np.abs(cropped.astype(int) - frames(**options)).max() <= 2
 
 
+@pytest.mark.slow
 def test_a_source_crop_is_animated_where_it_was_in_the_photo(frames, tmp_path: Path) -> None:
     photo = np.pad(picture(0.4), ((60, 80), (70, 90), (0, 0)), constant_values=77)
     write_image(tmp_path / "wide.png", photo)
@@ -62,6 +63,7 @@ def test_a_whole_photo_as_the_source_keeps_its_size(frames, tmp_path: Path) -> N
     assert frames(source=source, picture="face", size=40).shape[1:] == (40, 40, 3)
 
 
+@pytest.mark.slow
 def test_crops_are_saved_and_an_edited_file_is_used(frames, place: Path, tmp_path: Path) -> None:
     crops = tmp_path / "crops.json"
     box = CropBox(8, 4, SIZE - 16, SIZE - 16)

@@ -189,6 +189,7 @@ def couple(place: Path, portrait: np.ndarray) -> str:
     return "couple.png"
 
 
+@pytest.mark.slow
 def test_faces_are_counted_from_the_left_and_the_largest_is_the_default(
     frames: Render, couple: str, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_portrait_alone_idles(tmp_path: Path) -> None:
     assert (str(planned.driving.path), planned.driving.frames) == ("idle", 200)
 
 
+@pytest.mark.slow
 def test_numbers_alone_make_a_picture_or_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     turned = Keyframes.of(yaw=20, mouth=0.5)
@@ -73,6 +74,7 @@ def test_keyframes_make_a_film_until_the_last_of_them(tmp_path: Path) -> None:
     assert apart(frames[0], frames[-1]) == 0 and apart(frames[0], frames[10]) > 1
 
 
+@pytest.mark.slow
 def test_numbers_are_added_to_a_driving(tmp_path: Path) -> None:
     plain, turned = (
         shown(tmp_path, driving=DRIVING, max_frames=3, controls=controls)
@@ -98,6 +100,7 @@ def test_more_frames_than_a_driving_has_are_interpolated(tmp_path: Path) -> None
     assert min(between) > 0  # no frame is shown twice
 
 
+@pytest.mark.slow
 def test_a_driving_that_is_played_at_another_speed_has_no_sound(tmp_path: Path) -> None:
     assert has_sound(film(tmp_path, driving=DRIVING, max_frames=4, loop=2))
     assert not has_sound(film(tmp_path, driving=DRIVING, max_frames=4, speed=0.5))

@@ -18,6 +18,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_inputs(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_product_is_made_reported_and_gone_on_with(mcnet: Mcnet, place: Path) -> None:
     (place / "broken.mp4").write_bytes(b"no film" * 50)
     words = ["--product", "[ab]*.png", "*.mp4", "-o", "films", *SETTINGS, "--set", "weights=tiny.safetensors"]

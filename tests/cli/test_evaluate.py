@@ -55,6 +55,7 @@ def test_a_table_for_people_and_a_report_on_disk(
     }
 
 
+@pytest.mark.slow
 def test_json_is_one_object_on_stdout(mcnet: Mcnet, place: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("source,driving\na,b\n")

@@ -70,6 +70,7 @@ def test_a_virtual_camera_that_is_missing_comes_with_the_line_that_mends_it(
     assert "pip install" in done.stderr or "v4l2loopback" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_has_frames_latency_and_the_film(mcnet: Mcnet, without_display: None, tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     words = ["--input", DRIVING, "--record", film, "--seconds", "0.4", "--json", "-q", "--size", "256"]

@@ -148,6 +148,7 @@ def test_a_reenactment_shows_what_animate_makes(disks: Path, weights: Path, tmp_
     assert (sheet[18 : 18 + 64, 64:128] == picture(2)).all()
 
 
+@pytest.mark.slow
 def test_an_animation_crops_portraits_and_drivings_as_animate_does(
     heads: Path, portraits: Path, weights: Path, tmp_path: Path
 ) -> None:
@@ -385,6 +386,7 @@ def test_lpips_takes_the_real_alexnet_and_nothing_else(
     assert "is damaged: its sha256" in why
 
 
+@pytest.mark.slow
 def test_identity_is_not_measured_without_a_perceptual_network(
     pictures: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,6 +398,7 @@ def test_identity_is_not_measured_without_a_perceptual_network(
     assert {*report.first.summaries} == {"mouth"}
 
 
+@pytest.mark.slow
 def test_metrics_without_truth_are_skipped_with_the_reason(pictures: Path, weights: Path) -> None:
     across = run(pictures, weights, protocols=("reenactment",), metrics=("eyes", "l1"), max_frames=2)
     assert "across people there are none" in across.skipped["l1"][0]
@@ -461,6 +464,7 @@ def test_a_report_holds_figures_of_clips_and_their_means(disks: Path, weights: P
     assert again.first.summaries == report.first.summaries
 
 
+@pytest.mark.slow
 def test_a_card_s_table_has_few_rows_as_columns_and_many_as_rows(pictures: Path, weights: Path) -> None:
     options: dict[str, Any] = {"protocols": ("reconstruction", "reenactment"), "max_frames": 2}
     report = run(pictures, weights, metrics=("l1", "eyes"), **options)

@@ -95,6 +95,7 @@ def test_faces_that_are_hidden_for_longer_than_a_second_are_no_faces() -> None:
     assert bridged(motion, hidden).found.all()
 
 
+@pytest.mark.slow
 def test_hidden_faces_are_counted_apart_and_a_motion_file_holds_them_bridged(tmp_path: Path) -> None:
     clip, saved = write_clip(tmp_path / "hand.mkv", behind_a_hand()), tmp_path / "hand.motion"
     weights = write_tiny(tmp_path / "w.safetensors", landmarks=(10, 152, 234, 454, 61, 291), jacobians=False)

@@ -98,6 +98,7 @@ def test_a_face_that_is_hidden_for_a_moment_stays_one_clip(tmp_path: Path) -> No
     assert np.isfinite(saved["points"][:8]).all()
 
 
+@pytest.mark.slow
 def test_a_face_that_leaves_ends_its_clip_where_it_was_last_seen(tmp_path: Path) -> None:
     film = write_film(tmp_path / "gone.mp4", [*moving(10), *[EMPTY] * 10])
     rows = cut_up(film, tmp_path / "out").rows

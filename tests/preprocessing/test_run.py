@@ -70,6 +70,7 @@ def test_a_second_run_does_nothing_and_changes_nothing(films: Path, whole: Path)
     assert contents(whole) == before
 
 
+@pytest.mark.slow
 def test_more_workers_and_shards_give_the_same_bytes(films: Path, whole: Path, tmp_path: Path) -> None:
     for part, workers in (((1, 2), 1), ((0, 2), 2)):
         run(tmp_path / "clips", films, shard=part, workers=workers, preview=True)
@@ -87,6 +88,7 @@ def test_what_is_missing_is_made_again_and_nothing_else(films: Path, whole: Path
     assert kept.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_a_changed_film_is_worked_on_again_and_its_old_clips_go(tmp_path: Path) -> None:
     film = write_film(tmp_path / "b.mp4", moving(12))
     run(tmp_path / "clips", film)
@@ -214,6 +216,7 @@ def test_a_process_that_dies_is_replaced_and_its_work_tried_again(tmp_path: Path
     assert "TypeError" in failures["raises"]
 
 
+@pytest.mark.slow
 def test_a_failing_system_ends_the_run(tmp_path: Path) -> None:
     prepare(tmp_path / "clips")
     maker = Fragile(tmp_path / "clips", Settings())

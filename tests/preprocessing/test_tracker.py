@@ -75,6 +75,7 @@ def outcome(rows: list[dict]) -> list[tuple[object, ...]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_segments", [False, True])
 def test_clips_are_the_same_with_and_without_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_segments: bool

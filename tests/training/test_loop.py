@@ -268,6 +268,7 @@ def test_three_bad_steps_in_a_row_end_the_run_and_the_log_names_the_clips(clips:
     assert [path.name for path in sorted((started / "checkpoints").iterdir())] == ["step-00000002"]
 
 
+@pytest.mark.slow
 def test_the_result_is_a_moving_average_and_without_decay_the_weights_themselves(
     clips: Path, tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_only_the_painter_learns_and_the_file_has_it(clips: Path, tmp_path: Path
     assert "painter_mouths_discriminator" in (tmp_path / "run" / "log.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_painter(clips: Path, tmp_path: Path) -> None:
     def stop_at(count: int) -> OnProgress:
         def see(progress: Progress) -> None:
@@ -128,6 +129,7 @@ def test_a_painter_goes_on_as_what_it_was(clips: Path, tmp_path: Path) -> None:
         other.resume()
 
 
+@pytest.mark.slow
 def test_both_painters_learn_one_after_the_other(tmp_path: Path) -> None:
     clips = write_mouths(tmp_path / "clips")
     for path in clips.glob("*.npz"):  # in which eyes blink, too
