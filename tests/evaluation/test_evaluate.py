@@ -701,7 +701,7 @@ def test_processes_measure_what_one_does(disks: Path, weights: Path, tmp_path: P
     (clips / "aa.mp4").write_bytes(b"no film" * 50)
     options: dict[str, Any] = {
         "protocols": ("reconstruction", "reenactment"),
-        "variations": (Settings(strength=0.5),),
+        "variations": (Settings(smooth=0.5),),
         "metrics": ("l1", "flow", "motion"),
     }
     alone = run(clips, weights, output=tmp_path / "alone", **options)
