@@ -25,6 +25,7 @@ def test_a_damaged_library_is_installed_again_and_our_own_mistake_is_a_bug() -> 
     assert failure_behind(AttributeError("no such attribute", name="x", obj=[])) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "name"), [("ffmpeg", "ffmpeg.py"), ("einops", "einops/__init__.py")])
 def test_a_file_that_hides_a_library_is_named(tmp_path: Path, module: str, name: str) -> None:
     hiding = tmp_path / name

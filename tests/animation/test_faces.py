@@ -219,6 +219,7 @@ def test_all_faces_move_in_the_whole_photo(frames: Render, couple: str, place: P
     assert alone[:, : SIDE // 2].any() and not alone[:, -60:].any()
 
 
+@pytest.mark.slow
 def test_each_face_of_a_photo_may_have_a_driving_of_its_own(place: Path, couple: str, tmp_path: Path) -> None:
     write_clip(tmp_path / "short.mp4", [read_image(place / "photo.png")] * 2)
     write_clip(tmp_path / "fast.mp4", list(frames_of(place / "clip.mp4")) * 2, rate="50", sound=True)

@@ -84,6 +84,7 @@ def test_numbers_are_added_to_a_driving(tmp_path: Path) -> None:
     assert min(apart(a, b) for a, b in zip(plain, turned, strict=True)) > 2
 
 
+@pytest.mark.slow
 def test_a_film_lasts_as_long_as_asked_and_is_as_smooth_as_asked(tmp_path: Path) -> None:
     blink: dict[str, Any] = {"driving": Path("blink"), "fps": Fraction(10)}
     for options, count in (({"duration_s": 2.4}, 24), ({"loop": 2}, 32), ({"speed": 2.0}, 8)):
@@ -91,6 +92,7 @@ def test_a_film_lasts_as_long_as_asked_and_is_as_smooth_as_asked(tmp_path: Path)
         assert len(frames_of(path)) == count and probe(path).frame_rate == 10
 
 
+@pytest.mark.slow
 def test_more_frames_than_a_driving_has_are_interpolated(tmp_path: Path) -> None:
     plain = shown(tmp_path, driving=DRIVING, max_frames=6, smooth=0.0)
     finer = shown(tmp_path, driving=DRIVING, max_frames=6, smooth=0.0, fps=Fraction(50))

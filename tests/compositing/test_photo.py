@@ -245,6 +245,7 @@ def test_what_is_painted_can_be_left_out() -> None:
     assert (compositor(layers).frame([black]) != warped).any()
 
 
+@pytest.mark.slow
 def test_opencv_and_torch_draw_the_same_pictures() -> None:
     layers = photo_layers(example().photo, example().people, 256)
     parts = animator().renderer.model.parts

@@ -441,6 +441,7 @@ def test_a_recognizer_that_is_none_is_an_error(disks: Path, weights: Path, tmp_p
 # Reports
 
 
+@pytest.mark.slow
 def test_a_report_holds_figures_of_clips_and_their_means(disks: Path, weights: Path, tmp_path: Path) -> None:
     output = tmp_path / "report"
     report = run(disks, weights, output=output)

@@ -62,6 +62,7 @@ def test_a_session_shows_what_animate_makes_of_the_same_reference(clip: Path, tm
         assert difference(shown, frame) < 0.25 < 0.2 * difference(frame, portrait())
 
 
+@pytest.mark.slow
 def test_a_film_has_the_sound_of_its_frames_and_those_without_a_face_are_counted(
     clip: Path, tmp_path: Path
 ) -> None:

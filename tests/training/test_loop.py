@@ -95,6 +95,7 @@ def test_tensorboard_gets_the_numbers_of_the_log(clips: Path, tmp_path: Path) ->
     assert shown == pytest.approx([row["total"] for row in rows_of(tmp_path)])
 
 
+@pytest.mark.slow
 @PAPER_IS_SLOW
 def test_an_interrupted_run_goes_on_to_the_same_bits(clips: Path, tmp_path: Path, base: list[str]) -> None:
     settings = config("steps=5", "checkpoint_every=2", "optimizer.accumulate=2", base=base)
