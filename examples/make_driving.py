@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from puppet import Pose, Puppet
 
 from mcnet_cli.face import FaceMesh, Framing, choose_face, crop, crop_box, faces_in, make_detector
-from mcnet_cli.media import ffmpeg_binary, open_output, read_image
+from mcnet_cli.media import SoundTrack, ffmpeg_binary, open_output, read_image
 
 FOLDER = Path(__file__).resolve().parent
 FRAME_RATE = Fraction(25)
@@ -156,7 +156,7 @@ def main() -> None:
             options.output,
             size=(SIZE_PX, SIZE_PX),
             frame_rate=FRAME_RATE,
-            audio=sound,
+            sounds=[SoundTrack(sound)],
             overwrite=options.overwrite,
         ) as sink:
             for frame in frames(puppet, range(int(DURATION_S * FRAME_RATE))):

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -191,8 +192,7 @@ def _write_film(
 ) -> int:
     """Renders one source and writes its film; how many frames it has. Warns of what had to be left out."""
     rows = shows.rows
-    tracks, warnings = _sound(shows, request, output)
-    sound = tracks[0] if tracks else None
+    sounds, warnings = _sounds(shows, request, output)
     portrait = source.portrait
     size = film_size(request, output.kind, source.size, portrait.faces[0].face.box, animator.size)
     with contextlib.ExitStack() as stack:
@@ -201,10 +201,7 @@ def _write_film(
                 Path(output.target) if output.kind != "stdout" else "-",
                 size=size,
                 frame_rate=shows.rate,
-                audio=None if sound is None else sound.path,
-                audio_start_s=0.0 if sound is None else sound.start_s,
-                audio_track=0 if sound is None else sound.track,
-                mixed_in=tracks[1:],
+                sounds=sounds,
                 volume=request.volume,
                 overwrite=request.overwrite,
                 strict=request.strict,
@@ -254,7 +251,7 @@ def _side_by_side(
         yield side_by_side(source, seen, result)
 
 
-def _sound(
+def _sounds(
     shows: Performance, request: AnimationRequest, output: Output
 ) -> tuple[list[SoundTrack], tuple[str, ...]]:
     """The tracks of sound, and warnings.
@@ -263,8 +260,8 @@ def _sound(
     run ahead of the picture, so there is none then.
     """
     if isinstance(request.audio, Path):
-        return [SoundTrack(request.audio, 0.0, probe_sound(request.audio, request.audio_track))], ()
-    heard = [driving for driving in shows.drivings if driving.audio is not None]
+        return [SoundTrack(request.audio, track=probe_sound(request.audio, request.audio_track))], ()
+    heard = [driving.sound for driving in shows.drivings if driving.sound is not None]
     if not heard or not request.audio or not output.may_have_sound:
         return [], ()
     if not request.edit.keeps_time:
@@ -273,11 +270,7 @@ def _sound(
     if last - first + 1 != len(shows.rows):
         return [], ("no sound: frames were left out in between (--on-no-face hold keeps it)",)
     skipped_s = float(first / shows.rate)
-    return [
-        SoundTrack(driving.audio, driving.audio_start_s + skipped_s, driving.audio_track)
-        for driving in heard
-        if driving.audio is not None
-    ], ()
+    return [replace(sound, start_s=sound.start_s + skipped_s) for sound in heard], ()
 
 
 def _planned_source(

@@ -28,7 +28,7 @@ from mcnet_cli.face import (
     turned_box,
     turned_size,
 )
-from mcnet_cli.media import FrameSource, open_arrays, open_frames
+from mcnet_cli.media import FrameSource, SoundTrack, open_arrays, open_frames
 from mcnet_cli.motion.blending import bridged
 from mcnet_cli.motion.motion import Floats, Motion
 from mcnet_cli.motion.motion_file import faceless, no_face_in
@@ -49,19 +49,16 @@ class Driving:
 
     motion: one row for each frame, not smoothed. box: what was cropped from each frame; None: all of it.
     no_face: how many frames have no face. bridged: in how many it is hidden for a moment, such as by a hand,
-    so that they move between the frames around. audio: a file whose sound from `audio_start_s` on belongs to
-    the frames; None without sound. audio_track: which of its sound tracks. damaged: whether only a part could
-    be read. turns: how many quarter turns, counterclockwise, bring the face in the frames upright, as it is
-    in the motion and for the network.
+    so that they move between the frames around. sound: that of the frames; None without any. damaged:
+    whether only a part could be read. turns: how many quarter turns, counterclockwise, bring the face in the
+    frames upright, as it is in the motion and for the network.
     """
 
     motion: Motion
     box: CropBox | None
     no_face: int
     bridged: int = 0
-    audio: Path | None = None
-    audio_start_s: float = 0.0
-    audio_track: int = 0
+    sound: SoundTrack | None = None
     damaged: bool = False
     turns: int = 0
 
@@ -151,8 +148,7 @@ def read_driving(
         # A given crop is trusted: of a drawing or an animal the detector may see no face.
         log.warning("%s: no face was found; the crop is used as it is", shown(frames.path))
         motion = replace(motion, found=np.ones_like(motion.found))
-    audio = frames.audio, frames.audio_start_s, frames.audio_track
-    return Driving(motion, box, no_face, bridged_count, *audio, frames.damaged, track.turns)
+    return Driving(motion, box, no_face, bridged_count, frames.sound, frames.damaged, track.turns)
 
 
 def decoded_rate(driving: Path, fps: Fraction | None) -> Fraction | None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.live.handover import Slot
-from mcnet_cli.media import is_picture, open_frames
+from mcnet_cli.media import SoundTrack, is_picture, open_frames
 
 USUAL_RATE = Fraction(25)  # frames a second of cameras that don't tell theirs
 RATE_LIMITS = (5, 240)  # what a camera tells beyond these isn't believed
@@ -34,21 +34,15 @@ class Shot:
     captured_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """The sound that belongs to shots: a track of a file, in which the first shot is at `start_s`."""
-
-    path: Path
-    track: int
-    start_s: float
-
-
 class Feed(Protocol):
-    """Shots one after the other. name: for messages. rate: about how many a second. sound: if it has any."""
+    """Shots one after the other.
+
+    name: for messages. rate: about how many a second. sound: from the first shot on, if there is any.
+    """
 
     name: str
     rate: Fraction
-    sound: Sound | None
+    sound: SoundTrack | None
 
     def __iter__(self) -> Iterator[Shot]:
         """The shots; InputError when no more can be taken although there should be some."""
@@ -69,9 +63,7 @@ class FileFeed:
             raise InputError(f"{shown(path)} is a picture, and nothing in it moves", hint="take a video")
         self._frames = open_frames(path)
         self.name, self.rate = shown(path), self._frames.frame_rate
-        self.sound = None
-        if self._frames.audio is not None:
-            self.sound = Sound(self._frames.audio, self._frames.audio_track, self._frames.audio_start_s)
+        self.sound = self._frames.sound
         self._is_paced, self._rest_at_s = is_paced, rest_at_s
         self._ended, self._rested = threading.Event(), threading.Event()
 
@@ -102,7 +94,7 @@ class FileFeed:
 class CameraFeed:
     """A `cv2.VideoCapture` that is open, whose pictures end when the camera is gone."""
 
-    sound: Sound | None = None
+    sound: SoundTrack | None = None
 
     def __init__(self, capture: Any, name: str) -> None:
         import cv2

@@ -5,6 +5,7 @@ import logging
 import queue
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -116,13 +117,14 @@ class Recorder:
 
     def _run(self) -> None:
         sound = self._feed.sound
-        heard: dict[str, Any] = {}
-        if sound is not None:
-            start_s = sound.start_s + self._start_s
-            heard = {"audio": sound.path, "audio_start_s": start_s, "audio_track": sound.track}
+        sounds = [] if sound is None else [replace(sound, start_s=sound.start_s + self._start_s)]
         try:
             with open_output(
-                self.target, size=self._size, frame_rate=self._feed.rate, overwrite=self._overwrite, **heard
+                self.target,
+                size=self._size,
+                frame_rate=self._feed.rate,
+                sounds=sounds,
+                overwrite=self._overwrite,
             ) as sink:
                 for picture, count in iter(self._frames.get, None):
                     for _ in range(count):

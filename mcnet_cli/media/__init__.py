@@ -3,11 +3,18 @@
 from mcnet_cli.media.codecs import CODECS, DEFAULT_QUALITY, QUALITIES, Codec, Coding, Quality, choose_coding
 from mcnet_cli.media.decode import is_picture, open_arrays, open_frames, read_still
 from mcnet_cli.media.ffmpeg import ffmpeg_binary, ffmpeg_version
-from mcnet_cli.media.frames import FrameSink, FrameSource, Span
+from mcnet_cli.media.frames import FrameSink, FrameSource, SoundTrack, Span
 from mcnet_cli.media.output import open_output, output_kind
-from mcnet_cli.media.pictures import as_photo, as_picture, encode_png, read_image, read_photo, write_image
+from mcnet_cli.media.pictures import (
+    as_photo,
+    as_picture,
+    encode_picture,
+    encode_png,
+    read_image,
+    read_photo,
+    write_image,
+)
 from mcnet_cli.media.probe import VideoInfo, probe, probe_sound
-from mcnet_cli.media.sound import SoundTrack
 
 __all__ = [
     "CODECS",
@@ -24,6 +31,7 @@ __all__ = [
     "as_photo",
     "as_picture",
     "choose_coding",
+    "encode_picture",
     "encode_png",
     "ffmpeg_binary",
     "ffmpeg_version",

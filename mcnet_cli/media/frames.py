@@ -63,6 +63,15 @@ def frame_at(time_s: float, rate: Fraction) -> int:
     return math.ceil(time_s * rate - 1e-6)  # the tolerance covers rounding of decimal fractions
 
 
+@dataclass(frozen=True, slots=True)
+class SoundTrack:
+    """Sound track `track` of a local file from `start_s` on."""
+
+    path: Path
+    start_s: float = 0.0
+    track: int = 0
+
+
 class FrameSource:
     """Frames at a constant rate, one at a time. `open_frames` makes one.
 
@@ -102,6 +111,11 @@ class FrameSource:
         self.damaged = False
         self.warnings: list[str] = []
         self._frames = produce(self)
+
+    @property
+    def sound(self) -> SoundTrack | None:
+        """The sound from the first frame on; None without any."""
+        return None if self.audio is None else SoundTrack(self.audio, self.audio_start_s, self.audio_track)
 
     def note_damage(self, text: str) -> None:
         """Records that part of the file could not be used; InputError if the source is strict."""

@@ -14,9 +14,9 @@ from mcnet_cli.files import atomic_output, partial_name, publish, sweep_partials
 from mcnet_cli.media.codecs import DEFAULT_QUALITY, Codec, Quality, choose_coding
 from mcnet_cli.media.comments import commented_jpeg, commented_png
 from mcnet_cli.media.encode import open_file, open_stdout
-from mcnet_cli.media.frames import Frame, FrameSink
+from mcnet_cli.media.frames import Frame, FrameSink, SoundTrack
 from mcnet_cli.media.pictures import encode_picture, encode_png
-from mcnet_cli.media.sound import Sound, SoundTrack
+from mcnet_cli.media.sound import Sound
 from mcnet_cli.system import sync_folder
 
 Kind = Literal["video", "gif", "webp", "picture", "pattern", "stdout"]
@@ -67,10 +67,7 @@ def open_output(
     *,
     size: tuple[int, int],
     frame_rate: Fraction,
-    audio: Path | None = None,
-    audio_start_s: float = 0.0,
-    audio_track: int = 0,
-    mixed_in: Sequence[SoundTrack] = (),
+    sounds: Sequence[SoundTrack] = (),
     volume: float = 1.0,
     overwrite: bool = False,
     strict: bool = False,
@@ -90,10 +87,8 @@ def open_output(
         target: a name that `output_kind` knows; the folders of a pattern are made.
         size: width and height of the frames.
         frame_rate: frames per second, exact.
-        audio: a file whose sound a video gets, cut to its length or filled with silence.
-        audio_start_s: where in that file to begin.
-        audio_track: which of its sound tracks, from 0.
-        mixed_in: tracks that are heard at the same time; a limiter lowers the loudest moments.
+        sounds: what a video gets as its sound, cut to its length or filled with silence. Several are heard at
+            the same time, and a limiter lowers the loudest moments.
         volume: a factor on the sound. Above 1 a limiter lowers the loudest moments, so that nothing clips.
         overwrite: whether files at the target may be replaced.
         strict: whether sound that can't be decoded is an InputError instead of a warning.
@@ -122,10 +117,7 @@ def open_output(
     elif kind == "pattern":
         opened = _open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha, comment=comment)
     else:
-        sound = None
-        if audio:
-            tracks = (SoundTrack(audio, audio_start_s, audio_track), *mixed_in)
-            sound = Sound(tracks, strict, volume)
+        sound = Sound(tuple(sounds), strict, volume) if sounds else None
         opened = open_file(
             Path(target),
             size=size,

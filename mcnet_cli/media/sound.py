@@ -17,6 +17,7 @@ from mcnet_cli.media.ffmpeg import (
     open_input,
     require_encoder,
 )
+from mcnet_cli.media.frames import SoundTrack
 from mcnet_cli.media.process import running
 from mcnet_cli.system import SetAside, set_aside
 
@@ -25,15 +26,6 @@ _OPUS = {"acodec": "libopus", "audio_bitrate": "128k"}  # Matroska can't say whe
 _LOUDEST = 0.95  # of full scale, which lossy coding exceeds a little
 _LOOK_AHEAD_MS = 5  # by which the limiter delays the sound
 _CODECS = {"mp4": _AAC, "mov": _AAC, "matroska": _OPUS, "webm": _OPUS}
-
-
-@dataclass(frozen=True, slots=True)
-class SoundTrack:
-    """Sound track `track` of a local file from `start_s` on."""
-
-    path: Path
-    start_s: float = 0.0
-    track: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +74,8 @@ def _mux(
     tags: Mapping[str, str],
 ) -> str | None:
     """Writes `part` with sound. Returns what is wrong with the sound; leaves no file if there is none."""
-    tracks = [
-        _opened(track) for track in dict.fromkeys(sound.tracks)
-    ]  # one that is there twice is heard once
+    # a track that is there twice is heard once
+    tracks = [_opened(track) for track in dict.fromkeys(sound.tracks)]
     heard = tracks[0] if len(tracks) == 1 else ffmpeg.filter(tracks, "amix", inputs=len(tracks), normalize=0)
     if sound.volume != 1:
         heard = heard.filter("volume", f"{sound.volume:.6f}")

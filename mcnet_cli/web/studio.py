@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from mcnet_cli.animation import AnimationRequest, Animator
 from mcnet_cli.animation.animate import animate_with
 from mcnet_cli.animation.command_line import command_line
@@ -20,7 +17,7 @@ from mcnet_cli.animation.request import open_driving
 from mcnet_cli.arrays import Picture, resized, size_within
 from mcnet_cli.batch.jobs import parse_options
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
-from mcnet_cli.media import is_picture, open_frames, read_photo
+from mcnet_cli.media import encode_picture, is_picture, open_frames, read_photo
 from mcnet_cli.media.kinds import is_video
 from mcnet_cli.media.pictures import opened_picture
 from mcnet_cli.media.probe import probe_sound
@@ -37,7 +34,6 @@ from mcnet_cli.web.settings import WebRequest
 from mcnet_cli.web.storage import Upload
 
 SHOWN_PX = 1024  # longer side of photos as the page shows them
-JPEG_QUALITY = 90
 FRAME_S = 0.1  # by which a film may be longer, as lengths in headers are rounded
 
 
@@ -106,7 +102,8 @@ class Studio:
     def picture(self, upload: Upload) -> bytes:
         """A photo as the page shows it: a JPEG, whatever the file is, that says nothing else of it."""
         photo = self._photo(upload)
-        return _jpeg(resized(photo, *size_within((photo.shape[1], photo.shape[0]), SHOWN_PX)))
+        small = resized(photo, *size_within((photo.shape[1], photo.shape[0]), SHOWN_PX))
+        return encode_picture(small, ".jpg")
 
     def faces(self, upload: Upload) -> dict[str, Any]:
         """A photo's size, and the squares around its faces, which the network would see."""
@@ -135,7 +132,7 @@ class Studio:
             picture = self._posing.posed(upload, request)
         name = Path(upload.name)
         by_name = replace(request, sources=(name,), output=f"{name.stem}-posed.png")
-        return _jpeg(picture), command_line(by_name)
+        return encode_picture(picture, ".jpg"), command_line(by_name)
 
     def bundled(self) -> list[dict[str, Any]]:
         """The motions that come with the program."""
@@ -301,12 +298,3 @@ def _warnings_kept() -> Iterator[list[str]]:
         yield kept
     finally:
         logger.removeHandler(handler)
-
-
-def _jpeg(picture: Picture) -> bytes:
-    done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    if not done:
-        raise ValueError(f"no JPEG can hold an array of shape {np.shape(picture)}")
-    return bytes(data)

@@ -24,6 +24,7 @@ from PIL import Image
 from mcnet_cli.errors import InputError, SystemFailure, UsageError
 from mcnet_cli.media import (
     FrameSink,
+    SoundTrack,
     as_photo,
     as_picture,
     open_output,
@@ -65,15 +66,15 @@ def test_a_film_has_sound_and_alpha(tmp_path: Path, suffix: str) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 12, sound=tone(0.48))
     frames = see_through_frames(12)
     target = tmp_path / f"film{suffix}"
-    assert write_film(target, frames, audio=clip) == []
+    assert write_film(target, frames, sounds=[SoundTrack(clip)]) == []
     assert_alike(read_film(target), frames)
     assert np.abs(sound_of(target).astype(int)).max() > 1000
 
 
 def test_a_webm_says_that_it_has_transparency_with_sound_and_without(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 4, sound=tone(0.16))
-    for name, sound in (("silent.webm", None), ("loud.webm", clip)):
-        write_film(tmp_path / name, see_through_frames(4), audio=sound)
+    for name, sounds in (("silent.webm", []), ("loud.webm", [SoundTrack(clip)])):
+        write_film(tmp_path / name, see_through_frames(4), sounds=sounds)
         assert b"\x53\xc0\x81\x01" in (tmp_path / name).read_bytes(), name  # Matroska's AlphaMode: 1
 
 
@@ -106,7 +107,7 @@ def test_frames_that_are_wholly_transparent_are_all_there(tmp_path: Path) -> Non
 def test_the_same_frames_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 12, sound=tone(0.48))
     for name in ("a", "b"):
-        write_film(tmp_path / f"{name}{suffix}", see_through_frames(12), audio=clip, threads=2)
+        write_film(tmp_path / f"{name}{suffix}", see_through_frames(12), sounds=[SoundTrack(clip)], threads=2)
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 

@@ -25,7 +25,7 @@ from media_tools import (
 )
 
 from mcnet_cli.errors import UsageError
-from mcnet_cli.media import choose_coding, ffmpeg_binary
+from mcnet_cli.media import SoundTrack, choose_coding, ffmpeg_binary
 from mcnet_cli.media.ffmpeg import has_encoder
 
 ENCODERS = {
@@ -68,7 +68,7 @@ def test_a_film_has_the_codec_all_frames_sound_and_tagged_colours(
     require(codec)
     clip = write_clip(tmp_path / "clip.mp4", 12, sound=tone(0.48))
     film = tmp_path / f"film{suffix}"
-    assert write(film, audio=clip, codec=codec) == []
+    assert write(film, sounds=[SoundTrack(clip)], codec=codec) == []
     assert re.match(says, told(film))
     pixels = "yuv422p10le" if codec == "prores" else "yuv420p"
     assert re.search(rf"{pixels}\((tv, )?bt709[,)]", told(film))
@@ -127,7 +127,7 @@ def test_codecs_with_transparency_keep_it_with_sound_at_every_quality(
     frames = see_through_frames(6)
     for quality in ("draft", "best"):
         film = tmp_path / f"{quality}{suffix}"
-        assert write_film(film, frames, audio=clip, codec=codec, quality=quality) == []
+        assert write_film(film, frames, sounds=[SoundTrack(clip)], codec=codec, quality=quality) == []
         if quality == "best":
             assert_alike(read_film(film, "libvpx-vp9" if codec == "vp9" else None), frames)
     assert (tmp_path / f"draft{suffix}").stat().st_size < (tmp_path / f"best{suffix}").stat().st_size

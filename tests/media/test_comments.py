@@ -20,7 +20,7 @@ from media_tools import (
 )
 from PIL import Image
 
-from mcnet_cli.media import ffmpeg_binary
+from mcnet_cli.media import SoundTrack, ffmpeg_binary
 
 TEXT = "made by a test; a=b (c): d"
 IMAGE_DESCRIPTION = 0x010E
@@ -34,10 +34,10 @@ def told(path: Path) -> str:
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
 def test_a_video_says_its_comment_with_sound_and_without(tmp_path: Path, suffix: str) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 4, sound=tone(0.16))
-    for name, sound in (("silent", None), ("loud", clip)):
-        write(tmp_path / f"{name}{suffix}", 4, audio=sound, comment=TEXT)
+    for name, sounds in (("silent", []), ("loud", [SoundTrack(clip)])):
+        write(tmp_path / f"{name}{suffix}", 4, sounds=sounds, comment=TEXT)
         assert f": {TEXT}\n" in told(tmp_path / f"{name}{suffix}")
-    write(tmp_path / f"bare{suffix}", 4, audio=clip)
+    write(tmp_path / f"bare{suffix}", 4, sounds=[SoundTrack(clip)])
     assert "comment  " not in told(tmp_path / f"bare{suffix}").lower()
 
 

@@ -28,7 +28,7 @@ def loudness(film: Path) -> float:
 def test_a_sound_file_becomes_the_sound_of_a_film(tmp_path: Path, suffix: str) -> None:
     sound = write_sound(tmp_path / f"sound{suffix}")
     assert probe_sound(sound) == 0
-    assert write(tmp_path / "film.mp4", audio=sound) == []
+    assert write(tmp_path / "film.mp4", sounds=[SoundTrack(sound)]) == []
     assert loudness(tmp_path / "film.mp4") > 1000
 
 
@@ -38,7 +38,7 @@ def test_a_film_that_is_longer_than_its_sound_goes_on_in_silence_and_a_shorter_o
     sound = write_sound(tmp_path / "sound.wav", tone(0.3))
     for count in (5, 20):
         film = tmp_path / f"{count}.mkv"
-        write(film, count, audio=sound)
+        write(film, count, sounds=[SoundTrack(sound)])
         samples = np.abs(sound_of(film).astype(int))
         assert abs(len(samples) / RATE - count / 25) <= 1 / 25
         assert len(read(film)[1]) == count
@@ -49,8 +49,8 @@ def test_a_film_that_is_longer_than_its_sound_goes_on_in_silence_and_a_shorter_o
 @pytest.mark.parametrize("factor", [0.25, 0.5, 2.0])
 def test_volume_is_a_factor(tmp_path: Path, factor: float) -> None:
     sound = write_sound(tmp_path / "sound.wav")
-    write(tmp_path / "plain.mp4", audio=sound)
-    write(tmp_path / "film.mp4", audio=sound, volume=factor)
+    write(tmp_path / "plain.mp4", sounds=[SoundTrack(sound)])
+    write(tmp_path / "film.mp4", sounds=[SoundTrack(sound)], volume=factor)
     assert loudness(tmp_path / "film.mp4") == pytest.approx(
         factor * loudness(tmp_path / "plain.mp4"), rel=0.1
     )
@@ -61,7 +61,7 @@ def test_tracks_are_heard_together_each_as_loud_as_alone(tmp_path: Path) -> None
         write_sound(tmp_path / f"{pitch}.wav", f"sine=frequency={pitch}:duration={seconds}")
         for pitch, seconds in ((500, 0.2), (2000, 0.48))
     )
-    write(tmp_path / "film.mkv", audio=low, mixed_in=[SoundTrack(high)])
+    write(tmp_path / "film.mkv", sounds=[SoundTrack(low), SoundTrack(high)])
     spectra = []
     for start in (RATE // 16, RATE // 4):
         samples = sound_of(tmp_path / "film.mkv")[start : start + RATE // 10].astype(float)
@@ -76,7 +76,7 @@ def test_tracks_that_would_clip_together_are_limited(tmp_path: Path) -> None:
         write_sound(tmp_path / f"{number}.wav", "sine=frequency=330:duration=0.48,volume=6")
         for number in range(2)
     ]
-    write(tmp_path / "film.mkv", audio=loud[0], mixed_in=[SoundTrack(loud[1])])
+    write(tmp_path / "film.mkv", sounds=[*map(SoundTrack, loud)])
     samples = np.abs(sound_of(tmp_path / "film.mkv").astype(int))[RATE // 8 : RATE // 4]
     assert 25_000 < samples.max() < 32_767
     assert (samples > 32_000).mean() < 0.05
@@ -84,19 +84,19 @@ def test_tracks_that_would_clip_together_are_limited(tmp_path: Path) -> None:
 
 def test_a_track_that_is_there_twice_is_heard_once(tmp_path: Path) -> None:
     sound = write_sound(tmp_path / "sound.wav")
-    write(tmp_path / "once.mkv", audio=sound)
-    write(tmp_path / "twice.mkv", audio=sound, mixed_in=[SoundTrack(sound)])
+    write(tmp_path / "once.mkv", sounds=[SoundTrack(sound)])
+    write(tmp_path / "twice.mkv", sounds=[SoundTrack(sound), SoundTrack(sound)])
     assert loudness(tmp_path / "twice.mkv") == pytest.approx(loudness(tmp_path / "once.mkv"), rel=0.02)
 
 
 def test_without_volume_a_film_is_silent(tmp_path: Path) -> None:
-    write(tmp_path / "film.mp4", audio=write_sound(tmp_path / "sound.wav"), volume=0)
+    write(tmp_path / "film.mp4", sounds=[SoundTrack(write_sound(tmp_path / "sound.wav"))], volume=0)
     assert np.abs(sound_of(tmp_path / "film.mp4").astype(int)).max() <= 1
 
 
 def test_what_would_clip_is_limited(tmp_path: Path) -> None:
     sound = write_sound(tmp_path / "sound.wav", "sine=frequency=330:duration=0.48,volume=6")
-    write(tmp_path / "film.mkv", audio=sound, volume=10)
+    write(tmp_path / "film.mkv", sounds=[SoundTrack(sound)], volume=10)
     samples = np.abs(sound_of(tmp_path / "film.mkv").astype(int))[RATE // 8 : RATE // 4]
     assert 25_000 < samples.max() < 32_767
     assert (samples > 32_000).mean() < 0.05  # clipped tones stay at full scale for most of the time
@@ -107,7 +107,7 @@ def test_louder_sound_stays_in_time(tmp_path: Path) -> None:
     sound = write_sound(tmp_path / "sound.wav", click)
     starts = []
     for name, volume in (("plain", 1), ("louder", 2)):
-        write(tmp_path / f"{name}.mkv", audio=sound, volume=volume)
+        write(tmp_path / f"{name}.mkv", sounds=[SoundTrack(sound)], volume=volume)
         samples = np.abs(sound_of(tmp_path / f"{name}.mkv").astype(int))
         starts.append(int((samples > samples.max() / 2).argmax()) / RATE)
     assert starts[0] == pytest.approx(CLICK_S, abs=0.002)

@@ -68,9 +68,7 @@ SOUNDS: dict[str, tuple[Callable[[Path], Path], float]] = {
 def test_sound_stays_with_its_picture(tmp_path: Path, case: str) -> None:
     make, begins_s = SOUNDS[case]
     source, frames = read(make(tmp_path))
-    warnings = write(
-        tmp_path / "film.mp4", len(frames), audio=source.audio, audio_start_s=source.audio_start_s
-    )
+    warnings = write(tmp_path / "film.mp4", len(frames), sounds=[source.sound])
     assert heard_from(sound_of(tmp_path / "film.mp4")) == pytest.approx(begins_s, abs=0.05)
     assert not warnings
 
@@ -82,7 +80,7 @@ def test_of_a_picture_that_starts_later_the_first_frame_stands(tmp_path: Path) -
 
 def test_sound_from_the_middle_on_is_that_of_the_frames(tmp_path: Path) -> None:
     source, frames = read(with_sound("a.mp4")(tmp_path), start_s=0.2)
-    write(tmp_path / "film.mp4", len(frames), audio=source.audio, audio_start_s=source.audio_start_s)
+    write(tmp_path / "film.mp4", len(frames), sounds=[source.sound])
     assert heard_from(sound_of(tmp_path / "film.mp4")) == pytest.approx(0.2, abs=0.05)
 
 

@@ -51,7 +51,7 @@ def test_the_sound_track_is_the_default_one_or_the_one_asked_for(
     clip = two_tracks(tmp_path, suffix, *dispositions)
     source, _ = read(clip, audio_track=asked)
     assert source.audio_track == track
-    write(tmp_path / "film.mp4", 25, audio=clip, audio_track=source.audio_track)
+    write(tmp_path / "film.mp4", 25, sounds=[source.sound])
     assert (np.abs(sound_of(tmp_path / "film.mp4")).max() > 1000) == (track == 1)
 
 

@@ -25,7 +25,7 @@ from media_tools import (
 from places import ROOT, TESTS
 
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.media import ffmpeg_binary, open_output, output_kind, probe, read_image
+from mcnet_cli.media import SoundTrack, ffmpeg_binary, open_output, output_kind, probe, read_image
 
 VIDEOS = [".mp4", ".mov", ".mkv", ".webm"]
 
@@ -97,7 +97,7 @@ def test_colours_survive(tmp_path: Path) -> None:
 def test_the_sound_lasts_as_long_as_the_picture(tmp_path: Path, suffix: str, seconds: float) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 24, rate="24000/1001", sound=tone(seconds))
     rate = Fraction(24000, 1001)
-    assert write(tmp_path / f"film{suffix}", 24, frame_rate=rate, audio=clip) == []
+    assert write(tmp_path / f"film{suffix}", 24, frame_rate=rate, sounds=[SoundTrack(clip)]) == []
     samples = sound_of(tmp_path / f"film{suffix}")
     assert abs(len(samples) / 16000 - 24 / rate) <= 1 / rate
     loud = np.abs(samples[: int(min(seconds, 0.9) * 16000)].astype(int)).max()
@@ -109,7 +109,7 @@ def test_the_sound_lasts_as_long_as_the_picture(tmp_path: Path, suffix: str, sec
 
 def test_sound_that_starts_late_stays_late(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "c.mp4", 24, sound=tone(0.4), before_sound=("-itsoffset", "0.5"))
-    write(tmp_path / "film.mp4", 24, audio=clip)
+    write(tmp_path / "film.mp4", 24, sounds=[SoundTrack(clip)])
     samples = np.abs(sound_of(tmp_path / "film.mp4").astype(int))
     assert samples[: int(0.42 * 16000)].max() < 300
     assert samples[int(0.55 * 16000) : int(0.85 * 16000)].max() > 1000
@@ -117,7 +117,7 @@ def test_sound_that_starts_late_stays_late(tmp_path: Path) -> None:
 
 def test_the_sound_begins_where_it_is_asked_to(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "c.mp4", 30, sound="aevalsrc='if(gt(t,0.6),sin(2000*t),0)':d=1.2:s=16000")
-    write(tmp_path / "film.mp4", 12, audio=clip, audio_start_s=0.5)
+    write(tmp_path / "film.mp4", 12, sounds=[SoundTrack(clip, 0.5)])
     samples = np.abs(sound_of(tmp_path / "film.mp4").astype(int))
     assert samples[: int(0.06 * 16000)].max() < 300
     assert samples[int(0.15 * 16000) :].max() > 1000
@@ -128,7 +128,7 @@ def test_surround_sound_is_mixed_down(tmp_path: Path, layout: str) -> None:
     surround = f"anoisesrc=d=0.5:a=0.3,aformat=channel_layouts={layout}"
     clip = write_clip(tmp_path / "c.mp4", 12, sound=surround)
     for suffix in (".mp4", ".webm"):
-        assert write(tmp_path / f"film{suffix}", 12, audio=clip) == []
+        assert write(tmp_path / f"film{suffix}", 12, sounds=[SoundTrack(clip)]) == []
         assert probe(tmp_path / f"film{suffix}").audio_track == 0
 
 
@@ -143,12 +143,12 @@ def undecodable_sound(folder: Path) -> Path:
 
 def test_sound_that_cannot_be_decoded_is_left_out_with_a_warning(tmp_path: Path) -> None:
     clip = undecodable_sound(tmp_path)
-    [warning] = write(tmp_path / "film.mp4", audio=clip)
+    [warning] = write(tmp_path / "film.mp4", sounds=[SoundTrack(clip)])
     assert "bad.mkv" in warning
     assert len(read(tmp_path / "film.mp4")[1]) == 12
     assert probe(tmp_path / "film.mp4").audio_track is None
     with pytest.raises(InputError, match=r"bad\.mkv"):
-        write(tmp_path / "strict.mp4", audio=clip, strict=True)
+        write(tmp_path / "strict.mp4", sounds=[SoundTrack(clip)], strict=True)
     assert sorted(os.listdir(tmp_path)) == ["bad.mkv", "film.mp4", "good.mkv"]
 
 
@@ -157,7 +157,7 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path, suffix: str) -> Non
     clip = write_clip(tmp_path / "clip.mp4", 12, sound=tone(0.48))
     digests = set()
     for name in ("a", "b"):
-        write(tmp_path / f"{name}{suffix}", audio=clip)
+        write(tmp_path / f"{name}{suffix}", sounds=[SoundTrack(clip)])
         digests.add(hashlib.sha256((tmp_path / f"{name}{suffix}").read_bytes()).hexdigest())
     assert len(digests) == 1
 
@@ -277,7 +277,7 @@ def test_the_output_may_not_be_the_input(tmp_path: Path) -> None:
     (tmp_path / "link.mp4").hardlink_to(clip)
     before = clip.read_bytes()
     with pytest.raises(UsageError, match="same file"):
-        write(tmp_path / "link.mp4", audio=clip, overwrite=True)
+        write(tmp_path / "link.mp4", sounds=[SoundTrack(clip)], overwrite=True)
     assert clip.read_bytes() == before
 
 
@@ -323,7 +323,7 @@ def test_a_frame_of_another_shape_is_refused(tmp_path: Path) -> None:
 )
 def test_any_name_can_be_written(tmp_path: Path, name: str) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 5, sound=tone(0.2))
-    write(tmp_path / name, 5, audio=clip)
+    write(tmp_path / name, 5, sounds=[SoundTrack(clip)])
     assert sorted(os.listdir(tmp_path)) == sorted(["clip.mp4", name])
     assert len(read(tmp_path / name)[1]) == 5
 
@@ -346,11 +346,12 @@ FULL_DISK = ("film.mp4", "film.webp", "new/%d.png")  # a kind each: a film, an a
 LIMITED = """
 import resource, os
 from mcnet_cli.errors import SystemFailure
+from mcnet_cli.media import SoundTrack
 target, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    sound = Path(sys.argv[3]) if len(sys.argv) > 3 else None
-    write(target, 40, size=(128, 128), audio=sound, comment="a word " * 20)
+    sounds = [SoundTrack(Path(name)) for name in sys.argv[3:]]
+    write(target, 40, size=(128, 128), sounds=sounds, comment="a word " * 20)
 except SystemFailure as failure:
     print(failure, failure.hint)
     sys.exit(failure.exit_code)
@@ -403,7 +404,7 @@ def test_a_disk_that_fills_while_the_comment_is_written_is_named(tmp_path: Path,
 def test_a_film_is_valid_to_a_strict_decoder(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 24, sound=tone(1))
     for suffix in VIDEOS:
-        write(tmp_path / f"film{suffix}", 24, audio=clip)
+        write(tmp_path / f"film{suffix}", 24, sounds=[SoundTrack(clip)])
         ffmpeg("-xerror", "-i", tmp_path / f"film{suffix}", "-f", "null", "-")
 
 
