@@ -94,6 +94,14 @@ def write_photo(path: Path, shift: float = 0.4, size: int = SIZE) -> Path:
     return path
 
 
+def write_inputs(folder: Path, **clip: Any) -> Path:
+    """Tiny weights, a photo and a clip with sound, in a folder, which is returned."""
+    write_tiny(folder / "tiny.safetensors")
+    write_photo(folder / "photo.png")
+    write_moving_clip(folder / "clip.mp4", sound=True, **clip)
+    return folder
+
+
 def run(source: Path | tuple[Path, ...], driving: Path, **options: Any) -> AnimationReport:
     """`animate` with float32 on the CPU, the network's own square, unless `options` say otherwise."""
     sources = source if isinstance(source, tuple) else (source,)

@@ -125,7 +125,7 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
             )
             began = now
         if request.save_motion is not None:
-            write_motion(request.save_motion, shows.motions[0], overwrite=request.overwrite)
+            write_motion(request.save_motion, shows.kept, overwrite=request.overwrite)
         boxes = (tuple(face.box for face in faces if face.box is not None) for faces in found)
         crops.save(shows.drivings[0].box, dict(zip(request.sources, boxes, strict=True)))
     return AnimationReport(

@@ -40,8 +40,8 @@ from mcnet_cli.errors import UsageError, WeightsError, counted, shown
 from mcnet_cli.face import CropBox, Framing
 from mcnet_cli.media import Span, open_frames
 from mcnet_cli.motion.blending import in_step
-from mcnet_cli.motion.bundled import BUNDLED_RATE, bundled_motion
-from mcnet_cli.motion.editing import MotionEdit, part
+from mcnet_cli.motion.bundled import bundled_motion
+from mcnet_cli.motion.editing import MotionEdit
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import is_motion_file, read_motion_part, require_fit
 from mcnet_cli.progress import OnProgress, silent
@@ -251,8 +251,8 @@ class Animator:
             with reopenable_arrays(frames, exact, max_frames=max_frames, twice=twice) as opened:
                 return self.read_driving(opened, crop=crop, face=face, on_progress=on_progress).motion
         path, span = Path(frames), Span(start_s, end_s, max_frames)
-        if not path.exists() and (bundled := bundled_motion(str(frames))) is not None:
-            return part(bundled.motion(fps or BUNDLED_RATE), start_s, end_s)[:max_frames]
+        if (bundled := bundled_motion(path)) is not None:
+            return bundled.motion(fps, span)
         if is_motion_file(path):
             return read_motion_part(path, self.renderer.config, self.renderer.digest, span=span, fps=fps)
         opened = partial(

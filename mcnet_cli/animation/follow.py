@@ -19,13 +19,7 @@ from mcnet_cli.animation.source import FaceFinder, face_picture, on_square
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.face import CropBox, Framing, clip_box, turned
-from mcnet_cli.motion.motion import (
-    CUTOFF_PER_SPEED,
-    SPEED_CUTOFF,
-    STILL_CUTOFF,
-    Motion,
-    sample_weight,
-)
+from mcnet_cli.motion.motion import Motion, next_velocity, weight_of_new
 from mcnet_cli.motion.reference import TELLING_POINTS
 
 Floats = NDArray[np.float64]
@@ -202,11 +196,9 @@ class OneEuro:
             self._steady, self._velocity = new, np.zeros_like(new)
         else:
             rate = 1 / max(time_s - self._time_s, SHORTEST_S)
-            velocity = (new - self._new) * rate
-            self._velocity = self._velocity + sample_weight(SPEED_CUTOFF, rate) * (velocity - self._velocity)
-            speed = np.linalg.norm(self._velocity, axis=-1, keepdims=True)
-            share = sample_weight(STILL_CUTOFF + CUTOFF_PER_SPEED * speed, rate)
-            self._steady = self._steady + share * (new - self._steady)
+            self._velocity = next_velocity(self._velocity, (new - self._new) * rate, rate)
+            share = weight_of_new(self._velocity, rate)
+            self._steady = self._steady + share[..., None] * (new - self._steady)
         self._new, self._time_s = new, time_s
         return self._steady.astype(np.float32)
 

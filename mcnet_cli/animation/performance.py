@@ -16,16 +16,15 @@ from mcnet_cli.animation.request import AnimationRequest, open_driving
 from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.checkpoint import Weights, detector_digest
 from mcnet_cli.errors import UsageError
-from mcnet_cli.motion.blending import in_step
+from mcnet_cli.motion.blending import controls_of, in_step
 from mcnet_cli.motion.bundled import BUNDLED_RATE
 from mcnet_cli.motion.controls import Controls
-from mcnet_cli.motion.editing import MotionEdit, part
+from mcnet_cli.motion.editing import EASE_S, MotionEdit
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import is_motion_file, read_motion_part
 from mcnet_cli.progress import OnProgress
 
 STILL_FILM_S = 3.0  # how long a film lasts in which controls stay as they are
-EASING_S = 0.6  # in which it leaves the source as it is
 
 
 def read_performance(
@@ -93,6 +92,12 @@ class Performance:
     transfer: Transfer
 
     @property
+    def kept(self) -> Motion:
+        """The motion of the first face, with what the transfer's controls add, as a file keeps it."""
+        motion, more = self.motions[0], self.transfer.controls
+        return motion if more is None else replace(motion, controls=controls_of(motion) + more)
+
+    @property
     def rate(self) -> Fraction:
         """Frames a second."""
         return self.motions[0].rate
@@ -131,7 +136,7 @@ def _moving_still(request: AnimationRequest) -> tuple[Motion, MotionEdit]:
     """A motion in which only controls move the source, for as long as they do, and its edit."""
     edit, rate = request.edit, request.fps or BUNDLED_RATE
     if not request.controls.seconds and not edit.fade_in_s:
-        edit = replace(edit, fade_in_s=EASING_S)
+        edit = replace(edit, fade_in_s=EASE_S)
     seconds = edit.duration_s or (0 if request.controls.seconds else STILL_FILM_S)
     count = max(request.controls.frames(rate), round(seconds * rate))
     return Motion.of(Controls.none(count), rate), edit
@@ -141,7 +146,7 @@ def _shown_at(number: int, edit: MotionEdit, motion: Motion) -> int:
     """Where a frame of a motion, or the one nearest to it, is after an edit. UsageError if it is cut off."""
     numbers = Controls.none(len(motion))
     numbers.values[:, 0] = np.arange(len(motion))
-    shown = replace(edit, fade_in_s=0, return_s=0).applied(Motion.of(numbers, motion.rate)).controls
+    shown = replace(edit, fade_in_s=0, returns=False).applied(Motion.of(numbers, motion.rate)).controls
     assert shown is not None
     away = np.abs(shown.values[:, 0] - number)
     if away.min() > 1:
@@ -173,6 +178,5 @@ def planned_driving(request: AnimationRequest, weights: Weights) -> PlannedDrivi
 def _without_driving(request: AnimationRequest) -> Motion | None:
     """The motion, where no file is read for it."""
     if request.bundled is not None:
-        motion = request.bundled.motion(request.fps or BUNDLED_RATE)
-        return part(motion, request.start_s, request.end_s)[: request.max_frames]
+        return request.bundled.motion(request.fps, request.span)
     return Motion.of(Controls.none(1), request.fps or BUNDLED_RATE) if request.driving is None else None

@@ -29,8 +29,8 @@ from mcnet_cli.media import (
 )
 from mcnet_cli.media.frames import require_local_file
 from mcnet_cli.media.kinds import is_video
-from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion, bundled_motions
-from mcnet_cli.motion.editing import RETURN_S, MotionEdit
+from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion, names_of_motions
+from mcnet_cli.motion.editing import MotionEdit
 from mcnet_cli.motion.keyframes import Keyframes
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.options import RATE_LIMITS, require_among, require_between
@@ -62,10 +62,10 @@ class AnimationRequest:
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         motion, adapt_scale, reference, strength, smooth, gaze, region: as in `Transfer`.
         controls: pose and expression by numbers, added to the motion.
-        speed, ping_pong, loop, duration_s, fade_in_s: as in `MotionEdit`. The driving's sound is heard once,
-            and not at all at another speed.
-        returns: end with the source as it is, in the time of `fade_in_s`, else in 0.6 s.
-        save_motion: a file to keep the driving's motion in.
+        speed, ping_pong, loop, duration_s, fade_in_s, returns: as in `MotionEdit`. The driving's sound is
+            heard once, and not at all at another speed.
+        save_motion: a file to keep the motion in, as edited and with what `controls` add; region and strength
+            are left to whoever uses it.
         detector: what finds faces.
         source_crop, driving_crop: what the network sees. `auto`: the face. `none`: the whole picture. Or a
             box in pixels. With both `none` no face is looked for.
@@ -165,7 +165,7 @@ class AnimationRequest:
     def __post_init__(self) -> None:
         require_among("--detector", self.detector, get_args(DetectorName))
         require_among("--on-no-face", self.on_no_face, get_args(NoFacePolicy))
-        _ = self.transfer, self.edit  # which check their own
+        _ = self.transfer, self.edit, self.span  # which check their own
         if isinstance(self.face, int):
             require_between("--face", self.face, 0, None)
         else:
@@ -190,32 +190,29 @@ class AnimationRequest:
         require_between("--batch-size", self.batch_size, 1, BATCH_LIMIT)
         require_between("--max-frames", self.max_frames, 1, None)
         require_between("--source-frame", self.source_frame_s, 0, None)
-        require_between("--start", self.start_s, 0, None)
         require_between("--fps", self.fps, *RATE_LIMITS)
         require_between("--audio-track", self.audio_track, 0, None)
-        if self.end_s is not None and not self.end_s > self.start_s:
-            raise UsageError(f"--end {self.end_s:g}: must be after --start {self.start_s:g}")
         if self.save_motion is not None and not is_motion_file(self.save_motion):
             raise UsageError(f"--save-motion: the file's name must end with {MOTION_SUFFIX}")
+        asked = {"--audio-track": self.audio_track is not None, "--volume": self.volume != 1}
+        of_sound = next((name for name, is_asked in asked.items() if is_asked), None)
         if not self.face_drivings and (
             self.driving is None or is_motion_file(self.driving) or self.bundled is not None
         ):
             if self.compare:
                 raise UsageError("--compare: there is no driving whose pictures could be shown")
-            if self.audio is True and (self.audio_track is not None or self.volume != 1):
-                name = "--volume" if self.audio_track is None else "--audio-track"
+            if self.audio is True and of_sound is not None:
                 raise UsageError(
-                    f"{name}: there is no driving with a sound", hint="--audio FILE gives the film some"
+                    f"{of_sound}: there is no driving with a sound", hint="--audio FILE gives the film some"
                 )
-        if self.compare and replace(self.edit, fade_in_s=0, return_s=0) != MotionEdit():
+        if self.compare and replace(self.edit, fade_in_s=0, returns=False) != MotionEdit():
             raise UsageError(
                 "--compare shows the driving at its own pace",
                 hint="leave out --speed, --loop, --ping-pong and --duration",
             )
         require_between("--volume", self.volume, 0, LARGEST_VOLUME)
-        if not self.audio and (self.audio_track is not None or self.volume != 1):
-            name = "--volume" if self.audio_track is None else "--audio-track"
-            raise UsageError(f"{name} and --no-audio contradict each other")
+        if not self.audio and of_sound is not None:
+            raise UsageError(f"{of_sound} and --no-audio contradict each other")
         require_among("--quality", self.quality, QUALITIES)
         if self.codec is not None:
             require_among("--codec", self.codec, CODECS)
@@ -243,7 +240,7 @@ class AnimationRequest:
             loop=self.loop,
             duration_s=self.duration_s,
             fade_in_s=self.fade_in_s,
-            return_s=(self.fade_in_s or RETURN_S) if self.returns else 0.0,
+            returns=self.returns,
         )
 
     @property
@@ -253,7 +250,7 @@ class AnimationRequest:
             return None
         if self.driving is None:
             return None if self.controls else bundled_motion(DEFAULT)
-        return None if self.driving.exists() else bundled_motion(str(self.driving))
+        return bundled_motion(self.driving)
 
     def _require_drivings_apart(self) -> None:
         """UsageError for options that faces with drivings of their own can't have."""
@@ -374,10 +371,9 @@ def require_inputs(request: AnimationRequest) -> None:
 def _require_known_name(path: Path, drivings: Sequence[Path | None]) -> None:
     """InputError for a driving that is no file but looks like the name of a motion."""
     if path in drivings and len(path.parts) == 1 and not path.suffix and not path.exists():
-        names = [motion.name for motion in bundled_motions()]
         raise InputError(
             f"{shown(path)}: there is no such file, and no motion of that name",
-            hint=f"the motions are {', '.join(names)}",
+            hint=f"the motions are {names_of_motions()}",
         )
 
 

@@ -165,11 +165,15 @@ class Retargeting:
         self._reference, self._scale = self._source, 1.0
         self._factors = transfer.factors
         self._lids_and_lips = LidsAndLips.among(self._numbers)
-        self._face = None
+        self._face, self._by_region = None, None
+        has_regions = len({*self._factors.values()}) > 1
         has_controls = transfer.controls is not None or motion.controls is not None
-        if has_controls or len({*self._factors.values()}) > 1:
+        if has_controls or has_regions:
             self._require_landmarks()
+        if has_controls:
             self._face = ControlledFace(face.face.landmarks, self._numbers)
+        if has_regions:
+            self._by_region = RegionalMotion.of(self._numbers, self._factors)
         self._controls = self._all_controls(motion)
         number = None
         if is_relative:
@@ -221,11 +225,10 @@ class Retargeting:
         moved = frames.keypoints(slice(None))
         if self._transfer.motion == "absolute":
             return moved
-        if len({*self._factors.values()}) == 1:
+        if self._by_region is None:
             driving = strengthened(moved, self._reference, self._factors["pose"])
         else:
-            by_region = RegionalMotion.of(self._numbers, self._factors)
-            driving = Keypoints(by_region(moved.values, self._reference.values))
+            driving = Keypoints(self._by_region(moved.values, self._reference.values))
         lips = self._factors["lips"]
         return relative_motion(driving, self._reference, self._source, self._scale, self._numbers, lips)
 

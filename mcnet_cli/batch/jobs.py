@@ -69,7 +69,7 @@ class Job:
 def _driving(folder: Path, name: Path) -> Path:
     """A driving's file; or the name of a bundled motion, if no file has it."""
     path = folder / name
-    return name if bundled_motion(str(name)) is not None and not path.exists() else path
+    return name if bundled_motion(name) is not None and not path.exists() else path
 
 
 def at(place: str, error: McnetError) -> McnetError:
@@ -119,8 +119,7 @@ def paired_jobs(
     if folder is None:
         raise UsageError("--product: needs -o, a folder for the films")
     asked = parse_options(defaults)
-    named = bundled_motion(drivings) is not None and not os.path.lexists(drivings)
-    found = [_matches(sources), [drivings] if named else _matches(drivings)]
+    found = [_matches(sources), _matches(drivings) if bundled_motion(drivings) is None else [drivings]]
     taken: set[str] = set()
     for driving in found[1]:
         for source in found[0]:

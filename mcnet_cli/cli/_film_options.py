@@ -12,8 +12,8 @@ Audio = Annotated[
     _film_option(
         "--audio",
         metavar="FILE",
-        help="Sound in place of the driving's, from any file that has some: it begins with the film and is "
-        "cut at its end.",
+        help="Sound in place of the driving's, from any file that has some: --audio song.mp3. It begins with "
+        "the film and is cut at its end.",
     ),
 ]
 NoAudio = Annotated[bool, _film_option("--no-audio", help="No sound.")]
@@ -48,7 +48,7 @@ FilmQuality = Annotated[
     _film_option(
         "--quality",
         metavar="draft|good|high|best",
-        help="From small files to little loss, of videos and .webp.",
+        help="From small files to little loss, of videos and .webp: --quality draft for a try.",
     ),
 ]
 Metadata = Annotated[

@@ -19,17 +19,22 @@ from mcnet_cli.cli._motion_options import (
     GAZE_HELP,
     Brows,
     Duration,
+    End,
     Eyes,
     FadeIn,
     Loop,
     Mouth,
     PingPong,
     Pitch,
+    Region,
     Return,
     Roll,
     Smile,
     Speed,
+    Start,
+    Strength,
     Yaw,
+    motion_option,
     parse_controls,
     time_option,
 )
@@ -50,7 +55,7 @@ from mcnet_cli.cli._options import (
 )
 from mcnet_cli.errors import UsageError
 
-motion_option, framing_option, picture_option = panel("Motion"), panel("Framing"), panel("Picture")
+framing_option, picture_option = panel("Framing"), panel("Picture")
 speed_option = panel("Speed and faults")
 CROP = "auto|none|X,Y,W,H"
 
@@ -115,23 +120,8 @@ def animate(
             "first: the first with a face. N: that frame, counted from 0.",
         ),
     ] = "best",
-    region: Annotated[
-        str,
-        motion_option(
-            "--region",
-            metavar="lips|eyes|brows|expression|pose|all,...",
-            help="What moves; several with commas. --region lips,eyes leaves the head still; pose moves the "
-            "head and leaves the expression.",
-        ),
-    ] = "all",
-    strength: Annotated[
-        str,
-        motion_option(
-            "--strength",
-            metavar="FACTOR|REGION=FACTOR,...",
-            help="Factor on relative motion; 0 is a still. By region: --strength lips=1.3,pose=0.6.",
-        ),
-    ] = "1",
+    region: Region = "all",
+    strength: Strength = "1",
     smooth: Annotated[
         float | None,
         motion_option(
@@ -162,7 +152,8 @@ def animate(
         motion_option(
             "--save-motion",
             metavar="FILE.motion",
-            help="Keep the driving's motion, to be used as DRIVING. It holds no picture and no sound.",
+            help="Keep the motion, as edited in time and with --yaw and the like, to be used as DRIVING. "
+            "It holds no picture and no sound.",
         ),
     ] = None,
     detector: Annotated[str, detector_option(framing_option)] = "blazeface",
@@ -260,10 +251,8 @@ def animate(
             "--picture face and network (default: the photo's own size, and the network's).",
         ),
     ] = None,
-    start: Annotated[
-        str, time_option("--start", metavar="TIME", help="Begin here; seconds or H:MM:SS.")
-    ] = "0",
-    end: Annotated[str | None, time_option("--end", metavar="TIME", help="Stop here.")] = None,
+    start: Start = "0",
+    end: End = None,
     max_frames: Annotated[
         int | None, time_option("--max-frames", metavar="N", help="At most so many driving frames.")
     ] = None,

@@ -10,6 +10,7 @@ from mcnet_cli.cli._motion_options import (
     GAZE_HELP,
     Brows,
     Duration,
+    End,
     Eyes,
     FadeIn,
     Loop,
@@ -20,6 +21,7 @@ from mcnet_cli.cli._motion_options import (
     Roll,
     Smile,
     Speed,
+    Start,
     Yaw,
     face_option,
     parse_controls,
@@ -70,10 +72,8 @@ def edit(
         weights_option("Weights that recordings of several people were made with.", combine_option),
     ] = None,
     fetch: AllowFetch = False,
-    start: Annotated[
-        str, time_option("--start", metavar="TIME", help="Begin here; seconds or H:MM:SS.")
-    ] = "0",
-    end: Annotated[str | None, time_option("--end", metavar="TIME", help="Stop here.")] = None,
+    start: Start = "0",
+    end: End = None,
     backwards: Annotated[bool, time_option("--backwards", help="From the end to the beginning.")] = False,
     speed: Speed = 1.0,
     ping_pong: PingPong = False,
@@ -104,7 +104,7 @@ def edit(
     Example: mcnet edit talk --add nod --yaw 0:0,3:15 -o speech.motion
     """
     from mcnet_cli import options
-    from mcnet_cli.motion import RETURN_S, EditRequest, Keyframes, MotionEdit
+    from mcnet_cli.motion import EditRequest, Keyframes, MotionEdit
     from mcnet_cli.motion import edit as make
 
     looks = None if gaze is None else options.parse_gaze(gaze)
@@ -113,7 +113,6 @@ def edit(
     controls = parse_controls(
         looks, yaw=yaw, pitch=pitch, roll=roll, mouth=mouth, smile=smile, eyes=eyes, brows=brows
     )
-    fade_in_s = options.parse_time(fade_in_motion)
     mixed_in, share = (None, 0.5) if mix is None else options.parse_mix(mix)
     request = EditRequest(
         motions=tuple(motions),
@@ -129,8 +128,8 @@ def edit(
             ping_pong=ping_pong,
             loop=loop,
             duration_s=None if duration is None else options.parse_time(duration),
-            fade_in_s=fade_in_s,
-            return_s=(fade_in_s or RETURN_S) if return_ else 0.0,
+            fade_in_s=options.parse_time(fade_in_motion),
+            returns=return_,
             rate=None if fps is None else options.parse_rate(fps),
         ),
         controls=Keyframes.of(**controls),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mcnet_cli.cli._console import console
+from mcnet_cli.cli._motion_options import Region, Strength, motion_option
 from mcnet_cli.cli._options import (
     AllowFetch,
     Device,
@@ -21,7 +22,7 @@ from mcnet_cli.cli._options import (
 )
 from mcnet_cli.errors import UsageError
 
-camera_option, motion_option, picture_option = panel("Camera"), panel("Motion"), panel("Picture")
+camera_option, picture_option = panel("Camera"), panel("Picture")
 
 
 def live(
@@ -98,23 +99,8 @@ def live(
     ] = False,
     weights: Annotated[str | None, weights_option("Weights of the network, as for mcnet animate.")] = None,
     fetch: AllowFetch = False,
-    region: Annotated[
-        str,
-        motion_option(
-            "--region",
-            metavar="lips|eyes|brows|expression|pose|all,...",
-            help="What moves; several with commas. --region lips,eyes leaves the head still; pose moves the "
-            "head and leaves the expression.",
-        ),
-    ] = "all",
-    strength: Annotated[
-        str,
-        motion_option(
-            "--strength",
-            metavar="FACTOR|REGION=FACTOR,...",
-            help="Factor on the motion; 0 is a still. By region: --strength lips=1.3,pose=0.6.",
-        ),
-    ] = "1",
+    region: Region = "all",
+    strength: Strength = "1",
     gaze: Annotated[
         str,
         motion_option(

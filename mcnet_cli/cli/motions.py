@@ -14,5 +14,4 @@ def motions(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) 
     known = bundled_motions()
     lines = [f"{motion.name:12} {motion.seconds:4.1f} s  {motion.shows}" for motion in known]
     lines.append("Each can be repeated without a seam: mcnet animate portrait.jpg idle --duration 30")
-    values = [{"name": m.name, "seconds": m.seconds, "shows": m.shows} for m in known]
-    console.report({"motions": values}, "\n".join(lines))
+    console.report({"motions": [motion.as_json() for motion in known]}, "\n".join(lines))

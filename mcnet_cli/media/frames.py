@@ -13,8 +13,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.errors import InputError, shown
+from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import require_regular_file
+from mcnet_cli.options import require_between
 
 Frame = NDArray[np.uint8]  # (H, W, 3), RGB
 MAX_FRAME_PIXELS = 64 * 1024 * 1024
@@ -24,11 +25,16 @@ Producer = Callable[["FrameSource"], Generator[Frame, None, None]]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The part of a clip that is wanted, in seconds and frames."""
+    """The part of a clip that is wanted, in seconds and frames. UsageError if it ends before it begins."""
 
     start_s: float = 0.0
     end_s: float | None = None
     max_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        require_between("--start", self.start_s, 0, None)
+        if self.end_s is not None and not self.end_s > self.start_s:
+            raise UsageError(f"--end {self.end_s:g}: must be after --start {self.start_s:g}")
 
     def first(self, rate: Fraction) -> int:
         """The number of the first wanted frame, where frame i is shown at i / rate."""

@@ -4,7 +4,7 @@ A motion has what was recorded, controls, or both. Where one of two has no recor
 less and less on the way to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.errors import InputError
+from mcnet_cli.media import Span
 from mcnet_cli.motion.bridging import LONGEST_S, between, gap_lengths
 from mcnet_cli.motion.controls import Controls
 from mcnet_cli.motion.motion import Motion, interpolated
@@ -25,17 +27,33 @@ def eased(share: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(share**3 * (10 - 15 * share + 6 * share**2))
 
 
+def part(motion: Motion, span: Span, name: str = "the motion") -> Motion:
+    """The part of a motion that a span has. InputError, which calls the motion `name`, if there is none."""
+    left = motion[span.first(motion.rate) :][: span.until_end(motion.rate)][: span.max_frames]
+    if not len(left):
+        raise InputError(f"{name}: nothing is left of it after --start {span.start_s:g}")
+    return left
+
+
 def follow_on(first: Motion, second: Motion, joint_s: float) -> Motion:
     """One motion after another of the same rate, blended for so many seconds where they meet."""
     first, second = filled(first), filled(second)
-    count = min(round(joint_s * float(first.rate)), len(first) // 2, len(second) // 2)
-    shares = eased((np.arange(count) + 1) / (count + 1)).astype(np.float32)
-    pieces = [first[: len(first) - count], second[count:]]
-    if count:
-        pieces.insert(1, blended(first[len(first) - count :], second[:count], shares))
+    count = joint_length(first, second, joint_s)
+    pieces = [first[: len(first) - count], joint(first, second, count), second[count:]]
     if first.is_recorded != second.is_recorded:
         pieces = [_with_recording_of(piece, first if first.is_recorded else second) for piece in pieces]
     return concatenated(pieces)
+
+
+def joint_length(first: Motion, second: Motion, joint_s: float) -> int:
+    """How many frames of both are blended where they are to meet for so many seconds."""
+    return min(round(joint_s * float(first.rate)), len(first) // 2, len(second) // 2)
+
+
+def joint(first: Motion, second: Motion, count: int) -> Motion:
+    """The last `count` frames of a motion go over into the first ones of another; both `filled`."""
+    shares = eased((np.arange(count) + 1) / (count + 1)).astype(np.float32)
+    return blended(first[len(first) - count :], second[:count], shares)
 
 
 def _with_recording_of(motion: Motion, recorded: Motion) -> Motion:
@@ -49,53 +67,37 @@ def _with_recording_of(motion: Motion, recorded: Motion) -> Motion:
 def concatenated(pieces: list[Motion]) -> Motion:
     """Pieces of one kind, without a joint."""
     pieces = [piece for piece in pieces if len(piece)]
-    first = pieces[0]
+    whole = _combined(pieces, lambda *series: np.concatenate(series))
+    return replace(whole, found=np.concatenate([piece.found for piece in pieces]))
 
-    def together(name: str) -> Any:
-        series = [getattr(piece, name) for piece in pieces]
-        return None if any(each is None for each in series) else np.concatenate(series)
 
-    has_controls = any(piece.controls is not None for piece in pieces)
-    has_weights = any(piece.weights is not None for piece in pieces)
-    return replace(
-        first,
-        values=together("values"),
-        jacobians=together("jacobians"),
-        landmarks=together("landmarks"),
-        irises=together("irises"),
-        found=together("found"),
-        controls=Controls(np.concatenate([controls_of(p).values for p in pieces])) if has_controls else None,
-        weights=np.concatenate([weights_of(piece) for piece in pieces]) if has_weights else None,
-    )
+def _combined(motions: Sequence[Motion], combine: Callable[..., NDArray[Any]]) -> Motion:
+    """Motions of one kind as one: each of their series is what `combine` makes of theirs.
+
+    What one of them lacks is missing, but for controls and weights. `found` is the first one's.
+    """
+
+    def made(name: str) -> Any:
+        series = [getattr(motion, name) for motion in motions]
+        return None if any(each is None for each in series) else combine(*series)
+
+    controls = weights = None
+    if any(motion.controls is not None for motion in motions):
+        controls = Controls(combine(*(controls_of(motion).values for motion in motions)))
+    if any(motion.weights is not None for motion in motions):
+        weights = combine(*map(weights_of, motions))
+    recorded = {name: made(name) for name in ("values", "jacobians", "landmarks", "irises")}
+    return replace(motions[0], **recorded, controls=controls, weights=weights)
 
 
 def blended(first: Motion, second: Motion, shares: Floats) -> Motion:
     """(T,) shares of the second of two motions of T frames, and the rest of the first; both `filled`."""
-    controls = None
-    if first.controls is not None or second.controls is not None:
+    if first.is_recorded != second.is_recorded:
+        recorded, its_shares = (first, 1 - shares) if first.is_recorded else (second, shares)
         controls = Controls(interpolated(controls_of(first).values, controls_of(second).values, shares))
-    if not (first.is_recorded and second.is_recorded):
-        if not (first.is_recorded or second.is_recorded):
-            return replace(first, controls=controls)
-        recorded = first if first.is_recorded else second
-        weights = weights_of(recorded) * (1 - shares if first.is_recorded else shares)
-        return replace(recorded, controls=controls, weights=weights.astype(np.float32))
-    has_weights = first.weights is not None or second.weights is not None
-
-    def mean(name: str) -> Any:
-        series = getattr(first, name), getattr(second, name)
-        return None if series[0] is None or series[1] is None else interpolated(*series, shares)
-
-    return replace(
-        first,
-        values=mean("values"),
-        jacobians=mean("jacobians"),
-        landmarks=mean("landmarks"),
-        irises=mean("irises"),
-        found=np.where(shares <= 0.5, first.found, second.found),
-        controls=controls,
-        weights=interpolated(weights_of(first), weights_of(second), shares) if has_weights else None,
-    )
+        return replace(recorded, controls=controls, weights=weights_of(recorded) * its_shares)
+    whole = _combined((first, second), lambda one, other: interpolated(one, other, shares))
+    return replace(whole, found=np.where(shares <= 0.5, first.found, second.found))
 
 
 def resampled(motion: Motion, rate: Fraction, speed: float = 1.0, backwards: bool = False) -> Motion:

@@ -16,15 +16,18 @@ taken from what has been measured on people:
 In between, movements are of minimal jerk (Flash and Hogan, Journal of Neuroscience 1985).
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.motion.blending import eased
+from mcnet_cli.media import Span
+from mcnet_cli.motion.blending import eased, part
 from mcnet_cli.motion.controls import Controls
 from mcnet_cli.motion.keyframes import eased_through
 from mcnet_cli.motion.motion import Motion
@@ -58,10 +61,19 @@ class BundledMotion:
     seconds: float
     tracks: Callable[[Times], Tracks]
 
-    def motion(self, rate: Fraction | int = BUNDLED_RATE) -> Motion:
-        """It, with so many frames a second."""
+    def motion(self, rate: Fraction | int | None = None, span: Span | None = None) -> Motion:
+        """It, or a part of it, with so many frames a second; 25 if nothing is said.
+
+        InputError if nothing is left of it.
+        """
+        rate = BUNDLED_RATE if rate is None else rate
         times = np.arange(round(self.seconds * rate)) / float(rate)
-        return Motion.of(Controls.of(**self.tracks(times)), rate)
+        motion = Motion.of(Controls.of(**self.tracks(times)), rate)
+        return motion if span is None else part(motion, span)
+
+    def as_json(self) -> dict[str, Any]:
+        """What there is to know of it, as JSON values."""
+        return {"name": self.name, "seconds": self.seconds, "shows": self.shows}
 
 
 def bundled_motions() -> tuple[BundledMotion, ...]:
@@ -77,9 +89,14 @@ def bundled_motions() -> tuple[BundledMotion, ...]:
     return tuple(_BUNDLED.values())
 
 
-def bundled_motion(name: str) -> BundledMotion | None:
-    """The one of that name, None if there is none."""
-    return _BUNDLED.get(name)
+def bundled_motion(name: Path | str) -> BundledMotion | None:
+    """The one of that name; None if there is none, or if a file has that name."""
+    return None if os.path.lexists(name) else _BUNDLED.get(str(name))
+
+
+def names_of_motions() -> str:
+    """The names, as messages list them."""
+    return ", ".join(_BUNDLED)
 
 
 def _held(times: Times, start: float, rise: float, hold: float, fall: float) -> Times:

@@ -9,7 +9,7 @@ from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.errors import InputError, UsageError, counted, shown
 from mcnet_cli.files import check_free
 from mcnet_cli.motion.blending import controls_of
-from mcnet_cli.motion.bundled import BUNDLED_RATE, bundled_motion, bundled_motions
+from mcnet_cli.motion.bundled import bundled_motion, names_of_motions
 from mcnet_cli.motion.editing import MotionEdit, added, joined, mixed
 from mcnet_cli.motion.keyframes import Keyframes
 from mcnet_cli.motion.motion import Motion
@@ -149,13 +149,12 @@ def edit(request: EditRequest) -> EditReport:
 
 def _read(path: Path, rate: Fraction | None) -> Motion:
     """A motion by its file or its name."""
-    bundled = None if path.exists() else bundled_motion(str(path))
-    if bundled is not None:
-        return bundled.motion(rate or BUNDLED_RATE)
+    if (bundled := bundled_motion(path)) is not None:
+        return bundled.motion(rate)
     if not path.exists() or not is_motion_file(path):
-        names = ", ".join(motion.name for motion in bundled_motions())
         raise InputError(
             f"{shown(path)}: there is no motion file or motion of that name",
-            hint=f"mcnet animate --save-motion makes a file of a video; by name there are {names}",
+            hint="mcnet animate --save-motion makes a file of a video; by name there are "
+            + names_of_motions(),
         )
     return read_motion(path)

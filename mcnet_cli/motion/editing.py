@@ -4,6 +4,7 @@ Where one piece follows another, they are blended over a joint, so that nothing 
 each other. Frames without a face get the motion of those around before anything is interpolated.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.face.outer import MESH
+from mcnet_cli.media import Span
 from mcnet_cli.model import Keypoints
 from mcnet_cli.motion.blending import (
     blended,
@@ -22,12 +24,15 @@ from mcnet_cli.motion.blending import (
     eased,
     filled,
     follow_on,
+    joint,
+    joint_length,
+    part,
     resampled,
     sampled,
     weights_of,
 )
 from mcnet_cli.motion.controls import Controls
-from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.motion import FRAME_LIMIT, Motion
 from mcnet_cli.motion.reference import best_reference, hull_scale, on_face
 from mcnet_cli.motion.relative_motion import relative_motion
 from mcnet_cli.options import RATE_LIMITS, require_between
@@ -36,7 +41,7 @@ Floats = NDArray[np.float32]
 
 JOINT_S = 0.4  # how long two pieces are blended where one goes over into the other
 TURN_S = 0.3  # how long a motion slows down, and gets going again, where it turns back
-RETURN_S = 0.6  # in which a film gets back to the source as it is, if nothing else is said
+EASE_S = 0.6  # in which a motion leaves the source as it is, or gets back to it, if nothing else is said
 SPEED_LIMITS = (0.05, 20.0)
 LOOP_LIMIT = 1000
 LONGEST_S = 24 * 3600.0
@@ -54,7 +59,7 @@ class MotionEdit:
         loop: how often it runs.
         duration_s: how long it lasts in all, in seconds: cut, or repeated until then. None: as it comes.
         fade_in_s: how long it takes to leave the source as it is; 0: it begins in the midst of the motion.
-        return_s: how long it takes at the end to get back to the source as it is; 0: it ends as it comes.
+        returns: it ends with the source as it is, in the time of `fade_in_s`, else in 0.6 s.
         rate: frames a second; new frames are interpolated. None: the motion's own.
 
     Example:
@@ -72,18 +77,15 @@ class MotionEdit:
     loop: int = 1
     duration_s: float | None = None
     fade_in_s: float = 0.0
-    return_s: float = 0.0
+    returns: bool = False
     rate: Fraction | None = None
 
     def __post_init__(self) -> None:
-        require_between("--start", self.start_s, 0, None)
-        if self.end_s is not None and not self.end_s > self.start_s:
-            raise UsageError(f"--end {self.end_s:g}: must be after --start {self.start_s:g}")
+        _ = Span(self.start_s, self.end_s)  # which checks its own
         require_between("--speed", self.speed, *SPEED_LIMITS)
         require_between("--loop", self.loop, 1, LOOP_LIMIT)
         require_between("--duration", self.duration_s, 0.01, LONGEST_S)
         require_between("--fade-in-motion", self.fade_in_s, 0, LONGEST_S)
-        require_between("--return", self.return_s, 0, LONGEST_S)
         require_between("--fps", self.rate, *RATE_LIMITS)
         if self.loop > 1 and self.duration_s is not None:
             raise UsageError("--loop and --duration contradict each other: both say how long it lasts")
@@ -96,7 +98,7 @@ class MotionEdit:
     def applied(self, motion: Motion) -> Motion:
         """The edited motion. InputError if nothing is left of it."""
         rate = self.rate or motion.rate
-        motion = part(motion, self.start_s, self.end_s)
+        motion = part(motion, Span(self.start_s, self.end_s))
         if self.backwards or self.speed != 1 or rate != motion.rate:
             motion = resampled(motion, rate, self.speed, self.backwards)
         if self.ping_pong:
@@ -111,24 +113,15 @@ class MotionEdit:
 
     def ramp(self, count: int, rate: Fraction) -> Floats | None:
         """(T,) the share of the motion in each of `count` frames, as it fades in and returns; None: all."""
-        if not (self.fade_in_s or self.return_s):
+        if not (self.fade_in_s or self.returns):
             return None
         times = np.arange(count) / float(rate)
         ramp = np.ones(count)
         if self.fade_in_s:
             ramp = ramp * eased(times / self.fade_in_s)
-        if self.return_s:
-            ramp = ramp * eased((times[-1] - times) / self.return_s)
+        if self.returns:
+            ramp = ramp * eased((times[-1] - times) / (self.fade_in_s or EASE_S))
         return ramp.astype(np.float32)
-
-
-def part(motion: Motion, start_s: float, end_s: float | None = None) -> Motion:
-    """The part between two times in seconds. InputError if there is none."""
-    first = round(start_s * motion.rate)
-    last = None if end_s is None else max(first + 1, round(end_s * motion.rate))
-    if first >= len(motion):
-        raise InputError(f"nothing is left of the motion after --start {start_s:g}")
-    return motion[first:last]
 
 
 def faded(motion: Motion, ramp: Floats) -> Motion:
@@ -270,13 +263,19 @@ def _there_and_back(motion: Motion) -> Motion:
 
 
 def _repeated(motion: Motion, *, times: int = 1, frames: int = 0) -> Motion:
-    """A motion so many times, or until there are so many frames."""
-    whole, once = motion, motion
-    joint_s = 0.0 if _is_seamless(motion) else JOINT_S
-    while times > 1 or len(whole) < frames:
-        whole = follow_on(whole, once, joint_s)
-        times -= 1
-    return whole
+    """A motion so many times, or until there are so many frames. UsageError for too many."""
+    length, count = len(motion), 0
+    if not _is_seamless(motion):
+        count = joint_length(motion, motion, JOINT_S)
+    period = length - count
+    times = max(times, math.ceil((frames - count) / period))
+    if times * period > FRAME_LIMIT:
+        raise UsageError(f"the motion would have more than {FRAME_LIMIT} frames", hint="repeat it less often")
+    once = filled(motion)
+    whole = concatenated([once, joint(once, once, count)])  # of which rows are repeated
+    begin, end = np.arange(period), np.arange(period, length)
+    again = np.concatenate([np.arange(length, len(whole)), np.arange(count, period)])
+    return whole[np.concatenate([begin, np.tile(again, times - 1), end])]
 
 
 def _is_seamless(motion: Motion) -> bool:

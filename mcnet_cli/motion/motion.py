@@ -27,6 +27,7 @@ STILL_CUTOFF, CUTOFF_PER_SPEED, SPEED_CUTOFF = 0.5, 300.0, 1.0
 # compressed video, 0.26 and less for people who hold still. In less than a second it can't be told.
 STILL_REACH, STILL_CHANGE, STILL_LEAST_S = 0.01, 0.5, 1.0
 IRISES = 2 * IRIS_POINTS  # points of both
+FRAME_LIMIT = 1_000_000  # of a motion: eleven hours at 25 frames/s
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,14 +234,24 @@ def _steady(series: Floats, values: Floats, rate: float) -> Floats:
 def _frame_weights(values: Floats, rate: float) -> NDArray[np.float64]:
     """(T, K): the weight of each new frame in the filter; the result for the frame before has the rest."""
     velocities = np.diff(values.astype(np.float64), axis=0, prepend=values[:1]) * rate
-    share = sample_weight(SPEED_CUTOFF, rate)
     for row in range(1, len(velocities)):
-        velocities[row] = velocities[row - 1] + share * (velocities[row] - velocities[row - 1])
-    speeds = np.linalg.norm(velocities, axis=-1)
-    shares: NDArray[np.float64] = sample_weight(STILL_CUTOFF + CUTOFF_PER_SPEED * speeds, rate)
-    return shares
+        velocities[row] = next_velocity(velocities[row - 1], velocities[row], rate)
+    return weight_of_new(velocities, rate)
 
 
-def sample_weight(cutoff: Any, rate: float) -> Any:
+def next_velocity(before: NDArray[Any], seen: NDArray[Any], rate: float) -> NDArray[np.float64]:
+    """(..., 2) the one-euro filter's velocity: that of the frame before, with some of what is seen now."""
+    velocity: NDArray[np.float64] = before + _sample_weight(SPEED_CUTOFF, rate) * (seen - before)
+    return velocity
+
+
+def weight_of_new(velocity: NDArray[Any], rate: float) -> NDArray[np.float64]:
+    """(...) the weight of a new frame in the one-euro filter, for points with (..., 2) velocities."""
+    speed = np.linalg.norm(velocity, axis=-1)
+    weight: NDArray[np.float64] = _sample_weight(STILL_CUTOFF + CUTOFF_PER_SPEED * speed, rate)
+    return weight
+
+
+def _sample_weight(cutoff: Any, rate: float) -> Any:
     """The weight of a new sample in a first-order low-pass filter; cutoff: in Hz."""
     return 1 / (1 + rate / (2 * np.pi * cutoff))

@@ -4,6 +4,7 @@ They are safetensors, checked before use, so that one from a stranger is safe to
 """
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,15 +18,14 @@ from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.media import Span
 from mcnet_cli.model import ModelConfig
-from mcnet_cli.motion.blending import resampled
+from mcnet_cli.motion.blending import part, resampled
 from mcnet_cli.motion.controls import CONTROLS, Controls
-from mcnet_cli.motion.motion import IRISES, Motion
+from mcnet_cli.motion.motion import FRAME_LIMIT, IRISES, Motion
 from mcnet_cli.options import RATE_LIMITS
 
 MOTION_SUFFIX = ".motion"
 # What a file may hold. Beyond these it is taken for damaged or hostile.
 FORMAT = "1"
-FRAME_LIMIT = 1_000_000  # eleven hours at 25 frames/s
 KEYPOINT_LIMIT = 500
 LARGEST_VALUE = 100.0
 SMALLEST_DETERMINANT = 1e-8
@@ -117,6 +117,8 @@ def read_motion(path: Path) -> Motion:
         entries.get("weights"),
     )
     _check_jacobians(path, motion.jacobians)
+    if motion.weights is not None and (motion.weights.min() < 0 or motion.weights.max() > 1):
+        raise InputError(f"{shown(path)}: weights holds numbers that make no sense")
     if not motion.found.any():
         raise InputError(f"{shown(path)}: there is no face in any of its frames")
     return motion
@@ -143,9 +145,7 @@ def read_motion_part(
     """
     motion = read_motion(path)
     require_fit(motion, config, digest, shown(path))
-    motion = motion[span.first(motion.rate) :][: span.until_end(motion.rate)]
-    if not len(motion):
-        raise InputError(f"{shown(path)}: nothing is left of it after --start {span.start_s:g}")
+    motion = part(motion, replace(span, max_frames=None), shown(path))
     if fps is not None:
         motion = resampled(motion, fps)
     motion = motion[: span.max_frames]

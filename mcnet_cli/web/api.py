@@ -13,9 +13,7 @@ Errors are `{"error": {"code", "message", "hint"}}`, with the codes that the com
 """
 
 import contextlib
-import logging
 import shutil
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +33,7 @@ from mcnet_cli import __version__
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
 from mcnet_cli.files import system_failure
 from mcnet_cli.progress import OnProgress, Progress
-from mcnet_cli.web.jobs import Film, Job, Queue, Work
+from mcnet_cli.web.jobs import Film, Job, Queue, Work, report_bug
 from mcnet_cli.web.limits import Limits, TooMuch
 from mcnet_cli.web.options import FILM_KINDS, SLIDERS, Option, require_visitors_options
 from mcnet_cli.web.storage import Storage, Unknown, Upload, Visitor, shown_name
@@ -43,7 +41,6 @@ from mcnet_cli.web.storage import Storage, Unknown, Upload, Visitor, shown_name
 if TYPE_CHECKING:
     from mcnet_cli.web.studio import Studio
 
-log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PAGE = Path(__file__).with_name("page")
 PAGE_FILES = (
@@ -353,7 +350,7 @@ async def _explained(_request: Request, error: Exception) -> Response:
 
 async def _unexpected(_request: Request, error: Exception) -> Response:
     """A bug. The visitor learns that there is one, whoever runs the server where it is."""
-    log.error("a bug in mcnet. Please report it:\n%s", "".join(traceback.format_exception(error)))
+    report_bug(error)
     details = {"code": 1, "message": "this is a bug in mcnet", "hint": "the server's terminal says more"}
     return JSONResponse({"error": details}, 500)
 

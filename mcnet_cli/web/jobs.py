@@ -97,7 +97,7 @@ class Job:
         except Exception as error:
             self.failure = explain(error)
             if self.failure.code == 1:
-                log.error("a bug in mcnet. Please report it:\n%s", "".join(traceback.format_exception(error)))
+                report_bug(error)
             self.state = "failed"
 
     def as_json(self, place: int | None) -> dict[str, Any]:
@@ -137,6 +137,11 @@ class Job:
             "per_second": rate and round(rate, 2),
             "seconds_left": left and round(left, 1),
         }
+
+
+def report_bug(error: BaseException) -> None:
+    """Shows a bug to whoever runs the server."""
+    log.error("a bug in mcnet. Please report it:\n%s", "".join(traceback.format_exception(error)))
 
 
 class Queue:

@@ -9,7 +9,7 @@ from mcnet_cli.animation.frames import MakeFrames, frames_of
 from mcnet_cli.animation.kept import Recent
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.arrays import Picture
-from mcnet_cli.motion import Motion
+from mcnet_cli.motion import Controls, Motion
 from mcnet_cli.web.storage import Upload
 
 POSED_PX = 512  # longer side; a frame of it takes about 0.1 s on one core
@@ -35,9 +35,10 @@ class Posing:
         """A photo with its face posed by a request's controls. InputError if there is no such face."""
         which = upload.id, request.face, str(request.source_crop)
         photo = self._photos.get(which, lambda: self._encoded(upload, request))
-        motion = Motion.of(request.controls.controls(1, 1))
+        # in the transfer, as the command has them: a motion of its own would turn some faces less
+        transfer, still = Transfer(controls=request.controls.controls(1, 1)), Motion.of(Controls.none(1))
         poses = [
-            Retargeting(motion, Transfer(), face, self._animator.landmarks, 0.0).pose(np.array([0]))
+            Retargeting(still, transfer, face, self._animator.landmarks, 0.0).pose(np.array([0]))
             for face in photo.portrait.faces
         ]
         (picture,) = photo.make(poses)

@@ -22,8 +22,8 @@ from mcnet_cli.media.kinds import is_video
 from mcnet_cli.media.pictures import opened_picture
 from mcnet_cli.media.probe import probe_sound
 from mcnet_cli.motion import read_motion
-from mcnet_cli.motion.bundled import bundled_motion, bundled_motions
-from mcnet_cli.motion.editing import part
+from mcnet_cli.motion.blending import part
+from mcnet_cli.motion.bundled import bundled_motion, bundled_motions, names_of_motions
 from mcnet_cli.motion.motion_file import is_motion_file
 from mcnet_cli.options import require_between
 from mcnet_cli.progress import OnProgress, Progress
@@ -136,9 +136,7 @@ class Studio:
 
     def bundled(self) -> list[dict[str, Any]]:
         """The motions that come with the program."""
-        return [
-            {"name": each.name, "shows": each.shows, "seconds": each.seconds} for each in bundled_motions()
-        ]
+        return [motion.as_json() for motion in bundled_motions()]
 
     def prepare(self, order: Order, output: Path) -> tuple[str, Work]:
         """The command line that makes what is ordered, and the work that makes it as the file `output`.
@@ -250,8 +248,8 @@ def _seconds_of(request: AnimationRequest) -> float:
     if request.driving is None:
         return 0.0
     if is_motion_file(request.driving):
-        motion = read_motion(request.driving)
-        return len(part(motion, request.start_s, request.end_s)[: request.max_frames]) / float(motion.rate)
+        motion = part(read_motion(request.driving), request.span)
+        return len(motion) / float(motion.rate)
     with open_driving(request) as frames:
         return (frames.frame_count_hint or 0) / float(frames.frame_rate)
 
@@ -259,10 +257,7 @@ def _seconds_of(request: AnimationRequest) -> float:
 def _require_motion(name: str) -> None:
     """UsageError unless a bundled motion has that name, and no file of the server's."""
     if bundled_motion(name) is None:
-        names = ", ".join(each.name for each in bundled_motions())
-        raise UsageError(f"driving {shown(name[:40])}: is no motion", hint=f"there are {names}")
-    if Path(name).exists():
-        raise UsageError(f"driving {name}: a file of the server's has that name", hint="take another motion")
+        raise UsageError(f"driving {shown(name[:40])}: is no motion", hint=f"there are {names_of_motions()}")
 
 
 @contextlib.contextmanager

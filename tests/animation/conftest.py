@@ -7,20 +7,14 @@ import pytest
 from animation_tools import (
     NO_CROP,
     rendered,
-    write_moving_clip,
-    write_photo,
-    write_tiny,
+    write_inputs,
 )
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with weights, a photo and a clip with sound."""
-    folder = tmp_path_factory.mktemp("place")
-    write_tiny(folder / "tiny.safetensors")
-    write_photo(folder / "photo.png")
-    write_moving_clip(folder / "clip.mp4", sound=True, rate="30000/1001")
-    return folder
+    return write_inputs(tmp_path_factory.mktemp("place"), rate="30000/1001")
 
 
 @pytest.fixture(scope="module")

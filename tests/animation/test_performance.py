@@ -11,7 +11,7 @@ from places import ROOT
 
 from mcnet_cli import AnimationRequest, Controls, InputError, Keyframes, Motion, UsageError, animate, plan
 from mcnet_cli.media import probe, read_image
-from mcnet_cli.motion import write_motion
+from mcnet_cli.motion import read_motion, write_motion
 
 PORTRAIT, DRIVING = ROOT / "examples" / "portrait.jpg", ROOT / "examples" / "driving.mp4"
 SMALL = {"size": 128, "device": "cpu"}
@@ -137,6 +137,15 @@ def test_a_saved_motion_of_controls_is_that_motion_for_any_face(tmp_path: Path) 
     frames = shown(tmp_path, driving=path)
     turned = shown(tmp_path, controls=Keyframes.of(yaw=20), duration_s=0.2, fade_in_s=0.1)
     assert apart(frames[2], turned[-1]) < 0.5 < 2 < apart(frames[2], frames[0])
+
+
+def test_a_motion_that_is_kept_has_its_edits_and_numbers(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.motion"
+    film(tmp_path, driving=Path("blink"), controls=Keyframes.of(smile=0.5), loop=2, save_motion=kept)
+    motion = read_motion(kept)
+    assert len(motion) == 80
+    assert motion.controls is not None and motion.controls["smile"] == pytest.approx(0.5)
+    assert motion.controls["left_eye"].min() < -0.9
 
 
 @pytest.mark.parametrize("options", [{"speed": 2.0}, {"loop": 2}, {"ping_pong": True}, {"duration_s": 3.0}])

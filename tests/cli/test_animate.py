@@ -11,7 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from animation_tools import SIZE, frames_of, has_sound, write_moving_clip, write_photo, write_tiny
+from animation_tools import (
+    SIZE,
+    frames_of,
+    has_sound,
+    write_inputs,
+    write_moving_clip,
+    write_photo,
+)
 
 from mcnet_cli.cli import main
 from mcnet_cli.media import open_frames, write_image
@@ -23,11 +30,7 @@ UNCROPPED = ["--source-crop", "none", "--driving-crop", "none", "--device", "cpu
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a photo, a clip with sound, and tiny weights."""
-    folder = tmp_path_factory.mktemp("files")
-    write_photo(folder / "photo.png")
-    write_moving_clip(folder / "clip.mp4", sound=True)
-    write_tiny(folder / "tiny.safetensors")
-    return folder
+    return write_inputs(tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture

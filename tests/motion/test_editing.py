@@ -77,6 +77,19 @@ def test_a_repeated_motion_is_blended_where_it_begins_again(times: int) -> None:
     assert largest_step(twice.controls["yaw"]) < 10  # without a joint it is 30
 
 
+def test_a_motion_that_is_often_repeated_is_joined_to_itself_each_time() -> None:
+    motion = recorded([0.01 * number for number in range(30)])
+    expected = joined([motion] * 4, NUMBERS)
+    often = MotionEdit(loop=4).applied(motion)
+    assert np.allclose(often.values, expected.values, atol=1e-6)
+    assert len(MotionEdit(loop=1000).applied(motion)) == 30 + 999 * 20
+
+
+def test_a_motion_without_end_is_refused() -> None:
+    with pytest.raises(UsageError, match="more than"):
+        MotionEdit(duration_s=24 * 3600, rate=Fraction(60)).applied(controlled([0.0, 5.0]))
+
+
 def test_a_seamless_motion_is_repeated_whole() -> None:
     for bundled in bundled_motions():
         motion = bundled.motion()
@@ -90,7 +103,7 @@ def test_a_motion_lasts_as_long_as_it_is_asked_to(seconds: float) -> None:
 
 
 def test_a_motion_fades_in_from_the_source_and_returns_to_it() -> None:
-    edit = MotionEdit(fade_in_s=0.4, return_s=0.4)
+    edit = MotionEdit(fade_in_s=0.4, returns=True)
     controls, film = edit.applied(controlled([10.0] * 50)).controls, edit.applied(recorded([0.1] * 50))
     for shares in (controls["yaw"] / 10, film.weights):
         assert shares[0] == 0 and shares[-1] == 0 and shares[25] == pytest.approx(1)
@@ -160,7 +173,6 @@ def test_motions_of_other_detectors_do_not_go_together() -> None:
         {"loop": 0},
         {"duration_s": 0.0},
         {"fade_in_s": float("nan")},
-        {"return_s": -1},
         {"start_s": 2, "end_s": 1},
         {"loop": 2, "duration_s": 3},
     ],

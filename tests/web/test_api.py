@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from animation_tools import frames_of, has_sound, write_moving_clip, write_photo, write_tiny
+from animation_tools import frames_of, has_sound, write_inputs, write_moving_clip
 from places import EXAMPLES
 from web_tools import UNCROPPED, Client, running
 
@@ -20,11 +20,7 @@ LIMITS = Limits(upload_mb=1, megapixels=1, seconds=2, queue=3, disk_mb=20)
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a photo, a clip with sound, and tiny weights."""
-    folder = tmp_path_factory.mktemp("files")
-    write_photo(folder / "photo.png")
-    write_moving_clip(folder / "clip.mp4", sound=True)
-    write_tiny(folder / "tiny.safetensors")
-    return folder
+    return write_inputs(tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture(scope="module")
@@ -175,9 +171,9 @@ def test_a_cancelled_job_stops_and_leaves_no_film(client: Client, files: Path, t
         ({"size": "4000"}, 400, "--size"),
         ({"fps": "240"}, 400, "--fps"),
         ({"format": "exe"}, 400, "format"),
-        ({"weights": "/tmp/evil.pth"}, 400, "no option weights"),
-        ({"output": "/tmp/film.mp4"}, 400, "no option output"),
-        ({"save-motion": "/tmp/a.motion"}, 400, "no option save-motion"),
+        ({"weights": "/elsewhere/evil.pth"}, 400, "no option weights"),
+        ({"output": "/elsewhere/film.mp4"}, 400, "no option output"),
+        ({"save-motion": "/elsewhere/a.motion"}, 400, "no option save-motion"),
         ({"crop_json": "/etc/passwd"}, 400, "no option crop_json"),
         ({"device": "cuda:1"}, 400, "no option device"),
         ({"background": "transparent"}, 400, "transparent"),
