@@ -16,7 +16,7 @@ from mcnet_cli.errors import InputError
 from mcnet_cli.media import Span
 from mcnet_cli.motion.bridging import LONGEST_S, between, gap_lengths
 from mcnet_cli.motion.controls import Controls
-from mcnet_cli.motion.motion import Motion, interpolated
+from mcnet_cli.motion.motion import RECORDED, Motion, interpolated
 
 Floats = NDArray[np.float32]
 
@@ -86,7 +86,7 @@ def _combined(motions: Sequence[Motion], combine: Callable[..., NDArray[Any]]) -
         controls = Controls(combine(*(controls_of(motion).values for motion in motions)))
     if any(motion.weights is not None for motion in motions):
         weights = combine(*map(weights_of, motions))
-    recorded = {name: made(name) for name in ("values", "jacobians", "landmarks", "irises")}
+    recorded = {name: made(name) for name in RECORDED}
     return replace(motions[0], **recorded, controls=controls, weights=weights)
 
 

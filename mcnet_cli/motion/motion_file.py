@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from mcnet_cli.media import Span
 from mcnet_cli.model import ModelConfig
 from mcnet_cli.motion.blending import part, resampled
 from mcnet_cli.motion.controls import CONTROLS, Controls
-from mcnet_cli.motion.motion import FRAME_LIMIT, IRISES, Motion
+from mcnet_cli.motion.motion import FRAME_LIMIT, IRISES, RECORDED, Motion
 from mcnet_cli.options import RATE_LIMITS
 
 MOTION_SUFFIX = ".motion"
@@ -53,19 +54,12 @@ def write_motion(path: Path, motion: Motion, *, overwrite: bool = False) -> None
         >>> len(read_motion(Path("wave.motion")))
         5
     """
-    tensors = {"found": torch.from_numpy(motion.found)}
-    if motion.is_recorded:
-        tensors["values"] = torch.from_numpy(motion.values)
-    if motion.jacobians is not None:
-        tensors["jacobians"] = torch.from_numpy(motion.jacobians)
-    if motion.landmarks is not None:
-        tensors["landmarks"] = torch.from_numpy(motion.landmarks)
-    if motion.irises is not None:
-        tensors["irises"] = torch.from_numpy(motion.irises)
-    if motion.controls is not None:
-        tensors["controls"] = torch.from_numpy(motion.controls.values)
-    if motion.weights is not None:
-        tensors["weights"] = torch.from_numpy(motion.weights)
+    series: dict[str, NDArray[Any] | None] = {
+        name: getattr(motion, name) for name in (*RECORDED, "found", "weights")
+    }
+    series["values"] = motion.values if motion.is_recorded else None
+    series["controls"] = None if motion.controls is None else motion.controls.values
+    tensors = {name: torch.from_numpy(values) for name, values in series.items() if values is not None}
     metadata = {
         "mcnet.motion": FORMAT,
         "mcnet.rate": str(motion.rate),
