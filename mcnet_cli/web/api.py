@@ -30,13 +30,14 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from mcnet_cli import __version__
-from mcnet_cli.errors import InputError, McnetError, UsageError, shown
+from mcnet_cli.errors import McnetError, UsageError, shown
 from mcnet_cli.files import system_failure
 from mcnet_cli.progress import OnProgress, Progress
-from mcnet_cli.web.jobs import Film, Job, Queue, Work, report_bug
-from mcnet_cli.web.limits import Limits, TooMuch
+from mcnet_cli.web.errors import TooMuch, Unknown, answer_bug, answer_failure, answer_refusal
+from mcnet_cli.web.jobs import Film, Job, Queue, Work
 from mcnet_cli.web.options import FILM_KINDS, SLIDERS, Option, require_visitors_options
-from mcnet_cli.web.storage import Storage, Unknown, Upload, Visitor, shown_name
+from mcnet_cli.web.settings import Limits
+from mcnet_cli.web.storage import Storage, Upload, Visitor, shown_name
 
 if TYPE_CHECKING:
     from mcnet_cli.web.studio import Studio
@@ -50,7 +51,7 @@ PAGE_FILES = (
 EXAMPLES, MOTIONS = PAGE / "examples", PAGE / "motions"
 FILES = ("source", "driving", "background", "audio")
 ROOM_EVERY = 25  # frames of a film, after which the room on the disk is looked at
-NO_OPTIONS = {"source", "driving", "session", "format"}  # fields of a form for a film
+NO_OPTIONS = {"source", "driving", "session", "format"}  # fields of a form besides options of `mcnet animate`
 SWEEP_S = 60.0  # between looks for visitors who have left
 COMMAND_HEADER = "Mcnet-Command"
 MOST_FIELDS, LONGEST_FIELD = 60, 1000
@@ -95,7 +96,11 @@ class Api:
         return Starlette(
             routes=routes,
             lifespan=self._sweeping,
-            exception_handlers={McnetError: _explained, HTTPException: _refused, Exception: _unexpected},
+            exception_handlers={
+                McnetError: answer_failure,
+                HTTPException: answer_refusal,
+                Exception: answer_bug,
+            },
         )
 
     @contextlib.asynccontextmanager
@@ -333,30 +338,3 @@ def _film_kind(form: FormData) -> str:
 def _text(form: Mapping[str, Any], name: str, otherwise: str = "") -> str:
     value = form.get(name)
     return value if isinstance(value, str) and value else otherwise
-
-
-async def _explained(_request: Request, error: Exception) -> Response:
-    """An expected failure as the command line would tell it, in JSON."""
-    assert isinstance(error, McnetError)
-    status = 500
-    for kind, code in ((Unknown, 404), (TooMuch, 503), (UsageError, 400), (InputError, 422)):
-        if isinstance(error, kind):
-            status = code
-            break
-    details = {"code": error.exit_code, "message": str(error), "hint": error.hint}
-    headers = {"Retry-After": "10"} if status == 503 else None
-    return JSONResponse({"error": details}, status, headers)
-
-
-async def _unexpected(_request: Request, error: Exception) -> Response:
-    """A bug. The visitor learns that there is one, whoever runs the server where it is."""
-    report_bug(error)
-    details = {"code": 1, "message": "this is a bug in mcnet", "hint": "the server's terminal says more"}
-    return JSONResponse({"error": details}, 500)
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    """What the framework refuses: an unknown address, a method or a form that makes no sense."""
-    assert isinstance(error, HTTPException)
-    details = {"code": 2, "message": error.detail, "hint": None}
-    return JSONResponse({"error": details}, error.status_code, error.headers)

@@ -1,20 +1,17 @@
 """Jobs and their queue: one runs at a time, the others wait and know their place."""
 
-import logging
 import secrets
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mcnet_cli.progress import OnProgress, Progress
-from mcnet_cli.web.limits import Limits, TooMuch
-from mcnet_cli.web.storage import Unknown
+from mcnet_cli.web.errors import TooMuch, Unknown, report_bug
+from mcnet_cli.web.settings import Limits
 
-log = logging.getLogger(__name__)
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 MOST_REMEMBERED = 1000  # jobs that have ended
 
@@ -137,11 +134,6 @@ class Job:
             "per_second": rate and round(rate, 2),
             "seconds_left": left and round(left, 1),
         }
-
-
-def report_bug(error: BaseException) -> None:
-    """Shows a bug to whoever runs the server."""
-    log.error("a bug in mcnet. Please report it:\n%s", "".join(traceback.format_exception(error)))
 
 
 class Queue:

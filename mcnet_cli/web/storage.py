@@ -11,19 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcnet_cli.errors import McnetError
 from mcnet_cli.files import system_failure
 from mcnet_cli.system import LockHeld, locked, private_temporary_folder
-from mcnet_cli.web.limits import MB, Limits, TooMuch
+from mcnet_cli.web.errors import TooMuch, Unknown
+from mcnet_cli.web.settings import MB, Limits
 
 MOST_VISITORS = 1000
 LONGEST_NAME = 100  # characters of a file's name that are kept to be shown
-
-
-class Unknown(McnetError):  # noqa: N818 - often nobody's mistake: what was asked for has expired
-    """There is nothing by this name, or it has been removed since."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True, slots=True)

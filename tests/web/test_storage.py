@@ -12,13 +12,14 @@ import pytest
 
 from mcnet_cli.errors import SystemFailure, UsageError
 from mcnet_cli.system import private_temporary_folder
-from mcnet_cli.web.limits import MB, Limits, TooMuch
-from mcnet_cli.web.storage import Unknown, opened_storage, shown_name
+from mcnet_cli.web.errors import TooMuch, Unknown
+from mcnet_cli.web.settings import MB, Limits
+from mcnet_cli.web.storage import opened_storage, shown_name
 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from mcnet_cli.web.limits import Limits
+from mcnet_cli.web.settings import Limits
 from mcnet_cli.web.storage import opened_storage
 with opened_storage(Limits(), Path(sys.argv[1])) as storage:
     storage.new_visitor().new_path(".png").write_bytes(b"a photo")
