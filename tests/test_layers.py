@@ -23,7 +23,7 @@ EVERYWHERE = {
     "arrays",
 }  # the ground of all
 ALLOWED = {
-    "": {"animation", "face", "motion"},  # mcnet_cli/__init__.py
+    "": {"animation", "face", "live", "motion"},  # mcnet_cli/__init__.py
     "__main__": {"cli"},
     "cli": {
         "animation",
@@ -43,7 +43,7 @@ ALLOWED = {
     "web": {"animation", "batch", "face", "media", "motion"},
     "animation": {"motion", "compositing", "model", "checkpoint", "weights", "media", "face"},
     "motion": {"compositing", "model", "checkpoint", "weights", "media", "face"},
-    "live": {"animation", "media", "weights"},
+    "live": {"animation", "face", "media", "motion", "weights"},
     "batch": {"animation", "checkpoint", "face", "media", "motion", "weights"},
     "compositing": {"model", "face"},
     "preprocessing": {"weights", "media", "face"},

@@ -11,8 +11,7 @@ from mcnet_cli.errors import InputError
 from mcnet_cli.live.feed import Shot
 
 if TYPE_CHECKING:
-    from mcnet_cli.animation import LiveAnimator
-    from mcnet_cli.animation.follow import Followed
+    from mcnet_cli.live.live_animator import Followed, LiveAnimator
 
 CALIBRATION_S = 1.0
 CALIBRATION_STEP_S = 0.09  # between the frames of that second that are looked at

@@ -14,20 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from mcnet_cli.arrays import Picture, size_within
 from mcnet_cli.errors import InputError, SystemFailure
-from mcnet_cli.live.canvas import Message, Status, canvas_size, composed
-from mcnet_cli.live.feed import Capture, Feed, FileFeed, Shot, gone, open_camera
+from mcnet_cli.live.feed import Capture, Feed, FileFeed, Shot, Slot, gone, open_camera
 from mcnet_cli.live.following import CALIBRATION_S, Following, Seen
-from mcnet_cli.live.handover import Slot
 from mcnet_cli.live.outputs import Recordings, fitted, virtual_camera
 from mcnet_cli.live.pace import Latency, RecentPace
 from mcnet_cli.live.request import LONGEST_PX, LiveReport, LiveRequest
+from mcnet_cli.live.window import Message, Status, Window, canvas_size, composed
 from mcnet_cli.media import read_image
 from mcnet_cli.progress import OnProgress, Progress, silent
 
 if TYPE_CHECKING:
-    from mcnet_cli.animation import LiveAnimator
+    from mcnet_cli.live.live_animator import LiveAnimator
     from mcnet_cli.live.stage import Stage
-    from mcnet_cli.live.window import Window
 
 FOLLOWING = "following the face"
 POLL_S = 0.02  # between two looks at the keys, while no frame comes
@@ -86,7 +84,7 @@ class _Session:
         request: LiveRequest,
         feed: Feed,
         loading: "Future[Stage]",
-        window: "Window | None",
+        window: Window | None,
         camera: Any | None,
         on_progress: OnProgress,
         photo: tuple[int, int],
@@ -256,12 +254,10 @@ def _open_feed(request: LiveRequest, animator: "Future[LiveAnimator]") -> Feed:
     return feed
 
 
-def _opened_window(request: LiveRequest, stack: contextlib.ExitStack) -> "Window | None":
+def _opened_window(request: LiveRequest, stack: contextlib.ExitStack) -> Window | None:
     """The window; None if none is wanted, or there can be none and the results go elsewhere, too."""
     if not request.wants_window:
         return None
-    from mcnet_cli.live.window import Window
-
     try:
         return stack.enter_context(Window())
     except SystemFailure as error:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from mcnet_cli.animation import Animator, LiveAnimator, Portrait, Transfer
-from mcnet_cli.animation.follow import Followed
+from mcnet_cli.animation import Animator, Portrait, Transfer
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError
+from mcnet_cli.live.live_animator import Followed, LiveAnimator
 from mcnet_cli.live.pace import FittingSize, frame_budget_s
 from mcnet_cli.live.request import LONGEST_PX, LiveRequest
 from mcnet_cli.media import read_image
