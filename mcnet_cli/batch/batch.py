@@ -12,9 +12,8 @@ from pathlib import Path
 from mcnet_cli import engines
 from mcnet_cli.animation.outputs import Outputs, planned
 from mcnet_cli.batch.jobs import Job, at, paired_jobs, read_jobs
-from mcnet_cli.batch.records import FOLDER
 from mcnet_cli.batch.report import BatchPlan, BatchReport, JobResult
-from mcnet_cli.batch.work import FilmMaker, JobWeights, Task
+from mcnet_cli.batch.work import RECORDS, FilmMaker, JobWeights, Task
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose_device
 from mcnet_cli.engines import ENGINES
@@ -245,4 +244,4 @@ def _folders(folder: Path | None, parents: Iterable[Path]) -> Iterator[None]:
         finally:
             for parent in parents:
                 with contextlib.suppress(OSError):
-                    (parent / FOLDER).rmdir()
+                    (parent / RECORDS).rmdir()
