@@ -48,7 +48,7 @@ ALLOWED = {
     "compositing": {"model", "face"},
     "preprocessing": {"weights", "media", "face"},
     "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
-    "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
+    "evaluation": {"animation", "motion", "model", "checkpoint", "weights", "media", "face", "metrics"},
     "benchmark": {
         "animation",
         "compositing",

@@ -41,9 +41,9 @@ from mcnet_cli.face import CropBox, Framing
 from mcnet_cli.media import Span, open_frames
 from mcnet_cli.motion.blending import in_step
 from mcnet_cli.motion.bundled import bundled_motion
-from mcnet_cli.motion.editing import MotionEdit
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import is_motion_file, read_motion_part, require_fit
+from mcnet_cli.motion.timing import MotionEdit
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
 

@@ -19,9 +19,9 @@ from mcnet_cli.errors import UsageError
 from mcnet_cli.motion.blending import controls_of, in_step
 from mcnet_cli.motion.bundled import BUNDLED_RATE
 from mcnet_cli.motion.controls import Controls
-from mcnet_cli.motion.editing import EASE_S, MotionEdit
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import is_motion_file, read_motion_part
+from mcnet_cli.motion.timing import EASE_S, MotionEdit
 from mcnet_cli.progress import OnProgress
 
 STILL_FILM_S = 3.0  # how long a film lasts in which controls stay as they are

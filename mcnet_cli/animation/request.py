@@ -30,9 +30,9 @@ from mcnet_cli.media import (
 from mcnet_cli.media.frames import require_local_file
 from mcnet_cli.media.kinds import is_video
 from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion, names_of_motions
-from mcnet_cli.motion.editing import MotionEdit
 from mcnet_cli.motion.keyframes import Keyframes
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file
+from mcnet_cli.motion.timing import MotionEdit
 from mcnet_cli.options import RATE_LIMITS, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
