@@ -26,9 +26,10 @@ from mcnet_cli.model.detail_shape import (
     pixel_places,
 )
 from mcnet_cli.model.eye_shape import IRIS, EyeShape
-from mcnet_cli.model.face_parts import EYE, FaceParts
+from mcnet_cli.model.face_parts import FaceParts
 from mcnet_cli.model.geometry import grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape
+from mcnet_cli.model.outlines import EYE
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
 
 Range = tuple[float, float]

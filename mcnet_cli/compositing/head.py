@@ -16,7 +16,7 @@ from torch import Tensor
 from mcnet_cli.face.outer import head_points, upper_face_among
 from mcnet_cli.face.topology import BODY_POINTS
 from mcnet_cli.model.geometry import coordinate_grid, full_precision, ramp, resized, smooth_ramp
-from mcnet_cli.model.landmark_motion import SPLINE_NOISE, smooth_shifts
+from mcnet_cli.model.landmark_networks import SPLINE_NOISE, smooth_shifts
 
 # The ellipsoid, in heights of the face mesh (`face.outer`): its middle, its radius to the sides and in depth,
 # and upwards and downwards. Chosen among two dozen on 34 pairs of frames of filmed and generated people who

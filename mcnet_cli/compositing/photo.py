@@ -29,8 +29,9 @@ from mcnet_cli.compositing.front_picture import ENLARGED
 from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, Front, PhotoLayers, middles
 from mcnet_cli.compositing.plate import Picture
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
-from mcnet_cli.model.face_parts import FaceParts, Inside, Outline, within
+from mcnet_cli.model.face_parts import FaceParts
 from mcnet_cli.model.geometry import coordinate_grid, grid_sample, ramp
+from mcnet_cli.model.outlines import Inside, Outline, within
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of
 
 # Width of the edge between what is warped and what is painted at lips and lids, in coordinates of the

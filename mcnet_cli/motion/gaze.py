@@ -14,7 +14,7 @@ from mcnet_cli.compositing import Gaze
 from mcnet_cli.face.outer import similarity
 from mcnet_cli.face.topology import EYE_OUTLINES, INNER_EYE_CORNERS, LID_OPENINGS, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints
-from mcnet_cli.model.face_parts import EYE
+from mcnet_cli.model.outlines import EYE
 from mcnet_cli.motion.motion import Motion
 
 Points = NDArray[Any]

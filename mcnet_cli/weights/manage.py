@@ -205,6 +205,7 @@ def convert_file(source: Path, name: str | None, cache: Cache, *, force: bool) -
     """
     from mcnet_cli.checkpoint import read_weights, write_weights  # torch loads here
     from mcnet_cli.checkpoint.official import read_epoch
+    from mcnet_cli.model.presets import described
 
     name = name or source.name.partition(".")[0]
     _check_name(name, cache)
@@ -242,13 +243,13 @@ def convert_file(source: Path, name: str | None, cache: Cache, *, force: bool) -
         cache.keep(name, record)
     keypoints, epoch = weights.config.keypoints, read_epoch(source)
     inferred = {
-        "architecture": weights.config.described,
+        "architecture": described(weights.config),
         "keypoints": keypoints.count,
         "jacobians": keypoints.jacobians,
         "epoch": epoch,
     }
     done = (
-        f"{name}: {weights.config.described}, {keypoints.count} keypoints "
+        f"{name}: {described(weights.config)}, {keypoints.count} keypoints "
         f"{'with' if keypoints.jacobians else 'without'} jacobians, "
         f"{'no epoch stated' if epoch is None else f'epoch {epoch}'}\n"
         f"  licence: {licence}\n  {shown(target)}\nuse it with: mcnet animate -w {name}"
