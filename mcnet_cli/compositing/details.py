@@ -13,8 +13,8 @@ from einops import rearrange
 from torch import Tensor
 
 from mcnet_cli.compositing.draw import Movement, Paint, larger, sampled, taken, tensor
+from mcnet_cli.compositing.front import BLOCK, Front
 from mcnet_cli.compositing.gaze import Gaze
-from mcnet_cli.compositing.layers import BLOCK, Front
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, Painted, SourceDetail, limit
 from mcnet_cli.model.detail_shape import (
     Shape,

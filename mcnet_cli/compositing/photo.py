@@ -25,8 +25,9 @@ from mcnet_cli.compositing.draw import (
     larger,
 )
 from mcnet_cli.compositing.finer import FineCells
+from mcnet_cli.compositing.front import BEYOND_CELLS, BLOCK, CELLS, Front, middles
 from mcnet_cli.compositing.front_picture import ENLARGED
-from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, Front, PhotoLayers, middles
+from mcnet_cli.compositing.layers import PhotoLayers
 from mcnet_cli.compositing.plate import Picture
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
 from mcnet_cli.model.face_parts import FaceParts
