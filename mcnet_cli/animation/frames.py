@@ -1,18 +1,27 @@
 """The frames of a result, and their sizes: the whole photo, the square around a face, or the network's."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import AnimationRequest, Background, PictureKind
-from mcnet_cli.animation.retarget import Pose
+from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
 from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait, face_picture
 from mcnet_cli.arrays import Picture, filling, resized, size_within
 from mcnet_cli.compositing import photo_layers
-from mcnet_cli.errors import InputError
+from mcnet_cli.errors import InputError, UsageError, WeightsError, counted, shown
 from mcnet_cli.face import CropBox, turned
+from mcnet_cli.motion.blending import in_step
+from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.motion_file import require_fit
 
+POSED_AT_ONCE = 64  # frames whose poses are found together; a few take as long as one
 LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # longer side by kind of output, without --size
 
 # Makes the frames of a batch from the poses of all faces of the portrait, which are its argument.
@@ -134,3 +143,67 @@ def _backdrop(background: Background, width: int, height: int) -> Picture | None
     if isinstance(background, tuple):
         return np.full((height, width, 3), background, np.uint8)
     return None
+
+
+def motions_of_faces(
+    motion: Motion | Sequence[Motion], portrait: Portrait, renderer: Renderer
+) -> tuple[Motion, ...]:
+    """A motion for each face of a portrait, all of one length; errors as for `Animator.render`."""
+    count = len(portrait.faces)
+    motions = [motion] * count if isinstance(motion, Motion) else list(motion)
+    if len(motions) != count:
+        raise UsageError(
+            f"{counted(len(motions), 'motion')} for {counted(count, 'face')}",
+            hint="give one motion for all faces, or one for each",
+        )
+    for each in motions:
+        require_fit(each, renderer.config, renderer.digest, "the motion")
+    return in_step(motions)
+
+
+def rendered(
+    portrait: Portrait,
+    motions: Sequence[Motion],
+    transfer: Transfer,
+    renderer: Renderer,
+    make: MakeFrames,
+    *,
+    rows: NDArray[np.intp],
+    smooth: float,
+) -> Generator[Picture, None, None]:
+    """The frames `rows` of a portrait that is moved by a motion for each face.
+
+    smooth: as for `Retargeting`. make: makes the frames of a batch. Raises what `Retargeting` raises.
+    """
+    with naming_weights(renderer.path):
+        retargetings = [
+            Retargeting(each, transfer, face, renderer.landmarks, smooth)
+            for each, face in zip(motions, portrait.faces, strict=True)
+        ]
+    return _in_batches(renderer, retargetings, rows, make)
+
+
+def _in_batches(
+    renderer: Renderer, retargetings: Sequence[Retargeting], rows: NDArray[np.intp], make: MakeFrames
+) -> Generator[Picture, None, None]:
+    """The frames of all `rows`, several batches at once where there are threads for them."""
+    count = renderer.batch_size
+    many = count * max(1, POSED_AT_ONCE // count)
+
+    def batches() -> Iterator[list[Pose]]:
+        for start in range(0, len(rows), many):
+            poses = [each.pose(rows[start : start + many]) for each in retargetings]
+            for first in range(0, len(poses[0].keypoints), count):
+                yield [pose[first : first + count] for pose in poses]
+
+    with naming_weights(renderer.path), contextlib.closing(renderer.in_order(make, batches())) as results:
+        yield from itertools.chain.from_iterable(results)
+
+
+@contextlib.contextmanager
+def naming_weights(path: Path) -> Iterator[None]:
+    """Jacobians that can't be inverted are the fault of the weights in the file `path`: WeightsError."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise WeightsError(f"{shown(path)} gives jacobians that can't be inverted") from error

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.animator import Animator
-from mcnet_cli.animation.frames import frames_of
+from mcnet_cli.animation.frames import frames_of, naming_weights
 from mcnet_cli.animation.landmark_track import LandmarkTrack
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
@@ -310,7 +310,7 @@ class LiveAnimator:
 
     def draw(self, followed: Followed) -> Picture:
         """The second half of `frame`: the portrait, as what was followed says."""
-        with self._animator.naming_weights():
+        with naming_weights(self._animator.weights.path):
             if self._calibration is not followed.calibration:
                 # only now, since the portrait may have changed meanwhile
                 self._calibration = followed.calibration

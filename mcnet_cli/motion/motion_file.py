@@ -20,6 +20,7 @@ from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.media import Span
 from mcnet_cli.model import ModelConfig
 from mcnet_cli.motion.blending import part, resampled
+from mcnet_cli.motion.bundled import bundled_motion
 from mcnet_cli.motion.controls import CONTROLS, Controls
 from mcnet_cli.motion.motion import FRAME_LIMIT, IRISES, RECORDED, Motion
 from mcnet_cli.options import RATE_LIMITS
@@ -148,6 +149,26 @@ def read_motion_part(
     if requires_face and not motion.found.all():
         raise no_face_in(path, int((~motion.found).argmax()))
     return motion
+
+
+def known_motion(
+    path: Path,
+    config: ModelConfig,
+    digest: str,
+    *,
+    span: Span,
+    fps: Fraction | None,
+    requires_face: bool = False,
+) -> Motion | None:
+    """The motion of a driving that has no pictures: a bundled one by its name, or a file's; else None.
+
+    Arguments and errors as for `read_motion_part`.
+    """
+    if (bundled := bundled_motion(path)) is not None:
+        return bundled.motion(fps, span)
+    if not is_motion_file(path):
+        return None
+    return read_motion_part(path, config, digest, span=span, fps=fps, requires_face=requires_face)
 
 
 def require_fit(motion: Motion, config: ModelConfig, digest: str, name: str) -> None:

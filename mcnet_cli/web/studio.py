@@ -14,9 +14,9 @@ from mcnet_cli.animation import AnimationRequest, Animator, Portrait, Transfer
 from mcnet_cli.animation.animate import animate_with
 from mcnet_cli.animation.command_line import command_line
 from mcnet_cli.animation.frames import MakeFrames, frames_of
+from mcnet_cli.animation.inputs import open_driving
 from mcnet_cli.animation.kept import Kept, Recent
 from mcnet_cli.animation.outputs import default_name, plan_outputs
-from mcnet_cli.animation.request import open_driving
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.arrays import Picture, resized, size_within
 from mcnet_cli.batch.jobs import parse_options

@@ -1,4 +1,4 @@
-"""What is cropped of source and driving: by options, or by a file that an earlier run has saved."""
+"""What a run reads: its inputs, all checked before the long work, and the file of crops of an earlier run."""
 
 import json
 import math
@@ -6,13 +6,79 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from mcnet_cli.errors import InputError, shown
+from mcnet_cli.animation.driving import decoded_rate
+from mcnet_cli.animation.request import AnimationRequest, Crop
+from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.files import atomic_output, require_regular_file
+from mcnet_cli.media import FrameSource, is_picture, open_frames, probe_sound
+from mcnet_cli.media.frames import require_local_file
+from mcnet_cli.media.kinds import is_video
+from mcnet_cli.motion.bundled import names_of_motions
+from mcnet_cli.motion.motion_file import is_motion_file
 
-Crop = CropBox | Literal["auto", "none"]
 CROPS_FILE_LIMIT = 1 << 20  # bytes
 LARGEST_CROP_PX = 1e6
+
+
+def require_inputs(request: AnimationRequest) -> None:
+    """InputError if one of a request's inputs isn't there, is no regular file, or a video where none can be.
+
+    InputError too for a file of sound that has none. UsageError for a source's time if no source has any.
+    """
+    drivings = [each.driving for each in request.by_driving]
+    for path in request.inputs:
+        if not (path in drivings and path.is_dir()):
+            _require_known_name(path, drivings)
+            require_local_file(path)
+    if isinstance(request.audio, Path):
+        probe_sound(request.audio, request.audio_track)
+    if request.source_frame_s is not None:
+        if all(map(is_picture, request.sources)):
+            raise UsageError("--source-frame: no source is a video, so there is no frame to choose")
+        return
+    for path in filter(is_video, request.sources):
+        if request.face_drivings:
+            raise InputError(
+                f"{shown(path)} is a video, and a source is a picture",
+                hint="--face N=DRIVING takes the place of a driving after the sources: leave that out",
+            )
+        driving = request.driving
+        if driving is None or request.bundled is not None:
+            break
+        if not driving.is_dir() and not is_motion_file(driving) and is_picture(driving):
+            raise InputError(
+                f"{shown(path)} is a video and {shown(driving)} a picture: the portrait comes first",
+                hint=f"mcnet animate {shown(driving)} {shown(path)}",
+            )
+        raise InputError(
+            f"{shown(path)} is a video, and a source is a picture",
+            hint="--source-frame TIME takes a frame of it, such as --source-frame 0 for the first",
+        )
+
+
+def _require_known_name(path: Path, drivings: Sequence[Path | None]) -> None:
+    """InputError for a driving that is no file but looks like the name of a motion."""
+    if path in drivings and len(path.parts) == 1 and not path.suffix and not path.exists():
+        raise InputError(
+            f"{shown(path)}: there is no such file, and no motion of that name",
+            hint=f"the motions are {names_of_motions()}",
+        )
+
+
+def open_driving(request: AnimationRequest) -> FrameSource:
+    """The driving's frames, between --start and --end; at most as many a second as it has."""
+    assert request.driving is not None
+    fps = request.fps if request.compare else decoded_rate(request.driving, request.fps)
+    return open_frames(
+        request.driving,
+        fps=fps,
+        start_s=request.start_s,
+        end_s=request.end_s,
+        max_frames=request.max_frames,
+        strict=request.strict,
+        audio_track=request.driving_track,
+    )
 
 
 class Crops:
