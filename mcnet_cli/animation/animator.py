@@ -15,7 +15,7 @@ from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, Crop, DrivingFace, FaceChoice, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.animation.source import (
-    LONGEST_PX,
+    MAX_SIDE_PX,
     FaceFinder,
     Portrait,
     SourceFace,
@@ -154,7 +154,7 @@ class Animator:
         face: FaceChoice | tuple[int, ...] = "largest",
         crop: Crop | Sequence[CropBox] = "auto",
         faces: Sequence[SourceFace] | None = None,
-        longest: int = LONGEST_PX,
+        longest: int = MAX_SIDE_PX,
         source_frame_s: float | None = None,
     ) -> Portrait:
         """Finds a photo's faces and encodes them, once for any number of renderings.

@@ -1,4 +1,4 @@
-"""The frames of a result, and their sizes: the whole photo, the square around a face, or the network's."""
+"""The frames of a result and their sizes: the whole photo, the square around a face, or the network's own."""
 
 import contextlib
 import itertools
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import AnimationRequest, Background, PictureKind
 from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
-from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait, face_picture
+from mcnet_cli.animation.source import MAX_SIDE_PX, EncodedFace, Portrait, face_picture
 from mcnet_cli.arrays import Picture, filling, resized, size_within
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.errors import InputError, UsageError, WeightsError, counted, shown
@@ -22,7 +22,7 @@ from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import require_fit
 
 POSED_AT_ONCE = 64  # frames whose poses are found together; a few take as long as one
-LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # longer side by kind of output, without --size
+MAX_SIDE_OF_KIND_PX = {"gif": 480, "webp": 720}  # longer side by kind of output, without --size
 
 # Makes the frames of a batch from the poses of all faces of the portrait, which are its argument.
 MakeFrames = Callable[[Sequence[Pose]], list[Picture]]
@@ -98,12 +98,12 @@ def _face_squares(
 
 
 def face_side(box: CropBox | None, photo: tuple[int, ...]) -> int:
-    """Side in pixels of the square around a face at its own size, even, at most LONGEST_PX.
+    """Side in pixels of the square around a face at its own size, even, at most MAX_SIDE_PX.
 
     box: None for the whole photo of (width, height) `photo`.
     """
     longest = max(photo) if box is None else max(box.width, box.height)
-    return min(max(2, 2 * round(longest / 2)), LONGEST_PX)
+    return min(max(2, 2 * round(longest / 2)), MAX_SIDE_PX)
 
 
 def film_size(
@@ -131,7 +131,7 @@ def longest_side(request: AnimationRequest, kind: str) -> int:
     """At most how many pixels the longer side of the photo in a film has; a gif of a large photo is huge."""
     if request.size is not None and request.picture == "photo":
         return request.size
-    return LONGEST_OF_KIND_PX.get(kind, LONGEST_PX)
+    return MAX_SIDE_OF_KIND_PX.get(kind, MAX_SIDE_PX)
 
 
 def _backdrop(background: Background, width: int, height: int) -> Picture | None:

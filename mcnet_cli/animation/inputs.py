@@ -18,7 +18,7 @@ from mcnet_cli.motion.bundled import names_of_motions
 from mcnet_cli.motion.motion_file import is_motion_file
 
 CROPS_FILE_LIMIT = 1 << 20  # bytes
-LARGEST_CROP_PX = 1e6
+MAX_CROP_PX = 1e6
 
 
 def require_inputs(request: AnimationRequest) -> None:
@@ -146,7 +146,5 @@ def _read_crops(path: Path) -> dict[str, Any]:
 
 
 def _is_box(box: Sequence[object]) -> bool:
-    numbers = [
-        n for n in box if isinstance(n, int | float) and math.isfinite(n) and abs(n) <= LARGEST_CROP_PX
-    ]
+    numbers = [n for n in box if isinstance(n, int | float) and math.isfinite(n) and abs(n) <= MAX_CROP_PX]
     return len(numbers) == len(box) == 4 and min(numbers[2:]) >= 1

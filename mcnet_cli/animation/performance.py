@@ -1,4 +1,4 @@
-"""The motion that a run of `animate` shows: read from its driving, or made without one, and edited."""
+"""The motion that a run of `animate` shows: read from a driving or made without one, then edited in time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -73,10 +73,10 @@ def edited(driving: Driving, request: AnimationRequest, *, is_picture: bool) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Performance:
-    """What moves the faces of a source.
+    """All that moves the faces of a source.
 
-    drivings: one for all faces, or one for each. motions: what is shown of them, of one length and rate.
-    transfer: how they are carried over.
+    drivings: one for all faces, or one for each. motions: what the film shows of them, all of one length and
+    rate. transfer: how they are carried over to the source.
     """
 
     drivings: tuple[Driving, ...]
@@ -85,7 +85,7 @@ class Performance:
 
     @property
     def kept(self) -> Motion:
-        """The motion of the first face, with what the transfer's controls add, as a file keeps it."""
+        """What `--save-motion` writes: the first face's motion and what the transfer's controls add to it."""
         motion, more = self.motions[0], self.transfer.controls
         return motion if more is None else replace(motion, controls=controls_of(motion) + more)
 

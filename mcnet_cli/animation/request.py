@@ -36,7 +36,7 @@ PictureKind = Literal["photo", "face", "network"]
 Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
 SIZE_LIMITS_PX = (16, 4096)
 BATCH_LIMIT = 1024
-LARGEST_VOLUME = 10.0
+MAX_VOLUME = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +203,7 @@ class AnimationRequest:
                 "--compare shows the driving at its own pace",
                 hint="leave out --speed, --loop, --ping-pong and --duration",
             )
-        require_between("--volume", self.volume, 0, LARGEST_VOLUME)
+        require_between("--volume", self.volume, 0, MAX_VOLUME)
         if not self.audio and of_sound is not None:
             raise UsageError(f"{of_sound} and --no-audio contradict each other")
         require_among("--quality", self.quality, QUALITIES)

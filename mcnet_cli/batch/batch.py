@@ -1,4 +1,4 @@
-"""`batch`: all jobs are checked, those that are left to do are made, and each is reported when it is."""
+"""`batch`: checks all jobs, makes the films that are left to do, and reports each when it is made."""
 
 import contextlib
 import logging
@@ -28,7 +28,7 @@ from mcnet_cli.weights.registry import entry_of
 from mcnet_cli.weights.store import sha256_of
 
 MAKING = "making films"
-JOBS_PER_TASK = 64  # reading a driving again for more of them costs less than a process that waits
+JOBS_PER_TASK = 64  # at most; a driving with more is read again, by another process that would have to wait
 
 log = logging.getLogger(__name__)
 

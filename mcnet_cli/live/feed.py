@@ -89,7 +89,7 @@ class Shot:
 
 
 class Feed(Protocol):
-    """Shots one after the other.
+    """A source of shots, one after the other.
 
     name: for messages. rate: about how many a second. sound: from the first shot on, if there is any.
     """

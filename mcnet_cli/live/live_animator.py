@@ -29,11 +29,11 @@ from mcnet_cli.motion.reference import TELLING_POINTS
 
 Floats = NDArray[np.float64]
 
-LEAST_SHARE = 0.5  # of the frames that a face is calibrated by: so many have to show it
+MIN_FOUND_SHARE = 0.5  # of the frames that a face is calibrated by: so many have to show it
 # A face that is lost: how long its last pose stays, how long the portrait then takes to become itself again,
 # and how long it takes to follow a face that is back.
 HOLD_S, LEAVE_S, RETURN_S = 0.5, 1.0, 0.3
-SHORTEST_S = 1e-3  # between two frames, for the filter
+MIN_STEP_S = 1e-3  # between two frames, for the filter
 EYE_PER_CORNERS = 0.25  # width of an eye over the distance of the outer corners, about
 NO_RATE = Fraction(1)  # of frames that come at no fixed pace
 
@@ -100,7 +100,7 @@ class Follower:
         for frame in frames:
             self._track.add(self._tracker(frame), frame)
         found = self._track.found.copy()
-        if not found.any() or found.mean() < LEAST_SHARE:
+        if not found.any() or found.mean() < MIN_FOUND_SHARE:
             raise InputError("no face was seen", hint="look at the camera, with light on the face")
         box = clip_box(self._track.samples, self._framing)
         seen = self._motion([frame for frame, shown in zip(frames, found, strict=True) if shown], box)
@@ -200,7 +200,7 @@ class OneEuro:
         if self._new is None:
             self._steady, self._velocity = new, np.zeros_like(new)
         else:
-            rate = 1 / max(time_s - self._time_s, SHORTEST_S)
+            rate = 1 / max(time_s - self._time_s, MIN_STEP_S)
             self._velocity = next_velocity(self._velocity, (new - self._new) * rate, rate)
             share = weight_of_new(self._velocity, rate)
             self._steady = self._steady + share[..., None] * (new - self._steady)
@@ -309,7 +309,7 @@ class LiveAnimator:
         return self._follower.follow(frame, time_s)
 
     def draw(self, followed: Followed) -> Picture:
-        """The second half of `frame`: the portrait, as what was followed says."""
+        """The second half of `frame`: the portrait, moved as the face that was followed."""
         with naming_weights(self._animator.weights.path):
             if self._calibration is not followed.calibration:
                 # only now, since the portrait may have changed meanwhile

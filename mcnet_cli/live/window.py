@@ -20,7 +20,7 @@ from mcnet_cli.system import has_display
 
 TITLE = "mcnet live"
 ESCAPE = "\x1b"
-LONGEST_PX, SHORTEST_PX = 720, 480  # bounds of the shown picture's longer side, and of its width
+MAX_SIDE_PX, MIN_WIDTH_PX = 720, 480  # bounds of the shown picture's longer side, and of its width
 BAR_PX, LINE_PX, TEXT_PX, TITLE_PX, MARGIN_PX = 56, 22, 15, 24, 12
 BAND_PX = 104  # of a message
 INSET_SHARE = 0.28  # of the picture's width, for the driving
@@ -105,10 +105,10 @@ class Status:
 def canvas_size(photo: tuple[int, int]) -> tuple[int, int]:
     """(width, height) of the picture in the window, for a photo of (width, height)."""
     width, height = photo
-    factor = min(LONGEST_PX / max(width, height), 1.0)
-    factor = max(factor, SHORTEST_PX / width)
-    factor = min(factor, LONGEST_PX / height)
-    return max(SHORTEST_PX, round(width * factor)), round(height * factor)
+    factor = min(MAX_SIDE_PX / max(width, height), 1.0)
+    factor = max(factor, MIN_WIDTH_PX / width)
+    factor = min(factor, MAX_SIDE_PX / height)
+    return max(MIN_WIDTH_PX, round(width * factor)), round(height * factor)
 
 
 def composed(

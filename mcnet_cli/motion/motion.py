@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.face.topology import IRIS_POINTS
 from mcnet_cli.model import Keypoints
-from mcnet_cli.motion.bridging import LONGEST_S, between
+from mcnet_cli.motion.bridging import MAX_BRIDGED_S, between
 from mcnet_cli.motion.controls import Controls
 
 Floats = NDArray[np.float32]
@@ -26,7 +26,7 @@ STILL_CUTOFF, CUTOFF_PER_SPEED, SPEED_CUTOFF = 0.5, 300.0, 1.0
 # `STILL_REACH` (in half sides of the crop, 1.3 pixels of 256), and its frames differ like noise. The mean
 # squared change from frame to frame, over the variance, is 2 for independent noise, 0.7 for that of a
 # compressed video, 0.26 and less for people who hold still. In less than a second it can't be told.
-STILL_REACH, STILL_CHANGE, STILL_LEAST_S = 0.01, 0.5, 1.0
+STILL_REACH, STILL_CHANGE, STILL_MIN_S = 0.01, 0.5, 1.0
 IRISES = 2 * IRIS_POINTS  # points of both
 FRAME_LIMIT = 1_000_000  # of a motion: eleven hours at 25 frames/s
 # Fields of `Motion` that are recorded of a driving, and those of its keypoints.
@@ -117,7 +117,7 @@ class Motion:
 
         In longer gaps the last one stays until shortly before the next, at either end the nearest.
         """
-        before, after, shares = between(self.found, round(LONGEST_S * self.rate))
+        before, after, shares = between(self.found, round(MAX_BRIDGED_S * self.rate))
         return self._changed(
             lambda series: interpolated(series[before], series[after], shares), *KEYPOINT_SERIES
         )
@@ -158,7 +158,7 @@ class Motion:
     @property
     def is_still(self) -> bool:
         """Whether the keypoints move by noise alone."""
-        if len(self) < max(2, STILL_LEAST_S * self.rate):
+        if len(self) < max(2, STILL_MIN_S * self.rate):
             return False
         values = self.values.astype(np.float64)
         if np.abs(values - np.median(values, axis=0)).max() > STILL_REACH:

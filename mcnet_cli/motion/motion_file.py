@@ -1,4 +1,4 @@
-"""Motion files: a driving's motion without its pictures, written once and used any number of times.
+"""Motion files: a motion without any picture, written once and used any number of times.
 
 They are safetensors, checked before use, so that one from a stranger is safe to open.
 """
@@ -29,8 +29,8 @@ MOTION_SUFFIX = ".motion"
 # What a file may hold. Beyond these it is taken for damaged or hostile.
 FORMAT = "1"
 KEYPOINT_LIMIT = 500
-LARGEST_VALUE = 100.0
-SMALLEST_DETERMINANT = 1e-8
+MAX_VALUE = 100.0
+MIN_DETERMINANT = 1e-8
 
 
 def write_motion(path: Path, motion: Motion, *, overwrite: bool = False) -> None:
@@ -97,7 +97,7 @@ def read_motion(path: Path) -> Motion:
     _check_entries(path, header)
     entries = {name: t.numpy() for name, t in read_tensors(path, header.shapes, error=InputError).items()}
     for name, entry in entries.items():
-        if name != "found" and not (np.isfinite(entry).all() and np.abs(entry).max() <= LARGEST_VALUE):
+        if name != "found" and not (np.isfinite(entry).all() and np.abs(entry).max() <= MAX_VALUE):
             raise InputError(f"{shown(path)}: {name} holds numbers that make no sense")
     found = entries["found"]
     motion = Motion(
@@ -241,5 +241,5 @@ def _check_entries(path: Path, header: Header) -> None:
 
 
 def _check_jacobians(path: Path, jacobians: NDArray[np.float32] | None) -> None:
-    if jacobians is not None and np.abs(np.linalg.det(jacobians)).min() < SMALLEST_DETERMINANT:
+    if jacobians is not None and np.abs(np.linalg.det(jacobians)).min() < MIN_DETERMINANT:
         raise InputError(f"{shown(path)}: one of its jacobians can't be inverted")

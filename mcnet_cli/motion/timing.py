@@ -37,7 +37,7 @@ TURN_S = 0.3  # how long a motion slows down, and gets going again, where it tur
 EASE_S = 0.6  # in which a motion leaves the source as it is, or gets back to it, if nothing else is said
 SPEED_LIMITS = (0.05, 20.0)
 LOOP_LIMIT = 1000
-LONGEST_S = 24 * 3600.0
+MAX_DURATION_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,8 +77,8 @@ class MotionEdit:
         _ = Span(self.start_s, self.end_s)  # which checks its own
         require_between("--speed", self.speed, *SPEED_LIMITS)
         require_between("--loop", self.loop, 1, LOOP_LIMIT)
-        require_between("--duration", self.duration_s, 0.01, LONGEST_S)
-        require_between("--fade-in-motion", self.fade_in_s, 0, LONGEST_S)
+        require_between("--duration", self.duration_s, 0.01, MAX_DURATION_S)
+        require_between("--fade-in-motion", self.fade_in_s, 0, MAX_DURATION_S)
         require_between("--fps", self.rate, *RATE_LIMITS)
         if self.loop > 1 and self.duration_s is not None:
             raise UsageError("--loop and --duration contradict each other: both say how long it lasts")

@@ -54,9 +54,9 @@ ROOM_EVERY = 25  # frames of a film, after which the room on the disk is looked 
 NO_OPTIONS = {"source", "driving", "session", "format"}  # fields of a form besides options of `mcnet animate`
 SWEEP_S = 60.0  # between looks for visitors who have left
 COMMAND_HEADER = "Mcnet-Command"
-MOST_FIELDS, LONGEST_FIELD = 60, 1000
+MAX_FIELDS, MAX_FIELD_BYTES = 60, 1000
 PHOTOS_AT_ONCE = 2  # each takes up to some 200 MB for a moment
-MOST_UPLOADS = 100  # of a visitor
+MAX_UPLOADS = 100  # of a visitor
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ class Api:
 
     async def _kept(self, visitor: Visitor, kind: str, file: UploadFile | Path) -> Upload:
         """A file or an example, checked and kept. InputError if it can't be used as such; then it is gone."""
-        if len(visitor.uploads) >= MOST_UPLOADS:
+        if len(visitor.uploads) >= MAX_UPLOADS:
             raise TooMuch("this session has too many files", hint="load the page again")
         if isinstance(file, Path):
             name, path = file.name, visitor.new_path("")
@@ -316,7 +316,7 @@ def _page_file(name: str) -> Callable[[Request], Awaitable[Response]]:
 async def _form(request: Request) -> AsyncIterator[FormData]:
     """The form that a request brings, bounded in number and length of its fields."""
     async with request.form(
-        max_files=len(FILES), max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD
+        max_files=len(FILES), max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
     ) as form:
         yield form
 

@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mcnet_cli.web.errors import error_answer
 from mcnet_cli.web.settings import MB, Limits
 
-SLOWEST_CHUNK_S = 30.0  # an upload that sends nothing for so long is given up
+CHUNK_TIMEOUT_S = 30.0  # an upload that sends nothing for so long is given up
 WRONG_PASSWORD_S = 1.0  # one wrong password is answered in so long, whoever else tries
-MOST_WRONG_AT_ONCE = 10
+MAX_WRONG_AT_ONCE = 10
 HEADERS = {
     # Nothing is loaded from elsewhere, nothing in the page's text is a script, and no page frames this one.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -95,7 +95,7 @@ class Guard:
     async def _without_password(self, *, attempted: bool) -> JSONResponse:
         """Asks for the password; after a wrong one not before its time, so that guessing takes years."""
         if attempted:
-            if self._waiting >= MOST_WRONG_AT_ONCE:
+            if self._waiting >= MAX_WRONG_AT_ONCE:
                 return error_answer(429, 2, "too many wrong passwords")
             self._waiting += 1
             try:
@@ -117,7 +117,7 @@ class Guard:
             if is_whole:  # what is waited for now is that the visitor leaves
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), SLOWEST_CHUNK_S)
+                message = await asyncio.wait_for(receive(), CHUNK_TIMEOUT_S)
             except TimeoutError as error:
                 raise HTTPException(408, "the upload has stopped") from error
             left -= len(message.get("body", b""))

@@ -9,9 +9,9 @@ from mcnet_cli.files import require_regular_file
 from mcnet_cli.options import require_between
 
 MB = 1 << 20
-MOST_FRAMES_PER_S = 60  # of films; times `Limits.seconds`, it bounds how long one job can take
-LONGEST_SIDE_PX = 1920  # of films
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 1000
+MAX_FRAMES_PER_S = 60  # of films; times `Limits.seconds`, it bounds how long one job can take
+MAX_SIDE_PX = 1920  # of films
+MIN_PASSWORD_CHARS, MAX_PASSWORD_CHARS = 8, 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Limits:
     @property
     def frames(self) -> int:
         """Frames of a film."""
-        return self.seconds * MOST_FRAMES_PER_S
+        return self.seconds * MAX_FRAMES_PER_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +93,12 @@ class WebRequest:
         require_regular_file(self.password_file)
         try:
             with self.password_file.open(encoding="utf-8") as file:
-                password = file.readline(LONGEST_PASSWORD + 1).rstrip("\r\n")
+                password = file.readline(MAX_PASSWORD_CHARS + 1).rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise InputError(f"{name} is not a text in UTF-8") from error
-        if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
             raise InputError(
                 f"the first line of {name} is no password: {len(password)} characters",
-                hint=f"take at least {SHORTEST_PASSWORD}",
+                hint=f"take at least {MIN_PASSWORD_CHARS}",
             )
         return password

@@ -32,7 +32,7 @@ from mcnet_cli.motion.motion_file import is_motion_file
 from mcnet_cli.options import require_between
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.web.jobs import Film, Work
-from mcnet_cli.web.settings import LONGEST_SIDE_PX, MOST_FRAMES_PER_S, WebRequest
+from mcnet_cli.web.settings import MAX_FRAMES_PER_S, MAX_SIDE_PX, WebRequest
 from mcnet_cli.web.storage import Upload
 
 POSED_PX = 512  # longer side; a frame of it takes about 0.1 s on one core
@@ -104,7 +104,9 @@ class Order:
 
 
 class Studio:
-    """Shows and moves photos. Films have a network of their own, so that they don't hold up what is shown.
+    """Shows photos, poses them, and makes films of them.
+
+    Films have a network of their own, so that showing and posing never waits for them.
 
     Loading takes seconds. WeightsError if the weights can't be had.
     """
@@ -239,8 +241,8 @@ class Studio:
 
     def _require_length(self, request: AnimationRequest) -> None:
         """InputError if a film would be too long, as far as the driving's header tells that."""
-        require_between("--size", request.size, 1, LONGEST_SIDE_PX)
-        require_between("--fps", request.fps, 0, MOST_FRAMES_PER_S)
+        require_between("--size", request.size, 1, MAX_SIDE_PX)
+        require_between("--fps", request.fps, 0, MAX_FRAMES_PER_S)
         edit = request.edit
         driving_s = _seconds_of(request) * edit.loop * (2 if edit.ping_pong else 1) / edit.speed
         seconds = max(request.controls.seconds, edit.duration_s or driving_s)
@@ -274,7 +276,7 @@ def _parsed(options: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _holds_path(value: Any) -> bool:
-    """Whether a value is a path, or has one in it, however deep."""
+    """Whether a value is a path or contains one, at any depth."""
     if isinstance(value, Mapping):
         return any(map(_holds_path, value.values()))
     return isinstance(value, Path) or (isinstance(value, tuple | list) and any(map(_holds_path, value)))

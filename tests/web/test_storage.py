@@ -80,7 +80,7 @@ def test_a_visitor_who_has_left_is_forgotten_unless_a_job_of_theirs_runs(tmp_pat
 def test_sessions_without_files_make_room_for_new_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcnet_cli.web.storage.MOST_VISITORS", 3)
+    monkeypatch.setattr("mcnet_cli.web.storage.MAX_VISITORS", 3)
     with opened_storage(Limits(), tmp_path) as storage:
         has_file, first, second = (storage.new_visitor() for _ in range(3))
         has_file.add(has_file.new_path(""), "photo.png")
