@@ -36,6 +36,7 @@ from mcnet_cli.motion.reference import best_reference, hull_scale, on_face
 from mcnet_cli.motion.relative_motion import relative_motion
 from mcnet_cli.motion.timing import JOINT_S, MotionEdit, faded
 from mcnet_cli.options import require_between
+from mcnet_cli.reports import json_values
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
 
 
@@ -113,13 +114,7 @@ class EditReport:
 
     def as_json(self) -> dict[str, Any]:
         """JSON values; the exact rate is text."""
-        return {
-            "output": str(self.output),
-            "frames": self.frames,
-            "rate": str(self.rate),
-            "bytes": self.bytes,
-            "is_recorded": self.is_recorded,
-        }
+        return json_values(self)
 
     def as_text(self) -> str:
         """One line."""

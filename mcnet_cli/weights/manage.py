@@ -1,6 +1,5 @@
 """What `mcnet fetch-weights` does: lists, fetches, converts and removes weights."""
 
-import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Literal
 from mcnet_cli import __version__
 from mcnet_cli.errors import McnetError, UsageError, WeightsError, shown
 from mcnet_cli.progress import OnProgress
+from mcnet_cli.reports import aligned, json_values
 from mcnet_cli.weights.registry import (
     HUB_PREFIX,
     Embedded,
@@ -50,7 +50,7 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
-        return dataclasses.asdict(self) | {"path": None if self.path is None else str(self.path)}
+        return json_values(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +163,8 @@ def _origin(entry: Entry) -> str:
 def as_table(rows: list[Status]) -> str:
     """For people: a line each, then what is wrong."""
     titles = ("NAME", "KIND", "STATE", "SIZE", "CHECKSUM", "LICENCE", "FOR")
-    cells = [titles, *((s.name, s.kind, s.state, s.size, s.checksum, s.licence, s.purpose) for s in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
-    lines = ["  ".join(row).rstrip() for row in padded]
+    cells = ((s.name, s.kind, s.state, s.size, s.checksum, s.licence, s.purpose) for s in rows)
+    lines = aligned([titles, *cells])
     for status in rows:
         if status.problem:
             lines += [status.problem, f"  {status.fix}"] if status.fix else [status.problem]
