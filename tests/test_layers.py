@@ -87,7 +87,6 @@ PAPERS_NETWORK = {
     "windows",
     "blocks",
     "motion",
-    "modulation",
     "memory",
     "generator",
 }
