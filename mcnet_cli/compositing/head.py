@@ -74,8 +74,8 @@ class HeadPoints:
         seen = values[:, self._steady]
         middle = seen.mean(1, keepdim=True)
         affine = (self._inverse.to(seen) @ (seen - middle)).mT
-        # The nearest projection is root⁻¹ · affine, with the root of the symmetric matrix affine · affineᵀ. Of 2
-        # by 2 numbers both are known in closed form.
+        # The nearest projection is root⁻¹ · affine, with the root of the symmetric matrix affine · affineᵀ.
+        # Of 2 by 2 numbers both are known in closed form.
         first, second = affine.unbind(1)
         along, across, mixed = first.square().sum(-1), second.square().sum(-1), (first * second).sum(-1)
         root_det = (along * across - mixed.square()).clamp_min(1e-12).sqrt()

@@ -61,7 +61,7 @@ def _shrunk(picture: Any, scale: Matrix) -> tuple[Any, tuple[int, int]]:
         picture = _block_means(picture, across, down)
     left_over = 1 / (scale * (across, down))
     if (left_over > 1 + 1e-3).any():
-        # as wide as the mean over the pixels that become one: a box's variance is a twelfth of its width's square
+        # as wide as the mean of the pixels that become one: its variance is the square of their count over 12
         deviations = np.sqrt(np.maximum(left_over**2 - 1, SMALLEST_BLUR) / 12)
         picture = cv2.GaussianBlur(picture, (3, 3), sigmaX=deviations[0], sigmaY=deviations[1])
     return picture, (across, down)
@@ -70,16 +70,20 @@ def _shrunk(picture: Any, scale: Matrix) -> tuple[Any, tuple[int, int]]:
 def _block_means(picture: Any, across: int, down: int) -> Any:
     """Means of blocks of pixels; those at the right and lower edge may have fewer."""
     height, width = picture.shape[:2]
-    rows = [part for part in np.split(picture, [height - height % down]) if len(part)]
-    means = [
-        [
-            cv2.resize(part, (-(-part.shape[1] // across), -(-len(part) // down)), interpolation=cv2.INTER_AREA)
-            for part in np.split(row, [width - width % across], axis=1)
-            if part.shape[1]
-        ]
-        for row in rows
-    ]
-    return cv2.vconcat([cv2.hconcat(row) for row in means])
+    rows = np.split(picture, [height - height % down])
+    means = []
+    for parts in (np.split(row, [width - width % across], axis=1) for row in rows if len(row)):
+        sizes = [(-(-part.shape[1] // across), -(-len(part) // down)) for part in parts]
+        means.append(
+            cv2.hconcat(
+                [
+                    cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+                    for part, size in zip(parts, sizes, strict=True)
+                    if part.size
+                ]
+            )
+        )
+    return cv2.vconcat(means)
 
 
 def _shown_part(
