@@ -24,7 +24,7 @@ ROLL_POINTS = (*OUTER_EYE_CORNERS, FOREHEAD, CHIN)
 MAX_TILT_DEG = 30.0
 # A roll that is nearly a number of quarter turns was these, and a head that isn't held quite upright: in 21
 # videos the mean roll is at most 9 degrees, in 19 of them below this.
-MAX_MEAN_TILT_DEG = 6.0
+MAX_MEAN_TILT_DEG = 7.5
 
 
 def roll_deg(points: NDArray[Any]) -> float:
