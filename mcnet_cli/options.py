@@ -10,6 +10,7 @@ from mcnet_cli.errors import UsageError
 
 CONTROL_OPTIONS = ("yaw", "pitch", "roll", "mouth", "smile", "eyes", "brows")
 DETECTORS = ("blazeface", "face-alignment")
+SIZE_LIMITS_PX = (16, 4096)  # of a result's side
 RATE_LIMITS = (Fraction(1, 100), Fraction(1000))  # frames a second
 _BACKGROUNDS: tuple[Literal["still", "moving", "transparent"], ...] = ("still", "moving", "transparent")
 

@@ -33,7 +33,7 @@ from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion, nam
 from mcnet_cli.motion.editing import MotionEdit
 from mcnet_cli.motion.keyframes import Keyframes
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file
-from mcnet_cli.options import RATE_LIMITS, require_among, require_between
+from mcnet_cli.options import RATE_LIMITS, SIZE_LIMITS_PX, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
 NoFacePolicy = Literal["hold", "skip", "source", "fail"]
@@ -41,7 +41,6 @@ FaceChoice = Literal["largest", "all"] | int
 DrivingFace = Literal["largest", "first"] | int
 PictureKind = Literal["photo", "face", "network"]
 Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
-SIZE_LIMITS_PX = (16, 4096)
 BATCH_LIMIT = 1024
 LARGEST_VOLUME = 10.0
 

@@ -74,14 +74,18 @@ class HeadPoints:
         seen = values[:, self._steady]
         middle = seen.mean(1, keepdim=True)
         affine = (self._inverse.to(seen) @ (seen - middle)).mT
-        square = affine @ affine.mT
-        # the nearest projection is root⁻¹ · affine, with the root of that symmetric matrix of 2 by 2
-        root_det = torch.linalg.det(square).clamp_min(1e-12).sqrt()[:, None, None]
-        trace = square.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] + 2 * root_det
-        root = (square + root_det * torch.eye(2).to(seen)) / trace.sqrt()
-        first, second = (torch.linalg.inv(root) @ affine).unbind(1)
+        # The nearest projection is root⁻¹ · affine, with the root of the symmetric matrix affine · affineᵀ.
+        # Of 2 by 2 numbers both are known in closed form.
+        first, second = affine.unbind(1)
+        along, across, mixed = first.square().sum(-1), second.square().sum(-1), (first * second).sum(-1)
+        root_det = (along * across - mixed.square()).clamp_min(1e-12).sqrt()
+        root_trace = (along + across + 2 * root_det).sqrt()
+        along, across, mixed = (
+            (part / (root_det * root_trace))[:, None] for part in (along + root_det, across + root_det, mixed)
+        )
+        first, second = across * first - mixed * second, along * second - mixed * first
         rotation = torch.stack([first, second, torch.linalg.cross(first, second)], dim=1)
-        scale = root.diagonal(dim1=1, dim2=2).mean(1)
+        scale = root_trace / 2
         middle = middle[:, 0] + scale[:, None] * (rotation[:, :2] @ self._middle.to(seen))
         return Pose(scale, rotation, middle)
 

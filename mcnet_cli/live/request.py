@@ -10,7 +10,7 @@ from mcnet_cli.errors import UsageError, counted, shown
 from mcnet_cli.files import check_free
 from mcnet_cli.media import output_kind
 from mcnet_cli.media.frames import require_local_file
-from mcnet_cli.options import require_among, require_between
+from mcnet_cli.options import SIZE_LIMITS_PX, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
 LONGEST_PX = 1080  # longer side of the photo, if nothing else is asked for
@@ -71,7 +71,7 @@ class LiveRequest:
         if self.camera is not None and self.input is not None:
             raise UsageError("--camera and --input: the portrait follows one of them", hint="leave one out")
         require_between("--seconds", self.duration_s, 0.1, None)
-        require_between("--size", self.size, 64, 8192)
+        require_between("--size", self.size, *SIZE_LIMITS_PX)
         require_among("--picture", self.picture, ("photo", "face"))
         if self.background == "transparent":
             raise UsageError("--background transparent: a window shows no transparency", hint="take a colour")

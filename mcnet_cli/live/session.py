@@ -63,6 +63,7 @@ def live(request: LiveRequest, on_progress: OnProgress = silent) -> LiveReport:
         # torch is loaded here, while the camera is shown and the first second passes
         loader = stack.enter_context(ThreadPoolExecutor(1, "loading"))
         loading = loader.submit(_load, request)
+        stack.callback(_leave, loading)
         animator = loader.submit(lambda: loading.result().live)
         feed = _open_feed(request, animator)
         camera = None
@@ -240,6 +241,11 @@ class _Session:
             self._recordings.finish()
         elif key == "r":
             self._wants_film = not self._wants_film
+
+
+def _leave(loading: "Future[Stage]") -> None:
+    if not loading.cancel() and loading.exception() is None:
+        loading.result().leave()
 
 
 def _load(request: LiveRequest) -> "Stage":

@@ -37,6 +37,7 @@ class Stage:
     """
 
     def __init__(self, request: LiveRequest) -> None:
+        self._threads = torch.get_num_threads()
         torch.set_num_threads(drawing_threads())
         self._request = request
         self.animator = Animator.load(
@@ -90,6 +91,10 @@ class Stage:
         """
         torch.set_num_threads(drawing_threads())
         self._fitting = None if rate is None else FittingSize(self.size, frame_budget_s(rate))
+
+    def leave(self) -> None:
+        """Gives torch back the threads that it had, which are the whole process's."""
+        torch.set_num_threads(self._threads)
 
     def draw(self, followed: Followed) -> Picture:
         """The portrait, as what was followed says."""

@@ -113,6 +113,17 @@ def test_shrinking_averages_instead_of_picking_pixels() -> None:
     assert np.abs(result.astype(int) - 127).max() <= 2
 
 
+@pytest.mark.parametrize("side", [150, 199, 200, 333, 601])
+def test_a_pixel_of_a_smaller_picture_is_about_the_mean_of_what_it_covers(side: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (side, side, 3)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), side / 200)
+    photo = np.clip(128 + 4 * (smooth - smooth.mean()), 0, 255).astype(np.uint8)
+    means = cv2.resize(photo.astype(np.float32), (100, 100), interpolation=cv2.INTER_AREA)
+    error = crop(photo, CropBox(0, 0, side, side), 100) - means
+    assert np.abs(error).mean() < 0.25 * np.abs(means - means.mean()).mean()
+    assert np.abs(error[-1]).mean() < 0.25 * np.abs(means - means.mean()).mean()  # the edge is no other place
+
+
 @pytest.mark.parametrize("box", ODD_BOXES)
 def test_boxes_of_any_place_and_size_can_be_cut_out(box: CropBox) -> None:
     face = crop(portrait(), box, 64)

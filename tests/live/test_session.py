@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from animation_tools import difference, frames_of, has_sound, write_clip, write_tiny
 from face_tools import animator, example, portrait
 from places import EXAMPLES
@@ -152,6 +153,16 @@ def test_a_session_that_is_interrupted_keeps_its_film(clip: Path, tmp_path: Path
 
     report = live(request(clip, output=str(tmp_path / "film.mp4")), interrupt)
     assert report.shown == len(frames_of(tmp_path / "film.mp4")) == 3
+
+
+def test_a_session_gives_torch_its_threads_back(clip: Path, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(7)
+    try:
+        live(request(clip, output=str(tmp_path / "%02d.png")))
+        assert torch.get_num_threads() == 7
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
