@@ -30,7 +30,12 @@ from mcnet_cli.motion.reference import (
     telling,
 )
 from mcnet_cli.motion.regions import Factors, RegionalMotion, region_factors
-from mcnet_cli.motion.relative_motion import LidsAndLips, relative_motion, strengthened
+from mcnet_cli.motion.relative_motion import (
+    LidsAndLips,
+    damped_turns,
+    relative_motion,
+    strengthened,
+)
 from mcnet_cli.options import require_among, require_between
 
 Mode = Literal["relative", "absolute"]
@@ -226,6 +231,7 @@ class Retargeting:
             driving = strengthened(moved, self._reference, self._factors["pose"])
         else:
             driving = Keypoints(self._by_region(moved.values, self._reference.values))
+        driving = damped_turns(driving, self._reference, self._source, self._numbers)
         lips = self._factors["lips"]
         return relative_motion(driving, self._reference, self._source, self._scale, self._numbers, lips)
 
