@@ -166,10 +166,9 @@ with open({str(folder / "commands")!r}, "a") as file:
     print(*words, file=file)
 if {refuses!r} in words:
     sys.exit("[error] No capable devices found")
-taken_out = ["cuda", "p5", "hq", "vbr"] + words[words.index("-cq") + 1 :][:1] * ("-cq" in words)
-options = ("-hwaccel", "-init_hw_device", "-preset", "-tune", "-rc", "-cq")
+options = ("-hwaccel", "-init_hw_device", "-preset", "-tune", "-rc")
 for place in reversed(range(len(words) - 1)):
-    if words[place] in options and words[place + 1] in taken_out:
+    if words[place] == "-cq" or (words[place] in options and words[place + 1] in ("cuda", "p5", "hq", "vbr")):
         del words[place : place + 2]
 words = ["libx264" if word == "h264_nvenc" else word for word in words]
 if "-encoders" in words or "-hwaccels" in words:
