@@ -21,6 +21,7 @@ EVERYWHERE = {
     "threads",
     "system",
     "arrays",
+    "transfers",
 }  # the ground of all
 ALLOWED = {
     "": {"animation", "face", "motion"},  # mcnet_cli/__init__.py
@@ -78,6 +79,7 @@ ALLOWED = {
     "threads": set(),
     "system": set(),
     "arrays": set(),
+    "transfers": set(),
 }
 PAPERS_NETWORK = {
     "config",

@@ -1,7 +1,6 @@
 """`Animator`, the core: photos and frames in, frames out, all in memory. `animate` wraps it with files."""
 
 import contextlib
-import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
@@ -393,8 +392,9 @@ class Animator:
                 for first in range(0, len(poses[0].keypoints), count):
                     yield [pose[first : first + count] for pose in poses]
 
-        with self.naming_weights(), contextlib.closing(self.renderer.in_order(make, batches())) as results:
-            yield from itertools.chain.from_iterable(results)
+        frames = self.renderer.frames_in_order(make.begin, batches())
+        with self.naming_weights(), contextlib.closing(frames):
+            yield from frames
 
     @contextlib.contextmanager
     def naming_weights(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from mcnet_cli.cli._film_options import (
     AudioTrack,
     FilmCodec,
     FilmQuality,
+    Hwaccel,
     Metadata,
     NoAudio,
     Volume,
@@ -278,6 +279,7 @@ def animate(
     volume: Volume = "1",
     codec: FilmCodec = None,
     quality: FilmQuality = "high",
+    hwaccel: Hwaccel = "none",
     metadata: Metadata = True,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -326,6 +328,7 @@ def animate(
         "picture": picture,
         "codec": codec,
         "quality": quality,
+        "hwaccel": hwaccel,
     }
     request = animation.AnimationRequest(
         **choices,  # the request checks them

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mcnet_cli.model.blocks import Same
 from mcnet_cli.model.generator import Canvas, Generator
-from mcnet_cli.model.geometry import Keypoints, gaussian_heatmaps
+from mcnet_cli.model.geometry import Keypoints, gaussian_heatmaps, picked
 from mcnet_cli.model.keypoints import MOTION_SIZE
 from mcnet_cli.model.motion import MotionField
 
@@ -46,7 +46,7 @@ class HintedGenerator(Generator):
             found.append(self.hint(motion.features))
             if found[0].shape[2:] != shape:  # training works at a smaller size
                 found[0] = F.adaptive_avg_pool2d(found[0], shape)
-        values = driving.values[:, list(setting.detail_keypoints)]
+        values = picked(driving.values, setting.detail_keypoints)
         maps = gaussian_heatmaps(values, shape, setting.detail_variance)
         found.append(maps.contiguous(memory_format=torch.channels_last))
         return torch.cat([part.to(found[0].dtype) for part in found], dim=1)

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from mcnet_cli.model.config import ModelConfig
 from mcnet_cli.model.face_parts import FaceParts
-from mcnet_cli.model.geometry import Keypoints, coordinate_grid, full_precision, squared_offsets
+from mcnet_cli.model.geometry import (
+    Keypoints,
+    coordinate_grid,
+    full_precision,
+    inverse,
+    squared_offsets,
+)
 from mcnet_cli.model.motion import DenseMotionNetwork, Shares
 
 # Scale of the spline's kernel in coordinates (the picture's side is 2): at this distance from a keypoint 48 %
@@ -122,7 +128,7 @@ def smooth_shifts(places: Tensor, shifts: Tensor, noise: Tensor, size: tuple[int
     """
     near = _kernel((places[:, :, None] - places[:, None]).square().sum(-1))
     # not by `solve`, which the oldest torch that we take lacks on Apple's GPUs
-    weights = torch.linalg.inv(near + torch.diag_embed(noise)) @ shifts
+    weights = inverse(near + torch.diag_embed(noise)) @ shifts
     across, down = squared_offsets(places, size)
     alike = _kernel(down[..., :, None] + across[..., None, :])
     everywhere: Tensor = einsum(alike, weights, "b k h w, b k c -> b h w c")
