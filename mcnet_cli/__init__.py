@@ -17,13 +17,13 @@ if TYPE_CHECKING:
         AnimationRequest,
         AnimationResult,
         Animator,
-        LiveAnimator,
         Portrait,
         Transfer,
         load_model,
     )
     from mcnet_cli.animation.animate import animate, plan
     from mcnet_cli.face import CropBox
+    from mcnet_cli.live.live_animator import LiveAnimator
     from mcnet_cli.motion import (
         BundledMotion,
         Controls,
@@ -86,6 +86,10 @@ def __getattr__(name: str) -> Any:
         from mcnet_cli.face import CropBox
 
         return CropBox
+    if name == "LiveAnimator":
+        from mcnet_cli.live.live_animator import LiveAnimator
+
+        return LiveAnimator
     if name in __all__:
         from mcnet_cli import animation, motion
 

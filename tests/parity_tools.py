@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from mcnet_cli.media import read_image, write_image
-from mcnet_cli.model import MCNet, ModelConfig
+from mcnet_cli.model import PRESETS, MCNet
 
 PARITY = DATA / "parity"
 PICTURES = ("source", "driving")
@@ -63,7 +63,7 @@ def rebuilt_weights(*prefixes: str) -> dict[str, Tensor]:
 
 def rebuilt_model() -> MCNet:
     """The paper's network with the goldens' weights, in evaluation mode."""
-    model = MCNet(ModelConfig.preset("mcnet")).eval()
+    model = MCNet(PRESETS["mcnet"]).eval()
     problems = model.load_state_dict(rebuilt_weights("generator.", "kp_detector."), strict=False)
     assert not problems.unexpected_keys
     assert all(name.endswith("num_batches_tracked") for name in problems.missing_keys)

@@ -18,13 +18,14 @@ EVERYWHERE = {
     "installed",
     "options",
     "progress",
+    "reports",
     "threads",
     "system",
     "arrays",
     "transfers",
 }  # the ground of all
 ALLOWED = {
-    "": {"animation", "face", "motion"},  # mcnet_cli/__init__.py
+    "": {"animation", "face", "live", "motion"},  # mcnet_cli/__init__.py
     "__main__": {"cli"},
     "cli": {
         "animation",
@@ -44,12 +45,12 @@ ALLOWED = {
     "web": {"animation", "batch", "face", "media", "motion"},
     "animation": {"motion", "compositing", "model", "checkpoint", "weights", "media", "face"},
     "motion": {"compositing", "model", "checkpoint", "weights", "media", "face"},
-    "live": {"animation", "media", "weights"},
+    "live": {"animation", "face", "media", "motion", "weights"},
     "batch": {"animation", "checkpoint", "face", "media", "motion", "weights"},
     "compositing": {"model", "face"},
     "preprocessing": {"weights", "media", "face"},
     "training": {"compositing", "model", "checkpoint", "weights", "media", "face", "synthetic", "metrics"},
-    "evaluation": {"animation", "model", "checkpoint", "weights", "media", "face", "metrics"},
+    "evaluation": {"animation", "motion", "model", "checkpoint", "weights", "media", "face", "metrics"},
     "benchmark": {
         "animation",
         "compositing",
@@ -63,7 +64,7 @@ ALLOWED = {
     "metrics": {"face", "checkpoint"},
     "doctor": {"weights", "media", "face", "animation", "live"},
     "checkpoint": {"model"},
-    "weights": {"checkpoint"},
+    "weights": {"checkpoint", "model"},
     "face": {"media"},
     "media": set(),
     "model": set(),
@@ -76,6 +77,7 @@ ALLOWED = {
     "installed": set(),
     "options": set(),
     "progress": set(),
+    "reports": set(),
     "threads": set(),
     "system": set(),
     "arrays": set(),
@@ -86,9 +88,7 @@ PAPERS_NETWORK = {
     "geometry",
     "windows",
     "blocks",
-    "keypoints",
     "motion",
-    "modulation",
     "memory",
     "generator",
 }

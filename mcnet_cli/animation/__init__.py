@@ -2,7 +2,6 @@
 
 from mcnet_cli.animation.animate import animate, plan
 from mcnet_cli.animation.animator import Animator
-from mcnet_cli.animation.live import LiveAnimator
 from mcnet_cli.animation.renderer import load_model
 from mcnet_cli.animation.report import AnimationPlan, AnimationReport, AnimationResult
 from mcnet_cli.animation.request import AnimationRequest
@@ -15,7 +14,6 @@ __all__ = [
     "AnimationRequest",
     "AnimationResult",
     "Animator",
-    "LiveAnimator",
     "Portrait",
     "Transfer",
     "animate",

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.command_line import command_line
-from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
+from mcnet_cli.animation.inputs import Crops, open_driving, require_inputs
 from mcnet_cli.animation.kept import Kept, Recent, Source
 from mcnet_cli.animation.outputs import Output, plan_outputs
 from mcnet_cli.animation.performance import Performance, performance, planned_driving, read_performance
@@ -27,7 +27,7 @@ from mcnet_cli.animation.report import (
     PlannedSource,
     made_by,
 )
-from mcnet_cli.animation.request import AnimationRequest, Background, open_driving, require_inputs
+from mcnet_cli.animation.request import AnimationRequest, Background
 from mcnet_cli.animation.source import (
     FaceFinder,
     Portrait,

@@ -1,29 +1,21 @@
 """`Animator`, the core: photos and frames in, frames out, all in memory. `animate` wraps it with files."""
 
-import contextlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.driving import (
-    Driving,
-    OpenFrames,
-    decoded_rate,
-    read_driving,
-    reopenable_arrays,
-)
-from mcnet_cli.animation.frames import MakeFrames, frames_of
+from mcnet_cli.animation.driving import Driving, OpenFrames, decoded_rate, read_driving, reopenable_arrays
+from mcnet_cli.animation.frames import frames_of, motions_of_faces, rendered
 from mcnet_cli.animation.renderer import Renderer
-from mcnet_cli.animation.request import Background, PictureKind, require_shown
-from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
+from mcnet_cli.animation.request import Background, Crop, DrivingFace, FaceChoice, PictureKind, require_shown
+from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.animation.source import (
-    LONGEST_PX,
+    MAX_SIDE_PX,
     FaceFinder,
     Portrait,
     SourceFace,
@@ -35,21 +27,17 @@ from mcnet_cli.animation.source import (
 from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import Compute, choose
-from mcnet_cli.errors import UsageError, WeightsError, counted, shown
+from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import CropBox, Framing
 from mcnet_cli.media import Span, open_frames
-from mcnet_cli.motion.blending import in_step
-from mcnet_cli.motion.bundled import bundled_motion
-from mcnet_cli.motion.editing import MotionEdit
 from mcnet_cli.motion.motion import Motion
-from mcnet_cli.motion.motion_file import is_motion_file, read_motion_part, require_fit
+from mcnet_cli.motion.motion_file import known_motion
+from mcnet_cli.motion.timing import MotionEdit
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
 
 if TYPE_CHECKING:
     from mcnet_cli.animation.source import Photo
-
-POSED_AT_ONCE = 64  # frames whose poses are found together; a few take as long as one
 
 
 class Animator:
@@ -145,8 +133,8 @@ class Animator:
         self,
         photo: "Photo",
         *,
-        face: Literal["largest", "all"] | int | tuple[int, ...] = "largest",
-        crop: CropBox | Sequence[CropBox] | Literal["auto", "none"] = "auto",
+        face: FaceChoice | tuple[int, ...] = "largest",
+        crop: Crop | Sequence[CropBox] = "auto",
         source_frame_s: float | None = None,
     ) -> tuple[SourceFace, ...]:
         """Where a photo's faces are, without encoding them; arguments and errors as for `portrait`.
@@ -157,16 +145,16 @@ class Animator:
             >>> face.landmarks.shape
             (468, 2)
         """
-        return self._found(read_source(photo, source_frame_s)[0], _name(photo), face, crop)
+        return self._found(photo, read_source(photo, source_frame_s)[0], face, crop)
 
     def portrait(
         self,
         photo: "Photo",
         *,
-        face: Literal["largest", "all"] | int | tuple[int, ...] = "largest",
-        crop: CropBox | Sequence[CropBox] | Literal["auto", "none"] = "auto",
+        face: FaceChoice | tuple[int, ...] = "largest",
+        crop: Crop | Sequence[CropBox] = "auto",
         faces: Sequence[SourceFace] | None = None,
-        longest: int = LONGEST_PX,
+        longest: int = MAX_SIDE_PX,
         source_frame_s: float | None = None,
     ) -> Portrait:
         """Finds a photo's faces and encodes them, once for any number of renderings.
@@ -195,7 +183,7 @@ class Animator:
         """
         picture, alpha = read_source(photo, source_frame_s)
         if faces is None:
-            faces = self._found(picture, _name(photo), face, crop)
+            faces = self._found(photo, picture, face, crop)
         return encode(picture, faces, self.renderer, longest=longest, alpha=alpha)
 
     def motion(
@@ -207,8 +195,8 @@ class Animator:
         start_s: float = 0.0,
         end_s: float | None = None,
         max_frames: int | None = None,
-        crop: CropBox | Literal["auto", "none"] = "auto",
-        face: Literal["largest", "first"] | int = "largest",
+        crop: Crop = "auto",
+        face: DrivingFace = "largest",
         strict: bool = False,
         on_progress: OnProgress = silent,
     ) -> Motion:
@@ -250,10 +238,9 @@ class Animator:
             with reopenable_arrays(frames, exact, max_frames=max_frames, twice=twice) as opened:
                 return self.read_driving(opened, crop=crop, face=face, on_progress=on_progress).motion
         path, span = Path(frames), Span(start_s, end_s, max_frames)
-        if (bundled := bundled_motion(path)) is not None:
-            return bundled.motion(fps, span)
-        if is_motion_file(path):
-            return read_motion_part(path, self.renderer.config, self.renderer.digest, span=span, fps=fps)
+        known = known_motion(path, self.renderer.config, self.renderer.digest, span=span, fps=fps)
+        if known is not None:
+            return known
         opened = partial(
             open_frames,
             path,
@@ -315,27 +302,22 @@ class Animator:
         """
         transfer = transfer or Transfer()
         require_shown(picture, background)
-        motions = self._motions(motion, portrait)
+        motions = motions_of_faces(motion, portrait, self.renderer)
         shown_rows = transfer.shown_frames(*motions) if rows is None else np.asarray(rows, np.intp)
         if picture != "photo" and len(portrait.faces) > 1:
             raise UsageError(
                 f"--picture {picture}: there is no one square of several faces", hint="take photo"
             )
         smooth = self.weights.smooth or 0.0
-        with self.naming_weights():
-            retargetings = [
-                Retargeting(each, transfer, face, self.landmarks, smooth)
-                for each, face in zip(motions, portrait.faces, strict=True)
-            ]
         make = frames_of(portrait, self.renderer, picture, background, size)
-        return self._rendered(retargetings, shown_rows, make)
+        return rendered(portrait, motions, transfer, self.renderer, make, rows=shown_rows, smooth=smooth)
 
     def read_driving(
         self,
         opened: OpenFrames,
         *,
-        crop: CropBox | Literal["auto", "none"],
-        face: Literal["largest", "first"] | int = "largest",
+        crop: Crop,
+        face: DrivingFace = "largest",
         whole_landmarks: bool = True,
         requires_face: bool = False,
         on_progress: OnProgress = silent,
@@ -354,59 +336,15 @@ class Animator:
             on_progress=on_progress,
         )
 
-    def _motions(self, motion: Motion | Sequence[Motion], portrait: Portrait) -> tuple[Motion, ...]:
-        """A motion for each face of a portrait, all of one length."""
-        count = len(portrait.faces)
-        motions = [motion] * count if isinstance(motion, Motion) else list(motion)
-        if len(motions) != count:
-            raise UsageError(
-                f"{counted(len(motions), 'motion')} for {counted(count, 'face')}",
-                hint="give one motion for all faces, or one for each",
-            )
-        for each in motions:
-            require_fit(each, self.renderer.config, self.renderer.digest, "the motion")
-        return in_step(motions)
-
     def _found(
         self,
+        photo: "Photo",
         picture: Picture,
-        name: str,
-        face: Literal["largest", "all"] | int | tuple[int, ...],
-        crop: CropBox | Sequence[CropBox] | Literal["auto", "none"],
+        face: FaceChoice | tuple[int, ...],
+        crop: Crop | Sequence[CropBox],
     ) -> tuple[SourceFace, ...]:
+        name = shown(photo) if isinstance(photo, Path | str) else "the photo"
         boxes = [crop] if isinstance(crop, CropBox) else crop
         if boxes == "auto" and self.finder is None:
             raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")
         return find_faces(picture, self.finder, self.framing, name=name, face=face, crop_to=boxes)
-
-    def _rendered(
-        self, retargetings: Sequence[Retargeting], rows: NDArray[np.intp], make: MakeFrames
-    ) -> Generator[Picture, None, None]:
-        """The frames of all `rows`; make: makes those of a batch, from the pose of each face."""
-        count = self.renderer.batch_size
-        many = count * max(1, POSED_AT_ONCE // count)
-
-        def batches() -> Iterator[list[Pose]]:
-            for start in range(0, len(rows), many):
-                poses = [each.pose(rows[start : start + many]) for each in retargetings]
-                for first in range(0, len(poses[0].keypoints), count):
-                    yield [pose[first : first + count] for pose in poses]
-
-        frames = self.renderer.frames_in_order(make.begin, batches())
-        with self.naming_weights(), contextlib.closing(frames):
-            yield from frames
-
-    @contextlib.contextmanager
-    def naming_weights(self) -> Iterator[None]:
-        """Jacobians that can't be inverted are the fault of the weights."""
-        try:
-            yield
-        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-            raise WeightsError(
-                f"{shown(self.weights.path)} gives jacobians that can't be inverted"
-            ) from error
-
-
-def _name(photo: "Photo") -> str:
-    """What messages call a photo."""
-    return shown(photo) if isinstance(photo, Path | str) else "the photo"

@@ -1,4 +1,4 @@
-"""The `mcnet animate` line that makes the same film as a request."""
+"""From a request to the command line that makes the same film."""
 
 import shlex
 from collections.abc import Mapping, Sequence

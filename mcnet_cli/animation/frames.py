@@ -1,22 +1,30 @@
-"""The frames of a result, and their sizes: the whole photo, the square around a face, or the network's."""
+"""The frames of a result and their sizes: the whole photo, the square around a face, or the network's own."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import AnimationRequest, Background, PictureKind
-from mcnet_cli.animation.retarget import Pose
-from mcnet_cli.animation.source import LONGEST_PX, EncodedFace, Portrait, face_picture
+from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
+from mcnet_cli.animation.source import MAX_SIDE_PX, EncodedFace, Portrait, face_picture
 from mcnet_cli.arrays import Picture, filling, resized, size_within
 from mcnet_cli.compositing import photo_layers
-from mcnet_cli.errors import InputError
+from mcnet_cli.errors import InputError, UsageError, WeightsError, counted, shown
 from mcnet_cli.face import CropBox, turned
+from mcnet_cli.motion.blending import in_step
+from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.motion_file import require_fit
 from mcnet_cli.transfers import Later
 
-LONGEST_OF_KIND_PX = {"gif": 480, "webp": 720}  # longer side by kind of output, without --size
+POSED_AT_ONCE = 64  # frames whose poses are found together; a few take as long as one
+MAX_SIDE_OF_KIND_PX = {"gif": 480, "webp": 720}  # longer side by kind of output, without --size
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +127,12 @@ def _face_squares(
 
 
 def face_side(box: CropBox | None, photo: tuple[int, ...]) -> int:
-    """Side in pixels of the square around a face at its own size, even, at most LONGEST_PX.
+    """Side in pixels of the square around a face at its own size, even, at most MAX_SIDE_PX.
 
     box: None for the whole photo of (width, height) `photo`.
     """
     longest = max(photo) if box is None else max(box.width, box.height)
-    return min(max(2, 2 * round(longest / 2)), LONGEST_PX)
+    return min(max(2, 2 * round(longest / 2)), MAX_SIDE_PX)
 
 
 def film_size(
@@ -152,7 +160,7 @@ def longest_side(request: AnimationRequest, kind: str) -> int:
     """At most how many pixels the longer side of the photo in a film has; a gif of a large photo is huge."""
     if request.size is not None and request.picture == "photo":
         return request.size
-    return LONGEST_OF_KIND_PX.get(kind, LONGEST_PX)
+    return MAX_SIDE_OF_KIND_PX.get(kind, MAX_SIDE_PX)
 
 
 def _backdrop(background: Background, width: int, height: int) -> Picture | None:
@@ -164,3 +172,68 @@ def _backdrop(background: Background, width: int, height: int) -> Picture | None
     if isinstance(background, tuple):
         return np.full((height, width, 3), background, np.uint8)
     return None
+
+
+def motions_of_faces(
+    motion: Motion | Sequence[Motion], portrait: Portrait, renderer: Renderer
+) -> tuple[Motion, ...]:
+    """A motion for each face of a portrait, all of one length; errors as for `Animator.render`."""
+    count = len(portrait.faces)
+    motions = [motion] * count if isinstance(motion, Motion) else list(motion)
+    if len(motions) != count:
+        raise UsageError(
+            f"{counted(len(motions), 'motion')} for {counted(count, 'face')}",
+            hint="give one motion for all faces, or one for each",
+        )
+    for each in motions:
+        require_fit(each, renderer.config, renderer.digest, "the motion")
+    return in_step(motions)
+
+
+def rendered(
+    portrait: Portrait,
+    motions: Sequence[Motion],
+    transfer: Transfer,
+    renderer: Renderer,
+    make: MakeFrames,
+    *,
+    rows: NDArray[np.intp],
+    smooth: float,
+) -> Generator[Picture, None, None]:
+    """The frames `rows` of a portrait that is moved by a motion for each face.
+
+    smooth: as for `Retargeting`. make: makes the frames of a batch. Raises what `Retargeting` raises.
+    """
+    with naming_weights(renderer.path):
+        retargetings = [
+            Retargeting(each, transfer, face, renderer.landmarks, smooth)
+            for each, face in zip(motions, portrait.faces, strict=True)
+        ]
+    return _in_batches(renderer, retargetings, rows, make)
+
+
+def _in_batches(
+    renderer: Renderer, retargetings: Sequence[Retargeting], rows: NDArray[np.intp], make: MakeFrames
+) -> Generator[Picture, None, None]:
+    """The frames of all `rows`, several batches at once where there are threads for them."""
+    count = renderer.batch_size
+    many = count * max(1, POSED_AT_ONCE // count)
+
+    def batches() -> Iterator[list[Pose]]:
+        for start in range(0, len(rows), many):
+            poses = [each.pose(rows[start : start + many]) for each in retargetings]
+            for first in range(0, len(poses[0].keypoints), count):
+                yield [pose[first : first + count] for pose in poses]
+
+    frames = renderer.frames_in_order(make.begin, batches())
+    with naming_weights(renderer.path), contextlib.closing(frames):
+        yield from frames
+
+
+@contextlib.contextmanager
+def naming_weights(path: Path) -> Iterator[None]:
+    """Jacobians that can't be inverted are the fault of the weights in the file `path`: WeightsError."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise WeightsError(f"{shown(path)} gives jacobians that can't be inverted") from error

@@ -1,4 +1,4 @@
-"""What runs of `animate` leave for the next one: the network, drivings that were read, sources encoded."""
+"""Caches that several runs of `animate` share: the network, drivings that were read, encoded sources."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from mcnet_cli.animation.animator import Animator
-from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving
+from mcnet_cli.animation.inputs import Crops
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.animation.source import Portrait, SourceFace, encode
 from mcnet_cli.files import stamp_of
@@ -20,7 +20,7 @@ SOURCES_KEPT = 16  # 21 MB each for photos of 1920 x 1080 pixels, measured with 
 
 
 class Recent(Generic[Value]):
-    """The values that were asked for last, at most `limit`, by keys that say what they depend on."""
+    """A cache of the `limit` values that were used last, by keys that say what they depend on."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """Values of `animate` by what they depend on; files count as others when their size or time changes."""
+    """The caches of `animate`. A file counts as another one when its size or its time has changed."""
 
     animators: Recent[Animator] = field(default_factory=lambda: Recent(1))
     drivings: Recent[Driving] = field(default_factory=lambda: Recent(DRIVINGS_KEPT))
@@ -72,7 +72,7 @@ class Kept:
         )
 
     def driving(self, request: AnimationRequest, crops: Crops, read: Callable[[], Driving]) -> Driving:
-        """The request's driving, by `read` if it has to be read."""
+        """The request's driving; `read` is called if it isn't in the cache."""
         who = request.driving_face, request.on_no_face == "fail"
         how = request.fps, request.span, request.strict, request.driving_track
         key = (

@@ -19,7 +19,11 @@ SUFFIX = ".mp4"
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """target: a file, a PNG pattern, or `-`. kind: as `media.output_kind` calls it. coding: of its frames."""
+    """One film.
+
+    target: a file, a PNG pattern, or `-` for stdout. kind: as `media.output_kind` calls it. coding: how its
+    frames are stored.
+    """
 
     target: str
     kind: str
@@ -138,7 +142,7 @@ def _check(request: AnimationRequest, outputs: Outputs) -> None:
 
 
 def _check_pattern(pattern: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> None:
-    """No file of the pattern may be an input, or lie in a folder that drives."""
+    """UsageError if a file of the pattern would replace an input, or lie in a folder that is the driving."""
     folder = pattern.parent
     if not folder.is_dir():
         return

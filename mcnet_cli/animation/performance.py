@@ -1,4 +1,4 @@
-"""The motion that a run of `animate` shows: read from its driving, or made without one, and edited."""
+"""The motion that a run of `animate` shows: read from a driving or made without one, then edited in time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,19 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.animator import Animator
-from mcnet_cli.animation.crops import Crops
 from mcnet_cli.animation.driving import Driving
+from mcnet_cli.animation.inputs import Crops, open_driving
 from mcnet_cli.animation.report import PlannedDriving
-from mcnet_cli.animation.request import AnimationRequest, open_driving
+from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.checkpoint import Weights, detector_digest
 from mcnet_cli.errors import UsageError
+from mcnet_cli.model import ModelConfig
 from mcnet_cli.motion.blending import controls_of, in_step
 from mcnet_cli.motion.bundled import BUNDLED_RATE
 from mcnet_cli.motion.controls import Controls
-from mcnet_cli.motion.editing import EASE_S, MotionEdit
 from mcnet_cli.motion.motion import Motion
-from mcnet_cli.motion.motion_file import is_motion_file, read_motion_part
+from mcnet_cli.motion.motion_file import known_motion
+from mcnet_cli.motion.timing import EASE_S, MotionEdit
 from mcnet_cli.progress import OnProgress
 
 STILL_FILM_S = 3.0  # how long a film lasts in which controls stay as they are
@@ -32,18 +33,9 @@ def read_performance(
 ) -> Driving:
     """The driving as it is: a file's, a bundled motion, or none at all, for controls to move the source."""
     requires_face = request.on_no_face == "fail"
-    if (motion := _without_driving(request)) is not None:
-        return Driving(motion, None, 0)
-    assert request.driving is not None
-    if is_motion_file(request.driving):
-        motion = read_motion_part(
-            request.driving,
-            animator.renderer.config,
-            animator.renderer.digest,
-            span=request.span,
-            fps=request.fps,
-            requires_face=requires_face,
-        )
+    renderer = animator.renderer
+    motion = _without_pictures(request, renderer.config, renderer.digest, requires_face=requires_face)
+    if motion is not None:
         return Driving(motion, None, int((~motion.found).sum()))
     return animator.read_driving(
         partial(open_driving, request),
@@ -81,10 +73,10 @@ def edited(driving: Driving, request: AnimationRequest, *, is_picture: bool) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Performance:
-    """What moves the faces of a source.
+    """All that moves the faces of a source.
 
-    drivings: one for all faces, or one for each. motions: what is shown of them, of one length and rate.
-    transfer: how they are carried over.
+    drivings: one for all faces, or one for each. motions: what the film shows of them, all of one length and
+    rate. transfer: how they are carried over to the source.
     """
 
     drivings: tuple[Driving, ...]
@@ -93,7 +85,7 @@ class Performance:
 
     @property
     def kept(self) -> Motion:
-        """The motion of the first face, with what the transfer's controls add, as a file keeps it."""
+        """What `--save-motion` writes: the first face's motion and what the transfer's controls add to it."""
         motion, more = self.motions[0], self.transfer.controls
         return motion if more is None else replace(motion, controls=controls_of(motion) + more)
 
@@ -157,10 +149,7 @@ def _shown_at(number: int, edit: MotionEdit, motion: Motion) -> int:
 def planned_driving(request: AnimationRequest, weights: Weights) -> PlannedDriving:
     """What is known of a driving before it is read."""
     name = request.performed
-    motion = _without_driving(request)
-    if motion is None and is_motion_file(name):
-        digest = detector_digest(weights)
-        motion = read_motion_part(name, weights.config, digest, span=request.span, fps=request.fps)
+    motion = _without_pictures(request, weights.config, detector_digest(weights))
     if motion is not None:
         return PlannedDriving(name, None, "none", len(motion), motion.rate, False)
     with open_driving(request) as frames:
@@ -175,8 +164,11 @@ def planned_driving(request: AnimationRequest, weights: Weights) -> PlannedDrivi
         )
 
 
-def _without_driving(request: AnimationRequest) -> Motion | None:
-    """The motion, where no file is read for it."""
-    if request.bundled is not None:
-        return request.bundled.motion(request.fps, request.span)
-    return Motion.of(Controls.none(1), request.fps or BUNDLED_RATE) if request.driving is None else None
+def _without_pictures(
+    request: AnimationRequest, config: ModelConfig, digest: str, *, requires_face: bool = False
+) -> Motion | None:
+    """The motion, where no pictures have to be read for it; arguments as for `known_motion`."""
+    name = request.performed
+    if request.driving is None and request.bundled is None:
+        return Motion.of(Controls.none(1), request.fps or BUNDLED_RATE)
+    return known_motion(name, config, digest, span=request.span, fps=request.fps, requires_face=requires_face)

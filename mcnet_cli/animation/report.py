@@ -1,7 +1,7 @@
 """What `animate` did or, in a dry run, would do: as JSON values for programs, as text for people."""
 
 import functools
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from mcnet_cli import __version__
 from mcnet_cli.errors import counted, shown
 from mcnet_cli.files import stamp_of
+from mcnet_cli.reports import json_values
 from mcnet_cli.weights.store import sha256_of
 
 DIGEST_DIGITS = 12  # of weights, in the comment of a film
@@ -69,7 +70,7 @@ class AnimationResult:
 
     def as_json(self) -> dict[str, Any]:
         """JSON values; the exact rate is text, such as `30000/1001`."""
-        return _json_values(self) | {"seconds": round(self.seconds, 3)}
+        return json_values(self) | {"seconds": round(self.seconds, 3)}
 
     def as_text(self) -> str:
         """Two lines."""
@@ -114,7 +115,7 @@ class AnimationReport:
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        values = _json_values(self) | {"results": [result.as_json() for result in self.results]}
+        values = json_values(self) | {"results": [result.as_json() for result in self.results]}
         del values["why"]
         return {"version": __version__} | values
 
@@ -165,7 +166,7 @@ class PlannedSource:
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
-        values = _json_values(self)
+        values = json_values(self)
         return {"source": values.pop("path")} | values
 
     def as_text(self) -> str:
@@ -210,7 +211,7 @@ class AnimationPlan:
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--dry-run --json` prints."""
-        values = _json_values(self) | {"results": [source.as_json() for source in self.sources]}
+        values = json_values(self) | {"results": [source.as_json() for source in self.sources]}
         del values["sources"]
         return {"version": __version__, "dry_run": True} | values
 
@@ -242,16 +243,3 @@ def made_by(weights: Path) -> str:
 def _digest(path: Path, _stamp: object) -> str:
     """The digest of a file as it is now; `_stamp` tells when it has changed."""
     return sha256_of(path)
-
-
-def _json_values(record: Any) -> dict[str, Any]:
-    """The fields of a dataclass as JSON values; paths and exact numbers become text."""
-    return {field.name: _json_value(getattr(record, field.name)) for field in fields(record)}
-
-
-def _json_value(value: Any) -> Any:
-    if is_dataclass(value):
-        return _json_values(value)
-    if isinstance(value, tuple):
-        return [_json_value(each) for each in value]
-    return str(value) if isinstance(value, Path | Fraction) else value

@@ -1,6 +1,6 @@
 """What is asked of `mcnet animate`: its options."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -9,10 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.crops import Crop
-from mcnet_cli.animation.driving import decoded_rate
 from mcnet_cli.animation.retarget import GazeKind, Mode, Reference, Transfer
-from mcnet_cli.errors import InputError, UsageError, shown
+from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.face.detect import DetectorName
 from mcnet_cli.media import (
@@ -21,30 +19,25 @@ from mcnet_cli.media import (
     HWACCELS,
     QUALITIES,
     Codec,
-    FrameSource,
     Hwaccel,
     Quality,
     Span,
-    is_picture,
-    open_frames,
-    probe_sound,
 )
-from mcnet_cli.media.frames import require_local_file
-from mcnet_cli.media.kinds import is_video
-from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion, names_of_motions
-from mcnet_cli.motion.editing import MotionEdit
+from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion
 from mcnet_cli.motion.keyframes import Keyframes
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file
+from mcnet_cli.motion.timing import MotionEdit
 from mcnet_cli.options import RATE_LIMITS, SIZE_LIMITS_PX, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
+Crop = CropBox | Literal["auto", "none"]
 NoFacePolicy = Literal["hold", "skip", "source", "fail"]
 FaceChoice = Literal["largest", "all"] | int
 DrivingFace = Literal["largest", "first"] | int
 PictureKind = Literal["photo", "face", "network"]
 Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
 BATCH_LIMIT = 1024
-LARGEST_VOLUME = 10.0
+MAX_VOLUME = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +207,7 @@ class AnimationRequest:
                 "--compare shows the driving at its own pace",
                 hint="leave out --speed, --loop, --ping-pong and --duration",
             )
-        require_between("--volume", self.volume, 0, LARGEST_VOLUME)
+        require_between("--volume", self.volume, 0, MAX_VOLUME)
         if not self.audio and of_sound is not None:
             raise UsageError(f"{of_sound} and --no-audio contradict each other")
         require_among("--quality", self.quality, QUALITIES)
@@ -335,64 +328,3 @@ def require_shown(picture: str, background: object) -> None:
         raise UsageError(f"--background {background}: a colour has three levels from 0 to 255")
     if picture == "network" and not (isinstance(background, str) and background == "still"):
         raise UsageError("--background: the network's own square has the network's background")
-
-
-def require_inputs(request: AnimationRequest) -> None:
-    """InputError if one of a request's inputs isn't there, is no regular file, or a video where none can be.
-
-    InputError too for a file of sound that has none. UsageError for a source's time if no source has any.
-    """
-    drivings = [each.driving for each in request.by_driving]
-    for path in request.inputs:
-        if not (path in drivings and path.is_dir()):
-            _require_known_name(path, drivings)
-            require_local_file(path)
-    if isinstance(request.audio, Path):
-        probe_sound(request.audio, request.audio_track)
-    if request.source_frame_s is not None:
-        if all(map(is_picture, request.sources)):
-            raise UsageError("--source-frame: no source is a video, so there is no frame to choose")
-        return
-    for path in filter(is_video, request.sources):
-        if request.face_drivings:
-            raise InputError(
-                f"{shown(path)} is a video, and a source is a picture",
-                hint="--face N=DRIVING takes the place of a driving after the sources: leave that out",
-            )
-        driving = request.driving
-        if driving is None or request.bundled is not None:
-            break
-        if not driving.is_dir() and not is_motion_file(driving) and is_picture(driving):
-            raise InputError(
-                f"{shown(path)} is a video and {shown(driving)} a picture: the portrait comes first",
-                hint=f"mcnet animate {shown(driving)} {shown(path)}",
-            )
-        raise InputError(
-            f"{shown(path)} is a video, and a source is a picture",
-            hint="--source-frame TIME takes a frame of it, such as --source-frame 0 for the first",
-        )
-
-
-def _require_known_name(path: Path, drivings: Sequence[Path | None]) -> None:
-    """InputError for a driving that is no file but looks like the name of a motion."""
-    if path in drivings and len(path.parts) == 1 and not path.suffix and not path.exists():
-        raise InputError(
-            f"{shown(path)}: there is no such file, and no motion of that name",
-            hint=f"the motions are {names_of_motions()}",
-        )
-
-
-def open_driving(request: AnimationRequest) -> FrameSource:
-    """The driving's frames, between --start and --end; at most as many a second as it has."""
-    assert request.driving is not None
-    fps = request.fps if request.compare else decoded_rate(request.driving, request.fps)
-    return open_frames(
-        request.driving,
-        fps=fps,
-        start_s=request.start_s,
-        end_s=request.end_s,
-        max_frames=request.max_frames,
-        strict=request.strict,
-        audio_track=request.driving_track,
-        hwaccel=request.hwaccel,
-    )

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.gaze import EyeLandmarks, GazeTransfer, gaze_shifts
 from mcnet_cli.animation.source import EncodedFace, SourceFace
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError, counted
@@ -20,6 +19,7 @@ from mcnet_cli.face import ROLL_POINTS, lies, remaining_roll_deg, roll_deg
 from mcnet_cli.face.topology import MESH_POINTS, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints
 from mcnet_cli.motion.controls import ControlledFace, Controls
+from mcnet_cli.motion.gaze import EyeLandmarks, GazeTransfer, gaze_shifts
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.reference import (
     LID_PLACES,

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     Photo = Path | str | Picture | Image.Image
 
-LONGEST_PX = 1920  # longer side of the photo in results, if nothing else is asked for
+MAX_SIDE_PX = 1920  # longer side of the photo in results, if nothing else is asked for
 
 
 class FaceFinder:
@@ -268,7 +268,7 @@ def encode(
     faces: Sequence[SourceFace],
     renderer: Renderer,
     *,
-    longest: int = LONGEST_PX,
+    longest: int = MAX_SIDE_PX,
     alpha: NDArray[np.uint8] | None = None,
 ) -> Portrait:
     """All that depends on the source alone, computed once.

@@ -1,4 +1,4 @@
-"""`batch`: all jobs are checked, those that are left to do are made, and each is reported when it is."""
+"""`batch`: checks all jobs, makes the films that are left to do, and reports each when it is made."""
 
 import contextlib
 import logging
@@ -12,9 +12,8 @@ from pathlib import Path
 from mcnet_cli import engines
 from mcnet_cli.animation.outputs import Outputs, planned
 from mcnet_cli.batch.jobs import Job, at, paired_jobs, read_jobs
-from mcnet_cli.batch.records import FOLDER
 from mcnet_cli.batch.report import BatchPlan, BatchReport, JobResult
-from mcnet_cli.batch.work import FilmMaker, JobWeights, Task
+from mcnet_cli.batch.work import RECORDS, FilmMaker, JobWeights, Task
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose_device
 from mcnet_cli.engines import ENGINES
@@ -29,7 +28,7 @@ from mcnet_cli.weights.registry import entry_of
 from mcnet_cli.weights.store import sha256_of
 
 MAKING = "making films"
-JOBS_PER_TASK = 64  # reading a driving again for more of them costs less than a process that waits
+JOBS_PER_TASK = 64  # at most; a driving with more is read again, by another process that would have to wait
 
 log = logging.getLogger(__name__)
 
@@ -245,4 +244,4 @@ def _folders(folder: Path | None, parents: Iterable[Path]) -> Iterator[None]:
         finally:
             for parent in parents:
                 with contextlib.suppress(OSError):
-                    (parent / FOLDER).rmdir()
+                    (parent / RECORDS).rmdir()

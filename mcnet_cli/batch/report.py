@@ -1,4 +1,4 @@
-"""What a batch has done or would do, job by job and in all, for people and for programs."""
+"""What a batch has done or would do, for each job and in sum, as text for people and JSON for programs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,9 +1,16 @@
-"""The work on the jobs of one driving, as every engine does it: each film, then its record."""
+"""The work on the jobs of one driving, as every engine does it: each film, then its record.
 
-import dataclasses
+A record is a small file for each film, in `batch.records` beside the films. It is begun before the work on a
+film and completed after it. A film appears whole or not at all, so a record that was only begun tells enough:
+the job is done if the film isn't the one that was there before.
+"""
+
+import hashlib
+import json
 import logging
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +18,98 @@ from mcnet_cli.animation import AnimationRequest
 from mcnet_cli.animation.animate import animate_with
 from mcnet_cli.animation.kept import Kept
 from mcnet_cli.batch.jobs import Job
-from mcnet_cli.batch.records import (
-    begin,
-    read_record,
-    record_path,
-    wanted_of,
-    write_record,
-)
 from mcnet_cli.batch.report import JobResult
 from mcnet_cli.devices import limit_threads
 from mcnet_cli.engines import MAX_ATTEMPTS, Tell, Work
 from mcnet_cli.errors import McnetError, SystemFailure, shown
-from mcnet_cli.files import SYSTEM_ERRNOS, stamp_of, sweep_partials, system_failure
+from mcnet_cli.files import SYSTEM_ERRNOS, atomic_output, stamp_of, sweep_partials, system_failure
 from mcnet_cli.progress import silent
 
+RECORDS, RECORD_FORMAT = "batch.records", 1
+
+Stamp = tuple[int, int]  # size in bytes, time in nanoseconds
 # After so many deaths of a process at a job, the next process leaves it out, and goes on with the task.
 MAX_DEATHS = MAX_ATTEMPTS - 1
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of a film.
+
+    wanted: digest of all that it depends on. before: the film that was there when the work began, None for
+    none. replaces: whether that one was the batch's own. made: the film when the work ended, None while it
+    goes on. run: the run that began the work. attempts: how often it did. facts: for reports.
+    """
+
+    wanted: str
+    before: Stamp | None
+    replaces: bool
+    made: Stamp | None
+    run: str
+    attempts: int
+    facts: dict[str, Any]
+    format: int = RECORD_FORMAT
+
+    def owns(self, film: Path) -> bool:
+        """Whether the film that is there, if there is one, was made by the batch."""
+        stamp = stamp_of(film)
+        return stamp is None or self.is_of(stamp) or (self.replaces and stamp == self.before)
+
+    def is_of(self, stamp: Stamp | None) -> bool:
+        """Whether a film with this stamp is what the recorded work has made."""
+        return stamp is not None and (stamp == self.made if self.made else stamp != self.before)
+
+
+def record_path(film: Path) -> Path:
+    """The file of a film's record."""
+    digest = hashlib.sha256(os.fsencode(film.name)).hexdigest()[:24]
+    return film.parent / RECORDS / f"{digest}.json"
+
+
+def read_record(film: Path) -> Record | None:
+    """A film's record, if there is a readable one."""
+    try:
+        values = json.loads(record_path(film).read_text(encoding="ascii"))
+        if values["format"] != RECORD_FORMAT:
+            return None
+        for name in ("before", "made"):
+            values[name] = values[name] and tuple(values[name])
+        return Record(**values)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_record(film: Path, record: Record) -> None:
+    """Writes a film's record; SystemFailure if the disk fails."""
+    path = record_path(film)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemFailure(f"can't make the folder {shown(path.parent)}: {error.strerror}") from error
+    with atomic_output(path, overwrite=True) as part:
+        part.write_text(json.dumps(asdict(record), separators=(",", ":")), encoding="ascii")
+
+
+def begin_record(film: Path, wanted: str, run: str) -> Record:
+    """Writes that the work on a film begins. Attempts of the same run are counted."""
+    known = read_record(film)
+    if known is not None and (known.wanted, known.run, known.made) == (wanted, run, None):
+        record = replace(known, attempts=known.attempts + 1)
+    else:
+        replaces = known is not None and known.owns(film)
+        record = Record(wanted, stamp_of(film), replaces, None, run, 1, {})
+    write_record(film, record)
+    return record
+
+
+def wanted_of(request: AnimationRequest, weights: str) -> str:
+    """A digest of all that a film depends on: options, inputs with their sizes and times, and `weights`."""
+    values = {name: value for name, value in vars(request).items() if name not in ("fetch", "overwrite")}
+    files = [*request.inputs, *([] if request.crop_json is None else [request.crop_json])]
+    text = repr((sorted(values.items()), [stamp_of(path) for path in files], weights))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +193,7 @@ class FilmMaker(Work[Task, Kept, list[JobResult]]):
         try:
             if result := self.done_before(job):
                 return result
-            record = begin(film, self._wanted(job), self.run)
+            record = begin_record(film, self._wanted(job), self.run)
             if record.attempts > 1:  # the process that was at it before has died
                 sweep_partials(film, older_s=0)
             if record.attempts > MAX_DEATHS:
@@ -133,7 +214,7 @@ class FilmMaker(Work[Task, Kept, list[JobResult]]):
                 "bridged": made.bridged,
                 "damaged": made.damaged,
             }
-            write_record(film, dataclasses.replace(record, made=stamp_of(film), facts=facts))
+            write_record(film, replace(record, made=stamp_of(film), facts=facts))
             return _result(job, "done", **facts)
         except SystemFailure:
             raise
@@ -168,7 +249,7 @@ class FilmMaker(Work[Task, Kept, list[JobResult]]):
 
     def _request(self, job: Job, *, overwrite: bool = False) -> AnimationRequest:
         request = job.request(self.folder, overwrite=overwrite)
-        return dataclasses.replace(request, weights=self._weights(job).used)
+        return replace(request, weights=self._weights(job).used)
 
     def _wanted(self, job: Job) -> str:
         return wanted_of(self._request(job), self._weights(job).sha256)

@@ -1,4 +1,4 @@
-"""Measuring: wall and processor time of some work, its operations, and the most that a machine can do."""
+"""Measures wall and processor time of some work, counts its operations, and finds the machine's peak."""
 
 import os
 import time
@@ -98,12 +98,12 @@ def peak(compute: Compute) -> Peak:
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of its children that have ended."""
+    """Processor time of this process and of its children that have ended."""
     return time.process_time() + sum(os.times()[2:4])  # the latter in hundredths of a second
 
 
 def _wait_for(device: torch.device) -> None:
-    """Until a GPU has done what it was told."""
+    """Waits until a GPU has finished what was started on it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -28,7 +28,7 @@ RATE = Fraction(25)
 class Stage:
     """One stage, measured.
 
-    unit: what the timing and the operations are of. gflop: None where nobody counts them. share: of the
+    unit: what the timing and the operations are of. gflop: None where they are not counted. share: of the
     machine's peak, in [0, 1]; None without operations.
     """
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mcnet_cli.checkpoint.safetensors_file import is_safetensors
 from mcnet_cli.errors import WeightsError, shown
+from mcnet_cli.model.config import Condition, KeypointConfig, MemoryConfig, ModelConfig
 
 PARTS = ("generator", "kp_detector")
 BLUR_KERNELS = ("generator.dense_motion_network.down.weight", "kp_detector.down.weight")  # we compute them
@@ -39,6 +40,37 @@ def read_epoch(path: Path) -> int | None:
     content = _load(path, "meta")
     epoch = content.get("epoch") if isinstance(content, Mapping) else None
     return epoch if type(epoch) is int and 0 <= epoch < 10**9 else None
+
+
+def config_of(shapes: Mapping[str, tuple[int, ...]]) -> ModelConfig:
+    """The paper's architecture with the keypoints, experts and condition that `shapes` show.
+
+    shapes: official parameter names to shapes. ValueError where a telling entry is missing.
+    """
+
+    def shape(name: str) -> tuple[int, ...]:
+        try:
+            return shapes[name]
+        except KeyError:
+            raise ValueError(f"missing {name}") from None
+
+    count = shape("kp_detector.kp.weight")[0]
+    width = shape("generator.mbUnit.mb")[1]
+    condition: Condition = "none"
+    if "generator.mbUnit.style_route.0.weight" in shapes:
+        inputs = shapes["generator.mbUnit.style_route.0.weight"][1]
+        conditions: dict[int, Condition] = {
+            width + 2 * count: "both",
+            width: "features",
+            2 * count: "keypoints",
+        }
+        if inputs not in conditions:
+            raise ValueError(f"generator.mbUnit.style_route.0.weight has {inputs} inputs")
+        condition = conditions[inputs]
+    return ModelConfig(
+        keypoints=KeypointConfig(count=count, jacobians="kp_detector.jacobian.weight" in shapes),
+        memory=MemoryConfig(experts=shape("generator.mbUnit.conv_kv.weight")[0], condition=condition),
+    )
 
 
 def check_container(path: Path) -> None:

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from mcnet_cli.checkpoint.official import LEGACY_MAGIC, check_container, official_entries, read_checkpoint
+from mcnet_cli.checkpoint.official import (
+    LEGACY_MAGIC,
+    check_container,
+    config_of,
+    official_entries,
+    read_checkpoint,
+)
 from mcnet_cli.checkpoint.safetensors_file import (
     FLOATS,
     FORMAT,
@@ -122,7 +128,7 @@ def _inferred_config(path: Path, entries: Mapping[str, Tensor]) -> ModelConfig:
     """The architecture of an official checkpoint; WeightsError unless it fits every entry."""
     shapes = {name: tuple(tensor.shape) for name, tensor in entries.items()}
     try:
-        config = ModelConfig.from_shapes(shapes)
+        config = config_of(shapes)
     except (ValueError, IndexError) as error:
         raise WeightsError(f"{shown(path)} is not an MCNet checkpoint: {shown(str(error)[:200])}") from error
     _check_shapes(path, config, shapes)

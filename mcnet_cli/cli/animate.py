@@ -5,28 +5,46 @@ from typing import Annotated, Any
 
 import typer
 
-from mcnet_cli.cli._console import console
-from mcnet_cli.cli._film_options import (
+from mcnet_cli.cli._animate_options import (
     Audio,
     AudioTrack,
+    Background,
+    Compare,
+    CropJson,
+    DrivingCrop,
+    DrivingFace,
+    Face,
     FilmCodec,
     FilmQuality,
     Hwaccel,
     Metadata,
     NoAudio,
+    OnNoFace,
+    PictureKind,
+    Size,
+    SourceCrop,
+    SourceFrame,
     Volume,
+    framing_option,
 )
-from mcnet_cli.cli._motion_options import (
+from mcnet_cli.cli._console import console
+from mcnet_cli.cli._options import (
     GAZE_HELP,
+    AllowFetch,
     Brows,
+    Device,
     Duration,
     End,
     Eyes,
     FadeIn,
+    Json,
     Loop,
     Mouth,
+    Overwrite,
     PingPong,
     Pitch,
+    Precision,
+    Quiet,
     Region,
     Return,
     Roll,
@@ -34,31 +52,21 @@ from mcnet_cli.cli._motion_options import (
     Speed,
     Start,
     Strength,
-    Yaw,
-    motion_option,
-    parse_controls,
-    time_option,
-)
-from mcnet_cli.cli._options import (
-    AllowFetch,
-    Device,
-    Json,
-    Overwrite,
-    Precision,
-    Quiet,
     Verbose,
+    Yaw,
     batch_size_option,
     detector_option,
     fetch_policy,
+    motion_option,
     output_option,
     panel,
+    parse_controls,
+    time_option,
     weights_option,
 )
 from mcnet_cli.errors import UsageError
 
-framing_option, picture_option = panel("Framing"), panel("Picture")
 speed_option = panel("Speed and faults")
-CROP = "auto|none|X,Y,W,H"
 
 
 def animate(
@@ -158,100 +166,17 @@ def animate(
         ),
     ] = None,
     detector: Annotated[str, detector_option(framing_option)] = "blazeface",
-    source_crop: Annotated[
-        str,
-        framing_option(
-            "--source-crop",
-            metavar=CROP,
-            help="What the network sees of the source. auto: the face. none: all of it. Or a box in pixels.",
-        ),
-    ] = "auto",
-    driving_crop: Annotated[
-        str,
-        framing_option(
-            "--driving-crop",
-            metavar=CROP,
-            help="The same for the driving, one box a clip. With both none no face is looked for.",
-        ),
-    ] = "auto",
-    source_frame: Annotated[
-        str | None,
-        framing_option(
-            "--source-frame",
-            metavar="TIME",
-            help="Take the frame of a video at this time as the source; seconds or H:MM:SS.",
-        ),
-    ] = None,
-    face: Annotated[
-        list[str] | None,
-        framing_option(
-            "--face",
-            metavar="largest|all|N|N=DRIVING,...",
-            help="Which face of the source: the largest, N from 0, left to right, or all. Or faces with "
-            "drivings of their own, such as --face 0=a.mp4,1=b.mp4: the film has the rate of the first and "
-            "lasts as long as the longest, others hold their last pose, and their sounds are mixed (--audio "
-            "FILE chooses one).",
-            show_default=False,
-        ),
-    ] = None,
-    driving_face: Annotated[
-        str,
-        framing_option(
-            "--driving-face",
-            metavar="largest|first|N",
-            help="Whom the motion is taken from. largest: the largest face, and after a cut whoever is "
-            "there. first: the same, but another person after a cut is no face. N: from 0, left to right.",
-        ),
-    ] = "largest",
-    crop_json: Annotated[
-        Path | None,
-        framing_option(
-            "--crop-json",
-            metavar="FILE",
-            help="Save the crops to a file if it doesn't exist, else use the (edited) crops in it.",
-        ),
-    ] = None,
-    on_no_face: Annotated[
-        str,
-        framing_option(
-            "--on-no-face",
-            metavar="hold|skip|source|fail",
-            help="Driving frames without a face. hold: the last pose goes over into the next one; in gaps of "
-            "more than a second it stays until then. source: the source unmoved. "
-            "fail: stop. skip: leave them out; skipped at the start or end they take their sound along, "
-            "in between the result has no sound, because it would run ahead of the picture.",
-        ),
-    ] = "hold",
-    picture: Annotated[
-        str,
-        picture_option(
-            "--picture",
-            metavar="photo|face|network",
-            help="photo: the whole photo, at its own size. face: the square around the face, at the photo's "
-            "size. network: the square as the network makes it.",
-        ),
-    ] = "photo",
-    background: Annotated[
-        str,
-        picture_option(
-            "--background",
-            metavar="still|moving|transparent|COLOUR|FILE",
-            help="still: the photo's own stands still. moving: it bends along, as the network has it. "
-            "transparent: none (.webm, .mov, .webp and .png patterns). Or a colour, or another picture.",
-        ),
-    ] = "still",
-    compare: Annotated[
-        bool, picture_option("--compare", help="Source, driving and result side by side.")
-    ] = False,
-    size: Annotated[
-        int | None,
-        picture_option(
-            "--size",
-            metavar="PIXELS",
-            help="Bounds the longer side of a photo (default 1920; gif 480, webp 720), and sets the side of "
-            "--picture face and network (default: the photo's own size, and the network's).",
-        ),
-    ] = None,
+    source_crop: SourceCrop = "auto",
+    driving_crop: DrivingCrop = "auto",
+    source_frame: SourceFrame = None,
+    face: Face = None,
+    driving_face: DrivingFace = "largest",
+    crop_json: CropJson = None,
+    on_no_face: OnNoFace = "hold",
+    picture: PictureKind = "photo",
+    background: Background = "still",
+    compare: Compare = False,
+    size: Size = None,
     start: Start = "0",
     end: End = None,
     max_frames: Annotated[

@@ -6,35 +6,33 @@ from typing import Annotated
 import typer
 
 from mcnet_cli.cli._console import console
-from mcnet_cli.cli._motion_options import (
+from mcnet_cli.cli._options import (
     GAZE_HELP,
+    AllowFetch,
     Brows,
     Duration,
     End,
     Eyes,
     FadeIn,
+    Json,
     Loop,
     Mouth,
+    Overwrite,
     PingPong,
     Pitch,
+    Quiet,
     Return,
     Roll,
     Smile,
     Speed,
     Start,
+    Verbose,
     Yaw,
     face_option,
-    parse_controls,
-    time_option,
-)
-from mcnet_cli.cli._options import (
-    AllowFetch,
-    Json,
-    Overwrite,
-    Quiet,
-    Verbose,
     fetch_policy,
     panel,
+    parse_controls,
+    time_option,
     weights_option,
 )
 from mcnet_cli.errors import UsageError

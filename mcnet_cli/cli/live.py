@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from mcnet_cli.cli._console import console
-from mcnet_cli.cli._motion_options import Region, Strength, motion_option
 from mcnet_cli.cli._options import (
     AllowFetch,
     Device,
@@ -14,8 +13,11 @@ from mcnet_cli.cli._options import (
     Overwrite,
     Precision,
     Quiet,
+    Region,
+    Strength,
     Verbose,
     fetch_policy,
+    motion_option,
     output_option,
     panel,
     weights_option,

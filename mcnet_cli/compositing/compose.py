@@ -19,10 +19,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mcnet_cli.compositing.backdrop import Backdrop
+from mcnet_cli.compositing.backdrop import MARGIN, Backdrop, warp_beyond, with_crown
 from mcnet_cli.compositing.gaze import Gaze
 from mcnet_cli.compositing.head import HeadSurface
-from mcnet_cli.compositing.surroundings import MARGIN, warp_beyond, with_crown
 from mcnet_cli.compositing.tone import Tone
 from mcnet_cli.model import Keypoints, MCNet, SourceState
 from mcnet_cli.model.generator import occlusion_at_size_of

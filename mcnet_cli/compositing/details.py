@@ -13,8 +13,8 @@ from einops import rearrange
 from torch import Tensor
 
 from mcnet_cli.compositing.draw import Movement, Paint, larger, sampled, taken
+from mcnet_cli.compositing.front import BLOCK, Front
 from mcnet_cli.compositing.gaze import Gaze
-from mcnet_cli.compositing.layers import BLOCK, Front
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, Painted, SourceDetail, limit
 from mcnet_cli.model.detail_shape import (
     Shape,
@@ -26,9 +26,10 @@ from mcnet_cli.model.detail_shape import (
     pixel_places,
 )
 from mcnet_cli.model.eye_shape import IRIS, EyeShape
-from mcnet_cli.model.face_parts import EYE, FaceParts
+from mcnet_cli.model.face_parts import FaceParts
 from mcnet_cli.model.geometry import grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape
+from mcnet_cli.model.outlines import EYE
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
 from mcnet_cli.transfers import upload
 

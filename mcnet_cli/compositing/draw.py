@@ -12,8 +12,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mcnet_cli.compositing.front import BLOCK, Front
 from mcnet_cli.compositing.front_picture import TILE, ends
-from mcnet_cli.compositing.layers import BLOCK, Front
 from mcnet_cli.compositing.plate import Picture, over
 from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.windows import Window

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
 from mcnet_cli.compositing.draw import Due, Finer, Inlay, Maps, common, times
+from mcnet_cli.compositing.front import BLOCK, Front
 from mcnet_cli.compositing.gaze import Lids, LidsLine, MovedIris, moved_irises
-from mcnet_cli.compositing.layers import BLOCK, Front
 from mcnet_cli.compositing.plate import Floats
 from mcnet_cli.model.face_parts import SEAM, FaceParts
 from mcnet_cli.model.windows import Axes, Window

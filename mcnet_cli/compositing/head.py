@@ -19,13 +19,12 @@ from mcnet_cli.model.geometry import (
     constant,
     coordinate_grid,
     full_precision,
-    inverse,
     picked,
     ramp,
     resized,
     smooth_ramp,
 )
-from mcnet_cli.model.landmark_motion import SPLINE_NOISE, smooth_shifts
+from mcnet_cli.model.landmark_networks import SPLINE_NOISE, smooth_shifts
 
 # The ellipsoid, in heights of the face mesh (`face.outer`): its middle, its radius to the sides and in depth,
 # and upwards and downwards. Chosen among two dozen on 34 pairs of frames of filmed and generated people who

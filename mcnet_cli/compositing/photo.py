@@ -26,12 +26,14 @@ from mcnet_cli.compositing.draw import (
     larger,
 )
 from mcnet_cli.compositing.finer import FineCells
+from mcnet_cli.compositing.front import BEYOND_CELLS, BLOCK, CELLS, Front, middles
 from mcnet_cli.compositing.front_picture import ENLARGED, ends
-from mcnet_cli.compositing.layers import BEYOND_CELLS, BLOCK, CELLS, Front, PhotoLayers, middles
+from mcnet_cli.compositing.layers import PhotoLayers
 from mcnet_cli.compositing.plate import Picture
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
-from mcnet_cli.model.face_parts import FaceParts, Inside, Outline, within
+from mcnet_cli.model.face_parts import FaceParts
 from mcnet_cli.model.geometry import coordinate_grid, grid_sample, ramp
+from mcnet_cli.model.outlines import Inside, Outline, within
 from mcnet_cli.model.windows import Window, enlarged, grid_of
 from mcnet_cli.transfers import Later, download
 

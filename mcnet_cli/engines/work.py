@@ -1,4 +1,4 @@
-"""What engines work on, and what they say of it."""
+"""What engines work on (`Work`), and how they report it (`Event`)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
@@ -12,7 +12,7 @@ GRACE_S = 1.2  # for processes to undo what they were doing
 Item = TypeVar("Item")
 State = TypeVar("State")
 Result = TypeVar("Result")
-Tell = Callable[[Any], None]  # how work tells news of an item that it hasn't finished
+Tell = Callable[[Any], None]  # called by work with partial results of an item that it hasn't finished
 
 
 class Work(ABC, Generic[Item, State, Result]):
@@ -47,8 +47,8 @@ class Work(ABC, Generic[Item, State, Result]):
 class Event(Generic[Item, Result]):
     """How a run goes on. Without any of these it is a sign of life, at least every half second.
 
-    finished: the item that is done, with or without success, and its result. news: what the work tells of an
-    item in between.
+    finished: the item that is done, with or without success, and its result. news: a partial result that the
+    work has told of an item.
     """
 
     finished: Item | None = None

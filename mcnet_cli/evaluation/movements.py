@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.gaze import LEAST_WIDTH, SHUT, EyeLandmarks
 from mcnet_cli.face import LID_OPENINGS, MOUTH_OPENING, Landmarks, opening
 from mcnet_cli.face.outer import upper_face
 from mcnet_cli.face.topology import MOUTH_CORNERS, Pairs
 from mcnet_cli.metrics import correlation, eye_distance, gain, jitter, reach
+from mcnet_cli.motion.gaze import MIN_EYE_WIDTH, SHUT, EyeLandmarks
 
 Points = NDArray[Any]
 
@@ -134,7 +134,7 @@ def gaze_of(face: Landmarks) -> float | None:
     where its iris is would be a guess.
     """
     eyes = EyeLandmarks.of(face.points, face.irises)
-    if eyes.openings.min() <= SHUT or eyes.widths.min() <= LEAST_WIDTH:
+    if eyes.openings.min() <= SHUT or eyes.widths.min() <= MIN_EYE_WIDTH:
         return None
     axes = eyes.inner - eyes.outer
     places = ((eyes.irises - eyes.outer) * axes).sum(-1) / (axes**2).sum(-1)

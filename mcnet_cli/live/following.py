@@ -1,4 +1,4 @@
-"""What is done between camera and drawing: calibrating, then following the face."""
+"""What is done with each picture of the camera before it is drawn: calibrating, then following the face."""
 
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -11,8 +11,7 @@ from mcnet_cli.errors import InputError
 from mcnet_cli.live.feed import Shot
 
 if TYPE_CHECKING:
-    from mcnet_cli.animation import LiveAnimator
-    from mcnet_cli.animation.follow import Followed
+    from mcnet_cli.live.live_animator import Followed, LiveAnimator
 
 CALIBRATION_S = 1.0
 CALIBRATION_STEP_S = 0.09  # between the frames of that second that are looked at
@@ -35,10 +34,10 @@ class Seen:
 
 
 class Following:
-    """Makes of each shot what is to be shown.
+    """Mirrors each picture if that is wanted, calibrates by a second of them, then follows the face.
 
-    live: follows faces; it may still be loading while the frames that calibrate it are collected, of which
-    the last second counts. mirrored: whether pictures are mirrored, so that a portrait moves like a mirror
+    live: follows faces. It may still be loading while frames to calibrate it by are collected; the last
+    second of these counts. mirrored: whether pictures are mirrored, so that a portrait moves like a mirror
     image.
     """
 

@@ -1,4 +1,4 @@
-"""How fast it goes: latency and frames a second, and a size that can be drawn in time."""
+"""The speed of a session: its latency, its frames a second, and the size that is drawn in time."""
 
 import math
 import statistics
@@ -8,7 +8,7 @@ TARGET_RATE = 20.0  # frames a second that are to be drawn at least, unless the 
 # Bounds of a photo's longer side in pixels. Below the last the network itself takes most of the time.
 SIZES_PX = (1920, 1440, 1080, 720, 512, 384, 256)
 JUDGED_FRAMES, IGNORED_FRAMES = 30, 5  # whose median decides, and after a change of size the first ones
-LEAST_GAIN = 0.05  # of the time; a smaller size that gains less is of no use
+MIN_GAIN = 0.05  # of the time; a smaller size that gains less is of no use
 RATE_SPAN_S = 1.0
 
 
@@ -19,7 +19,7 @@ class Latency:
         self._counts: Counter[int] = Counter()
 
     def add(self, seconds: float) -> None:
-        """Of one more frame."""
+        """Counts one more frame."""
         self._counts[round(1000 * seconds)] += 1
 
     def percentile_ms(self, share: float) -> int | None:
@@ -40,7 +40,7 @@ class RecentPace:
         self._shown: deque[tuple[float, float]] = deque()
 
     def add(self, now_s: float, latency_s: float) -> None:
-        """A frame that is shown now."""
+        """Counts a frame that is shown now."""
         self._shown.append((now_s, latency_s))
         while now_s - self._shown[0][0] > RATE_SPAN_S:
             self._shown.popleft()
@@ -88,7 +88,7 @@ class FittingSize:
             return False
         median, self._times = statistics.median(self._times), []
         before, self._before = self._before, None
-        if before is not None and median > (1 - LEAST_GAIN) * before[1]:
+        if before is not None and median > (1 - MIN_GAIN) * before[1]:
             self.longest, self._is_settled = before[0], True
             return True
         smaller = next((size for size in SIZES_PX if size < self.longest), None)

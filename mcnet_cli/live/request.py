@@ -13,7 +13,7 @@ from mcnet_cli.media.frames import require_local_file
 from mcnet_cli.options import SIZE_LIMITS_PX, require_among, require_between
 from mcnet_cli.weights import NEVER, Fetch
 
-LONGEST_PX = 1080  # longer side of the photo, if nothing else is asked for
+MAX_SIDE_PX = 1080  # longer side of the photo, if nothing else is asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

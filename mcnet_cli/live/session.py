@@ -14,26 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 from mcnet_cli.arrays import Picture, size_within
 from mcnet_cli.errors import InputError, SystemFailure
-from mcnet_cli.live.canvas import Message, Status, canvas_size, composed
-from mcnet_cli.live.feed import Capture, Feed, FileFeed, Shot, gone, open_camera
+from mcnet_cli.live.feed import Capture, Feed, FileFeed, Shot, Slot, gone, open_camera
 from mcnet_cli.live.following import CALIBRATION_S, Following, Seen
-from mcnet_cli.live.handover import Slot
 from mcnet_cli.live.outputs import Recordings, fitted, virtual_camera
 from mcnet_cli.live.pace import Latency, RecentPace
-from mcnet_cli.live.request import LONGEST_PX, LiveReport, LiveRequest
+from mcnet_cli.live.request import MAX_SIDE_PX, LiveReport, LiveRequest
+from mcnet_cli.live.window import Message, Status, Window, canvas_size, composed
 from mcnet_cli.media import read_image
 from mcnet_cli.progress import OnProgress, Progress, silent
 
 if TYPE_CHECKING:
-    from mcnet_cli.animation import LiveAnimator
+    from mcnet_cli.live.live_animator import LiveAnimator
     from mcnet_cli.live.stage import Stage
-    from mcnet_cli.live.window import Window
 
 FOLLOWING = "following the face"
 POLL_S = 0.02  # between two looks at the keys, while no frame comes
 STALL_S = 5.0  # without a picture, until a camera counts as gone
 ROUNDING_S = 1e-6
-NEARLY = 0.9  # all of the calibration's second
+NEARLY = 0.9  # share of the calibration's second after which the window says if the network still loads
 STATUS_S = 0.5  # between two changes of the line of figures, so that it can be read
 LOADING = ("Loading the network", "go on looking straight ahead")
 CALIBRATING = ("Look straight ahead", "with a calm face and a closed mouth, for a second")
@@ -68,7 +66,7 @@ def live(request: LiveRequest, on_progress: OnProgress = silent) -> LiveReport:
         feed = _open_feed(request, animator)
         camera = None
         if request.virtual_camera:
-            size = size_within((width, height), request.size or LONGEST_PX)
+            size = size_within((width, height), request.size or MAX_SIDE_PX)
             camera = stack.enter_context(virtual_camera(size, feed.rate))
         capture = stack.enter_context(Capture(feed, keeps_all=request.every_frame))
         session = _Session(request, feed, loading, window, camera, on_progress, (width, height))
@@ -77,7 +75,7 @@ def live(request: LiveRequest, on_progress: OnProgress = silent) -> LiveReport:
 
 
 class _Session:
-    """What the main thread does.
+    """The main thread's part of a session: it follows, draws, shows and records frame by frame.
 
     photo: (width, height) of the first source, by which the window is sized until the network is loaded.
     """
@@ -87,7 +85,7 @@ class _Session:
         request: LiveRequest,
         feed: Feed,
         loading: "Future[Stage]",
-        window: "Window | None",
+        window: Window | None,
         camera: Any | None,
         on_progress: OnProgress,
         photo: tuple[int, int],
@@ -262,12 +260,10 @@ def _open_feed(request: LiveRequest, animator: "Future[LiveAnimator]") -> Feed:
     return feed
 
 
-def _opened_window(request: LiveRequest, stack: contextlib.ExitStack) -> "Window | None":
+def _opened_window(request: LiveRequest, stack: contextlib.ExitStack) -> Window | None:
     """The window; None if none is wanted, or there can be none and the results go elsewhere, too."""
     if not request.wants_window:
         return None
-    from mcnet_cli.live.window import Window
-
     try:
         return stack.enter_context(Window())
     except SystemFailure as error:

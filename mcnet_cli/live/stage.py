@@ -1,4 +1,4 @@
-"""The network and the portraits that it moves, one at a time."""
+"""The loaded network and the portraits that it moves, one at a time, no larger than there is time for."""
 
 import functools
 import logging
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from mcnet_cli.animation import Animator, LiveAnimator, Portrait, Transfer
-from mcnet_cli.animation.follow import Followed
+from mcnet_cli.animation import Animator, Portrait, Transfer
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError
+from mcnet_cli.live.live_animator import Followed, LiveAnimator
 from mcnet_cli.live.pace import FittingSize, frame_budget_s
-from mcnet_cli.live.request import LONGEST_PX, LiveRequest
+from mcnet_cli.live.request import MAX_SIDE_PX, LiveRequest
 from mcnet_cli.media import read_image
 from mcnet_cli.system import processor_count
 
@@ -84,7 +84,7 @@ class Stage:
         return width, height
 
     def begin(self, rate: float | None) -> None:
-        """What the thread that draws calls first.
+        """Prepares the thread that draws, which calls it before the first frame.
 
         rate: of the camera. From now on photos become smaller where frames take too long for that; None: they
         keep their size.
@@ -97,7 +97,7 @@ class Stage:
         torch.set_num_threads(self._threads)
 
     def draw(self, followed: Followed) -> Picture:
-        """The portrait, as what was followed says."""
+        """The portrait, moved as the face that was followed."""
         return self.live.draw(followed)
 
     def took(self, seconds: float) -> None:
@@ -115,9 +115,11 @@ class Stage:
                 log.warning("%s; this source is left out", error)
                 continue
             self._number = number
-            bound = LONGEST_PX if self._fitting is None else self._fitting.longest
+            bound = MAX_SIDE_PX if self._fitting is None else self._fitting.longest
             self.live.portrait = self._whole.within(bound)
             return
 
     def _encode(self, path: Path) -> Portrait:
-        return self.animator.portrait(path, face=self._request.face, longest=self._request.size or LONGEST_PX)
+        return self.animator.portrait(
+            path, face=self._request.face, longest=self._request.size or MAX_SIDE_PX
+        )

@@ -1,8 +1,8 @@
-"""Everything that defines an architecture: frozen dataclasses, two presets, JSON."""
+"""Everything that defines an architecture: frozen dataclasses, and JSON of them."""
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -280,23 +280,6 @@ class ModelConfig:
             256 // self.generator.stem_stride >> level for level in range(len(self.generator.channels))
         )
 
-    @classmethod
-    def preset(cls, name: str) -> "ModelConfig":
-        """The architecture called `name`; ValueError for an unknown one."""
-        try:
-            return PRESETS[name]
-        except KeyError:
-            raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}") from None
-
-    @property
-    def described(self) -> str:
-        """The preset's name, or what tells this architecture from others."""
-        for name, preset in PRESETS.items():
-            if self == preset:
-                return name
-        memory = self.memory
-        return f"custom (size {self.size}, {memory.experts} memory experts, condition {memory.condition})"
-
     def to_json(self) -> str:
         """The config as JSON, without the fields that format 1 lacks where they say nothing."""
         data = dataclasses.asdict(self)
@@ -320,37 +303,6 @@ class ModelConfig:
             raise ValueError("the config is not JSON") from error
         built: ModelConfig = _build(cls, data, "config")
         return built
-
-    @classmethod
-    def from_shapes(cls, shapes: Mapping[str, tuple[int, ...]]) -> "ModelConfig":
-        """The paper's architecture with the keypoints, experts and condition that `shapes` show.
-
-        shapes: official parameter names to shapes. ValueError where a telling entry is missing.
-        """
-
-        def shape(name: str) -> tuple[int, ...]:
-            try:
-                return shapes[name]
-            except KeyError:
-                raise ValueError(f"missing {name}") from None
-
-        count = shape("kp_detector.kp.weight")[0]
-        width = shape("generator.mbUnit.mb")[1]
-        condition: Condition = "none"
-        if "generator.mbUnit.style_route.0.weight" in shapes:
-            inputs = shapes["generator.mbUnit.style_route.0.weight"][1]
-            conditions: dict[int, Condition] = {
-                width + 2 * count: "both",
-                width: "features",
-                2 * count: "keypoints",
-            }
-            if inputs not in conditions:
-                raise ValueError(f"generator.mbUnit.style_route.0.weight has {inputs} inputs")
-            condition = conditions[inputs]
-        return cls(
-            keypoints=KeypointConfig(count=count, jacobians="kp_detector.jacobian.weight" in shapes),
-            memory=MemoryConfig(experts=shape("generator.mbUnit.conv_kv.weight")[0], condition=condition),
-        )
 
 
 def _build(kind: Any, data: Any, name: str) -> Any:
@@ -381,63 +333,3 @@ def _build(kind: Any, data: Any, name: str) -> Any:
 DEFAULT = ModelConfig()
 # Fields that weights of format 1 lack, unless they differ from the default: older versions can't read them.
 NEWER_FIELDS = {"motion": ("pictures",), "generator": ("hint_kernel", "final_kernel")}
-
-# `lite`'s keypoints. Lids, corners of the eyes and lips move little and need sharper heatmaps and masks.
-_HEAD = (10, 152, 234, 454, 105, 334, 1)  # forehead, chin, both sides, brows, nose
-_FINE = (159, 386, 145, 374, 33, 263, 61, 291, 13, 14, 0, 17)  # lids, eyes' and mouth's corners, lips
-_MORE = (50, 280, 172, 397, 149, 378, 468, 469, 470, 471, 472)  # cheeks, jaw, skull
-_BODY = (473, 474, 475, 476, 477)  # hair beside the face, neck, shoulders
-_LITE_LANDMARKS = (*_HEAD, *_FINE, *_MORE, *_BODY)
-
-
-def _numbers_of(*landmarks: int) -> tuple[int, ...]:
-    """The numbers of `lite`'s keypoints that stand for these landmarks."""
-    return tuple(map(_LITE_LANDMARKS.index, landmarks))
-
-
-PRESETS: dict[str, ModelConfig] = {
-    "mcnet": ModelConfig(),
-    "lite": ModelConfig(
-        keypoints=KeypointConfig(
-            count=len(_LITE_LANDMARKS),
-            jacobians=False,
-            hourglass=HourglassConfig(16, 128, 4),
-            kernel=5,
-            padded=True,
-            landmarks=_LITE_LANDMARKS,
-        ),
-        motion=MotionConfig(
-            HourglassConfig(24, 144, 4),
-            kernel=3,
-            heatmap_variances=(
-                *(0.01,) * len(_HEAD),
-                *(0.003,) * len(_FINE),
-                *(0.01,) * len(_MORE + _BODY),
-            ),
-            locality=(
-                *(0.12,) * len(_HEAD),
-                *(0.07,) * len(_FINE),
-                *(0.12,) * len(_MORE),
-                *(0.18,) * len(_BODY),
-            ),
-            spline=True,
-            mouth=_numbers_of(61, 291, 13, 14, 0, 17),
-            eyes=_numbers_of(159, 145, 33, 386, 374, 263),
-            border="border",
-            pictures="shared",
-        ),
-        memory=MemoryConfig(sizes=(32, 64), width=64, style_width=48, bank_size=16, experts=1),
-        generator=GeneratorConfig(
-            channels=(24, 48, 96),
-            stem_stride=2,
-            residual_blocks=(1, 1),
-            hint_channels=24,
-            detail_keypoints=_numbers_of(159, 386, 145, 374, 61, 291, 13, 14, 0, 17),
-            cubic=0.5,
-            hint_kernel=1,
-            final_kernel=3,
-        ),
-        painter=PainterConfig(size=128),
-        eye_painter=PainterConfig(size=64, channels=(24, 48, 64)),
-    ),
-}

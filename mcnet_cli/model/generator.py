@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from mcnet_cli.model.blocks import Down, Res, Same, Up
 from mcnet_cli.model.config import ModelConfig
 from mcnet_cli.model.geometry import Keypoints, band_limited_downsample, resized, sample_picture, warp
-from mcnet_cli.model.keypoints import MOTION_SIZE
 from mcnet_cli.model.memory import MemoryTrace, MemoryUnit
-from mcnet_cli.model.motion import DenseMotionNetwork, MotionField
+from mcnet_cli.model.motion import MOTION_SIZE, DenseMotionNetwork, MotionField
 from mcnet_cli.model.windows import Window
 
 ALL: Window = (slice(None), slice(None))

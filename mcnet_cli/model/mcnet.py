@@ -10,10 +10,8 @@ from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
 from mcnet_cli.model.face_parts import BROWS, FaceParts
 from mcnet_cli.model.generator import Generator, Rendering, SourceState
 from mcnet_cli.model.geometry import Keypoints
-from mcnet_cli.model.hinted_generator import HintedGenerator
-from mcnet_cli.model.keypoints import KeypointDetector
-from mcnet_cli.model.landmark_motion import LandmarkMotionNetwork
-from mcnet_cli.model.motion import DenseMotionNetwork
+from mcnet_cli.model.landmark_networks import HintedGenerator, LandmarkMotionNetwork
+from mcnet_cli.model.motion import DenseMotionNetwork, KeypointDetector
 
 
 class MCNet(nn.Module):

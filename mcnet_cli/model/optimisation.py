@@ -21,8 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mcnet_cli.model.blocks import Res, Same, Up
 from mcnet_cli.model.mcnet import MCNet
-from mcnet_cli.model.memory import ATTENTION_SCALE, MemoryUnit
-from mcnet_cli.model.modulation import DynamicConv, ModulatedConv
+from mcnet_cli.model.memory import ATTENTION_SCALE, DynamicConv, MemoryUnit, ModulatedConv
 from mcnet_cli.model.winograd import OUTPUTS_AT_ONCE, WinogradConv, WinogradDynamicConv
 
 # Channels of inputs and outputs from which on Winograd's algorithm is faster. With 96 it takes 0.6 to 1 of

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from mcnet_cli.model.modulation import DynamicConv
+from mcnet_cli.model.memory import DynamicConv
 
 TILE = 4  # outputs on a side
 # Tiles times channels computed at once. With more, what is computed between the steps leaves a processor's

@@ -1,7 +1,7 @@
-"""Blending motions: between frames, from one motion to the next, and one behind the other.
+"""Interpolating motions between frames, blending one into the next, and putting pieces one after the other.
 
-A motion has what was recorded, controls, or both. Where one of two has no recording, the other one's counts
-less and less on the way to it.
+A motion has what was recorded, controls, or both. Where only one of two motions was recorded, its recording
+fades out on the way to the other one.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from mcnet_cli.errors import InputError
 from mcnet_cli.media import Span
-from mcnet_cli.motion.bridging import LONGEST_S, between, gap_lengths
+from mcnet_cli.motion.bridging import MAX_BRIDGED_S, between, gap_lengths
 from mcnet_cli.motion.controls import Controls
-from mcnet_cli.motion.motion import Motion, interpolated
+from mcnet_cli.motion.motion import RECORDED, Motion, interpolated
 
 Floats = NDArray[np.float32]
 
@@ -57,7 +57,7 @@ def joint(first: Motion, second: Motion, count: int) -> Motion:
 
 
 def _with_recording_of(motion: Motion, recorded: Motion) -> Motion:
-    """A motion; if it is of controls alone, with the first frame of a recorded one, which doesn't count."""
+    """A motion of controls alone with the first frame of a recorded one, at weight 0; others as they are."""
     if motion.is_recorded or not len(motion):
         return motion
     still = recorded[np.zeros(len(motion), np.intp)]
@@ -72,9 +72,10 @@ def concatenated(pieces: list[Motion]) -> Motion:
 
 
 def _combined(motions: Sequence[Motion], combine: Callable[..., NDArray[Any]]) -> Motion:
-    """Motions of one kind as one: each of their series is what `combine` makes of theirs.
+    """One motion of several: `combine` makes each of its series (keypoints, landmarks, …) of theirs.
 
-    What one of them lacks is missing, but for controls and weights. `found` is the first one's.
+    A series that one of them lacks is left out; missing controls count as 0, missing weights as 1. `found` is
+    the first one's.
     """
 
     def made(name: str) -> Any:
@@ -86,12 +87,12 @@ def _combined(motions: Sequence[Motion], combine: Callable[..., NDArray[Any]]) -
         controls = Controls(combine(*(controls_of(motion).values for motion in motions)))
     if any(motion.weights is not None for motion in motions):
         weights = combine(*map(weights_of, motions))
-    recorded = {name: made(name) for name in ("values", "jacobians", "landmarks", "irises")}
+    recorded = {name: made(name) for name in RECORDED}
     return replace(motions[0], **recorded, controls=controls, weights=weights)
 
 
 def blended(first: Motion, second: Motion, shares: Floats) -> Motion:
-    """(T,) shares of the second of two motions of T frames, and the rest of the first; both `filled`."""
+    """Between two motions of T frames, both `filled`: (T,) shares of the second, the rest of the first."""
     if first.is_recorded != second.is_recorded:
         recorded, its_shares = (first, 1 - shares) if first.is_recorded else (second, shares)
         controls = Controls(interpolated(controls_of(first).values, controls_of(second).values, shares))
@@ -130,28 +131,28 @@ def in_step(motions: Sequence[Motion]) -> tuple[Motion, ...]:
 
 
 def filled(motion: Motion) -> Motion:
-    """Frames without a face have all of those around, as `Motion.held` says, but aren't found."""
+    """A motion whose frames without a face are interpolated between those around; they still aren't found."""
     if motion.found.all() or not motion.is_recorded:
         return motion
-    before, after, shares = between(motion.found, round(LONGEST_S * motion.rate))
+    before, after, shares = between(motion.found, round(MAX_BRIDGED_S * motion.rate))
     whole = blended(motion[before], motion[after], shares)
     return replace(whole, found=motion.found, controls=motion.controls, weights=motion.weights)
 
 
 def bridged(motion: Motion, hidden: NDArray[np.bool_]) -> Motion:
-    """A motion whose frames with a `hidden` face lie between those around; in long gaps they have no face."""
+    """A motion whose frames with a `hidden` face are interpolated; in too long gaps they have no face."""
     seen = motion.found & ~hidden
     if seen.all() or not seen.any():
         return motion
-    short = gap_lengths(seen) <= LONGEST_S * motion.rate
+    short = gap_lengths(seen) <= MAX_BRIDGED_S * motion.rate
     return replace(filled(replace(motion, found=seen)), found=motion.found & (seen | short))
 
 
 def controls_of(motion: Motion) -> Controls:
-    """Its controls, if need be such that change nothing."""
+    """A motion's controls; if it has none, such that change nothing."""
     return Controls.none(len(motion)) if motion.controls is None else motion.controls
 
 
 def weights_of(motion: Motion) -> Floats:
-    """(T,) its weights, ones if it has none."""
+    """(T,) a motion's weights; ones if it has none."""
     return np.ones(len(motion), np.float32) if motion.weights is None else motion.weights

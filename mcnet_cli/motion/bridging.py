@@ -1,7 +1,7 @@
-"""Bridging: where a driving's face is hidden for a moment, its motion goes on between the frames around.
+"""Bridging: while a driving's face is hidden for a moment, its motion is interpolated.
 
-A hand, a cup or a microphone before a face doesn't stop the face mesh from being found: it is laid on what is
-there, wrongly. Two looks at such a face disagree, and its score drops.
+The face mesh is found even behind a hand, a cup or a microphone, but wrongly. It shows by two things: two
+looks at such a face disagree, and its score drops.
 """
 
 from typing import Any
@@ -19,12 +19,12 @@ Rows = NDArray[np.intp]
 # painted hands, microphones and cups bring a part of the face off by more than 0.08 of its height, 282 are.
 SPREAD, SPREAD_PER_DEG, FRONTAL_DEG = 0.02, 0.0008, 10.0
 DROP = 4.0
-# What is before a face is there some frames before and after the mesh is off.
+# Frames before and after those in which the mesh is off that count as hidden too.
 MARGIN = 2
 # Longest time over which motion is interpolated. In gaps of 1 to 25 frames, cut into 30 clips, points are off
 # by half as much as if the last pose were held, and the largest step is a third of it. Curves do no better
 # than straight lines.
-LONGEST_S = 1.0
+MAX_BRIDGED_S = 1.0
 
 
 def hidden_faces(

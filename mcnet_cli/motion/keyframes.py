@@ -1,4 +1,4 @@
-"""Keyframes: the numbers of controls at some times; in between they ease from one to the next."""
+"""Keyframes: values of controls at some times; in between they ease from one to the next."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ from mcnet_cli.motion.blending import eased
 from mcnet_cli.motion.controls import Controls
 
 Track = tuple[tuple[float, float], ...]  # times in seconds, and the value at each
-LONGEST_S = 24 * 3600.0
+MAX_TIME_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Keyframes:
         for name, given in tracks.items():
             track: Track = ((0.0, given),) if isinstance(given, int | float) else tuple(given)
             times = [time for time, _ in track]
-            if not track or any(not (0 <= time <= LONGEST_S) for time in times) or times != sorted({*times}):
+            if not track or any(not (0 <= time <= MAX_TIME_S) for time in times) or times != sorted({*times}):
                 raise UsageError(f"{name}: times must be at least 0 and go up")
             Controls.of(**{name: [value for _, value in track]})  # which checks names and values
             made |= dict.fromkeys(("left_eye", "right_eye") if name == "eyes" else (name,), track)

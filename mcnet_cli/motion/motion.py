@@ -1,5 +1,6 @@
 """Motion: a driving's keypoints over time, or controls, which is all that moves a face; and smoothing it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.face.topology import IRIS_POINTS
 from mcnet_cli.model import Keypoints
-from mcnet_cli.motion.bridging import LONGEST_S, between
+from mcnet_cli.motion.bridging import MAX_BRIDGED_S, between
 from mcnet_cli.motion.controls import Controls
 
 Floats = NDArray[np.float32]
@@ -25,9 +26,12 @@ STILL_CUTOFF, CUTOFF_PER_SPEED, SPEED_CUTOFF = 0.5, 300.0, 1.0
 # `STILL_REACH` (in half sides of the crop, 1.3 pixels of 256), and its frames differ like noise. The mean
 # squared change from frame to frame, over the variance, is 2 for independent noise, 0.7 for that of a
 # compressed video, 0.26 and less for people who hold still. In less than a second it can't be told.
-STILL_REACH, STILL_CHANGE, STILL_LEAST_S = 0.01, 0.5, 1.0
+STILL_REACH, STILL_CHANGE, STILL_MIN_S = 0.01, 0.5, 1.0
 IRISES = 2 * IRIS_POINTS  # points of both
 FRAME_LIMIT = 1_000_000  # of a motion: eleven hours at 25 frames/s
+# Fields of `Motion` that are recorded of a driving, and those of its keypoints.
+RECORDED = ("values", "jacobians", "landmarks", "irises")
+KEYPOINT_SERIES = ("values", "jacobians")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,40 +100,33 @@ class Motion:
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> "Motion":
         """Some of the frames, at the same rate."""
-        return replace(
-            self,
-            values=self.values[rows],
-            jacobians=None if self.jacobians is None else self.jacobians[rows],
-            landmarks=None if self.landmarks is None else self.landmarks[rows],
-            irises=None if self.irises is None else self.irises[rows],
-            found=self.found[rows],
-            controls=None if self.controls is None else self.controls.rows(rows),
-            weights=None if self.weights is None else self.weights[rows],
-        )
+        names = (*RECORDED, "found", "weights")
+        controls = None if self.controls is None else self.controls.rows(rows)
+        return replace(self._changed(lambda series: series[rows], *names), controls=controls)
+
+    def _changed(self, change: Callable[[NDArray[Any]], NDArray[Any]], *names: str) -> "Motion":
+        """The motion with `change` applied to the series of these names; one that is missing stays so."""
+        series = {name: getattr(self, name) for name in names}
+        changed: dict[str, Any] = {
+            name: change(values) for name, values in series.items() if values is not None
+        }
+        return replace(self, **changed)
 
     def held(self) -> "Motion":
         """Keypoints of frames without a face are on their way from the last one with a face to the next.
 
         In longer gaps the last one stays until shortly before the next, at either end the nearest.
         """
-        before, after, shares = between(self.found, round(LONGEST_S * self.rate))
-        return replace(
-            self,
-            values=interpolated(self.values[before], self.values[after], shares),
-            jacobians=None
-            if self.jacobians is None
-            else interpolated(self.jacobians[before], self.jacobians[after], shares),
+        before, after, shares = between(self.found, round(MAX_BRIDGED_S * self.rate))
+        return self._changed(
+            lambda series: interpolated(series[before], series[after], shares), *KEYPOINT_SERIES
         )
 
     def smoothed(self, sigma: float) -> "Motion":
         """Keypoints averaged over time by a Gaussian of `sigma` frames; both ends are repeated."""
         if sigma <= 0:
             return self
-        return replace(
-            self,
-            values=_smooth(self.values, sigma),
-            jacobians=None if self.jacobians is None else _smooth(self.jacobians, sigma),
-        )
+        return self._changed(lambda series: _smooth(series, sigma), *KEYPOINT_SERIES)
 
     def steadied(self) -> "Motion":
         """Keypoints without the jitter of tracking, which shows most where they hardly move.
@@ -141,50 +138,27 @@ class Motion:
         if not self.is_recorded:
             return self
         if self.is_still:
-            return replace(
-                self,
-                values=_median(self.values),
-                jacobians=None if self.jacobians is None else _median(self.jacobians),
-            )
-        return replace(
-            self,
-            values=_steady(self.values, self.values, float(self.rate)),
-            jacobians=None
-            if self.jacobians is None
-            else _steady(self.jacobians, self.values, float(self.rate)),
-        )
+            return self._changed(_median, *KEYPOINT_SERIES)
+        return self._changed(lambda series: _steady(series, self.values, float(self.rate)), *KEYPOINT_SERIES)
 
     def rolled(self, degrees: float) -> "Motion":
         """All points turned clockwise about the middle of their pictures."""
         cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         turn = np.array([[cos, sin], [-sin, cos]], np.float32)  # of rows of points
-        return replace(
-            self,
-            values=self.values @ turn,
-            jacobians=None if self.jacobians is None else turn.T @ self.jacobians,
-            landmarks=None if self.landmarks is None else (self.landmarks @ turn).astype(np.float16),
-            irises=None if self.irises is None else (self.irises @ turn).astype(np.float16),
+        points = self._changed(
+            lambda series: (series @ turn).astype(series.dtype), "values", "landmarks", "irises"
         )
+        return points._changed(lambda series: turn.T @ series, "jacobians")
 
     def median(self) -> "Motion":
         """One frame: the median of all those with a face, point by point."""
-        seen = self[self.found]
-
-        def middle(series: Any) -> Any:
-            return None if series is None else _median(series)[:1].astype(series.dtype)
-
-        return replace(
-            seen[:1],
-            values=middle(seen.values),
-            jacobians=middle(seen.jacobians),
-            landmarks=middle(seen.landmarks),
-            irises=middle(seen.irises),
-        )
+        seen = self[self.found]._changed(lambda series: _median(series).astype(series.dtype), *RECORDED)
+        return seen[:1]
 
     @property
     def is_still(self) -> bool:
         """Whether the keypoints move by noise alone."""
-        if len(self) < max(2, STILL_LEAST_S * self.rate):
+        if len(self) < max(2, STILL_MIN_S * self.rate):
             return False
         values = self.values.astype(np.float64)
         if np.abs(values - np.median(values, axis=0)).max() > STILL_REACH:

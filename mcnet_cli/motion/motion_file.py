@@ -1,4 +1,4 @@
-"""Motion files: a driving's motion without its pictures, written once and used any number of times.
+"""Motion files: a motion without any picture, written once and used any number of times.
 
 They are safetensors, checked before use, so that one from a stranger is safe to open.
 """
@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,16 +20,17 @@ from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.media import Span
 from mcnet_cli.model import ModelConfig
 from mcnet_cli.motion.blending import part, resampled
+from mcnet_cli.motion.bundled import bundled_motion
 from mcnet_cli.motion.controls import CONTROLS, Controls
-from mcnet_cli.motion.motion import FRAME_LIMIT, IRISES, Motion
+from mcnet_cli.motion.motion import FRAME_LIMIT, IRISES, RECORDED, Motion
 from mcnet_cli.options import RATE_LIMITS
 
 MOTION_SUFFIX = ".motion"
 # What a file may hold. Beyond these it is taken for damaged or hostile.
 FORMAT = "1"
 KEYPOINT_LIMIT = 500
-LARGEST_VALUE = 100.0
-SMALLEST_DETERMINANT = 1e-8
+MAX_VALUE = 100.0
+MIN_DETERMINANT = 1e-8
 
 
 def write_motion(path: Path, motion: Motion, *, overwrite: bool = False) -> None:
@@ -53,19 +55,12 @@ def write_motion(path: Path, motion: Motion, *, overwrite: bool = False) -> None
         >>> len(read_motion(Path("wave.motion")))
         5
     """
-    tensors = {"found": torch.from_numpy(motion.found)}
-    if motion.is_recorded:
-        tensors["values"] = torch.from_numpy(motion.values)
-    if motion.jacobians is not None:
-        tensors["jacobians"] = torch.from_numpy(motion.jacobians)
-    if motion.landmarks is not None:
-        tensors["landmarks"] = torch.from_numpy(motion.landmarks)
-    if motion.irises is not None:
-        tensors["irises"] = torch.from_numpy(motion.irises)
-    if motion.controls is not None:
-        tensors["controls"] = torch.from_numpy(motion.controls.values)
-    if motion.weights is not None:
-        tensors["weights"] = torch.from_numpy(motion.weights)
+    series: dict[str, NDArray[Any] | None] = {
+        name: getattr(motion, name) for name in (*RECORDED, "found", "weights")
+    }
+    series["values"] = motion.values if motion.is_recorded else None
+    series["controls"] = None if motion.controls is None else motion.controls.values
+    tensors = {name: torch.from_numpy(values) for name, values in series.items() if values is not None}
     metadata = {
         "mcnet.motion": FORMAT,
         "mcnet.rate": str(motion.rate),
@@ -102,7 +97,7 @@ def read_motion(path: Path) -> Motion:
     _check_entries(path, header)
     entries = {name: t.numpy() for name, t in read_tensors(path, header.shapes, error=InputError).items()}
     for name, entry in entries.items():
-        if name != "found" and not (np.isfinite(entry).all() and np.abs(entry).max() <= LARGEST_VALUE):
+        if name != "found" and not (np.isfinite(entry).all() and np.abs(entry).max() <= MAX_VALUE):
             raise InputError(f"{shown(path)}: {name} holds numbers that make no sense")
     found = entries["found"]
     motion = Motion(
@@ -154,6 +149,26 @@ def read_motion_part(
     if requires_face and not motion.found.all():
         raise no_face_in(path, int((~motion.found).argmax()))
     return motion
+
+
+def known_motion(
+    path: Path,
+    config: ModelConfig,
+    digest: str,
+    *,
+    span: Span,
+    fps: Fraction | None,
+    requires_face: bool = False,
+) -> Motion | None:
+    """The motion of a driving that has no pictures: a bundled one by its name, or a file's; else None.
+
+    Arguments and errors as for `read_motion_part`.
+    """
+    if (bundled := bundled_motion(path)) is not None:
+        return bundled.motion(fps, span)
+    if not is_motion_file(path):
+        return None
+    return read_motion_part(path, config, digest, span=span, fps=fps, requires_face=requires_face)
 
 
 def require_fit(motion: Motion, config: ModelConfig, digest: str, name: str) -> None:
@@ -226,5 +241,5 @@ def _check_entries(path: Path, header: Header) -> None:
 
 
 def _check_jacobians(path: Path, jacobians: NDArray[np.float32] | None) -> None:
-    if jacobians is not None and np.abs(np.linalg.det(jacobians)).min() < SMALLEST_DETERMINANT:
+    if jacobians is not None and np.abs(np.linalg.det(jacobians)).min() < MIN_DETERMINANT:
         raise InputError(f"{shown(path)}: one of its jacobians can't be inverted")

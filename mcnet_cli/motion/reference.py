@@ -14,7 +14,7 @@ from mcnet_cli.face.topology import BROWS, LID_OPENINGS, OUTER, OVAL
 
 Points = NDArray[Any]
 
-SMALLEST_AREA = 1e-12  # of a hull of keypoints in [-1, 1]; below, faces have no size to be compared
+MIN_AREA = 1e-12  # of a hull of keypoints in [-1, 1]; below, faces have no size to be compared
 # Face mesh points that tell one pose and expression from another.
 # fmt: off
 _BROWS = (*BROWS[0][0], *BROWS[1][0])  # their upper edges
@@ -45,7 +45,7 @@ def hull_area(points: Points) -> float:
 def hull_scale(source: Points, reference: Points) -> float:
     """√(area of the source's hull / area of the reference's), for (K, 2) keypoints; 1 where one is flat."""
     areas = hull_area(source), hull_area(reference)
-    return float(np.sqrt(areas[0] / areas[1])) if min(areas) > SMALLEST_AREA else 1.0
+    return float(np.sqrt(areas[0] / areas[1])) if min(areas) > MIN_AREA else 1.0
 
 
 def on_face(values: NDArray[np.float32], numbers: Sequence[int]) -> NDArray[np.float32]:

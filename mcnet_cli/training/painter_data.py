@@ -1,25 +1,17 @@
-"""Mouths and eyes for the detail painters to learn from: pairs of frames of a clip, at the clip's own size.
+"""What the detail painters learn from: which frames of which clips show mouths and eyes that open.
 
-The source is moved by the network as `mcnet animate` moves a photo, so what a painter sees in training is
-what it sees in use. Squares are cut out once; training never decodes a clip again.
+They are cut out once, as `painter_squares` says; training never decodes a clip again.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file
-from torch import Tensor
 
-from mcnet_cli.arrays import resized
-from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.devices import Compute
-from mcnet_cli.face import FaceMesh, OuterTracker
+from mcnet_cli.face import FaceMesh
 from mcnet_cli.face.landmarks import Mesh
 from mcnet_cli.face.topology import (
     INNER_EYE_CORNERS,
@@ -30,16 +22,15 @@ from mcnet_cli.face.topology import (
     OUTER_EYE_CORNERS,
     Pairs,
 )
-from mcnet_cli.files import atomic_output
-from mcnet_cli.model import Keypoints, MCNet
-from mcnet_cli.model.detail_shape import Shape, Square
+from mcnet_cli.model import MCNet
+from mcnet_cli.model.detail_shape import Shape
 from mcnet_cli.model.eye_shape import EyeShape
-from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
-from mcnet_cli.training.frames import Array, as_tensor, read_all
+from mcnet_cli.training.frames import Array, read_all
+from mcnet_cli.training.painter_squares import MovedSource, PainterData
 from mcnet_cli.training.sampling import rng_of
 
 # The least open tenth of a clip's frames gives 60 % of the sources; the others are drawn from all frames.
@@ -49,9 +40,6 @@ SHUT_SHARE, SHUT_SOURCES = 0.1, 0.6
 DRIVINGS, BASE_CHANCE = 7, 0.02
 # Frames are enlarged or reduced to no more than this side.
 MAX_SIDE_PX = 512
-# Standard deviations by which squares around mouths and eyes vary: shift in half sides, logarithm of the
-# size, angle in radians.
-SHIFT, SCALE, TURN = 0.025, 0.05, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,48 +112,6 @@ def taught_parts(clips: Sequence[Clip], config: RunConfig) -> list[FacePart]:
         for part in parts_of(config)
         if any(clip.points is not None and _pairs(part, clip, 0, config) for clip in clips)
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class PainterData:
-    """N moved mouths or eyes of M sources, as squares of S pixels; shapes are in their coordinates.
-
-    warped, real: (N, 3, S, S) uint8, the source moved and the frame that it should look like.
-    points, arcs: (N, P, 2) and (N, A, L, 2) the driving's shape, with the source's outlines carried along.
-    of: (N,) the number of the source. sources: (M, 3, S, S) uint8.
-    source_points, source_arcs: (M, P, 2) and (M, A, L, 2).
-    """
-
-    warped: Tensor
-    real: Tensor
-    points: Tensor
-    arcs: Tensor
-    of: Tensor
-    sources: Tensor
-    source_points: Tensor
-    source_arcs: Tensor
-
-    def __len__(self) -> int:
-        return len(self.of)
-
-    @classmethod
-    def joined(cls, parts: Sequence["PainterData"]) -> "PainterData":
-        """Those of all parts."""
-        first = np.cumsum([0, *(len(part.sources) for part in parts[:-1])]).tolist()
-        entries = {each.name: torch.cat([getattr(part, each.name) for part in parts]) for each in fields(cls)}
-        entries["of"] = torch.cat([part.of + before for part, before in zip(parts, first, strict=True)])
-        return cls(**entries)
-
-    def save(self, path: Path) -> None:
-        """Writes them to a file that `load` reads."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_output(path, overwrite=True) as part:
-            write_tensors(part, {each.name: getattr(self, each.name) for each in fields(self)}, {})
-
-    @classmethod
-    def load(cls, path: Path) -> "PainterData":
-        """Reads what `save` wrote."""
-        return cls(**load_file(path))
 
 
 def collect(
@@ -245,85 +191,6 @@ def _own_frames(clip: Clip, size: int) -> tuple[Sequence[Array], Array]:
     return [decoded[n] for n in clip.numbers], clip.points * (side / size)
 
 
-@dataclass(frozen=True, slots=True)
-class MovedSource:
-    """A source moved to B driving frames, at their own size.
-
-    frames: (1 + B, 3, H, W) in [0, 1], the source first. maps: (B, H, W, 2), where in the source pixels of
-    the moved one come from. places: (1 + B, 478, 2) landmarks, with those beyond the mesh. values:
-    (1 + B, K, 2) keypoints.
-    """
-
-    model: MCNet
-    frames: Tensor
-    maps: Tensor
-    places: Tensor
-    values: Tensor
-
-    @classmethod
-    @torch.inference_mode()
-    def of(cls, model: MCNet, frames: Sequence[Array], points: Array, compute: Compute) -> "MovedSource":
-        """frames: the source, then the drivings, (S, S, 3). points: (1 + B, 468, 2) landmarks in pixels."""
-        side, size, device = frames[0].shape[0], model.config.size, compute.device
-        small, tracker = [resized(frame, size, size) for frame in frames], OuterTracker()
-        tracked = [tracker(*seen) for seen in zip(small, points * (size / side), strict=True)]
-        places = torch.from_numpy(np.stack(tracked)).to(device) * (2 / (size - 1)) - 1
-        values = places[:, list(model.config.keypoints.landmarks)]
-        picture = as_tensor(np.stack(small[:1]), device)
-        count = len(frames) - 1
-        driving, parts = Keypoints(values[1:]), model.parts
-        assert parts is not None
-        with compute.autocast():
-            state = model.encode_source(picture, Keypoints(values[:1])).expand(count)
-            field = model.generator.dense_motion_network(state.motion_image, state.keypoints, driving)
-        person = parts.settled(field.person.float(), state.keypoints.values, driving.values)
-        maps = parts.corrected(person, state.keypoints.values, driving.values, (side, side))
-        return cls(model, as_tensor(np.stack(frames), device), maps, places, values)
-
-    def mouths(self) -> list[tuple[MouthShape, MouthShape]]:
-        """The source's mouth, and those of the drivings with the source's lips."""
-        source = MouthShape.of(self.places[:1])
-        return [(source, source.moved(self.values[1:, self.model.placing]))]
-
-    def eyes(self, irises: Array) -> list[tuple[EyeShape, EyeShape]]:
-        """The same of both eyes. irises: (1 + B, 2, 2, 2) pixels of centres and points of rims."""
-        parts, size = self.model.parts, self.model.config.size
-        assert parts is not None
-        unit = size / self.frames.shape[-1] * (2 / (size - 1))
-        rings, found = torch.from_numpy(irises).to(self.places) * unit - 1, []
-        for eye in (0, 1):
-            source = EyeShape.of(self.places[:1], rings[:1, eye], eye)
-            lids, corners = parts.lids(self.values, eye), parts.eye_corners(self.values)
-            found.append((source, source.moved(lids[1:], rings[1:, eye], corners[:1], corners[1:])))
-        return found
-
-    def cut(self, source: Shape, shape: Shape, size: int, rng: np.random.Generator) -> PainterData:
-        """Cuts squares of `size` pixels around the drivings' shapes, which `rng` moves a little."""
-        count = len(self.maps)
-        square, own = _shaken(shape.square(), rng), _shaken(source.square(), rng)
-        fine = self._finer(square, size)
-        places = square.grid(size * fine)
-        maps = grid_sample(self.maps.permute(0, 3, 1, 2), places, align_corners=True).permute(0, 2, 3, 1)
-        picture, real = self.frames[:1], self.frames[1:]
-        warped = _sampled(picture.expand(count, -1, -1, -1), maps, fine)
-        fine = self._finer(own, size)
-        inside, inner = shape.within(square), source.within(own)
-        return PainterData(
-            warped=warped,
-            real=_sampled(real, places, places.shape[1] // size),
-            points=inside.points.cpu(),
-            arcs=inside.arcs.cpu(),
-            of=torch.zeros(count, dtype=torch.long),
-            sources=_sampled(picture, own.grid(size * fine), fine),
-            source_points=inner.points.cpu(),
-            source_arcs=inner.arcs.cpu(),
-        )
-
-    def _finer(self, square: Square, size: int) -> int:
-        """How many samples along each side a pixel of the squares needs, lest it skips pixels of frames."""
-        return max(1, round(float(square.half.max()) * self.frames.shape[-1] / size))
-
-
 def _irises(frame: Array, points: Array) -> Array:
     """(2, 2, 2) pixels: of both eyes in a frame the iris's centre and the first point of its rim."""
     found = _face_mesh().again(frame, Mesh(points, 1.0).region)
@@ -332,21 +199,3 @@ def _irises(frame: Array, points: Array) -> Array:
 
 
 _face_mesh = cache(FaceMesh)
-
-
-def _shaken(square: Square, rng: np.random.Generator) -> Square:
-    """Squares that are moved, scaled and turned a little at random."""
-    count, like = len(square.half), square.half
-    shift = torch.from_numpy(rng.normal(0, SHIFT, (count, 2))).to(like)
-    scale = torch.from_numpy(np.exp(rng.normal(0, SCALE, count))).to(like)
-    angle = torch.from_numpy(rng.normal(0, TURN, count)).to(like)
-    turn = torch.stack([angle.cos(), angle.sin(), -angle.sin(), angle.cos()], -1).reshape(-1, 2, 2)
-    return Square(square.centre + shift * square.half[:, None], turn @ square.axes, square.half * scale)
-
-
-def _sampled(pictures: Tensor, places: Tensor, fine: int) -> Tensor:
-    """(B, 3, S, S) uint8 of pictures in [0, 1] at (B, S·fine, S·fine, 2) places, on the CPU."""
-    sampled = grid_sample(pictures, places, "bicubic", "border", align_corners=True)
-    if fine > 1:
-        sampled = F.avg_pool2d(sampled, fine)
-    return (sampled.clamp(0, 1) * 255).round().byte().cpu()

@@ -37,7 +37,8 @@ from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.discriminator import InsideDiscriminator, Insides
 from mcnet_cli.training.objective_config import PainterTraining
-from mcnet_cli.training.painter_data import FacePart, PainterData, collect, taught_parts
+from mcnet_cli.training.painter_data import FacePart, collect, taught_parts
+from mcnet_cli.training.painter_squares import PainterData
 from mcnet_cli.training.sampling import rng_of
 
 # Longest gradient of the painter and of the discriminator.

@@ -13,6 +13,7 @@ from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face.topology import ALL_POINTS
 from mcnet_cli.media.clips import Split, find_clips
 from mcnet_cli.progress import OnProgress, Progress, silent
+from mcnet_cli.reports import aligned
 from mcnet_cli.system import peak_memory_mb
 from mcnet_cli.training.augment import augment
 from mcnet_cli.training.config import SMALL_PX, RunConfig
@@ -74,9 +75,7 @@ def _table(data: Dataset) -> Iterator[str]:
     for r in data.reports:
         cells = shown(r.name), shown(r.identity), str(r.frames), f"{r.side}²", r.landmarks or "-"
         rows.append((*cells, r.problem or ""))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned(rows)
     identities = len({clip.identity for clip in data.clips})
     yield f"{len(data.clips)} usable clips of {identities} identities, {len(data.bad)} not usable"
 

@@ -4,9 +4,8 @@ Importing it loads no torch: the server is there at once, and loads it while the
 """
 
 from mcnet_cli.web.jobs import Failure
-from mcnet_cli.web.limits import Limits
 from mcnet_cli.web.options import described
 from mcnet_cli.web.server import serve
-from mcnet_cli.web.settings import WebRequest
+from mcnet_cli.web.settings import Limits, WebRequest
 
 __all__ = ["Failure", "Limits", "WebRequest", "described", "serve"]

@@ -30,13 +30,14 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from mcnet_cli import __version__
-from mcnet_cli.errors import InputError, McnetError, UsageError, shown
+from mcnet_cli.errors import McnetError, UsageError, shown
 from mcnet_cli.files import system_failure
 from mcnet_cli.progress import OnProgress, Progress
-from mcnet_cli.web.jobs import Film, Job, Queue, Work, report_bug
-from mcnet_cli.web.limits import Limits, TooMuch
+from mcnet_cli.web.errors import TooMuch, Unknown, answer_bug, answer_failure, answer_refusal
+from mcnet_cli.web.jobs import Film, Job, Queue, Work
 from mcnet_cli.web.options import FILM_KINDS, SLIDERS, Option, require_visitors_options
-from mcnet_cli.web.storage import Storage, Unknown, Upload, Visitor, shown_name
+from mcnet_cli.web.settings import Limits
+from mcnet_cli.web.storage import Storage, Upload, Visitor, shown_name
 
 if TYPE_CHECKING:
     from mcnet_cli.web.studio import Studio
@@ -50,12 +51,12 @@ PAGE_FILES = (
 EXAMPLES, MOTIONS = PAGE / "examples", PAGE / "motions"
 FILES = ("source", "driving", "background", "audio")
 ROOM_EVERY = 25  # frames of a film, after which the room on the disk is looked at
-NO_OPTIONS = {"source", "driving", "session", "format"}  # fields of a form for a film
+NO_OPTIONS = {"source", "driving", "session", "format"}  # fields of a form besides options of `mcnet animate`
 SWEEP_S = 60.0  # between looks for visitors who have left
 COMMAND_HEADER = "Mcnet-Command"
-MOST_FIELDS, LONGEST_FIELD = 60, 1000
+MAX_FIELDS, MAX_FIELD_BYTES = 60, 1000
 PHOTOS_AT_ONCE = 2  # each takes up to some 200 MB for a moment
-MOST_UPLOADS = 100  # of a visitor
+MAX_UPLOADS = 100  # of a visitor
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,11 @@ class Api:
         return Starlette(
             routes=routes,
             lifespan=self._sweeping,
-            exception_handlers={McnetError: _explained, HTTPException: _refused, Exception: _unexpected},
+            exception_handlers={
+                McnetError: answer_failure,
+                HTTPException: answer_refusal,
+                Exception: answer_bug,
+            },
         )
 
     @contextlib.asynccontextmanager
@@ -262,7 +267,7 @@ class Api:
 
     async def _kept(self, visitor: Visitor, kind: str, file: UploadFile | Path) -> Upload:
         """A file or an example, checked and kept. InputError if it can't be used as such; then it is gone."""
-        if len(visitor.uploads) >= MOST_UPLOADS:
+        if len(visitor.uploads) >= MAX_UPLOADS:
             raise TooMuch("this session has too many files", hint="load the page again")
         if isinstance(file, Path):
             name, path = file.name, visitor.new_path("")
@@ -311,7 +316,7 @@ def _page_file(name: str) -> Callable[[Request], Awaitable[Response]]:
 async def _form(request: Request) -> AsyncIterator[FormData]:
     """The form that a request brings, bounded in number and length of its fields."""
     async with request.form(
-        max_files=len(FILES), max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD
+        max_files=len(FILES), max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
     ) as form:
         yield form
 
@@ -333,30 +338,3 @@ def _film_kind(form: FormData) -> str:
 def _text(form: Mapping[str, Any], name: str, otherwise: str = "") -> str:
     value = form.get(name)
     return value if isinstance(value, str) and value else otherwise
-
-
-async def _explained(_request: Request, error: Exception) -> Response:
-    """An expected failure as the command line would tell it, in JSON."""
-    assert isinstance(error, McnetError)
-    status = 500
-    for kind, code in ((Unknown, 404), (TooMuch, 503), (UsageError, 400), (InputError, 422)):
-        if isinstance(error, kind):
-            status = code
-            break
-    details = {"code": error.exit_code, "message": str(error), "hint": error.hint}
-    headers = {"Retry-After": "10"} if status == 503 else None
-    return JSONResponse({"error": details}, status, headers)
-
-
-async def _unexpected(_request: Request, error: Exception) -> Response:
-    """A bug. The visitor learns that there is one, whoever runs the server where it is."""
-    report_bug(error)
-    details = {"code": 1, "message": "this is a bug in mcnet", "hint": "the server's terminal says more"}
-    return JSONResponse({"error": details}, 500)
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    """What the framework refuses: an unknown address, a method or a form that makes no sense."""
-    assert isinstance(error, HTTPException)
-    details = {"code": 2, "message": error.detail, "hint": None}
-    return JSONResponse({"error": details}, error.status_code, error.headers)

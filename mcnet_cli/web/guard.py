@@ -1,4 +1,4 @@
-"""What every request passes first: whom it is for, where it comes from, the password, its size."""
+"""What is checked of every request first: its host, the site that sends it, the password, its size."""
 
 import asyncio
 import base64
@@ -14,11 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcnet_cli.web.limits import MB, Limits
+from mcnet_cli.web.errors import error_answer
+from mcnet_cli.web.settings import MB, Limits
 
-SLOWEST_CHUNK_S = 30.0  # an upload that sends nothing for so long is given up
+CHUNK_TIMEOUT_S = 30.0  # an upload that sends nothing for so long is given up
 WRONG_PASSWORD_S = 1.0  # one wrong password is answered in so long, whoever else tries
-MOST_WRONG_AT_ONCE = 10
+MAX_WRONG_AT_ONCE = 10
 HEADERS = {
     # Nothing is loaded from elsewhere, nothing in the page's text is a script, and no page frames this one.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -69,17 +70,19 @@ class Guard:
     async def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
         if not self._is_ours(host):
-            return _answer(421, "this address isn't this server's", "use the address that mcnet web shows")
+            return error_answer(
+                421, 2, "this address isn't this server's", "use the address that mcnet web shows"
+            )
         origin = headers.get("origin")
         if (origin is not None and urlsplit(origin).netloc != host) or (
             headers.get("sec-fetch-site") == "cross-site" and scope["method"] != "GET"
         ):
-            return _answer(403, "another site's page may not use this server")
+            return error_answer(403, 2, "another site's page may not use this server")
         if self._password is not None and not _has_password(headers, self._password):
             return await self._without_password(attempted="authorization" in headers)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._limits.upload_mb * MB:
-            return _answer(413, self._too_large)
+            return error_answer(413, 2, self._too_large)
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -92,15 +95,15 @@ class Guard:
     async def _without_password(self, *, attempted: bool) -> JSONResponse:
         """Asks for the password; after a wrong one not before its time, so that guessing takes years."""
         if attempted:
-            if self._waiting >= MOST_WRONG_AT_ONCE:
-                return _answer(429, "too many wrong passwords")
+            if self._waiting >= MAX_WRONG_AT_ONCE:
+                return error_answer(429, 2, "too many wrong passwords")
             self._waiting += 1
             try:
                 async with self._wrong:
                     await asyncio.sleep(WRONG_PASSWORD_S)
             finally:
                 self._waiting -= 1
-        answer = _answer(401, "this server wants a password")
+        answer = error_answer(401, 2, "this server wants a password")
         answer.headers["WWW-Authenticate"] = 'Basic realm="mcnet", charset="UTF-8"'
         return answer
 
@@ -114,7 +117,7 @@ class Guard:
             if is_whole:  # what is waited for now is that the visitor leaves
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), SLOWEST_CHUNK_S)
+                message = await asyncio.wait_for(receive(), CHUNK_TIMEOUT_S)
             except TimeoutError as error:
                 raise HTTPException(408, "the upload has stopped") from error
             left -= len(message.get("body", b""))
@@ -145,7 +148,3 @@ def _has_password(headers: Headers, password: str) -> bool:
     except (binascii.Error, ValueError):
         return False
     return kind.lower() == "basic" and hmac.compare_digest(text.partition(b":")[2], password.encode())
-
-
-def _answer(status: int, message: str, hint: str | None = None) -> JSONResponse:
-    return JSONResponse({"error": {"code": 2, "message": message, "hint": hint}}, status)

@@ -1,26 +1,23 @@
-"""Jobs and their queue: one runs at a time, the others wait and know their place."""
+"""Jobs and their queue: one job runs at a time, and the others wait for their turn."""
 
-import logging
 import secrets
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mcnet_cli.progress import OnProgress, Progress
-from mcnet_cli.web.limits import Limits, TooMuch
-from mcnet_cli.web.storage import Unknown
+from mcnet_cli.web.errors import TooMuch, Unknown, report_bug
+from mcnet_cli.web.settings import Limits
 
-log = logging.getLogger(__name__)
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-MOST_REMEMBERED = 1000  # jobs that have ended
+MAX_ENDED_JOBS = 1000  # jobs that have ended
 
 
-class Cancelled(Exception):  # noqa: N818 - somebody's wish
-    """A job's visitor wants it no more; raised from within the work."""
+class Cancelled(Exception):  # noqa: N818 - a wish, no error
+    """Raised from within a job's work to end it, because its visitor has cancelled it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ class Job:
         self._wanted = False
 
     def tell(self, progress: Progress) -> None:
-        """Notes how far the work has come; Cancelled if it is wanted no more."""
+        """Notes how far the work has come. Raises Cancelled if the visitor has cancelled it."""
         if not self._wanted:
             raise Cancelled
         if self.progress is None or progress.stage != self.progress.stage:
@@ -139,11 +136,6 @@ class Job:
         }
 
 
-def report_bug(error: BaseException) -> None:
-    """Shows a bug to whoever runs the server."""
-    log.error("a bug in mcnet. Please report it:\n%s", "".join(traceback.format_exception(error)))
-
-
 class Queue:
     """Runs jobs one after the other, in a thread of its own.
 
@@ -184,7 +176,7 @@ class Queue:
             if len(unfinished) >= self._limits.queue:
                 raise TooMuch(f"{len(unfinished)} films wait already", hint="try again later")
             ended = [other.id for other in self._jobs.values() if other.has_ended]
-            for old in ended[: max(0, len(ended) - MOST_REMEMBERED)]:
+            for old in ended[: max(0, len(ended) - MAX_ENDED_JOBS)]:
                 del self._jobs[old]
             self._jobs[job.id] = job
             self._changed.notify_all()
@@ -197,7 +189,7 @@ class Queue:
             return self._jobs[name]
 
     def place(self, job: Job) -> int | None:
-        """Which one of those that wait it is, from 1; None if it runs or has ended."""
+        """Its place among the jobs that wait, from 1; None if it runs or has ended."""
         with self._changed:
             waiting = [other for other in self._jobs.values() if other.state == "queued"]
             return waiting.index(job) + 1 if job in waiting else None

@@ -39,7 +39,7 @@ SLIDERS: Mapping[str, tuple[float, float]] = {
     "brows": (-1, 1),
 }
 FILM_KINDS = (".mp4", ".webm", ".mov", ".gif", ".webp")
-LONGEST_VALUE = 100  # characters
+MAX_VALUE_CHARS = 100  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ def require_visitors_options(values: Mapping[str, str]) -> dict[str, str]:
         name = typed.replace("_", "-")
         if name not in PLACES:
             raise UsageError(f"there is no option {shown(typed[:40])}", hint=f"there are {', '.join(PLACES)}")
-        if len(value) > LONGEST_VALUE:
-            raise UsageError(f"{name}: is longer than {LONGEST_VALUE} characters")
+        if len(value) > MAX_VALUE_CHARS:
+            raise UsageError(f"{name}: is longer than {MAX_VALUE_CHARS} characters")
         if value != "":
             given[name] = value
     if given.pop("no-audio", "false") == "true":

@@ -23,14 +23,14 @@ from mcnet_cli.web.storage import opened_storage
 if TYPE_CHECKING:
     from mcnet_cli.web.studio import Studio
 
-MOST_CONNECTIONS = 200
+MAX_CONNECTIONS = 200
 KEEP_ALIVE_S, GRACE_S = 10, 1
 REQUEST_HEAD_S = 15.0  # in which a connection has to send a request whole, apart from its body
 BACKLOG = 64
 
 
 class ImpatientProtocol(H11Protocol):
-    """HTTP that closes connections over which no whole request has come for `REQUEST_HEAD_S` seconds.
+    """HTTP/1.1 that closes connections over which no whole request has come for `REQUEST_HEAD_S` seconds.
 
     Otherwise a few hundred of them, held open, would keep others out.
     """
@@ -67,7 +67,7 @@ class Server:
                 server_header=False,
                 proxy_headers=False,
                 ws="none",
-                limit_concurrency=MOST_CONNECTIONS,
+                limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
             )
@@ -188,7 +188,7 @@ def _listening(request: WebRequest) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _temporary_files_in(folder: str) -> Iterator[None]:
-    """Whatever a library keeps in temporary files meanwhile is in this folder, which goes at the end."""
+    """While the block runs, temporary files of all libraries are made in this folder."""
     before = tempfile.tempdir
     tempfile.tempdir = folder
     try:

@@ -1,4 +1,4 @@
-"""What `mcnet web` is asked for: the options of the command."""
+"""The options of `mcnet web`: where it listens, who may come in, and what one visitor may ask of it."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -7,9 +7,45 @@ from pathlib import Path
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import require_regular_file
 from mcnet_cli.options import require_between
-from mcnet_cli.web.limits import Limits
 
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 1000
+MB = 1 << 20
+MAX_FRAMES_PER_S = 60  # of films; times `Limits.seconds`, it bounds how long one job can take
+MAX_SIDE_PX = 1920  # of films
+MIN_PASSWORD_CHARS, MAX_PASSWORD_CHARS = 8, 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a server accepts. UsageError for numbers that make no sense.
+
+    Args:
+        upload_mb: the size of one request with all its files.
+        megapixels: of a photo, and of a video's frame.
+        seconds: of the driving's part that is used.
+        queue: jobs that wait or run, of all visitors.
+        disk_mb: all uploads and films that are kept at a time.
+        keep_minutes: how long the files of a visitor who has left are kept.
+    """
+
+    upload_mb: int = 200
+    megapixels: int = 40
+    seconds: int = 60
+    queue: int = 20
+    disk_mb: int = 4000
+    keep_minutes: int = 15
+
+    def __post_init__(self) -> None:
+        require_between("--max-upload", self.upload_mb, 1, 100_000)
+        require_between("--max-megapixels", self.megapixels, 1, 128)
+        require_between("--max-seconds", self.seconds, 1, 86_400)
+        require_between("--max-queue", self.queue, 1, 10_000)
+        require_between("--max-disk", self.disk_mb, self.upload_mb, None)
+        require_between("--keep", self.keep_minutes, 1, 1440)
+
+    @property
+    def frames(self) -> int:
+        """Frames of a film."""
+        return self.seconds * MAX_FRAMES_PER_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +80,10 @@ class WebRequest:
     @property
     def is_private(self) -> bool:
         """Whether no other machine can reach the server."""
-        return is_loopback(self.host)
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     def password(self) -> str | None:
         """The password, None if there is none. InputError for a file without one."""
@@ -54,20 +93,12 @@ class WebRequest:
         require_regular_file(self.password_file)
         try:
             with self.password_file.open(encoding="utf-8") as file:
-                password = file.readline(LONGEST_PASSWORD + 1).rstrip("\r\n")
+                password = file.readline(MAX_PASSWORD_CHARS + 1).rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise InputError(f"{name} is not a text in UTF-8") from error
-        if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
             raise InputError(
                 f"the first line of {name} is no password: {len(password)} characters",
-                hint=f"take at least {SHORTEST_PASSWORD}",
+                hint=f"take at least {MIN_PASSWORD_CHARS}",
             )
         return password
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or a name stands for this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

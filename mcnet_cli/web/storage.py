@@ -1,6 +1,6 @@
-"""Uploads and films of visitors, in one folder: theirs go when they leave, all go with the server.
+"""Uploads and films of visitors, in one folder. They go when their visitor leaves, or the server ends.
 
-Names of files and folders are random. Who knows one may use it, and nobody can guess another.
+Names of files and folders are random: whoever knows a name may use it, and nobody can guess one.
 """
 
 import contextlib
@@ -11,19 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcnet_cli.errors import McnetError
 from mcnet_cli.files import system_failure
 from mcnet_cli.system import LockHeld, locked, private_temporary_folder
-from mcnet_cli.web.limits import MB, Limits, TooMuch
+from mcnet_cli.web.errors import TooMuch, Unknown
+from mcnet_cli.web.settings import MB, Limits
 
-MOST_VISITORS = 1000
-LONGEST_NAME = 100  # characters of a file's name that are kept to be shown
-
-
-class Unknown(McnetError):  # noqa: N818 - often nobody's mistake: what was asked for has expired
-    """There is nothing by this name, or it has been removed since."""
-
-    exit_code = 3
+MAX_VISITORS = 1000
+MAX_NAME_CHARS = 100  # characters of a file's name that are kept to be shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +61,7 @@ class Storage:
 
         Before that, those who have no files make room: nobody can keep others out by opening sessions.
         """
-        if len(self._visitors) >= MOST_VISITORS:
+        if len(self._visitors) >= MAX_VISITORS:
             without_files = [visitor for visitor in self._visitors.values() if not visitor.uploads]
             if not without_files:
                 raise TooMuch("too many visitors at the moment", hint="try again later")
@@ -161,7 +155,7 @@ def shown_name(name: str | None, otherwise: str) -> str:
     stem, dot, suffix = printable.rpartition(".") if "." in printable else (printable, "", "")
     if not stem.strip("."):
         return otherwise
-    return stem[:LONGEST_NAME] + dot + suffix[:10]
+    return stem[:MAX_NAME_CHARS] + dot + suffix[:10]
 
 
 def _new_id() -> str:

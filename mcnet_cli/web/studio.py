@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mcnet_cli.animation import AnimationRequest, Animator
+import numpy as np
+
+from mcnet_cli.animation import AnimationRequest, Animator, Portrait, Transfer
 from mcnet_cli.animation.animate import animate_with
 from mcnet_cli.animation.command_line import command_line
+from mcnet_cli.animation.frames import MakeFrames, frames_of
+from mcnet_cli.animation.inputs import open_driving
 from mcnet_cli.animation.kept import Kept, Recent
 from mcnet_cli.animation.outputs import default_name, plan_outputs
-from mcnet_cli.animation.request import open_driving
+from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.arrays import Picture, resized, size_within
 from mcnet_cli.batch.jobs import parse_options
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
@@ -21,20 +25,55 @@ from mcnet_cli.media import encode_picture, is_picture, open_frames, read_photo
 from mcnet_cli.media.kinds import is_video
 from mcnet_cli.media.pictures import opened_picture
 from mcnet_cli.media.probe import probe_sound
-from mcnet_cli.motion import read_motion
+from mcnet_cli.motion import Controls, Motion, read_motion
 from mcnet_cli.motion.blending import part
 from mcnet_cli.motion.bundled import bundled_motion, bundled_motions, names_of_motions
 from mcnet_cli.motion.motion_file import is_motion_file
 from mcnet_cli.options import require_between
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.web.jobs import Film, Work
-from mcnet_cli.web.limits import LONGEST_SIDE_PX, MOST_FRAMES_PER_S
-from mcnet_cli.web.posing import Posing
-from mcnet_cli.web.settings import WebRequest
+from mcnet_cli.web.settings import MAX_FRAMES_PER_S, MAX_SIDE_PX, WebRequest
 from mcnet_cli.web.storage import Upload
 
+POSED_PX = 512  # longer side; a frame of it takes about 0.1 s on one core
+PHOTOS_KEPT = 4
 SHOWN_PX = 1024  # longer side of photos as the page shows them
 FRAME_S = 0.1  # by which a film may be longer, as lengths in headers are rounded
+
+
+@dataclass(frozen=True, eq=False)
+class _Posable:
+    """An encoded photo, and what makes its frames."""
+
+    portrait: Portrait
+    make: MakeFrames
+
+
+class Posing:
+    """Poses photos by an animator, of which it keeps the last few. Not for several threads at once."""
+
+    def __init__(self, animator: Animator) -> None:
+        self._animator = animator
+        self._photos: Recent[_Posable] = Recent(PHOTOS_KEPT)
+
+    def posed(self, upload: Upload, request: AnimationRequest) -> Picture:
+        """A photo with its face posed by a request's controls. InputError if there is no such face."""
+        which = upload.id, request.face, str(request.source_crop)
+        photo = self._photos.get(which, lambda: self._encoded(upload, request))
+        # in the transfer, as the command has them: a motion of its own would turn some faces less
+        transfer, still = Transfer(controls=request.controls.controls(1, 1)), Motion.of(Controls.none(1))
+        poses = [
+            Retargeting(still, transfer, face, self._animator.landmarks, 0.0).pose(np.array([0]))
+            for face in photo.portrait.faces
+        ]
+        (picture,) = photo.make(poses)
+        return picture
+
+    def _encoded(self, upload: Upload, request: AnimationRequest) -> _Posable:
+        portrait = self._animator.portrait(
+            upload.path, face=request.face, crop=request.source_crop, longest=POSED_PX
+        )
+        return _Posable(portrait, frames_of(portrait, self._animator.renderer, "photo", "still", None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +104,9 @@ class Order:
 
 
 class Studio:
-    """Shows and moves photos. Films have a network of their own, so that they don't hold up what is shown.
+    """Shows photos, poses them, and makes films of them.
+
+    Films have a network of their own, so that showing and posing never waits for them.
 
     Loading takes seconds. WeightsError if the weights can't be had.
     """
@@ -200,8 +241,8 @@ class Studio:
 
     def _require_length(self, request: AnimationRequest) -> None:
         """InputError if a film would be too long, as far as the driving's header tells that."""
-        require_between("--size", request.size, 1, LONGEST_SIDE_PX)
-        require_between("--fps", request.fps, 0, MOST_FRAMES_PER_S)
+        require_between("--size", request.size, 1, MAX_SIDE_PX)
+        require_between("--fps", request.fps, 0, MAX_FRAMES_PER_S)
         edit = request.edit
         driving_s = _seconds_of(request) * edit.loop * (2 if edit.ping_pong else 1) / edit.speed
         seconds = max(request.controls.seconds, edit.duration_s or driving_s)
@@ -235,7 +276,7 @@ def _parsed(options: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _holds_path(value: Any) -> bool:
-    """Whether a value is a path, or has one in it, however deep."""
+    """Whether a value is a path or contains one, at any depth."""
     if isinstance(value, Mapping):
         return any(map(_holds_path, value.values()))
     return isinstance(value, Path) or (isinstance(value, tuple | list) and any(map(_holds_path, value)))

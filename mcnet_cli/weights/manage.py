@@ -1,6 +1,5 @@
 """What `mcnet fetch-weights` does: lists, fetches, converts and removes weights."""
 
-import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Literal
 from mcnet_cli import __version__
 from mcnet_cli.errors import McnetError, UsageError, WeightsError, shown
 from mcnet_cli.progress import OnProgress
+from mcnet_cli.reports import aligned, json_values
 from mcnet_cli.weights.registry import (
     HUB_PREFIX,
     Embedded,
@@ -50,7 +50,7 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """JSON values."""
-        return dataclasses.asdict(self) | {"path": None if self.path is None else str(self.path)}
+        return json_values(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +163,8 @@ def _origin(entry: Entry) -> str:
 def as_table(rows: list[Status]) -> str:
     """For people: a line each, then what is wrong."""
     titles = ("NAME", "KIND", "STATE", "SIZE", "CHECKSUM", "LICENCE", "FOR")
-    cells = [titles, *((s.name, s.kind, s.state, s.size, s.checksum, s.licence, s.purpose) for s in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells)
-    lines = ["  ".join(row).rstrip() for row in padded]
+    cells = ((s.name, s.kind, s.state, s.size, s.checksum, s.licence, s.purpose) for s in rows)
+    lines = aligned([titles, *cells])
     for status in rows:
         if status.problem:
             lines += [status.problem, f"  {status.fix}"] if status.fix else [status.problem]
@@ -205,6 +203,7 @@ def convert_file(source: Path, name: str | None, cache: Cache, *, force: bool) -
     """
     from mcnet_cli.checkpoint import read_weights, write_weights  # torch loads here
     from mcnet_cli.checkpoint.official import read_epoch
+    from mcnet_cli.model.presets import described
 
     name = name or source.name.partition(".")[0]
     _check_name(name, cache)
@@ -242,13 +241,13 @@ def convert_file(source: Path, name: str | None, cache: Cache, *, force: bool) -
         cache.keep(name, record)
     keypoints, epoch = weights.config.keypoints, read_epoch(source)
     inferred = {
-        "architecture": weights.config.described,
+        "architecture": described(weights.config),
         "keypoints": keypoints.count,
         "jacobians": keypoints.jacobians,
         "epoch": epoch,
     }
     done = (
-        f"{name}: {weights.config.described}, {keypoints.count} keypoints "
+        f"{name}: {described(weights.config)}, {keypoints.count} keypoints "
         f"{'with' if keypoints.jacobians else 'without'} jacobians, "
         f"{'no epoch stated' if epoch is None else f'epoch {epoch}'}\n"
         f"  licence: {licence}\n  {shown(target)}\nuse it with: mcnet animate -w {name}"

@@ -18,8 +18,7 @@ from mcnet_cli.animation.kept import Kept
 from mcnet_cli.batch import BatchRequest, JobResult
 from mcnet_cli.batch.batch import checked
 from mcnet_cli.batch.jobs import Job
-from mcnet_cli.batch.records import FOLDER, begin, read_record
-from mcnet_cli.batch.work import MAX_DEATHS, FilmMaker, Task
+from mcnet_cli.batch.work import MAX_DEATHS, RECORDS, FilmMaker, Task, begin_record, read_record
 from mcnet_cli.cli import main
 from mcnet_cli.errors import SystemFailure, UsageError
 from mcnet_cli.files import partial_name, stamp_of
@@ -115,7 +114,7 @@ def test_a_job_that_fails_is_told_and_tried_again_and_the_others_go_on(jobs: Pat
     bad = [result for result in results.values() if result.status == "failed"]
     assert {result.driving for result in bad} == {"clip0.mp4"}
     assert all("clip0.mp4 is not a video" in str(result.error) for result in bad)
-    assert len(films(inputs)) == len([*(inputs / FOLDER).iterdir()]) == 2
+    assert len(films(inputs)) == len([*(inputs / RECORDS).iterdir()]) == 2
     shutil.copy(inputs / "clip1.mp4", inputs / "clip0.mp4")
     assert {result.status for result in made(asked(jobs))} == {"done"}
 
@@ -127,12 +126,12 @@ def test_a_killed_run_s_whole_film_counts_and_an_old_one_does_not(jobs: Path, in
     record = read_record(film)
     assert record is not None
     film.rename(inputs / "whole")
-    begin(film, record.wanted, "killed")
+    begin_record(film, record.wanted, "killed")
     assert maker.done_before(job) is None, "it was killed before there was a film"
     (inputs / "whole").rename(film)
     assert maker.done_before(job) is not None, "it was killed when the film was there"
-    begin(film, "other options", "killed")
-    begin(film, record.wanted, "killed again")
+    begin_record(film, "other options", "killed")
+    begin_record(film, record.wanted, "killed again")
     assert maker.done_before(job) is None, "it was killed while the old film was still there"
     assert maker.may_replace(job)
     assert maker.film(job, Kept()).frames == first.frames
@@ -145,7 +144,7 @@ def test_a_job_at_which_processes_die_is_left_out_by_the_next_one(jobs: Path, in
     assert record is not None
     (inputs / dead.output).unlink()
     for _ in range(MAX_DEATHS):
-        begin(inputs / dead.output, record.wanted, maker.run)
+        begin_record(inputs / dead.output, record.wanted, maker.run)
     partial_name(inputs / dead.output).touch()
     results = maker.do(tasks[0], Kept(), lambda _: None)
     assert [result.status for result in results] == ["failed", "done"]
@@ -165,7 +164,7 @@ def test_a_full_disk_ends_the_run_and_leaves_no_record(jobs: Path, inputs: Path)
             maker.do(tasks[0], Kept(), lambda _: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert not [*(inputs / FOLDER).iterdir()]
+    assert not [*(inputs / RECORDS).iterdir()]
 
 
 class Fragile(FilmMaker):

@@ -37,7 +37,7 @@ from mcnet_cli.animation.renderer import EncodedSource, Renderer
 from mcnet_cli.checkpoint import Weights, build_model, read_weights, write_weights
 from mcnet_cli.compositing import Compositor
 from mcnet_cli.devices import DTYPES, Compute, choose_device
-from mcnet_cli.model import Keypoints, MCNet, ModelConfig
+from mcnet_cli.model import PRESETS, Keypoints, MCNet
 from mcnet_cli.weights import resolve_weights
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -261,7 +261,7 @@ def main() -> None:
         weights = {"lite": resolve_weights("lite")}
         if not options.quick:
             weights["mcnet"] = Path(folder) / "mcnet.safetensors"
-            paper = MCNet(ModelConfig.preset("mcnet"))
+            paper = MCNet(PRESETS["mcnet"])
             facts = {"framing": None, "smooth": None, "card": {}}
             write_weights(weights["mcnet"], paper.state_dict(), paper.config, **facts)
         setting = Setting(device, options.quick, weights)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mcnet_cli.checkpoint import write_weights
 from mcnet_cli.media import ffmpeg_binary
-from mcnet_cli.model import MCNet, ModelConfig
+from mcnet_cli.model import PRESETS, MCNet
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PORTRAIT, DRIVING = EXAMPLES / "portrait.jpg", EXAMPLES / "driving.mp4"
@@ -37,7 +37,7 @@ def memory(short_s: int, long_s: int) -> None:
     """Prints both peaks, with a narrow network: what grows with the clip isn't the network."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        narrow = MCNet(ModelConfig.preset("lite"))
+        narrow = MCNet(PRESETS["lite"])
         weights = folder / "random.safetensors"
         write_weights(weights, narrow.state_dict(), narrow.config, framing=None, smooth=None, card={})
         peaks = []

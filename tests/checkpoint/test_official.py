@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mcnet_cli.checkpoint import build_model, read_weights
 from mcnet_cli.checkpoint.official import read_epoch
-from mcnet_cli.model import ModelConfig
+from mcnet_cli.model import PRESETS
 
 # ---------------------------------------------------------------- torch's formats
 
@@ -134,7 +134,7 @@ def test_an_official_checkpoint_just_works(official: dict[str, dict[str, Tensor]
     path = tmp_path / "00000099-checkpoint.pth.tar"
     torch.save({**trained, "optimizer_generator": optimizer.state_dict(), "epoch": 99}, path)
     weights = read_weights(path)
-    assert weights.config == ModelConfig.preset("mcnet")
+    assert weights.config == PRESETS["mcnet"]
     assert (weights.framing, weights.smooth, weights.card) == (None, None, {})
     assert torch.equal(weights.state["generator.final.weight"], official["generator"]["final.weight"])
     assert torch.equal(weights.state["kp_detector.jacobian.bias"], official["kp_detector"]["jacobian.bias"])
@@ -149,7 +149,7 @@ def test_a_flat_checkpoint_in_the_old_layout_works(
     flat = {f"{prefix}{part}.{name}": t for part, entries in official.items() for name, t in entries.items()}
     path = tmp_path / "flat.pth"
     torch.save(flat, path, _use_new_zipfile_serialization=False)
-    assert read_weights(path).config == ModelConfig.preset("mcnet")
+    assert read_weights(path).config == PRESETS["mcnet"]
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_an_official_checkpoint_converted_by_others_works(
     save_file(
         {f"{part}.{name}": t for part, entries in official.items() for name, t in entries.items()}, path
     )
-    assert read_weights(path).config == ModelConfig.preset("mcnet")
+    assert read_weights(path).config == PRESETS["mcnet"]
 
 
 @pytest.mark.slow

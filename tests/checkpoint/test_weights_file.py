@@ -21,7 +21,7 @@ from mcnet_cli.checkpoint import build_model, detector_digest, read_weights, wri
 from mcnet_cli.checkpoint.safetensors_file import read_header
 from mcnet_cli.errors import UsageError, WeightsError
 from mcnet_cli.face import OUTER
-from mcnet_cli.model import MCNet, ModelConfig
+from mcnet_cli.model import PRESETS, MCNet, ModelConfig
 from mcnet_cli.model.config import (
     GeneratorConfig,
     HourglassConfig,
@@ -29,6 +29,7 @@ from mcnet_cli.model.config import (
     MemoryConfig,
     MotionConfig,
 )
+from mcnet_cli.model.presets import described
 
 FRAMING = {"face_height": 0.53, "center_x": 0.5, "center_y": 0.54}
 
@@ -146,8 +147,8 @@ def test_landmarks_are_kept_where_keypoints_stand_for_some(tmp_path: Path) -> No
 def test_files_say_landmarks_beside_the_config_as_they_always_did(tmp_path: Path) -> None:
     shipped = SHIPPED / "mcnet-lite.safetensors"
     weights = read_weights(shipped)
-    assert weights.config == ModelConfig.preset("lite")
-    assert weights.config.described == "lite"
+    assert weights.config == PRESETS["lite"]
+    assert described(weights.config) == "lite"
     again = tmp_path / "again.safetensors"
     facts = {"framing": weights.framing, "smooth": weights.smooth, "card": weights.card}
     write_weights(again, weights.state, weights.config, **facts)

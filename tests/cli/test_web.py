@@ -138,7 +138,7 @@ def test_without_its_libraries_it_says_how_to_get_them() -> None:
 
 
 def test_files_are_in_the_folder_of_this_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mcnet_cli.web.limits import Limits
+    from mcnet_cli.web.settings import Limits
     from mcnet_cli.web.storage import opened_storage
 
     monkeypatch.setattr(tempfile, "tempdir", str(folder))

@@ -6,7 +6,7 @@ from animation_tools import tiny_config
 
 from mcnet_cli.compositing import Compositor
 from mcnet_cli.compositing.backdrop import Backdrop, filled
-from mcnet_cli.model import Keypoints, MCNet, ModelConfig
+from mcnet_cli.model import PRESETS, Keypoints, MCNet
 from mcnet_cli.model.geometry import coordinate_grid
 
 SIZE = (64, 64)
@@ -72,7 +72,7 @@ def test_where_nothing_or_all_is_known_pictures_stay_finite_or_as_they_are(size:
 
 def test_a_source_has_a_backdrop_where_the_networks_keypoints_are_a_face() -> None:
     torch.manual_seed(0)
-    model = MCNet(ModelConfig.preset("lite")).eval()
+    model = MCNet(PRESETS["lite"]).eval()
     image, places = torch.rand(1, 3, 256, 256), Keypoints(torch.rand(1, 35, 2) - 0.5)
     with torch.inference_mode():
         state = model.encode_source(image, places)

@@ -14,7 +14,7 @@ from places import EXAMPLES
 from mcnet_cli import Animator, CropBox, Transfer
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.compositing import Drawing, Person, PhotoCompositor, PhotoLayers, Square, photo_layers
-from mcnet_cli.compositing.layers import REACH
+from mcnet_cli.compositing.front import REACH
 from mcnet_cli.compositing.plate import filled
 from mcnet_cli.model.face_parts import FaceParts
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from face_tools import portrait_face
 
-from mcnet_cli.animation.gaze import EyeLandmarks
 from mcnet_cli.evaluation.movements import STILL, Expressions, Trace, gaze_of
 from mcnet_cli.face import Landmarks
 from mcnet_cli.face.outer import upper_face
 from mcnet_cli.metrics import eye_distance, jitter, reach
+from mcnet_cli.motion.gaze import EyeLandmarks
 
 WAVE = np.sin(np.linspace(0, 9, 30))
 EYES_PX = float(eye_distance(portrait_face().points))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mcnet_cli.live.canvas import BAR_PX, Message, Status, canvas_size, composed
+from mcnet_cli.live.window import BAR_PX, Message, Status, canvas_size, composed
 
 GREY = np.full((100, 200, 3), 120, np.uint8)
 STATUS = Status("24.0 frames/s")

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mcnet_cli.compositing import Compositor
-from mcnet_cli.model import MCNet, ModelConfig, geometry, transfer_motion
+from mcnet_cli.model import PRESETS, MCNet, ModelConfig, geometry, transfer_motion
 
 GOLDEN = DATA / "drift.safetensors"
 CONDITIONS = ("both", "keypoints", "features", "none")
@@ -32,7 +32,7 @@ def configs() -> dict[str, ModelConfig]:
     tiny = tiny_config()
     memories = {name: dataclasses.replace(tiny.memory, condition=name, experts=4) for name in CONDITIONS}
     found = {name: dataclasses.replace(tiny, memory=memory) for name, memory in memories.items()}
-    return found | {"lite": ModelConfig.preset("lite")}
+    return found | {"lite": PRESETS["lite"]}
 
 
 def rebuilt(config: ModelConfig) -> MCNet:

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcnet_cli.model import Keypoints, MCNet, ModelConfig
+from mcnet_cli.model import PRESETS, Keypoints, MCNet, ModelConfig
 from mcnet_cli.model.config import KeypointConfig, MotionConfig
 from mcnet_cli.model.face_parts import FaceParts
 from mcnet_cli.model.geometry import coordinate_grid
-from mcnet_cli.model.landmark_motion import LandmarkMotionNetwork
+from mcnet_cli.model.landmark_networks import LandmarkMotionNetwork
 
 SIZE = (64, 64)
 PARTS = FaceParts(mouth=range(6), eyes=range(6, 12))
@@ -66,7 +66,7 @@ def test_brows_and_corners_go_where_the_driving_has_them_and_the_rest_stays() ->
 
 @pytest.mark.parametrize("name", ["lite", "mcnet"])
 def test_the_brows_are_those_of_the_keypoints_that_are_landmarks(name: str) -> None:
-    config = ModelConfig.preset(name)
+    config = PRESETS[name]
     with torch.device("meta"):
         parts = MCNet(config).parts
     if name == "mcnet":
@@ -164,7 +164,7 @@ def test_keypoints_that_are_no_places_stop_nothing(value: float) -> None:
 
 
 def test_dense_motion_asks_geometry_about_mouth_and_eyes() -> None:
-    config = ModelConfig.preset("lite")
+    config = PRESETS["lite"]
     torch.manual_seed(0)
     parts = FaceParts(config.motion.mouth, config.motion.eyes)
     network = LandmarkMotionNetwork(config, parts).eval()

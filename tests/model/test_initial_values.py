@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mcnet_cli.model import MCNet
-from mcnet_cli.model.config import KeypointConfig, MemoryConfig, ModelConfig
-from mcnet_cli.model.keypoints import KeypointDetector
+from mcnet_cli.model import PRESETS, MCNet
+from mcnet_cli.model.config import KeypointConfig, MemoryConfig
 from mcnet_cli.model.memory import MemoryUnit
+from mcnet_cli.model.motion import KeypointDetector
 from mcnet_cli.training.discriminator import Discriminator
 
 
@@ -71,7 +71,7 @@ def layers() -> Iterator[tuple[str, nn.Module]]:
     """All others of the generator's, the detector's and the discriminator's layers, and the memory's."""
     torch.manual_seed(0)
     parts = {
-        "generator": MCNet(ModelConfig.preset("lite")).generator,
+        "generator": MCNet(PRESETS["lite"]).generator,
         "detector": KeypointDetector(KeypointConfig()),
     }
     parts["discriminator"] = Discriminator(15)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mcnet_cli.model import Keypoints, MCNet, ModelConfig
-from mcnet_cli.model.landmark_motion import LandmarkMotionNetwork, spline_motion
+from mcnet_cli.model import PRESETS, Keypoints, MCNet, ModelConfig
+from mcnet_cli.model.landmark_networks import LandmarkMotionNetwork, spline_motion
 
 SIZE = 33
 
@@ -55,7 +55,7 @@ def test_lips_that_meet_and_go_apart_bend_nothing_wildly(gap: float) -> None:
 
 
 def small(*, spline: bool) -> LandmarkMotionNetwork:
-    lite = ModelConfig.preset("lite")
+    lite = PRESETS["lite"]
     torch.manual_seed(0)
     config = dataclasses.replace(lite, motion=dataclasses.replace(lite.motion, spline=spline))
     return LandmarkMotionNetwork(config, parts=None).eval()
@@ -63,7 +63,7 @@ def small(*, spline: bool) -> LandmarkMotionNetwork:
 
 @torch.no_grad()
 def test_a_network_learns_how_much_of_it_to_take_from_the_keypoints_and_never_from_the_background() -> None:
-    count = ModelConfig.preset("lite").keypoints.count
+    count = PRESETS["lite"].keypoints.count
     picture = torch.rand(1, 3, 64, 64)
     source = Keypoints(torch.rand(1, count, 2) - 0.5)
     driving = source.map(lambda values: values + 0.05 * torch.randn_like(values))
@@ -91,7 +91,7 @@ def test_gradients_are_finite_where_keypoints_meet() -> None:
 
 
 def slim() -> ModelConfig:
-    lite = ModelConfig.preset("lite")
+    lite = PRESETS["lite"]
     return dataclasses.replace(
         lite,
         motion=dataclasses.replace(lite.motion, pictures="shared"),
@@ -121,12 +121,12 @@ def test_smaller_networks_have_smaller_layers_and_say_so() -> None:
 
 
 def test_networks_of_old_are_described_as_ever() -> None:
-    described = json.loads(ModelConfig.preset("mcnet").to_json())
+    described = json.loads(PRESETS["mcnet"].to_json())
     assert "pictures" not in described["motion"]
     assert not {"hint_kernel", "final_kernel"} & described["generator"].keys()
 
 
 def test_kernels_are_odd() -> None:
-    generator = ModelConfig.preset("lite").generator
+    generator = PRESETS["lite"].generator
     with pytest.raises(ValueError, match=r"generator\.final_kernel = 4: must be odd"):
         dataclasses.replace(generator, final_kernel=4)

@@ -9,9 +9,9 @@ from web_tools import in_words
 
 from mcnet_cli.errors import InputError
 from mcnet_cli.progress import OnProgress, Progress
+from mcnet_cli.web.errors import TooMuch, Unknown
 from mcnet_cli.web.jobs import Film, Job, Queue
-from mcnet_cli.web.limits import Limits, TooMuch
-from mcnet_cli.web.storage import Unknown
+from mcnet_cli.web.settings import Limits
 
 LONGEST_S = 20
 FILM = Film(Path("film.mp4"), "film.mp4", 5, 25.0)

@@ -8,8 +8,8 @@ from face_tools import animator
 from mcnet_cli import AnimationRequest, Controls, Keyframes, Motion, Transfer
 from mcnet_cli.media import write_image
 from mcnet_cli.synthetic import Expression, Identity, Pose, render
-from mcnet_cli.web.posing import POSED_PX, Posing
 from mcnet_cli.web.storage import Upload
+from mcnet_cli.web.studio import POSED_PX, Posing
 
 
 def test_a_face_that_looks_aside_is_turned_as_far_as_the_command_turns_it(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ import pytest
 
 from mcnet_cli.errors import SystemFailure, UsageError
 from mcnet_cli.system import private_temporary_folder
-from mcnet_cli.web.limits import MB, Limits, TooMuch
-from mcnet_cli.web.storage import Unknown, opened_storage, shown_name
+from mcnet_cli.web.errors import TooMuch, Unknown
+from mcnet_cli.web.settings import MB, Limits
+from mcnet_cli.web.storage import opened_storage, shown_name
 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from mcnet_cli.web.limits import Limits
+from mcnet_cli.web.settings import Limits
 from mcnet_cli.web.storage import opened_storage
 with opened_storage(Limits(), Path(sys.argv[1])) as storage:
     storage.new_visitor().new_path(".png").write_bytes(b"a photo")
@@ -79,7 +80,7 @@ def test_a_visitor_who_has_left_is_forgotten_unless_a_job_of_theirs_runs(tmp_pat
 def test_sessions_without_files_make_room_for_new_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mcnet_cli.web.storage.MOST_VISITORS", 3)
+    monkeypatch.setattr("mcnet_cli.web.storage.MAX_VISITORS", 3)
     with opened_storage(Limits(), tmp_path) as storage:
         has_file, first, second = (storage.new_visitor() for _ in range(3))
         has_file.add(has_file.new_path(""), "photo.png")

@@ -10,10 +10,10 @@ from face_tools import animator, example, mesh, portrait, portrait_face
 
 from mcnet_cli import Motion, Transfer
 from mcnet_cli.animation.frames import frames_of
-from mcnet_cli.animation.gaze import EyeLandmarks, gaze_shifts
 from mcnet_cli.animation.retarget import Pose, Retargeting
 from mcnet_cli.errors import UsageError
 from mcnet_cli.model import Keypoints
+from mcnet_cli.motion.gaze import EyeLandmarks, gaze_shifts
 
 EYE_PX = float(np.linalg.norm(portrait_face().points[33] - portrait_face().points[133]))
 

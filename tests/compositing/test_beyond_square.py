@@ -2,8 +2,7 @@
 
 import torch
 
-from mcnet_cli.compositing.backdrop import Backdrop
-from mcnet_cli.compositing.surroundings import warp_beyond, with_crown
+from mcnet_cli.compositing.backdrop import Backdrop, warp_beyond, with_crown
 from mcnet_cli.model.geometry import coordinate_grid
 
 SIZE = (64, 64)

@@ -1,4 +1,4 @@
-"""Gaze: where irises go. The driving says how its eyes turn in their head, and the source's eyes follow."""
+"""Gaze: how far the driving's irises turn from where they rest, and where that puts the source's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from mcnet_cli.compositing import Gaze
 from mcnet_cli.face.outer import similarity
 from mcnet_cli.face.topology import EYE_OUTLINES, INNER_EYE_CORNERS, LID_OPENINGS, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints
-from mcnet_cli.model.face_parts import EYE
+from mcnet_cli.model.outlines import EYE
 from mcnet_cli.motion.motion import Motion
 
 Points = NDArray[Any]
@@ -24,7 +24,7 @@ CENTRES = (0, 5)  # of the irises, among their ten points
 SHUT, OPEN = EYE.shown
 LID_MAP_PX = 160  # the side of a map of the distance from lids
 # The least width of an eye, over the distance of the outer corners, at which its iris is seen well.
-LEAST_WIDTH = 0.1
+MIN_EYE_WIDTH = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class EyeLandmarks:
     def openings(self) -> Points:
         """(..., 2) of the lids, over the eyes' widths."""
         heights = np.linalg.norm(self.lower - self.upper, axis=-1) / self.axes[1][..., None]
-        openings: Points = heights / np.maximum(self.widths, LEAST_WIDTH)
+        openings: Points = heights / np.maximum(self.widths, MIN_EYE_WIDTH)
         return openings
 
     @property
@@ -88,7 +88,7 @@ class EyeLandmarks:
     def places(self) -> Points:
         """The same over the width of an eye, which is the same in all frames."""
         wide = np.median(self.widths.reshape(-1, 2).mean(-1))
-        return self.offsets / max(float(wide), LEAST_WIDTH)
+        return self.offsets / max(float(wide), MIN_EYE_WIDTH)
 
 
 def gaze_shifts(motion: Motion, rest: int | Points, numbers: list[int] | None = None) -> Points | None:
@@ -122,7 +122,7 @@ class LiveGaze:
     """
 
     def __init__(self, rest: EyeLandmarks) -> None:
-        self._width = max(float(rest.widths.mean()), LEAST_WIDTH)
+        self._width = max(float(rest.widths.mean()), MIN_EYE_WIDTH)
         self._rest = rest.offsets
         self._shift = np.zeros(2)
 
@@ -136,7 +136,7 @@ class LiveGaze:
 def _mean_shifts(eyes: EyeLandmarks, shifts: Points) -> Points:
     """(..., 2) the mean of both eyes' (..., 2, 2) shifts; the eye that is seen better counts more."""
     # an eye that is turned away or half shut is seen less, and its iris less exactly
-    trust = np.maximum(eyes.widths - LEAST_WIDTH, 1e-3)
+    trust = np.maximum(eyes.widths - MIN_EYE_WIDTH, 1e-3)
     trust = trust * np.clip((eyes.openings - SHUT) / (OPEN - SHUT), 1e-3, 1)
     mean: Points = (shifts * trust[..., None]).sum(-2) / trust.sum(-1, keepdims=True)
     return mean

@@ -1,4 +1,4 @@
-"""Edits of motions in time, and several motions as one."""
+"""What happens to motions in time, and several motions as one."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -11,8 +11,9 @@ from mcnet_cli import InputError, UsageError
 from mcnet_cli.face.outer import MESH, average_face
 from mcnet_cli.motion.bundled import bundled_motions
 from mcnet_cli.motion.controls import Controls
-from mcnet_cli.motion.editing import JOINT_S, MotionEdit, added, joined, mixed
+from mcnet_cli.motion.edit import added, joined, mixed
 from mcnet_cli.motion.motion import Motion
+from mcnet_cli.motion.timing import JOINT_S, MotionEdit
 
 RATE = 25
 NUMBERS = MESH

@@ -10,7 +10,7 @@ from face_tools import animator, example, portrait
 from places import EXAMPLES
 
 from mcnet_cli import Animator, InputError, LiveAnimator, Transfer, UsageError
-from mcnet_cli.animation.follow import HOLD_S, LEAVE_S, RETURN_S, OneEuro, Presence
+from mcnet_cli.live.live_animator import HOLD_S, LEAVE_S, RETURN_S, OneEuro, Presence
 from mcnet_cli.media import open_frames
 
 DRIVING = EXAMPLES / "driving.mp4"

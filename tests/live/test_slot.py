@@ -1,10 +1,10 @@
-"""Items between threads: the newest alone, or every one."""
+"""A slot hands items from one thread to another: the newest alone, or every one."""
 
 import threading
 
 import pytest
 
-from mcnet_cli.live.handover import Slot
+from mcnet_cli.live.feed import Slot
 
 
 def test_only_the_newest_item_is_handed_over() -> None:
