@@ -206,6 +206,21 @@ def check_ffmpeg() -> Iterator[Finding]:
                 yield Finding("ffmpeg", "note", text, ANOTHER_FFMPEG)
     if not shutil.which("ffprobe"):
         yield Finding("ffmpeg", "note", "no ffprobe on PATH; mcnet does without")
+    yield from check_video_hardware()
+
+
+def check_video_hardware() -> Iterator[Finding]:
+    """What `--hwaccel` can use: devices that ffmpeg opens, and their encoders that encode a frame."""
+    from mcnet_cli.media.hardware import DEVICES, device_trouble, working_encoders
+
+    troubles = {device: device_trouble(device) for device in DEVICES}
+    usable = {device: working_encoders(device) for device, trouble in troubles.items() if trouble is None}
+    details = {"hwaccel": usable, "unusable": {name: why for name, why in troubles.items() if why}}
+    if not usable:
+        yield Finding("video", "ok", "no hardware works for --hwaccel", details=details)
+        return
+    listed = "; ".join(f"{name} ({', '.join(able) or 'decodes only'})" for name, able in usable.items())
+    yield Finding("video", "ok", f"--hwaccel can use {listed}", details=details)
 
 
 def check_detectors(cache: Cache) -> Iterator[Finding]:

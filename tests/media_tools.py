@@ -1,6 +1,7 @@
 """Small clips for the media tests, made by a real ffmpeg; every frame tells its number by its brightness."""
 
 import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -147,5 +148,34 @@ def ffmpeg_without(folder: Path, *encoders: str) -> Path:
         f'case "$*" in *-encoders*) "{real}" "$@" | grep -Ev " ({hidden}) ";;\n'
         f'*) exec "{real}" "$@";; esac\n'
     )
+    script.chmod(0o755)
+    return script
+
+
+def ffmpeg_with_cuda(folder: Path, *, refuses: str = "no such word") -> Path:
+    """The real ffmpeg behind a script that poses as one with NVIDIA hardware, whose work the processor does.
+
+    It writes its command lines, one each, to `commands` beside it. refuses: a word for which it fails.
+    """
+    script = folder / "ffmpeg-with-cuda"
+    script.write_text(f"""#!{sys.executable}
+import os, subprocess, sys
+
+real, words = {ffmpeg_binary()!r}, sys.argv[1:]
+with open({str(folder / "commands")!r}, "a") as file:
+    print(*words, file=file)
+if {refuses!r} in words:
+    sys.exit("[error] No capable devices found")
+options = ("-hwaccel", "-init_hw_device", "-preset", "-tune", "-rc")
+for place in reversed(range(len(words) - 1)):
+    if words[place] == "-cq" or (words[place] in options and words[place + 1] in ("cuda", "p5", "hq", "vbr")):
+        del words[place : place + 2]
+words = ["libx264" if word == "h264_nvenc" else word for word in words]
+if "-encoders" in words or "-hwaccels" in words:
+    said = subprocess.run([real, *words], capture_output=True, text=True).stdout
+    print(said, " V....D h264_nvenc  NVENC" if "-encoders" in words else "cuda", sep="\\n")
+else:
+    os.execv(real, [real, *words])
+""")
     script.chmod(0o755)
     return script

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from media_tools import ffmpeg_with_cuda
 from places import SHIPPED
 
 import mcnet_cli.files
 from mcnet_cli import doctor
 from mcnet_cli.cli import main
 from mcnet_cli.doctor import Diagnosis, Finding, examine
+from mcnet_cli.media import hardware
 from mcnet_cli.weights import Cache
 from mcnet_cli.weights.store import Record
 
@@ -70,7 +72,7 @@ def test_json_has_every_finding(
     report = json.loads(capsys.readouterr().out)
     assert {*report} == {"version", "code", "findings"}
     assert {finding["topic"] for finding in report["findings"]} == {
-        "version", "device", "ffmpeg", "faces", "live", "weights", "disk",
+        "version", "device", "ffmpeg", "video", "faces", "live", "weights", "disk",
     }  # fmt: skip
     (ffmpeg,) = (f for f in report["findings"] if f["topic"] == "ffmpeg" and f["state"] == "ok")
     assert {"path", "origin", "version", "encoders", "codecs"} == {*ffmpeg["details"]}
@@ -196,3 +198,19 @@ def test_it_says_whether_a_window_can_be_opened(
     (window,) = (found for found in doctor.check_live() if "window" in found.details)
     assert window.state == "note" and "no display" in window.text
     assert window.fix is not None and "-o FILE" in window.fix
+
+
+def test_hardware_for_video_is_named_if_it_works(
+    machine: Path, no_self_test: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for refuses, says, encoders in [
+        ("-init_hw_device", "no hardware works for --hwaccel", None),
+        ("av1_nvenc", "--hwaccel can use cuda (h264_nvenc)", ["h264_nvenc"]),
+    ]:
+        monkeypatch.delenv("MCNET_FFMPEG", raising=False)
+        monkeypatch.setenv("MCNET_FFMPEG", str(ffmpeg_with_cuda(machine, refuses=refuses)))
+        hardware._device_trouble.cache_clear()
+        (found,) = doctor.check_video_hardware()
+        assert found.state == "ok"
+        assert found.text.startswith(says)
+        assert found.details["hwaccel"].get("cuda") == encoders

@@ -22,6 +22,7 @@ EVERYWHERE = {
     "threads",
     "system",
     "arrays",
+    "transfers",
 }  # the ground of all
 ALLOWED = {
     "": {"animation", "face", "live", "motion"},  # mcnet_cli/__init__.py
@@ -80,6 +81,7 @@ ALLOWED = {
     "threads": set(),
     "system": set(),
     "arrays": set(),
+    "transfers": set(),
 }
 PAPERS_NETWORK = {
     "config",

@@ -208,6 +208,7 @@ def _write_film(
                 alpha=request.background == "transparent",
                 codec=request.codec,
                 quality=request.quality,
+                hwaccel=request.hwaccel,
                 comment=made_by(animator.weights.path) if request.metadata else None,
             )
         )

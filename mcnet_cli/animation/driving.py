@@ -24,6 +24,7 @@ from mcnet_cli.face import (
     Landmarks,
     clip_box,
     crop,
+    rolled_box,
     turned,
     turned_box,
     turned_size,
@@ -51,7 +52,8 @@ class Driving:
     no_face: how many frames have no face. bridged: in how many it is hidden for a moment, such as by a hand,
     so that they move between the frames around. sound: that of the frames; None without any. damaged:
     whether only a part could be read. turns: how many quarter turns, counterclockwise, bring the face in the
-    frames upright, as it is in the motion and for the network.
+    frames upright, as it is in the motion and for the network. roll_deg: by how much the face is still rolled
+    clockwise then; the network sees `box` turned about its middle by as much.
     """
 
     motion: Motion
@@ -61,6 +63,7 @@ class Driving:
     sound: SoundTrack | None = None
     damaged: bool = False
     turns: int = 0
+    roll_deg: float = 0.0
 
 
 def read_driving(
@@ -114,7 +117,8 @@ def read_driving(
         _tell_who_moves(tracker, frames.path)
         upright_size = turned_size((frames.width, frames.height), track.turns)
         upright_box = clip_box(track.samples, framing)
-        box, tracker = turned_box(upright_box, -track.turns, upright_size), None
+        turned_in_frame = rolled_box(upright_box, track.roll_deg, upright_size)
+        box, tracker = turned_box(turned_in_frame, -track.turns, upright_size), None
     jacobians: Floats | None = None
     if is_tracked and numbers:
         values = on_square(track.exact, upright_box, upright_size, renderer.size)
@@ -130,15 +134,12 @@ def read_driving(
         raise InputError(f"{shown(frames.path)} changed while it was read")
     for warning in frames.warnings:
         log.warning("%s", warning)
-    motion = Motion(
-        values,
-        jacobians,
-        track.landmarks if track.faces else None,
-        track.found if len(track) else np.ones(len(values), np.bool_),
-        frames.frame_rate,
-        renderer.digest,
-        track.irises if track.faces else None,
-    )
+    found = track.found if len(track) else np.ones(len(values), np.bool_)
+    motion = Motion(values, jacobians, None, found, frames.frame_rate, renderer.digest)
+    if not (is_tracked or numbers):
+        motion = motion.rolled(-track.roll_deg)
+    if track.faces:
+        motion = replace(motion, landmarks=track.landmarks, irises=track.irises)
     hidden = track.hidden if len(track) else np.zeros(len(values), np.bool_)
     motion = bridged(motion, hidden)
     if requires_face and not motion.found.all():
@@ -148,7 +149,16 @@ def read_driving(
         # A given crop is trusted: of a drawing or an animal the detector may see no face.
         log.warning("%s: no face was found; the crop is used as it is", shown(frames.path))
         motion = replace(motion, found=np.ones_like(motion.found))
-    return Driving(motion, box, no_face, bridged_count, frames.sound, frames.damaged, track.turns)
+    return Driving(
+        motion,
+        box,
+        no_face,
+        bridged_count,
+        frames.sound,
+        frames.damaged,
+        track.turns,
+        track.roll_deg if is_tracked else 0.0,
+    )
 
 
 def decoded_rate(driving: Path, fps: Fraction | None) -> Fraction | None:
@@ -168,7 +178,7 @@ def pictures_of(
     with opened() as frames:
         for number, frame in enumerate(frames):
             if number == row:
-                yield turned(face_picture(frame, driving.box, size), driving.turns)
+                yield turned(face_picture(frame, driving.box, size, driving.roll_deg), driving.turns)
                 row = next(wanted, None)
                 if row is None:
                     return
@@ -226,11 +236,12 @@ def _detected(
         batch.clear()
 
     total = len(track) or frames.frame_count_hint
+    roll_deg = track.roll_deg if tracker is None else 0.0  # known once all frames have been seen
     for frame in _counted(frames, READING, total, on_progress):
         if tracker is not None:
             looked_at = frame if box is None else crop(frame, box, TRACKED_PX)
             track.add(_face_in(looked_at, len(track), frames, tracker, requires_face), looked_at)
-        batch.append(turned(face_picture(frame, box, renderer.size), track.turns))
+        batch.append(turned(face_picture(frame, box, renderer.size, roll_deg), track.turns))
         if len(batch) == renderer.batch_size:
             detect()
     if batch:

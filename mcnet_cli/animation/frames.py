@@ -1,8 +1,9 @@
 """The frames of a result and their sizes: the whole photo, the square around a face, or the network's own."""
 
 import contextlib
-import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,37 @@ from mcnet_cli.face import CropBox, turned
 from mcnet_cli.motion.blending import in_step
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import require_fit
+from mcnet_cli.transfers import Later
 
 POSED_AT_ONCE = 64  # frames whose poses are found together; a few take as long as one
 MAX_SIDE_OF_KIND_PX = {"gif": 480, "webp": 720}  # longer side by kind of output, without --size
 
-# Makes the frames of a batch from the poses of all faces of the portrait, which are its argument.
-MakeFrames = Callable[[Sequence[Pose]], list[Picture]]
+
+@dataclass(frozen=True, slots=True)
+class MakeFrames:
+    """Makes the frames of a batch from the poses of all faces of a portrait, which are its argument.
+
+    begin: starts the network; what it returns waits for that, and starts drawing. So a GPU is kept busy.
+    """
+
+    begin: Callable[[Sequence[Pose]], Later[list[Later[Picture]]]]
+
+    def __call__(self, poses: Sequence[Pose]) -> list[Picture]:
+        """All frames, finished."""
+        return [frame() for frame in self.begin(poses)()]
+
+    def then(self, change: Callable[[Picture], Picture]) -> "MakeFrames":
+        """The same with something done to each finished frame."""
+
+        def begin(poses: Sequence[Pose]) -> Later[list[Later[Picture]]]:
+            begun = self.begin(poses)
+            return lambda: [partial(_changed, frame, change) for frame in begun()]
+
+        return MakeFrames(begin)
+
+
+def _changed(frame: Later[Picture], change: Callable[[Picture], Picture]) -> Picture:
+    return change(frame())
 
 
 def frames_of(
@@ -36,18 +62,17 @@ def frames_of(
         return _network_squares(portrait.faces[0], renderer, size or renderer.size)
     if picture == "face":
         return _face_squares(portrait, renderer, background, size)
-    upright = _photos(portrait, renderer, background)
-    return lambda poses: [turned(frame, -portrait.turns) for frame in upright(poses)]
+    return _photos(portrait, renderer, background).then(lambda frame: turned(frame, -portrait.turns))
 
 
 def _network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFrames:
     """Makes the network's own squares, (side, side, 3)."""
 
-    def made(poses: Sequence[Pose]) -> list[Picture]:
-        frames = renderer.render(face.source, poses[0].keypoints)
-        return [resized(frame, side, side) for frame in frames]
+    def begin(poses: Sequence[Pose]) -> Later[list[Later[Picture]]]:
+        squares = renderer.render_soon(face.source, poses[0].keypoints)
+        return lambda: [partial(resized, square, side, side) for square in squares()]
 
-    return made
+    return MakeFrames(begin)
 
 
 def _photos(portrait: Portrait, renderer: Renderer, background: Background) -> MakeFrames:
@@ -73,28 +98,32 @@ def _photos(portrait: Portrait, renderer: Renderer, background: Background) -> M
         )
     compositor = renderer.photo_compositor(layers)
 
-    def made(poses: Sequence[Pose]) -> list[Picture]:
-        drawings = [
-            renderer.draw(face.source, pose.keypoints, pose.gaze)
+    def begin(poses: Sequence[Pose]) -> Later[list[Later[Picture]]]:
+        begun = [
+            renderer.draw_soon(face.source, pose.keypoints, pose.gaze)
             for face, pose in zip(portrait.faces, poses, strict=True)
         ]
-        count = len(poses[0].keypoints)
-        return [compositor.frame([drawing[number] for drawing in drawings]) for number in range(count)]
 
-    return made
+        def drawn() -> list[Later[Picture]]:
+            drawings = [drawing() for drawing in begun]
+            count = len(poses[0].keypoints)
+            return [
+                compositor.frame_soon([drawing[number] for drawing in drawings]) for number in range(count)
+            ]
+
+        return drawn
+
+    return MakeFrames(begin)
 
 
 def _face_squares(
     portrait: Portrait, renderer: Renderer, background: Background, side: int | None
 ) -> MakeFrames:
     """Makes squares around the face, at the photo's own size unless a `side` is given."""
-    whole, box = _photos(portrait, renderer, background), portrait.shown_boxes[0]
+    box = portrait.shown_boxes[0]
     size = side or face_side(box, portrait.photo.shape[1::-1])
-
-    def made(poses: Sequence[Pose]) -> list[Picture]:
-        return [face_picture(frame, box, size) for frame in whole(poses)]
-
-    return made
+    whole = _photos(portrait, renderer, background)
+    return whole.then(lambda frame: face_picture(frame, box, size))
 
 
 def face_side(box: CropBox | None, photo: tuple[int, ...]) -> int:
@@ -196,8 +225,9 @@ def _in_batches(
             for first in range(0, len(poses[0].keypoints), count):
                 yield [pose[first : first + count] for pose in poses]
 
-    with naming_weights(renderer.path), contextlib.closing(renderer.in_order(make, batches())) as results:
-        yield from itertools.chain.from_iterable(results)
+    frames = renderer.frames_in_order(make.begin, batches())
+    with naming_weights(renderer.path), contextlib.closing(frames):
+        yield from frames
 
 
 @contextlib.contextmanager

@@ -78,6 +78,7 @@ def open_driving(request: AnimationRequest) -> FrameSource:
         max_frames=request.max_frames,
         strict=request.strict,
         audio_track=request.driving_track,
+        hwaccel=request.hwaccel,
     )
 
 

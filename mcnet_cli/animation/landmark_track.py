@@ -1,6 +1,7 @@
 """The landmarks of one face over a clip: what is kept of its frames while they pass by."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +9,12 @@ from numpy.typing import NDArray
 from mcnet_cli.arrays import Picture
 from mcnet_cli.face import (
     OUTER,
+    ROLL_POINTS,
     Landmarks,
     OuterTracker,
-    turned,
+    remaining_roll_deg,
+    roll_deg,
+    rolled_points,
     turned_points,
     turned_size,
     upright_turns,
@@ -24,6 +28,7 @@ from mcnet_cli.motion.reference import TELLING_POINTS
 SAMPLE_LIMIT = 256  # frames of a clip, at most, whose face meshes decide about its crop
 
 Points = NDArray[np.float32]
+Numbers = TypeVar("Numbers", NDArray[np.float16], NDArray[np.float32])
 
 
 class LandmarkTrack:
@@ -31,8 +36,9 @@ class LandmarkTrack:
 
     whole: keep all 468 points in half precision (1.9 kB a frame), instead of the 90 that a reference frame is
     chosen by (0.4 kB). exact: numbers of points that are kept in full precision as well; they may lie beyond
-    the mesh. turns: by how many quarter turns, counterclockwise, all points are turned about the frames, so
-    that the first face is upright.
+    the mesh. turns: by how many quarter turns, counterclockwise, points are turned about the frames, so that
+    the first face is upright. Where that leaves a roll that is the camera's, `roll_deg`, it is taken off all
+    points, about the middle of the turned frames.
     """
 
     def __init__(self, *, whole: bool, exact: Sequence[int] = ()) -> None:
@@ -41,7 +47,10 @@ class LandmarkTrack:
         self._outer = OuterTracker() if {*OUTER} & {*exact} else None
         self._exact = bytearray()
         self._kept = np.arange(MESH_POINTS) if whole else TELLING_POINTS
+        self._roll_places = [self._kept.tolist().index(point) for point in ROLL_POINTS]
         self._samples: list[tuple[int, Points]] = []  # with the numbers of their frames
+        self._size = (1, 1)  # of the turned frames
+        self._kept_roll_deg: float | None = None
         self._stride = 1
         self._faces = 0
         self._points = bytearray()
@@ -69,12 +78,13 @@ class LandmarkTrack:
         if not self._faces:
             self.turns = upright_turns(face.points)
         frame_size = frame.shape[1], frame.shape[0]
-        size = turned_size(frame_size, self.turns)
+        size = self._size = turned_size(frame_size, self.turns)
         points, irises = (turned_points(each, self.turns, frame_size) for each in (face.points, face.irises))
         self._points.extend(_centred(points[self._kept], size).tobytes())
         self._irises.extend(_centred(irises, size).tobytes())
-        followed = points if self._outer is None else self._outer(turned(frame, self.turns), points)
-        self._exact.extend(followed[self._exact_numbers].astype(np.float32).tobytes())
+        followed = face.points if self._outer is None else self._outer(frame, face.points)
+        exact = turned_points(followed[self._exact_numbers], self.turns, frame_size)
+        self._exact.extend(exact.astype(np.float32).tobytes())
         self._measures.extend(np.array([face.log_odds, face.spread, yaw_deg(points)], np.float32).tobytes())
         if self._faces % self._stride == 0:
             self._samples.append((len(self) - 1, points))
@@ -85,24 +95,38 @@ class LandmarkTrack:
 
     def forget(self) -> None:
         """Drops all frames so far, and goes on with the same face: what is kept of a live driving."""
+        self._kept_roll_deg = self.roll_deg
         self._points, self._irises = bytearray(), bytearray()
         self._exact, self._found = bytearray(), bytearray()
         self._measures, self._samples = bytearray(), []
 
     @property
+    def roll_deg(self) -> float:
+        """By how many degrees the camera makes the face rolled clockwise, besides quarter turns.
+
+        From the face's mean roll over all frames: what people add by tilting their heads is motion.
+        """
+        if self._kept_roll_deg is not None:
+            return self._kept_roll_deg
+        if not self._faces:
+            return 0.0
+        mean = roll_deg(self._turned_points[self.found][:, self._roll_places])
+        return remaining_roll_deg(mean, self.turns)
+
+    @property
     def landmarks(self) -> NDArray[np.float16]:
-        """(T, L, 2) in [-1, 1] along the picture's longer side, 0 where there was no face; not a copy."""
-        return np.frombuffer(self._points, np.float16).reshape(-1, len(self._kept), 2)
+        """(T, L, 2) in [-1, 1] along the picture's longer side; arbitrary where there was no face."""
+        return self._rolled_back(self._turned_points, (0, 0))
 
     @property
     def irises(self) -> NDArray[np.float16]:
         """(T, 10, 2), likewise."""
-        return np.frombuffer(self._irises, np.float16).reshape(-1, IRISES, 2)
+        return self._rolled_back(np.frombuffer(self._irises, np.float16).reshape(-1, IRISES, 2), (0, 0))
 
     @property
     def exact(self) -> Points:
-        """(T, N, 2) the exact points in pixels, 0 where there was no face; not a copy."""
-        return np.frombuffer(self._exact, np.float32).reshape(len(self), -1, 2)
+        """(T, N, 2) the exact points in pixels; arbitrary where there was no face."""
+        return self._rolled_back(np.frombuffer(self._exact, np.float32).reshape(len(self), -1, 2), self._size)
 
     @property
     def found(self) -> NDArray[np.bool_]:
@@ -118,9 +142,19 @@ class LandmarkTrack:
     def samples(self) -> list[Points]:
         """Up to 256 (468, 2) points in pixels, evenly spread over the frames whose face is seen well."""
         hidden = self.hidden
-        return [points for frame, points in self._samples if not hidden[frame]] or [
-            points for _, points in self._samples
-        ]
+        clear = [points for frame, points in self._samples if not hidden[frame]]
+        samples = clear or [points for _, points in self._samples]
+        return list(self._rolled_back(np.stack(samples), self._size)) if samples else []
+
+    @property
+    def _turned_points(self) -> NDArray[np.float16]:
+        """(T, L, 2) landmarks in [-1, 1] of the turned frames, 0 where there was no face; not a copy."""
+        return np.frombuffer(self._points, np.float16).reshape(-1, len(self._kept), 2)
+
+    def _rolled_back(self, points: Numbers, size: tuple[int, int]) -> Numbers:
+        """(..., 2) points of the turned frames about whose middle they are rolled."""
+        degrees = self.roll_deg
+        return rolled_points(points, -degrees, size) if degrees else points
 
 
 def _centred(points: Points, size: tuple[int, int]) -> NDArray[np.float16]:

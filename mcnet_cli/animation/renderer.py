@@ -13,6 +13,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mcnet_cli.animation.replays import Replays, cuda_graph
 from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, build_model, detector_digest, read_weights
 from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
@@ -21,28 +22,30 @@ from mcnet_cli.errors import SystemFailure, WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState, optimised
 from mcnet_cli.model.windows import Window
 from mcnet_cli.threads import Done, Item, in_order
+from mcnet_cli.transfers import Later, download, upload
 from mcnet_cli.weights import resolve_weights
 
 BATCH = 4
 WORKERS = 4  # threads at most, on a CPU, each with a batch of its own
 GPU_BATCH_LIMIT = 32
+GPU_WORKERS = 2  # threads that decide what a GPU draws, each for a batch of its own
 MAPS_ALIVE = 30  # feature maps of the finest size that a frame holds at once: `mcnet` 29, `lite` 14
 LARGE_FRAME = 256 << 20  # bytes of feature maps, from which on one frame keeps all cores busy
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EncodedSource:
-    """All that rendering needs of a source: the network's state, and the layers that frames are made of."""
+    """All that rendering needs of a source.
+
+    state: the network's, and layers: what frames are made of, on its device. keypoints: the source's, on the
+    CPU in float32.
+    """
 
     state: SourceState
     layers: SourceLayers
-
-    @property
-    def keypoints(self) -> Keypoints:
-        """The source's, on the network's device."""
-        return self.state.keypoints
+    keypoints: Keypoints
 
 
 class Renderer:
@@ -79,6 +82,9 @@ class Renderer:
         for name in self.config.painters:
             # they take one mouth or eye at a time: autocast would take as long
             getattr(self.model, name).to(compute.dtype)
+        # A GPU gets work ahead, and nothing is asked of it meanwhile. (Tests let a CPU pass for one.)
+        self.on_gpu = compute.device.type != "cpu"
+        self.replays = Replays(cuda_graph if compute.device.type == "cuda" and not compiled else None)
         self._compiled: dict[bool, Callable[..., tuple[Tensor, ...]]] = {}
         if compiled:
             self._compiled = {True: torch.compile(self._frames), False: torch.compile(self._drawings)}
@@ -123,32 +129,56 @@ class Renderer:
         with _computing(self.compute.device):
             state = self.model.encode_source(self._tensor([picture]), keypoints)
             around = None if surroundings is None else self._tensor([surroundings])
-            return EncodedSource(state, self.compositor.layers(state, around, top))
+            known = state.keypoints.map(lambda t: t.float().cpu())
+            return EncodedSource(state, self.compositor.layers(state, around, top), known)
 
     def render(self, source: EncodedSource, motion: Keypoints) -> NDArray[np.uint8]:
         """(B, size, size, 3) frames, rounded to 0..255, of B keypoints; at most `batch_size` at once."""
+        return self.render_soon(source, motion)()
+
+    def render_soon(self, source: EncodedSource, motion: Keypoints) -> Later[NDArray[np.uint8]]:
+        """The same, while a GPU still computes."""
         with _computing(self.compute.device):
-            (prediction,) = self._computed(source, motion, frames=True)
+            (prediction,), check = self._computed(source, motion, frames=True)
             frames = prediction.mul(255).round().clamp(0, 255).to(torch.uint8)
-            pixels: NDArray[np.uint8] = rearrange(frames, "b c h w -> b h w c").contiguous().cpu().numpy()
+            arriving = download(rearrange(frames, "b c h w -> b h w c").contiguous())
+
+        def pixels() -> NDArray[np.uint8]:
+            check()
+            arrived: NDArray[np.uint8] = arriving().numpy()
+            return arrived
+
         return pixels
 
     def draw(self, source: EncodedSource, motion: Keypoints, gaze: Gaze | None = None) -> Drawing:
-        """What frames of any size are put together from, for B keypoints; on the device, in float32.
+        """What frames of any size are put together from, for B keypoints, in float32.
 
-        gaze: where irises go in these frames; it stays where it is.
+        motion, gaze: on the CPU; gaze is where irises go in these frames.
         """
-        driving = motion.map(lambda t: t.to(self.compute.device))
+        return self.draw_soon(source, motion, gaze)()
+
+    def draw_soon(self, source: EncodedSource, motion: Keypoints, gaze: Gaze | None = None) -> Later[Drawing]:
+        """The same, while a GPU still computes."""
+        places = source.keypoints.values, motion.values
         with _computing(self.compute.device):
-            if self.compute.device.type == "cpu" and not self._compiled:
-                person, whole, occlusion, paint = self._moved(source, driving)
-            else:  # a GPU would have to wait for the processor's word about what is painted
-                person, whole, occlusion, painted = self._computed(source, driving, frames=False)
+            if not self.on_gpu and not self._compiled:
+                person, whole, occlusion, paint = self._moved(source, motion)
+                drawing = Drawing(person, whole, occlusion, *places, paint, gaze)
+                return lambda: drawing
+            # all is painted: a GPU would have to wait for the processor's word about what is seen of it
+            (*maps, painted), check = self._computed(source, motion, frames=False)
+            person_soon, whole_soon, occlusion_soon = map(download, maps)
 
-                def paint(frames: slice, window: Window) -> Tensor:
-                    return painted[frames, :, *window]
+        def arrived() -> Drawing:
+            check()
+            return Drawing(
+                *(person_soon(), whole_soon(), occlusion_soon()),
+                *places,
+                lambda frames, window: painted[frames, :, *window],
+                gaze,
+            )
 
-            return Drawing(person, whole, occlusion, source.keypoints.values, driving.values, paint, gaze)
+        return arrived
 
     def photo_compositor(self, layers: PhotoLayers) -> PhotoCompositor:
         """What puts frames of a photo together from drawings."""
@@ -157,7 +187,7 @@ class Renderer:
             layers,
             model.parts,
             device,
-            by_opencv=device.type == "cpu",
+            by_opencv=not self.on_gpu,
             paints=self._paints,
             painter=model.painter,
             eye_painter=model.eye_painter,
@@ -178,36 +208,58 @@ class Renderer:
         finally:
             torch.set_num_threads(threads)  # a part of what the workers set is everyone's
 
+    def frames_in_order(
+        self, begin: Callable[[Item], Later[list[Later[Done]]]], items: Iterable[Item]
+    ) -> Generator[Done, None, None]:
+        """All frames of all items, in their order.
+
+        A CPU's threads share the items. A GPU is told of the next ones, and draws, while frames of those
+        before are fetched.
+
+        begin: starts the network for an item; what it returns waits for that, and starts drawing.
+        """
+        if not self.on_gpu:
+            for frames in self.in_order(lambda item: [frame() for frame in begin(item)()], items):
+                yield from frames
+            return
+        with _exact(self.compute.device):
+            for drawn in in_order(lambda begun: begun(), map(begin, items), GPU_WORKERS):
+                for frame in drawn:
+                    yield frame()
+
     def _moved(
         self, source: EncodedSource, driving: Keypoints
     ) -> tuple[Tensor, Tensor, Tensor, Callable[[slice, Window], Tensor]]:
         """The first three fields of a drawing, and its `paint`."""
         with self.compute.autocast():
             moved = self.compositor.moved(source.state, driving)
-        person, whole, occlusion = self._finite(moved.person, moved.motion.deformation, moved.occlusion)
+        person, whole, occlusion = moved.person, moved.motion.deformation, moved.occlusion
+        self._check(person, whole, occlusion)()
 
         def paint(frames: slice, window: Window) -> Tensor:
             with _computing(self.compute.device), self.compute.autocast():
                 painted = self.compositor.painted(
                     source.state, source.layers, driving[frames], moved.motion[frames], window
                 )
-            return self._finite(painted)[0]
+            self._check(painted)()
+            return painted.float()
 
-        return person, whole, occlusion, paint
+        return person.float(), whole.float(), occlusion.float(), paint
 
-    def _computed(self, source: EncodedSource, motion: Keypoints, *, frames: bool) -> tuple[Tensor, ...]:
-        """A batch from the compositor, in float32; errors as for `_finite`.
+    def _computed(
+        self, source: EncodedSource, motion: Keypoints, *, frames: bool
+    ) -> tuple[list[Tensor], Callable[[], None]]:
+        """A batch from the compositor, in float32, and its `_check`.
 
         frames: make finished frames; otherwise drawings, which frames of any size are composed from. What a
         GPU's memory doesn't hold is computed in halves, now and from then on.
         """
-        motion = motion.map(lambda t: t.to(self.compute.device))
+        motion = motion.map(lambda t: upload(t, self.compute.device))
         made, start = [], 0
         while start < len(motion):
             part = motion[start : start + self._at_once]
             try:
-                with self.compute.autocast():
-                    made.append(self._values(source, part, frames))
+                made.append(self._values(source, part, frames))
             except torch.OutOfMemoryError as error:
                 if len(part) == 1:
                     raise SystemFailure(
@@ -216,24 +268,34 @@ class Renderer:
                     ) from error
                 self._at_once = len(part) // 2
                 log.warning("the GPU's memory doesn't hold %d frames, computing fewer at once", len(part))
+                self.replays.forget()
                 torch.cuda.empty_cache()
             else:
                 start += len(part)
-        return self._finite(*(made[0] if len(made) == 1 else map(torch.cat, zip(*made, strict=True))))
+        values = made[0] if len(made) == 1 else [*map(torch.cat, zip(*made, strict=True))]
+        return [each.float() for each in values], self._check(*values)
 
-    def _finite(self, *found: Tensor) -> tuple[Tensor, ...]:
-        """What was computed, in float32; WeightsError if it holds numbers that aren't finite."""
-        # as one question, because a GPU's answer has to be waited for
-        if not bool(torch.stack([torch.isfinite(values).all() for values in found]).all()):
-            hint = "take --precision fp32" if self.compute.precision != "fp32" else "take other --weights"
-            raise WeightsError(f"{shown(self.path)} gives pictures that are not numbers", hint=hint)
-        return tuple(values.float() for values in found)
+    def _check(self, *found: Tensor) -> Callable[[], None]:
+        """What raises WeightsError if these hold numbers that aren't finite; it waits for a GPU."""
+        are_finite = download(torch.stack([torch.isfinite(values).all() for values in found]).all())
+
+        def check() -> None:
+            if not bool(are_finite()):
+                hint = "take --precision fp32" if self.compute.precision != "fp32" else "take other --weights"
+                raise WeightsError(f"{shown(self.path)} gives pictures that are not numbers", hint=hint)
+
+        return check
 
     def _values(self, source: EncodedSource, motion: Keypoints, frames: bool) -> tuple[Tensor, ...]:
         """Frames or drawings of a batch, from the compiled network if there is one."""
+
+        def computed(motion: Keypoints) -> tuple[Tensor, ...]:
+            with self.compute.autocast():
+                return (self._frames if frames else self._drawings)(source.state, source.layers, motion)
+
         found = self._compiled_values(source, motion, frames) if self._compiled else None
         if found is None:
-            found = (self._frames if frames else self._drawings)(source.state, source.layers, motion)
+            found = self.replays((source, len(motion), frames), computed, motion)
         return found
 
     def _frames(self, state: SourceState, layers: SourceLayers, motion: Keypoints) -> tuple[Tensor, ...]:
@@ -250,7 +312,8 @@ class Renderer:
         # Each new batch size would be compiled anew, so the last batch repeats its last frame.
         padded = motion.map(lambda t: torch.cat([t, t[-1:].expand(self._at_once - count, *t.shape[1:])]))
         try:
-            values = self._compiled[frames](source.state, source.layers, padded)
+            with self.compute.autocast():
+                values = self._compiled[frames](source.state, source.layers, padded)
             return tuple(each[:count] for each in values)
         except torch.OutOfMemoryError:
             raise
@@ -268,9 +331,15 @@ class Renderer:
 
 @contextlib.contextmanager
 def _computing(device: torch.device) -> Iterator[None]:
-    """Without gradients; on CUDA the same input gives the same bits, and float32 means float32."""
+    """Without gradients, and `_exact`."""
+    with torch.inference_mode(), _exact(device):
+        yield
+
+
+@contextlib.contextmanager
+def _exact(device: torch.device) -> Iterator[None]:
+    """On CUDA the same input gives the same bits, and float32 means float32; in all threads."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.inference_mode())
         if device.type == "cuda":
             flags: dict[str, Any] = {"enabled": True, "benchmark": False, "deterministic": True}
             stack.enter_context(torch.backends.cudnn.flags(**flags, allow_tf32=False))

@@ -16,8 +16,10 @@ from mcnet_cli.face.detect import DetectorName
 from mcnet_cli.media import (
     CODECS,
     DEFAULT_QUALITY,
+    HWACCELS,
     QUALITIES,
     Codec,
+    Hwaccel,
     Quality,
     Span,
 )
@@ -90,6 +92,8 @@ class AnimationRequest:
         codec: `h264`, `h265`, `av1`, `vp9`, `prores`, or `lossless` for frames as they are, bit for bit.
             None: what such files usually hold.
         quality: `draft`, `good`, `high` or `best`: from small files to little loss.
+        hwaccel: what decodes the driving and encodes h264, h265 and av1. `none`: the processor. `auto`: a GPU
+            if ffmpeg can use one. `cuda`, `videotoolbox`, `qsv` or `vaapi`: that, with a warning if it can't.
         metadata: whether the film says that this tool made it, which version, and with which weights.
         batch_size: frames computed at once; None: by the memory there is.
         compile: compile the network first.
@@ -148,6 +152,7 @@ class AnimationRequest:
     volume: float = 1.0
     codec: Codec | None = None
     quality: Quality = DEFAULT_QUALITY
+    hwaccel: Hwaccel = "none"
     metadata: bool = True
     batch_size: int | None = None
     compile: bool = False
@@ -206,6 +211,7 @@ class AnimationRequest:
         if not self.audio and of_sound is not None:
             raise UsageError(f"{of_sound} and --no-audio contradict each other")
         require_among("--quality", self.quality, QUALITIES)
+        require_among("--hwaccel", self.hwaccel, HWACCELS)
         if self.codec is not None:
             require_among("--codec", self.codec, CODECS)
 

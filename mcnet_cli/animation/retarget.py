@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mcnet_cli.animation.source import EncodedFace, SourceFace
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError, counted
-from mcnet_cli.face import ROLL_POINTS, roll_deg
+from mcnet_cli.face import ROLL_POINTS, lies, remaining_roll_deg, roll_deg
 from mcnet_cli.face.topology import MESH_POINTS, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints
 from mcnet_cli.motion.controls import ControlledFace, Controls
@@ -30,7 +30,12 @@ from mcnet_cli.motion.reference import (
     telling,
 )
 from mcnet_cli.motion.regions import Factors, RegionalMotion, region_factors
-from mcnet_cli.motion.relative_motion import LidsAndLips, relative_motion, strengthened
+from mcnet_cli.motion.relative_motion import (
+    LidsAndLips,
+    damped_turns,
+    relative_motion,
+    strengthened,
+)
 from mcnet_cli.options import require_among, require_between
 
 Mode = Literal["relative", "absolute"]
@@ -40,9 +45,6 @@ NoFace = Literal["hold", "skip", "source"]
 Points = NDArray[Any]
 
 SMOOTH_LIMIT = 100.0  # frames
-# A driving whose face is rolled otherwise than the source's, by more degrees than this, is rolled as the
-# source: a mouth opens along the face, not along the picture. Smaller differences are part of the motion.
-MAX_ROLL_DEG = 30.0
 _ROLL_PLACES = [TELLING_POINTS.tolist().index(point) for point in ROLL_POINTS]
 
 
@@ -229,6 +231,7 @@ class Retargeting:
             driving = strengthened(moved, self._reference, self._factors["pose"])
         else:
             driving = Keypoints(self._by_region(moved.values, self._reference.values))
+        driving = damped_turns(driving, self._reference, self._source, self._numbers)
         lips = self._factors["lips"]
         return relative_motion(driving, self._reference, self._source, self._scale, self._numbers, lips)
 
@@ -301,10 +304,14 @@ class Retargeting:
 
 
 def _roll_between(motion: Motion, face: SourceFace) -> float:
-    """Degrees by which a motion has to be rolled to be rolled as the source's face; 0 if it is nearly so."""
-    if motion.landmarks is None or face.landmarks is None or not motion.found.any():
+    """Degrees by which a motion has to be rolled to be rolled as the source's face.
+
+    A mouth opens along the face, not along the picture. 0 where the two differ by no more than people tilt
+    their heads, which is part of the motion, unless the source lies in its photo.
+    """
+    if motion.landmarks is None or face.roll_deg is None or not motion.found.any():
         return 0.0
     places = _ROLL_PLACES if motion.landmarks.shape[1] == len(TELLING_POINTS) else list(ROLL_POINTS)
     theirs = roll_deg(motion.landmarks[motion.found][:, places])
-    degrees = (roll_deg(face.landmarks[list(ROLL_POINTS)]) - theirs + 180) % 360 - 180
-    return degrees if abs(degrees) > MAX_ROLL_DEG else 0.0
+    degrees = (face.roll_deg - theirs + 180) % 360 - 180
+    return degrees if lies(degrees) or remaining_roll_deg(face.roll_deg, face.turned_by) else 0.0

@@ -15,6 +15,7 @@ from mcnet_cli.checkpoint import Weights
 from mcnet_cli.compositing import Person, Square
 from mcnet_cli.errors import InputError
 from mcnet_cli.face import (
+    ROLL_POINTS,
     STEADY_LOOKS,
     CropBox,
     Detector,
@@ -29,6 +30,7 @@ from mcnet_cli.face import (
     make_detector,
     numbered,
     person_matte,
+    roll_deg,
     turned,
     turned_box,
     turned_points,
@@ -77,12 +79,19 @@ class SourceFace:
     """A face that is to be moved.
 
     box: what is cropped, None for the whole picture. landmarks: (468, 2) in pixels, None if unknown; irises:
-    (10, 2) likewise, in the order of `Landmarks`.
+    (10, 2) likewise, in the order of `Landmarks`. turned_by: quarter turns, counterclockwise, that its photo
+    has been turned by.
     """
 
     box: CropBox | None
     landmarks: NDArray[np.float32] | None
     irises: NDArray[np.float32] | None = None
+    turned_by: int = 0
+
+    @property
+    def roll_deg(self) -> float | None:
+        """By how many degrees it is rolled clockwise; None if that is unknown."""
+        return None if self.landmarks is None else roll_deg(self.landmarks[list(ROLL_POINTS)])
 
     @property
     def turns(self) -> int:
@@ -95,6 +104,7 @@ class SourceFace:
             None if self.box is None else turned_box(self.box, turns, size),
             None if self.landmarks is None else turned_points(self.landmarks, turns, size),
             None if self.irises is None else turned_points(self.irises, turns, size),
+            self.turned_by + turns,
         )
 
 
@@ -193,9 +203,9 @@ def framing_of(weights: Weights) -> Framing:
     return Framing.PAPER if weights.framing is None else Framing(**weights.framing)
 
 
-def face_picture(frame: Picture, box: CropBox | None, size: int) -> Picture:
-    """(size, size, 3): what the network gets to see of a frame: the box, or all of it."""
-    return resized(frame, size, size) if box is None else crop(frame, box, size)
+def face_picture(frame: Picture, box: CropBox | None, size: int, roll_deg: float = 0.0) -> Picture:
+    """(size, size, 3): what the network gets to see of a frame: the box, turned upright, or all of it."""
+    return resized(frame, size, size) if box is None else crop(frame, box, size, roll_deg=roll_deg)
 
 
 def on_square(

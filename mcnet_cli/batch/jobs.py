@@ -265,7 +265,7 @@ def _same(parse: Callable[[str], Any], *names: str) -> dict[str, tuple[str, Call
 # that a job is done.
 _OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
     **_same(str, "weights", "device", "precision", "detector"),
-    **_same(str, "motion", "on-no-face", "picture", "codec", "quality"),
+    **_same(str, "motion", "on-no-face", "picture", "codec", "quality", "hwaccel"),
     **_same(_flag, "adapt-scale", "compare", "metadata", "compile", "strict", "ping-pong"),
     **_same(float, "smooth", "speed"),
     **_same(int, "size", "max-frames", "audio-track", "loop"),

@@ -144,6 +144,15 @@ FilmQuality = Annotated[
         help="From small files to little loss, of videos and .webp: --quality draft for a try.",
     ),
 ]
+Hwaccel = Annotated[
+    str,
+    film_option(
+        "--hwaccel",
+        metavar="none|auto|cuda|videotoolbox|qsv|vaapi",
+        help="What decodes the driving and encodes h264, h265 and av1. none: the processor. auto: a GPU, if "
+        "ffmpeg can use one (mcnet doctor says so). Or one by its kind. Quality and size depend on it then.",
+    ),
+]
 Metadata = Annotated[
     bool,
     film_option(

@@ -16,6 +16,7 @@ from mcnet_cli.cli._animate_options import (
     Face,
     FilmCodec,
     FilmQuality,
+    Hwaccel,
     Metadata,
     NoAudio,
     OnNoFace,
@@ -203,6 +204,7 @@ def animate(
     volume: Volume = "1",
     codec: FilmCodec = None,
     quality: FilmQuality = "high",
+    hwaccel: Hwaccel = "none",
     metadata: Metadata = True,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -251,6 +253,7 @@ def animate(
         "picture": picture,
         "codec": codec,
         "quality": quality,
+        "hwaccel": hwaccel,
     }
     request = animation.AnimationRequest(
         **choices,  # the request checks them

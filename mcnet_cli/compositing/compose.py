@@ -75,6 +75,7 @@ class Drawing:
     person: (B, 64, 64, 2), where in the source each cell of the person is taken from. whole: the same of
     everything, background included. occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
     source, driving: (1, K, 2) and (B, K, 2) keypoints. gaze: where irises go; None leaves that to the motion.
+    All of that is on the CPU, where it is decided what is drawn, and where.
     paint: makes what is `painted` in some frames, of which most show nothing or little; of all of it, or of a
     window of rows and columns. frames: this drawing's, for it.
     """
@@ -89,7 +90,10 @@ class Drawing:
     frames: slice = field(default_factory=lambda: slice(None))
 
     def painted(self, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
-        """(B, 3, h, w) in [0, 1], a part of the decoder's picture in the source's colours; made each time."""
+        """(B, 3, h, w) in [0, 1], a part of the decoder's picture in the source's colours; made each time.
+
+        It is on the network's device.
+        """
         return self.paint(self.frames, (rows, columns))
 
     def __getitem__(self, number: int) -> "Drawing":

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from mcnet_cli.compositing.draw import Movement, Paint, larger, sampled, taken, tensor
+from mcnet_cli.compositing.draw import Movement, Paint, larger, sampled, taken
 from mcnet_cli.compositing.front import BLOCK, Front
 from mcnet_cli.compositing.gaze import Gaze
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, Painted, SourceDetail, limit
@@ -31,6 +31,7 @@ from mcnet_cli.model.geometry import grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.model.outlines import EYE
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
+from mcnet_cli.transfers import upload
 
 Range = tuple[float, float]
 # Opening of mouths over the width in the driving, and its ratio to that in the source, between which painting
@@ -57,14 +58,19 @@ class Canvas:
     """Where a person's mouth and eyes are painted.
 
     axes: coordinates of the front's columns and rows. coarse, step: those of the middles of every `step`
-    pixels, at which outlines are computed. picture: (1, 4, 2·(T + H), 2·W) the enlarged front where torch
-    draws, else None.
+    pixels, at which outlines are computed. device_axes: `axes` on the device that draws. picture:
+    (1, 4, 2·(T + H), 2·W) float32, there, the enlarged front where torch draws; None where OpenCV does.
     """
 
     axes: Axes
     coarse: Axes
     step: int
+    device_axes: Axes
     picture: Tensor | None
+
+    def upload(self, values: Tensor) -> Tensor:
+        """The same values on the device."""
+        return upload(values, self.device_axes[0].device)
 
 
 class _Detail:
@@ -76,14 +82,16 @@ class _Detail:
     def _encode(self, before: Shape, resting: Tensor) -> SourceDetail:
         """What the painter needs of the source. before: its own shape."""
         square = before.square()
-        return self._painter.encode(self._seen(Movement(resting, None, []), square), before.within(square))
+        shape = before.within(square).map(self._canvas.upload)
+        return self._painter.encode(self._seen(Movement(resting, None, []), square), shape)
 
     def _painted(self, movement: Movement, after: Shape, source: SourceDetail, strength: float) -> Paint:
         """What is painted of a shape, at the front's own size, within its outline."""
         square, canvas = after.square(), self._canvas
-        paint = self._painter(self._seen(movement, square), after.within(square), source)
+        shape = after.within(square).map(canvas.upload)
+        paint = self._painter(self._seen(movement, square), shape, source)
         window, distances = _distances(finer(after.arcs[:, :2]), after.width, canvas)
-        within = square.within(grid_of(canvas.axes, window)[None])
+        within = square.map(canvas.upload).within(grid_of(canvas.device_axes, window)[None])
         layers = torch.cat([_sharpened(paint), paint.share], 1)
         laid = grid_sample(layers, within, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
         share = strength * limit(distances) * laid[3]
@@ -207,17 +215,17 @@ def _sharpened(paint: Painted) -> Tensor:
 def _distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window, Tensor]:
     """The window of a front around what two arcs enclose, and (h, w) how far its pixels are outside of it.
 
-    The distance is smooth, and so is computed at every `step`-th pixel. In `width`s.
+    The distance is smooth, and so is computed at every `step`-th pixel. In `width`s, and on the device.
     """
     coarse = window_around(arcs.flatten(1, 2), REACH * width.max(), canvas.coarse)
     beyond = beyond_arcs(arcs, grid_of(canvas.coarse, coarse)[None])[0] / width
     rows, columns = window = enlarged(coarse, canvas.step, canvas.axes)
-    distances = larger(beyond[None], canvas.step)[0]
+    distances = larger(canvas.upload(beyond)[None], canvas.step)[0]
     return window, distances[: rows.stop - rows.start, : columns.stop - columns.start]
 
 
 def _square_of(front: Front, canvas: Canvas, movement: Movement, square: Square, size: int) -> Tensor:
-    """(1, 3, size, size) in [0, 1] of the moved front, without its matte."""
+    """(1, 3, size, size) in [0, 1] of the moved front, without its matte; on the device."""
     pixel = 1 / front.scale[0]  # in coordinates
     fine = min(max(1, round(2 * float(square.half) / pixel / size)), FINEST)
     places = square.beyond(pixel_places(size, square.centre)[None])
@@ -227,19 +235,20 @@ def _square_of(front: Front, canvas: Canvas, movement: Movement, square: Square,
     finer = movement.finer
     if finer is not None:
         own, inside = _in_window(pixels, finer.window)
-        at = torch.where(inside[:, None], _at(tensor(finer.places, like=at), own, finer.step, finer.step), at)
+        near = _at(torch.from_numpy(finer.places), own, finer.step, finer.step)
+        at = torch.where(inside[:, None], near, at)
         for due in finer.dues:
             own, inside = _in_window(pixels, due.window)
             if inside.any():
-                due_here = _at(tensor(due.shift, like=at), own, finer.step, 0)
-                share = _at(tensor(due.share[None], like=at), own, 1, 0)
+                due_here = _at(torch.from_numpy(due.shift), own, finer.step, 0)
+                share = _at(torch.from_numpy(due.share[None]), own, 1, 0)
                 at += inside[:, None] * share * due_here
     if fine > 1:
         at = F.interpolate(at, scale_factor=float(fine), mode="bilinear", align_corners=False)
     if canvas.picture is None:
         found = rearrange(torch.from_numpy(taken(front, at[0].numpy())), "h w c -> 1 c h w").float()
     else:
-        found = sampled(canvas.picture, at[0])[None]
+        found = sampled(canvas.picture, canvas.upload(at[0]))[None]
     seen = found[:, :3] / found[:, 3:].clamp_min(1)
     return F.avg_pool2d(seen, fine) if fine > 1 else seen
 

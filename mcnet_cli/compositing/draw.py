@@ -17,6 +17,7 @@ from mcnet_cli.compositing.front_picture import TILE, ends
 from mcnet_cli.compositing.plate import Picture, over
 from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.windows import Window
+from mcnet_cli.transfers import upload
 
 # Blocks of rows that OpenCV draws at once: with more, what is computed for them leaves a processor's cache;
 # with fewer, more is computed twice where strips meet.
@@ -73,7 +74,10 @@ class Finer:
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """What is painted in a window: its share (H, W) in [0, 1], its colours (H, W, 3), 0 to 255."""
+    """What is painted in a window: its share (H, W) in [0, 1], its colours (H, W, 3), 0 to 255.
+
+    The colours are on the device that draws; the share is, or is on the CPU.
+    """
 
     window: Window
     share: Tensor
@@ -84,9 +88,9 @@ class Paint:
 class Movement:
     """What a frame does with a front of (H, W) pixels.
 
-    places: (2, ⌈H/8⌉ + 2, ⌈W/8⌉ + 2), x and y, where in the enlarged front the middles of blocks are taken
-    from, with a block more on each side. finer: what is known better around eyes and mouth. paints: what is
-    painted over it, in that order.
+    places: (2, ⌈H/8⌉ + 2, ⌈W/8⌉ + 2) on the CPU, x and y, where in the enlarged front the middles of blocks
+    are taken from, with a block more on each side. finer: what is known better around eyes and mouth. paints:
+    what is painted over it, in that order.
     """
 
     places: Tensor
@@ -213,48 +217,44 @@ def _extreme(find: np.ufunc, values: NDArray[Any], first: Indices, last: Indices
     return found
 
 
-def draw_by_torch(picture: Tensor, movement: Movement, behind: Picture) -> None:
-    """The same on any device, in float32: the plain twin of `draw_by_opencv`.
+def draw_by_torch(picture: Tensor, movement: Movement, behind: Tensor) -> None:
+    """The same on any device, in float32: the plain twin of `draw_by_opencv`, which nobody waits for.
 
-    picture: (1, 4, 2·(T + H), 2·W), the enlarged front.
+    picture: (1, 4, 2·(T + H), 2·W), the enlarged front. behind: as there, uint8, beside it.
     """
     height, width = behind.shape[:2]
-    places = larger(movement.places, BLOCK)[:, BLOCK : BLOCK + height, BLOCK : BLOCK + width].clone()
+    places = larger(upload(movement.places, picture.device), BLOCK)
+    places = places[:, BLOCK : BLOCK + height, BLOCK : BLOCK + width].clone()
     finer, step = movement.finer, 1 if movement.finer is None else movement.finer.step
 
     def enlarged(maps: Maps, rows: slice, columns: slice) -> Tensor:
-        return larger(tensor(maps, like=places), step)[:, rows, columns]
+        return larger(upload(maps, picture.device), step)[:, rows, columns]
 
     if finer is not None:
         rows, columns = (slice(finer.step, finer.step + line.stop - line.start) for line in finer.window)
         places[:, *finer.window] = enlarged(finer.places, rows, columns)
         for due in finer.dues:
-            share = tensor(due.share, like=places)
+            share = upload(due.share, picture.device)
             places[:, *due.window] += share * enlarged(due.shift, *map(slice, share.shape))
     moved = sampled(picture, places)
     for inlay in [] if finer is None else finer.inlays:
-        share = tensor(inlay.share, like=places)
+        share = upload(inlay.share, picture.device)
         there = places[:, *inlay.window] + enlarged(inlay.shift, *map(slice, share.shape))
         moved[:, *inlay.window] = torch.lerp(moved[:, *inlay.window], sampled(picture, there), share)
     person, matte = moved[:3], moved[3:] / 255
     for paint in movement.paints:
         window = paint.window
         colours = rearrange(paint.colours, "h w c -> c h w") * matte[:, *window]
-        person[:, *window] = torch.lerp(person[:, *window], colours, paint.share)
-    below = torch.from_numpy(behind).to(places.device).permute(2, 0, 1)
+        person[:, *window] = torch.lerp(person[:, *window], colours, upload(paint.share, picture.device))
+    below = rearrange(behind, "h w c -> c h w")
     result = moved[: len(below)] + below * (1 - matte)
-    behind[:] = rearrange(result.round().clamp(0, 255).to(torch.uint8), "c h w -> h w c").cpu().numpy()
-
-
-def tensor(values: Maps, *, like: Tensor) -> Tensor:
-    """The same numbers beside those of another tensor."""
-    return torch.as_tensor(values, dtype=torch.float32, device=like.device)
+    below.copy_(result.round().clamp(0, 255))
 
 
 def sampled(picture: Tensor, places: Tensor) -> Tensor:
     """(C, h, w): a (1, C, H, W) picture at (2, h, w) places in its pixels."""
-    sides = torch.tensor(picture.shape[:1:-1], device=places.device)
-    grid = (2 * rearrange(places, "c h w -> 1 h w c") + 1) / sides - 1
+    x, y = ((2 * line + 1) / side - 1 for line, side in zip(places, picture.shape[:1:-1], strict=True))
+    grid = torch.stack([x, y], dim=-1)[None]
     return grid_sample(picture, grid, padding_mode="border", align_corners=False)[0]
 
 

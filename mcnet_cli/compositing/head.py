@@ -15,7 +15,15 @@ from torch import Tensor
 
 from mcnet_cli.face.outer import head_points, upper_face_among
 from mcnet_cli.face.topology import BODY_POINTS
-from mcnet_cli.model.geometry import coordinate_grid, full_precision, ramp, resized, smooth_ramp
+from mcnet_cli.model.geometry import (
+    constant,
+    coordinate_grid,
+    full_precision,
+    picked,
+    ramp,
+    resized,
+    smooth_ramp,
+)
 from mcnet_cli.model.landmark_networks import SPLINE_NOISE, smooth_shifts
 
 # The ellipsoid, in heights of the face mesh (`face.outer`): its middle, its radius to the sides and in depth,
@@ -71,7 +79,7 @@ class HeadPoints:
 
     def pose(self, values: Tensor) -> Pose:
         """Of (B, K, 2) keypoints, by scaled orthographic projection, in the least-squares sense."""
-        seen = values[:, self._steady]
+        seen = picked(values, self._steady)
         middle = seen.mean(1, keepdim=True)
         affine = (self._inverse.to(seen) @ (seen - middle)).mT
         # The nearest projection is root⁻¹ · affine, with the root of the symmetric matrix affine · affineᵀ.
@@ -118,7 +126,7 @@ class HeadSurface:
             turn = before.rotation @ after.rotation.mT  # from the turned head's view to the source's
             angle = torch.rad2deg(torch.acos(turn[:, 2, 2].clamp(-1, 1)))
             share = smooth_ramp(angle, LEAST_TURN_DEG, FULL_TURN_DEG)
-            if not bool(share.any()):
+            if share.device.type == "cpu" and not bool(share.any()):  # a GPU would have to be waited for
                 return motion, share
             grid = coordinate_grid(motion.shape[1], motion.shape[2], like=driving)
             shifts = _shifts_by_turn(grid, turn, before, after)
@@ -191,7 +199,7 @@ def _front(at: Plane, rotation: Tensor) -> Plane:
     found = []
     x, y = at
     for upright in (UP, DOWN):
-        radii = torch.tensor((SIDE, upright, DEPTH), device=x.device)
+        radii = constant((SIDE, upright, DEPTH), x.device)
         form = ((rotation / radii.square()) @ rotation.mT)[..., None, None]
         a, b = form[:, 2, 2], form[:, 0, 2] * x + form[:, 1, 2] * y
         c = form[:, 0, 0] * x.square() + form[:, 1, 1] * y.square() + 2 * form[:, 0, 1] * (x * y) - 1

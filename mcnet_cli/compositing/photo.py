@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
@@ -26,14 +27,15 @@ from mcnet_cli.compositing.draw import (
 )
 from mcnet_cli.compositing.finer import FineCells
 from mcnet_cli.compositing.front import BEYOND_CELLS, BLOCK, CELLS, Front, middles
-from mcnet_cli.compositing.front_picture import ENLARGED
+from mcnet_cli.compositing.front_picture import ENLARGED, ends
 from mcnet_cli.compositing.layers import PhotoLayers
 from mcnet_cli.compositing.plate import Picture
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
 from mcnet_cli.model.face_parts import FaceParts
 from mcnet_cli.model.geometry import coordinate_grid, grid_sample, ramp
 from mcnet_cli.model.outlines import Inside, Outline, within
-from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of
+from mcnet_cli.model.windows import Window, enlarged, grid_of
+from mcnet_cli.transfers import Later, download
 
 # Width of the edge between what is warped and what is painted at lips and lids, in coordinates of the
 # network's square, whose side is 2: a pixel or two at 256².
@@ -51,8 +53,11 @@ STEP_PER = 140
 class PhotoCompositor:
     """Puts frames of one photo together.
 
+    What is drawn, and where, is decided on the CPU by a few thousand numbers. A GPU has the photo, draws by
+    what it is told, and is asked nothing: what comes back is the finished frame.
+
     layers: the photo's. parts: where mouth and eyes are among the network's keypoints; None leaves lips and
-    lids to the network. device: where drawings are. by_opencv: or by torch, which is slower on a CPU.
+    lids to the network. device: what draws. by_opencv: or by torch, which is slower on a CPU.
     paints: False shows the warped photo alone, without what the network paints.
     painter, eye_painter: of the inside of mouths and of eyes that open; None leaves that to the network's
     decoder. placing: numbers of the keypoints by which the painter knows where a mouth is.
@@ -71,6 +76,7 @@ class PhotoCompositor:
         placing: Sequence[int] = (),
     ) -> None:
         self.layers, self._parts, self._paints = layers, parts, paints
+        self._plate = None if by_opencv else torch.from_numpy(layers.plate).to(device)
         self._tables = [_Tables.of(front, device, by_opencv=by_opencv) for front in layers.fronts]
         self._mouths = [
             None if painter is None else Mouth(painter, placing, front, tables.canvas)
@@ -81,21 +87,42 @@ class PhotoCompositor:
             for front, tables in zip(layers.fronts, self._tables, strict=True)
         ]
 
-    @torch.inference_mode()
     def frame(self, drawings: Sequence[Drawing]) -> Picture:
         """The photo with its people moved.
 
         drawings: one frame for each person, in the order in which they were given to `photo_layers`. Returns
         (H, W, 3) uint8, or (H, W, 4) with straight alpha if the layers have no plate.
         """
+        return self.frame_soon(drawings)()
+
+    @torch.inference_mode()
+    def frame_soon(self, drawings: Sequence[Drawing]) -> Later[Picture]:
+        """The same, while a GPU still draws; arguments as for `frame`."""
+        if self._plate is None:
+            frame = self._drawn_by_opencv(drawings)
+            return lambda: self._finished(frame)
+        drawn = download(self.drawn_by_torch(drawings))
+        return lambda: self._finished(drawn().numpy())
+
+    def _drawn_by_opencv(self, drawings: Sequence[Drawing]) -> Picture:
         frame: Picture = self.layers.plate.copy()
-        for number, (front, tables) in enumerate(zip(self.layers.fronts, self._tables, strict=True)):
-            behind = frame[front.rows, front.columns]
+        for number, front in enumerate(self.layers.fronts):
             movement = self._movement(number, drawings[self.layers.order[number]])
-            if tables.picture is None:
-                draw_by_opencv(front, movement, behind)
-            else:
-                draw_by_torch(tables.picture, movement, behind)
+            draw_by_opencv(front, movement, frame[front.rows, front.columns])
+        return frame
+
+    @torch.inference_mode()
+    def drawn_by_torch(self, drawings: Sequence[Drawing]) -> Tensor:
+        """The frame, (H, W, C) uint8 as `layers.plate`, on the device; nothing of it is known before."""
+        assert self._plate is not None
+        frame = self._plate.clone()
+        for number, (front, tables) in enumerate(zip(self.layers.fronts, self._tables, strict=True)):
+            movement = self._movement(number, drawings[self.layers.order[number]])
+            assert tables.canvas.picture is not None
+            draw_by_torch(tables.canvas.picture, movement, frame[front.rows, front.columns])
+        return frame
+
+    def _finished(self, frame: Picture) -> Picture:
         return _straight(frame) if self.layers.is_transparent else frame
 
     def _movement(self, number: int, drawing: Drawing) -> Movement:
@@ -140,45 +167,39 @@ def _straight(frame: Picture) -> Picture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tables:
-    """What of a front every frame needs, as tensors on the device.
+    """What of a front every frame needs, as tensors: on the CPU, unless it says something else.
 
-    picture: (1, 4, 2·(T + H), 2·W) in float32; None where OpenCV draws.
-    step: pixels between which corrections of lids and lips are interpolated.
-    coarse: coordinates of columns and rows in the middles of `step` pixels.
+    canvas: coordinates of the front's pixels; and on the device what is drawn.
     resting: (2, ⌈H/8⌉ + 2, ⌈W/8⌉ + 2) where blocks' middles are in the enlarged picture when nothing moves.
     scale: (2,) pixels of the enlarged picture a unit of coordinates.
     cells: of what is finer than blocks.
-    colours_down, colours_across: (H, S) and (W, S), which interpolate the network's S² pixels.
+    colours_down, colours_across: (H, S) and (W, S), which interpolate the network's S² pixels, on the device.
+    colours_rows, colours_columns: the first of these pixels that each row and column is made of, and what
+        follows the last.
     """
 
-    picture: Tensor | None
+    canvas: Canvas
     fades: Tensor
     down: Tensor
     across: Tensor
-    axes: Axes
-    step: int
-    coarse: Axes
     resting: Tensor
     scale: Tensor
     cells: FineCells
     face: Tensor
     colours_down: Tensor
     colours_across: Tensor
-
-    @property
-    def canvas(self) -> Canvas:
-        """What of this the painter of mouths needs."""
-        return Canvas(self.axes, self.coarse, self.step, self.picture)
+    colours_rows: NDArray[np.int_]
+    colours_columns: NDArray[np.int_]
 
     @classmethod
     def of(cls, front: Front, device: torch.device, *, by_opencv: bool) -> "_Tables":
         def tensor(values: object) -> Tensor:
-            return torch.as_tensor(values, dtype=torch.float32, device=device)
+            return torch.as_tensor(values, dtype=torch.float32)
 
         halvings = max(1, round(2 * max(front.scale)) // STEP_PER).bit_length() - 1
         step = min(BLOCK, 1 << halvings)
         lines = middles(front.x, step), middles(front.y, step)
-        coarse = tensor(lines[0]), tensor(lines[1])
+        coarse, axes = (tensor(lines[0]), tensor(lines[1])), (tensor(front.x), tensor(front.y))
         height, width = len(front.y), len(front.x)
         y, x = (
             ENLARGED * (BLOCK * np.arange(-1, -(-n // BLOCK) + 1) + (BLOCK - 1) / 2) for n in (height, width)
@@ -188,19 +209,24 @@ class _Tables:
         # the first block, which isn't one of the front's, is before the one whose middle is known
         origin = (x[1], y[1] + rows_above) - scale * [middles(line, BLOCK)[0] for line in (front.x, front.y)]
         return cls(
-            picture=None if by_opencv else _planes(front.picture, device),
+            canvas=Canvas(
+                axes=axes,
+                coarse=coarse,
+                step=step,
+                device_axes=(axes[0].to(device), axes[1].to(device)),
+                picture=None if by_opencv else _planes(front.picture, device),
+            ),
             fades=tensor(front.fades),
             down=tensor(front.down),
             across=tensor(front.across),
-            axes=(tensor(front.x), tensor(front.y)),
-            step=step,
-            coarse=coarse,
             resting=tensor(np.stack(np.meshgrid(x, y + rows_above))),
             scale=tensor(scale),
             cells=FineCells(front, step, coarse, *lines, origin.astype(np.float32), scale),
             face=tensor(front.face),
-            colours_down=tensor(front.colours_down),
-            colours_across=tensor(front.colours_across),
+            colours_down=tensor(front.colours_down).to(device),
+            colours_across=tensor(front.colours_across).to(device),
+            colours_rows=ends(front.colours_down != 0),
+            colours_columns=ends(front.colours_across != 0),
         )
 
 
@@ -224,6 +250,7 @@ def _paint(
 
     mouth, eyes: whether it paints the insides of mouths and eyes.
     """
+    canvas = tables.canvas
     face = grid_sample(tables.face[None, None], field, padding_mode="border", align_corners=True)
     untrusted = ramp(1 - drawing.occlusion.float(), DISTRUST, 1) * face
     blocks = tables.down @ F.pad(untrusted, (BEYOND_CELLS,) * 4)[0, 0] @ tables.across.T
@@ -232,7 +259,7 @@ def _paint(
     if parts is not None:
         insides = parts.insides(drawing.source, drawing.driving, mouth=mouth, eyes=eyes)
     opened = [
-        (inside, enlarged(inside.outline.window(tables.coarse, SOFT_EDGE), tables.step, tables.axes))
+        (inside, enlarged(inside.outline.window(canvas.coarse, SOFT_EDGE), canvas.step, canvas.axes))
         for inside in insides
         if inside.hidden > NO_PAINT
     ]
@@ -245,7 +272,7 @@ def _paint(
         return None
     top, left = (min(window[k].start for window in windows) for k in (0, 1))
     bottom, right = (max(window[k].stop for window in windows) for k in (0, 1))
-    y, x = (len(axis) for axis in reversed(tables.axes))
+    y, x = (len(axis) for axis in reversed(canvas.axes))
     rows, columns = slice(top * BLOCK, min(bottom * BLOCK, y)), slice(left * BLOCK, min(right * BLOCK, x))
     share = _larger(blocks[top:bottom, left:right], BLOCK)
     share = share[: rows.stop - rows.start, : columns.stop - columns.start].clamp(0, 1)
@@ -274,12 +301,12 @@ def _moved(window: Window, down: int, right: int) -> Window:
 def _inside(outline: Outline, window: Window, tables: _Tables) -> Tensor:
     """(h, w): 1 inside of an outline, 0 outside, in a window that begins at `step`-th rows and columns."""
     rows, columns = window
-    step = tables.step
+    step = tables.canvas.step
     coarse = (
         slice(rows.start // step, -(-rows.stop // step)),
         slice(columns.start // step, -(-columns.stop // step)),
     )
-    return _within(outline.beyond(grid_of(tables.coarse, coarse))[0, 0], window, step, SOFT_EDGE)
+    return _within(outline.beyond(grid_of(tables.canvas.coarse, coarse))[0, 0], window, step, SOFT_EDGE)
 
 
 def _within(beyond: Tensor, window: Window, step: int, soft: float) -> Tensor:
@@ -299,12 +326,12 @@ def _larger(values: Tensor, factor: int) -> Tensor:
 
 def _colours(tables: _Tables, drawing: Drawing, window: Window) -> Tensor:
     """(h, w, 3) in 0 to 255: what the decoder paints, enlarged in a window of the photo's part."""
-    down, across = tables.colours_down[window[0]], tables.colours_across[window[1]]
     rows, columns = (
-        slice(int(taken[0]), int(taken[-1]) + 1)
-        for taken in (table.any(0).nonzero()[:, 0] for table in (down, across))
+        slice(int(taken[:, 0].min()), int(taken[:, 1].max()))
+        for taken in (tables.colours_rows[window[0]], tables.colours_columns[window[1]])
     )
-    colours = down[:, rows] @ drawing.painted(rows, columns)[0] @ across[:, columns].T
+    down, across = tables.colours_down[window[0], rows], tables.colours_across[window[1], columns]
+    colours = down @ drawing.painted(rows, columns)[0] @ across.T
     return rearrange(colours.clamp(0, 1) * 255, "c h w -> h w c").contiguous()
 
 

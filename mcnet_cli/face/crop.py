@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -111,12 +112,16 @@ def parse_crop(option: str, text: str) -> CropBox | Literal["auto", "none"]:
         ) from error
 
 
-def crop(rgb: Picture, box: CropBox, size: int, margin: int = 0) -> Picture:
+def crop(rgb: Picture, box: CropBox, size: int, margin: int = 0, roll_deg: float = 0.0) -> Picture:
     """The box of an (H, W, 3) uint8 picture as (size, size, 3); a box that is no square is stretched.
 
-    margin: so many pixels more on each side, of what the picture shows around the box.
+    margin: so many pixels more on each side, of what the picture shows around the box. roll_deg: turns the
+    box clockwise about its middle first, so that a face that is rolled by this much comes out upright.
     """
     transform = box_transform(box.x, box.y, box.width, box.height, (size, size))
+    if roll_deg:
+        turn = cv2.getRotationMatrix2D((size / 2, size / 2), roll_deg, 1.0)
+        transform = turn @ np.vstack([transform, (0, 0, 1)])
     transform[:, 2] += margin
     side = size + 2 * margin
     return resample(rgb, transform, (side, side))

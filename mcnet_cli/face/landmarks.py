@@ -26,6 +26,10 @@ MAX_STEP_FOR_REUSE = 0.05  # of a region's side: if a face moves by more in a fr
 STEADY_LOOKS = 2
 CAREFUL_LOOKS = 3  # passes where films are judged and training data is made, which time matters less for
 LOOKS_SPREAD = 0.06  # by which the sizes of the region differ from one such pass to the next
+# A face that stands, rolled by less than the first, has its level extent as its region, and one whose roll
+# differs by less from quarter turns. Beyond the second it is the square that the face would have upright, so
+# that it is looked at in the same way at all angles.
+STANDING_DEG, LYING_DEG = (30.0, 40.0), (7.5, 15.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,17 @@ class Mesh:
     @cached_property
     def region(self) -> Region:
         """The mesh's extent, with the eyes' outer corners."""
-        return Region(
-            np.concatenate([self.points.min(0), self.points.max(0)]), self.points[list(OUTER_EYE_CORNERS)]
-        )
+        box = np.concatenate([self.points.min(0), self.points.max(0)])
+        eyes = self.points[list(OUTER_EYE_CORNERS)]
+        x, y = eyes[1] - eyes[0]
+        roll = float(np.arctan2(y, x))
+        quarters = round(2 * roll / np.pi)
+        level, askew = LYING_DEG if quarters else STANDING_DEG
+        share = (abs(np.degrees(roll) - 90 * quarters) - level) / (askew - level)
+        if share > 0:
+            square = _upright_square(self.points, roll)
+            box = (box + min(share, 1.0) * (square - box)).astype(np.float32)
+        return Region(box, eyes)
 
     @property
     def area(self) -> float:
@@ -195,6 +207,15 @@ def opening(points: NDArray[Any], pairs: Pairs) -> NDArray[Any]:
         return np.asarray(np.linalg.norm(points[..., pair[0], :] - points[..., pair[1], :], axis=-1))
 
     return np.asarray(sum(map(distance, pairs)) / np.maximum(distance(OUTER_EYE_CORNERS), 1e-3))
+
+
+def _upright_square(points: Points, roll: float) -> Points64:
+    """(4,) the square around a face that is rolled by so many radians, as large as if it were upright."""
+    turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+    upright = points @ turn
+    low, high = upright.min(0), upright.max(0)
+    middle, side = turn @ (low + high) / 2, (high - low).max()
+    return np.concatenate([middle - side / 2, middle + side / 2])
 
 
 def _look(network: AttentionMesh, rgb: Picture, region: Region, zoom: float = 1.0) -> Look:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.face.sampling import Picture, resample
 from mcnet_cli.face.topology import MESH_POINTS, OUTER, SKULL
+from mcnet_cli.face.upright import ROLL_POINTS, camera_roll_deg, roll_deg, rolled_points
 
 Points = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -161,12 +162,14 @@ class OuterTracker:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._first: _View | None = None
         self._last: _View | None = None
+        self._roll_deg = 0.0  # of the camera, in the first frame
 
     def __call__(self, rgb: Picture, landmarks: Points) -> Points:
         """(478, 2) points of an (H, W, 3) frame with the mesh (468, 2), in pixels and of the mesh's type."""
         points = with_outer(landmarks)
         face = landmarks[upper_face()].astype(np.float64)
-        posed, height = points[MESH_POINTS:].astype(np.float64), float(np.ptp(landmarks[:, 1]))
+        posed = points[MESH_POINTS:].astype(np.float64)
+        height = float(np.ptp(rolled_points(landmarks, -self._roll_deg, (0, 0))[:, 1]))
         if self._first is not None and self._last is not None:
             transform = after(self._first.transform, similarity(face, self._first.face))
             grey = _grey(rgb, transform)
@@ -181,7 +184,8 @@ class OuterTracker:
                         self._first = self._last
                     points[MESH_POINTS:] = outer
                     return points
-        transform = _around(landmarks)
+        self._roll_deg = camera_roll_deg(roll_deg(landmarks[list(ROLL_POINTS)]))
+        transform = _around(landmarks, self._roll_deg)
         self._first = self._last = _View(_grey(rgb, transform), face, transform, posed, posed)
         return points
 
@@ -236,11 +240,13 @@ def together(points: Floats, rigid: Floats, reach: float) -> Floats:
     return np.asarray(rigid + middle + np.clip(offsets - middle, -reach, reach))
 
 
-def _around(landmarks: Points) -> Floats:
-    """(2, 3) from a frame to an upright view around its face."""
-    low, high = landmarks.min(0).astype(np.float64), landmarks.max(0).astype(np.float64)
+def _around(landmarks: Points, roll_deg: float) -> Floats:
+    """(2, 3) from a frame that is rolled clockwise to an upright view around its face."""
+    upright = cv2.getRotationMatrix2D((0, 0), roll_deg, 1.0)[:, :2]
+    points = landmarks @ upright.T
+    low, high = points.min(0), points.max(0)
     scale = VIEW_PX / (VIEW_HEIGHTS * max(high[1] - low[1], 1.0))
-    return np.column_stack([scale * np.eye(2), VIEW_PX / 2 - scale * (low + high) / 2])
+    return np.column_stack([scale * upright, VIEW_PX / 2 - scale * (low + high) / 2])
 
 
 def _grey(rgb: Picture, transform: Floats) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
 from mcnet_cli.animation.source import EncodedFace, FaceFinder, Portrait, face_picture, on_square
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.face import CropBox, Framing, clip_box, turned
+from mcnet_cli.face import CropBox, Framing, clip_box, rolled_box, turned
 from mcnet_cli.motion.gaze import EyeLandmarks, LiveGaze
 from mcnet_cli.motion.motion import Motion, next_velocity, weight_of_new
 from mcnet_cli.motion.reference import TELLING_POINTS
@@ -146,7 +146,9 @@ class Follower:
         if renderer.landmarks:
             values = on_square(track.exact[found], box, (0, 0), renderer.size)
         else:
-            pictures = [face_picture(turned(frame, track.turns), box, renderer.size) for frame in frames]
+            upright = [turned(frame, track.turns) for frame in frames]
+            rolled = rolled_box(box, track.roll_deg, (upright[0].shape[1], upright[0].shape[0]))
+            pictures = [face_picture(frame, rolled, renderer.size, track.roll_deg) for frame in upright]
             keypoints = [renderer.detect_keypoints([picture]) for picture in pictures]
             values = np.concatenate([each.values.numpy() for each in keypoints])
             if renderer.config.keypoints.jacobians:

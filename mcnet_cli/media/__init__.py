@@ -4,6 +4,7 @@ from mcnet_cli.media.codecs import CODECS, DEFAULT_QUALITY, QUALITIES, Codec, Co
 from mcnet_cli.media.decode import is_picture, open_arrays, open_frames, read_still
 from mcnet_cli.media.ffmpeg import ffmpeg_binary, ffmpeg_version
 from mcnet_cli.media.frames import FrameSink, FrameSource, SoundTrack, Span
+from mcnet_cli.media.hardware import HWACCELS, Hwaccel
 from mcnet_cli.media.output import open_output, output_kind
 from mcnet_cli.media.pictures import (
     as_photo,
@@ -19,11 +20,13 @@ from mcnet_cli.media.probe import VideoInfo, probe, probe_sound
 __all__ = [
     "CODECS",
     "DEFAULT_QUALITY",
+    "HWACCELS",
     "QUALITIES",
     "Codec",
     "Coding",
     "FrameSink",
     "FrameSource",
+    "Hwaccel",
     "Quality",
     "SoundTrack",
     "Span",

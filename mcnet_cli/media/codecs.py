@@ -21,12 +21,14 @@ class Encoder:
     """One of ffmpeg's encoders, with the options that it gets.
 
     name: ffmpeg's. pixels: the pixel format; None lets ffmpeg choose. alpha: whether frames are stored with
-    transparency. levels: more options for each quality; empty if there is only one quality.
+    transparency. uploaded: what ffmpeg calls the format of frames in the memory of a device, if they have to
+    be brought there. levels: more options for each quality; empty if there is only one quality.
     """
 
     name: str
     pixels: str | None
     alpha: bool = False
+    uploaded: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     levels: Mapping[Quality, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -58,7 +60,8 @@ class Coding:
         return {"vcodec": self.encoder.name, **pixels, **self.encoder.options, **level}
 
 
-def _levels(option: str, *values: Any) -> dict[Quality, dict[str, Any]]:
+def levels(option: str, *values: Any) -> dict[Quality, dict[str, Any]]:
+    """An option's value for each quality, from `draft` to `best`."""
     return {quality: {option: value} for quality, value in zip(QUALITIES, values, strict=True)}
 
 
@@ -70,37 +73,37 @@ _X264 = Encoder(
     name="libx264",
     pixels="yuv420p",
     options={"preset": "veryfast"},
-    levels=_levels("crf", 28, 21, 16, 10),
+    levels=levels("crf", 28, 21, 16, 10),
 )
 _X265 = Encoder(
     name="libx265",
     pixels="yuv420p",
     options={"preset": "fast", "x265-params": "log-level=error"},
-    levels=_levels("crf", 30, 23, 17, 12),
+    levels=levels("crf", 30, 23, 17, 12),
 )
 _X265_FOR_APPLE = replace(_X265, options={**_X265.options, "tag:v": "hvc1"})  # they don't play `hev1`
 _SVT_AV1 = Encoder(
-    name="libsvtav1", pixels="yuv420p", options={"preset": 8}, levels=_levels("crf", 52, 42, 28, 16)
+    name="libsvtav1", pixels="yuv420p", options={"preset": 8}, levels=levels("crf", 52, 42, 28, 16)
 )
 _AOM_AV1 = Encoder(
     name="libaom-av1",
     pixels="yuv420p",
     options={"video_bitrate": 0, "cpu-used": 6, "row-mt": 1},
-    levels=_levels("crf", 46, 36, 24, 13),
+    levels=levels("crf", 46, 36, 24, 13),
 )
 _VPX: dict[str, Any] = {"deadline": "good", "cpu-used": 4, "row-mt": 1}
 _VP9 = Encoder(
     name="libvpx-vp9",
     pixels="yuv420p",
     options={"video_bitrate": 0, **_VPX},
-    levels=_levels("crf", 42, 33, 24, 14),
+    levels=levels("crf", 42, 33, 24, 14),
 )
 _VP9_ALPHA = replace(_VP9, pixels="yuva420p", alpha=True)
 _VP8 = Encoder(
     name="libvpx",
     pixels="yuv420p",
     options={"video_bitrate": "6M", "deadline": "good", "cpu-used": 2},
-    levels=_levels("crf", 30, 16, 8, 4),
+    levels=levels("crf", 30, 16, 8, 4),
 )
 # libvpx refuses VP8 with both transparency and alternate reference frames.
 _VP8_ALPHA = replace(_VP8, pixels="yuva420p", alpha=True, options={**_VP8.options, "auto-alt-ref": 0})
@@ -127,7 +130,7 @@ _PRORES_ALPHA = Encoder(
         "best": {"profile:v": "4444xq"},
     },
 )
-_WEBP = Encoder(name="libwebp_anim", pixels=None, levels=_levels("quality", 50, 75, 85, 95))
+_WEBP = Encoder(name="libwebp_anim", pixels=None, levels=levels("quality", 50, 75, 85, 95))
 # ffmpeg's conversion to yuva420p would round alpha.
 _WEBP_ALPHA = replace(_WEBP, pixels="bgra", alpha=True)
 

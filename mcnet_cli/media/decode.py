@@ -14,6 +14,7 @@ from mcnet_cli.errors import InputError, UsageError, counted, shown
 from mcnet_cli.media.animated import DURATIONS, open_animated
 from mcnet_cli.media.ffmpeg import compiled, open_input
 from mcnet_cli.media.frames import Frame, FrameSource, Span
+from mcnet_cli.media.hardware import Hwaccel, decoding_device
 from mcnet_cli.media.kinds import kind_of
 from mcnet_cli.media.pictures import as_picture, open_folder, open_picture, read_photo
 from mcnet_cli.media.probe import VideoInfo, no_such_track, probe
@@ -42,6 +43,7 @@ def open_frames(
     max_frames: int | None = None,
     strict: bool = False,
     audio_track: int | None = None,
+    hwaccel: Hwaccel = "none",
 ) -> FrameSource:
     """Opens a video, an animated or a single picture, or a folder of pictures as a stream of frames.
 
@@ -53,6 +55,7 @@ def open_frames(
         max_frames: the largest number of frames.
         strict: whether damage ends the iteration with InputError instead of a warning.
         audio_track: which of a video's sound tracks is meant, from 0; by default the one that players take.
+        hwaccel: `auto`, or the name of a kind of hardware: it decodes videos if it can.
 
     Raises:
         InputError: the file can't be used. While iterating: no frame can be decoded, or damage with `strict`.
@@ -66,7 +69,7 @@ def open_frames(
     span = Span(start_s, end_s, max_frames)
     kind = "folder" if path.is_dir() else kind_of(path)
     if kind == "video":
-        return _open_video(path, fps=fps, span=span, strict=strict, audio_track=audio_track)
+        return _open_video(path, fps=fps, span=span, strict=strict, audio_track=audio_track, hwaccel=hwaccel)
     if audio_track is not None:
         raise no_such_track(path, audio_track, 0)
     if kind in DURATIONS:
@@ -108,7 +111,13 @@ def open_arrays(frames: Iterable[Frame], rate: Fraction, *, max_frames: int | No
 
 
 def _open_video(
-    path: Path, *, fps: Fraction | None, span: Span, strict: bool, audio_track: int | None
+    path: Path,
+    *,
+    fps: Fraction | None,
+    span: Span,
+    strict: bool,
+    audio_track: int | None,
+    hwaccel: Hwaccel,
 ) -> FrameSource:
     """Frames of the video `path`: frame i is the one that is shown at start + i / rate."""
     info = probe(path)
@@ -117,7 +126,7 @@ def _open_video(
         raise no_such_track(path, audio_track, info.audio_track_count)
     rate = fps or info.frame_rate
     source = FrameSource(
-        lambda source: _decode(source, info, span),
+        lambda source: _decode(source, info, span, hwaccel),
         path=path,
         size=(info.width, info.height),
         frame_rate=rate,
@@ -139,14 +148,16 @@ def _start_s(span: Span, rate: Fraction) -> float:
     return float(span.first(rate) / rate)
 
 
-def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
+def _command(source: FrameSource, info: VideoInfo, span: Span, hwaccel: Hwaccel) -> list[str]:
     # The seek goes a sixteenth of a frame too far back, so that rounding never loses the first frame.
     rate = source.frame_rate
     start_s = max(0.0, _start_s(span, rate) - float(Fraction(1, 16) / rate))
     is_seekable = info.format_name.split(",")[0] not in _UNSEEKABLE
     seek = {"ss": f"{start_s:.6f}"} if span.start_s and is_seekable else {}
+    device = decoding_device(hwaccel, info.path)
+    by = {} if device is None else {"hwaccel": device}
     # With several threads, which frames of a damaged file come out would depend on chance.
-    stream = open_input(info.path, threads=1, **seek)["V:0"]
+    stream = open_input(info.path, threads=1, **seek, **by)["V:0"]
     if info.colours.is_interlaced:
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
     stream = stream.filter("fps", fps=str(rate), start_time=0)
@@ -158,12 +169,15 @@ def _command(source: FrameSource, info: VideoInfo, span: Span) -> list[str]:
     return compiled(stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **count))
 
 
-def _decode(source: FrameSource, info: VideoInfo, span: Span) -> Generator[Frame, None, None]:
+def _decode(
+    source: FrameSource, info: VideoInfo, span: Span, hwaccel: Hwaccel
+) -> Generator[Frame, None, None]:
     if span.limit(source.frame_rate) == 0:
         return
     # Wrong timestamps could have one frame repeated for days. Real clips take over a byte per frame.
     max_frames = max(_MIN_FRAME_LIMIT, info.path.stat().st_size)
-    with running(_command(source, info, span), stdout=subprocess.PIPE, watch=_GRAPH_SIZE) as child:
+    command = _command(source, info, span, hwaccel)
+    with running(command, stdout=subprocess.PIPE, watch=_GRAPH_SIZE) as child:
         while True:
             frame = np.empty((info.height, info.width, 3), np.uint8)
             view = frame.data.cast("B")

@@ -140,6 +140,8 @@ def _encoder(
             options |= {**tags, "color_range": "tv"}
         stream = stream.filter("format", options["pix_fmt"])
         stream = stream.filter("setparams", range="pc" if coding.is_rgb else "tv", **tags)
+        if coding.encoder is not None and coding.encoder.uploaded is not None:
+            stream, options["pix_fmt"] = stream.filter("hwupload"), coding.encoder.uploaded
         options |= _comment_tag(comment)
         if suffix in (".mp4", ".mov"):
             options["movflags"] = "+faststart"

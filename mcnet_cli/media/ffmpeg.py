@@ -78,6 +78,11 @@ def has_encoder(name: str) -> bool:
     return name in re.findall(r"^ [VAS][A-Z.]{5} (\S+)", _answer(ffmpeg_binary(), "-encoders"), re.M)
 
 
+def has_hwaccel(name: str) -> bool:
+    """Whether ffmpeg is built with support for the hardware `name`, which may not be there."""
+    return name in _answer(ffmpeg_binary(), "-hwaccels").split()
+
+
 def has_filter(name: str) -> bool:
     """Whether ffmpeg has the filter `name`."""
     return name in re.findall(r"^ [A-Z.]{2,3} (\S+)", _answer(ffmpeg_binary(), "-filters"), re.M)

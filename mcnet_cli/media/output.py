@@ -15,6 +15,7 @@ from mcnet_cli.media.codecs import DEFAULT_QUALITY, Codec, Quality, choose_codin
 from mcnet_cli.media.comments import commented_jpeg, commented_png
 from mcnet_cli.media.encode import open_file, open_stdout
 from mcnet_cli.media.frames import Frame, FrameSink, SoundTrack
+from mcnet_cli.media.hardware import Hwaccel, hardware_coding
 from mcnet_cli.media.pictures import encode_picture, encode_png
 from mcnet_cli.media.sound import Sound
 from mcnet_cli.system import sync_folder
@@ -75,6 +76,7 @@ def open_output(
     alpha: bool = False,
     codec: Codec | None = None,
     quality: Quality = DEFAULT_QUALITY,
+    hwaccel: Hwaccel = "none",
     comment: str | None = None,
 ) -> Iterator[FrameSink]:
     """Opens a film for writing. At the end of the block it is complete, counted, and has its final name.
@@ -98,6 +100,8 @@ def open_output(
             film keeps the transparency: .webp, .webm (VP9), .mov (ProRes 4444) and patterns of PNGs can.
         codec: None for what such files usually hold; `lossless` keeps each frame as it is, bit for bit.
         quality: from the smallest file to the least loss.
+        hwaccel: `auto` has a GPU encode h264, h265 and av1 if one can, so has the name of a kind of hardware,
+            with a warning if it can't.
         comment: a text in ASCII that the file, or each picture, says of itself. Not for stdout.
 
     Raises:
@@ -110,6 +114,7 @@ def open_output(
     kind = output_kind(str(target))
     coding = choose_coding(str(target), codec=codec, quality=quality, alpha=alpha)
     opened: AbstractContextManager[FrameSink]
+    warnings: list[str] = []
     if kind == "stdout":
         opened = open_stdout(size=size, frame_rate=frame_rate)
     elif kind == "picture":
@@ -118,6 +123,7 @@ def open_output(
         opened = _open_pattern(Path(target), size=size, overwrite=overwrite, alpha=alpha, comment=comment)
     else:
         sound = Sound(tuple(sounds), strict, volume) if sounds else None
+        coding, warnings = hardware_coding(coding, hwaccel, size)
         opened = open_file(
             Path(target),
             size=size,
@@ -129,6 +135,7 @@ def open_output(
             comment=comment,
         )
     with opened as sink:
+        sink.warnings += warnings
         yield sink
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mcnet_cli.model.config import PainterConfig
 from mcnet_cli.model.detail_shape import FAR, Shape, pixel_places
-from mcnet_cli.model.geometry import full_precision, ramp, smooth_ramp
+from mcnet_cli.model.geometry import constant, full_precision, ramp, smooth_ramp
 
 # Paint has its whole share from so far inside of lips or lids on, none from so far outside; in widths.
 INSIDE, OUTSIDE = -0.035, 0.01
@@ -209,7 +209,7 @@ class EyePainter(DetailPainter):
         skin = _mean(picture, (inner > SKIN[0]) & (inner < SKIN[1]))
         chroma = _chroma(skin)
         colourful = (chroma.norm(dim=1, keepdim=True) / COLOURFUL).clamp_max(1)
-        red, blue = (torch.tensor(way, device=skin.device)[:, None, None] for way in (REDDER, BLUER))
+        red, blue = (constant(way, skin.device)[:, None, None] for way in (REDDER, BLUER))
         return Tints(skin, (chroma, colourful * red, colourful * blue))
 
     def shares(self, values: list[Tensor]) -> list[Tensor]:
@@ -291,7 +291,7 @@ def _mean(picture: Tensor, where: Tensor) -> Tensor:
 
 def _chroma(colour: Tensor) -> Tensor:
     """The colour beyond its brightness, over the brightness."""
-    weights = torch.tensor(BRIGHTNESS, device=colour.device)[:, None, None]
+    weights = constant(BRIGHTNESS, colour.device)[:, None, None]
     light = (colour * weights).sum(1, keepdim=True)
     return (colour - light) / light.clamp_min(DARK)
 

@@ -3,6 +3,7 @@
 The detail painters see such squares. Coordinates are those of `geometry`: the picture's side is 2.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -27,6 +28,10 @@ class Square:
     centre: Tensor
     axes: Tensor
     half: Tensor
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Square":
+        """`change` applied to all that a square is."""
+        return Square(change(self.centre), change(self.axes), change(self.half))
 
     def grid(self, size: int) -> Tensor:
         """(B, size, size, 2): where the pixels of such squares lie."""
@@ -95,7 +100,11 @@ class Shape:
 
     def within(self, square: Square) -> Self:
         """The same in coordinates of squares."""
-        return type(self)(square.within(self.points), square.within(self.arcs))
+        return self.map(square.within)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """`change` applied to points and arcs."""
+        return type(self)(change(self.points), change(self.arcs))
 
     def mirrored(self) -> Self:
         """The same in pictures that are mirrored."""
@@ -104,7 +113,7 @@ class Shape:
 
     def __getitem__(self, rows: Tensor | slice) -> Self:
         """Some of the batch."""
-        return type(self)(self.points[rows], self.arcs[rows])
+        return self.map(lambda values: values[rows])
 
 
 def pixel_places(size: int, like: Tensor) -> Tensor:

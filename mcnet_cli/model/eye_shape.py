@@ -21,6 +21,7 @@ from mcnet_cli.model.detail_shape import (
     in_frame,
     moved_arcs,
 )
+from mcnet_cli.model.geometry import picked
 
 # Points of the face mesh along the upper and the lower lid, of the picture's left eye and of its right one.
 EYE_ARCS = (
@@ -76,7 +77,7 @@ class EyeShape(Shape):
     def described(self) -> Tensor:
         """(B, 6): the opening, the iris's place and radius, the lids' places, all over the eye's width."""
         origin, axes = corner_frame(self.points)
-        places = in_frame(self.points[:, [IRIS, UPPER, LOWER]], origin, axes)
+        places = in_frame(picked(self.points, (IRIS, UPPER, LOWER)), origin, axes)
         radius = distance(self.points, IRIS, RIM) / self.width
         numbers = [self.opening, *places[:, 0].unbind(1), radius, places[:, 1, 1], places[:, 2, 1]]
         return torch.stack(numbers, 1)

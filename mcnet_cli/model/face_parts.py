@@ -17,6 +17,7 @@ from mcnet_cli.model.geometry import (
     full_precision,
     gaussian_heatmaps,
     grid_sample,
+    picked,
     resized,
 )
 from mcnet_cli.model.outlines import EDGE, EYE, MOUTH, SOFT_EDGE, Inside, Outline, axes_of_line
@@ -101,10 +102,10 @@ class FaceParts:
         """The insides of the mouth and of both eyes, or of one of these alone. source, driving: (B, K, 2)."""
         found: list[Inside] = []
         if mouth:
-            before, after = (_between_lips(points[:, [*self.mouth[:4]]]) for points in (source, driving))
+            before, after = (_between_lips(picked(points, self.mouth[:4])) for points in (source, driving))
             found.append(Inside(Outline(after, MOUTH.edge), MOUTH.hidden(before, after)))
         if eyes:
-            before, after = (_eyes(points[:, [*self.eyes]]) for points in (source, driving))
+            before, after = (_eyes(picked(points, self.eyes)) for points in (source, driving))
             hidden = EYE.hidden(before, after)
             found += [Inside(Outline(after[:, eye], EYE.edge), hidden[:, eye]) for eye in (0, 1)]
         return tuple(found)
@@ -116,7 +117,7 @@ class FaceParts:
 
     def lips_outline(self, driving: Tensor) -> Outline:
         """Around lips and mouth, where geometry alone decides what is painted. driving: (B, K, 2)."""
-        return Outline(driving[:, [*self.mouth[:2], *self.mouth[4:]]], EDGE)
+        return Outline(picked(driving, [*self.mouth[:2], *self.mouth[4:]]), EDGE)
 
     def settled(self, deformation: Tensor, source: Tensor, driving: Tensor) -> Tensor:
         """The (B, h, w, 2) deformation without its errors at brows and at the corners of mouth and eyes.

@@ -4,7 +4,7 @@ Coordinates are (x, y) in [-1, 1], x to the right, y down; -1 and 1 are the cent
 last pixel.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -64,6 +64,27 @@ def full_precision(like: Tensor) -> torch.autocast:
     return torch.autocast(like.device.type, enabled=False)
 
 
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)  # cached tensors must serve training too
+def constant(values: tuple[float, ...] | tuple[int, ...], device: torch.device) -> Tensor:
+    """A tensor (N,) of these values, made once a device: making one on a GPU waits for all of its work."""
+    return torch.tensor(values, device=device)
+
+
+def picked(points: Tensor, numbers: Sequence[int]) -> Tensor:
+    """(B, N, ...): those of (B, K, ...) points that have these numbers, without waiting for a GPU."""
+    return points.index_select(1, constant(tuple(numbers), points.device))
+
+
+def inverse(matrices: Tensor) -> Tensor:
+    """Inverses of (..., N, N) matrices.
+
+    Where there is none, LinAlgError on a CPU; a GPU isn't waited for, and gives what isn't finite.
+    """
+    found: Tensor = torch.linalg.inv_ex(matrices, check_errors=matrices.device.type == "cpu").inverse
+    return found
+
+
 def coordinate_grid(height: int, width: int, like: Tensor) -> Tensor:
     """(H, W, 2) coordinates of the pixel centres, in the dtype and on the device of `like`."""
     x = torch.linspace(-1, 1, width, dtype=like.dtype, device=like.device)
@@ -99,10 +120,11 @@ def affine_motions(source: Keypoints, driving: Keypoints) -> Tensor:
     """
     with full_precision(driving.values):
         if source.jacobians is None or driving.jacobians is None:
-            local = torch.eye(2).to(driving.values).expand(*driving.values.shape, 2)
+            like = driving.values
+            local = torch.eye(2, dtype=like.dtype, device=like.device).expand(*like.shape, 2)
             shifts = source.values - driving.values
         else:
-            local = source.jacobians @ torch.linalg.inv(driving.jacobians)
+            local = source.jacobians @ inverse(driving.jacobians)
             shifts = source.values - (local @ driving.values[..., None])[..., 0]
         return torch.cat([local, shifts[..., None]], dim=-1)
 

@@ -29,6 +29,8 @@ from mcnet_cli.model.geometry import (
     coordinate_grid,
     full_precision,
     gaussian_heatmaps,
+    inverse,
+    picked,
     squared_offsets,
 )
 from mcnet_cli.model.motion import MOTION_SIZE, DenseMotionNetwork, MotionField, Shares
@@ -139,7 +141,7 @@ def smooth_shifts(places: Tensor, shifts: Tensor, noise: Tensor, size: tuple[int
     """
     near = _kernel((places[:, :, None] - places[:, None]).square().sum(-1))
     # not by `solve`, which the oldest torch that we take lacks on Apple's GPUs
-    weights = torch.linalg.inv(near + torch.diag_embed(noise)) @ shifts
+    weights = inverse(near + torch.diag_embed(noise)) @ shifts
     across, down = squared_offsets(places, size)
     alike = _kernel(down[..., :, None] + across[..., None, :])
     everywhere: Tensor = einsum(alike, weights, "b k h w, b k c -> b h w c")
@@ -183,7 +185,7 @@ class HintedGenerator(Generator):
             found.append(self.hint(motion.features))
             if found[0].shape[2:] != shape:  # training works at a smaller size
                 found[0] = F.adaptive_avg_pool2d(found[0], shape)
-        values = driving.values[:, list(setting.detail_keypoints)]
+        values = picked(driving.values, setting.detail_keypoints)
         maps = gaussian_heatmaps(values, shape, setting.detail_variance)
         found.append(maps.contiguous(memory_format=torch.channels_last))
         return torch.cat([part.to(found[0].dtype) for part in found], dim=1)

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from animation_tools import NO_CROP, SIZE, frames_of, picture, rendered, write_clip, write_photo, write_tiny
@@ -17,6 +18,7 @@ from mcnet_cli import Animator, CropBox, InputError, Transfer, UsageError, write
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.face import crop, turned
 from mcnet_cli.media import open_frames, write_image
+from mcnet_cli.motion import Motion
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,16 @@ def nodding() -> Iterator[np.ndarray]:
     """The first frames of the example's driving, every fifth: a head that turns."""
     with open_frames(EXAMPLES / "driving.mp4", max_frames=15) as frames:
         yield from list(frames)[::5]
+
+
+def on_a_larger_canvas(frame: np.ndarray, degrees: float) -> np.ndarray:
+    """A frame turned clockwise, with nothing of it cut off."""
+    height, width = frame.shape[:2]
+    side = int(np.hypot(height, width))
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
+    turn[:, 2] += (side - width) / 2, (side - height) / 2
+    rotated: np.ndarray = cv2.warpAffine(frame, turn, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    return rotated
 
 
 def test_arrays_give_the_frames_that_the_command_makes_of_files(
@@ -86,6 +98,46 @@ def test_a_driving_filmed_lying_down_moves_as_if_it_stood(turns: int) -> None:
     still = example().faces[0].source.keypoints.values.numpy()
     upright, lying = keypoints(nodding()), keypoints(turned(frame, turns) for frame in nodding())
     assert np.abs(lying - upright).mean() < 0.1 * np.abs(upright - still).mean()
+
+
+@pytest.mark.parametrize("degrees", [45, 75, 120])
+def test_a_driving_filmed_askew_moves_as_if_it_stood(degrees: float) -> None:
+    face = example().faces[0]
+    still = face.source.keypoints.values.numpy()
+
+    def keypoints(motion: Motion) -> np.ndarray:
+        retargeting = Retargeting(motion, Transfer(reference="first"), face, default().landmarks, 0.0)
+        return retargeting.keypoints(np.arange(len(motion))).values.numpy()
+
+    upright = default().motion(nodding())
+    rolled = default().motion(on_a_larger_canvas(frame, degrees) for frame in nodding())
+    expected = keypoints(upright)
+    assert np.abs(keypoints(rolled) - expected).mean() < 0.2 * np.abs(expected - still).mean()
+
+
+def test_a_network_sees_a_driving_filmed_askew_upright(animator: Animator) -> None:
+    motions = [
+        animator.motion(frames)
+        for frames in (nodding(), (on_a_larger_canvas(frame, 60) for frame in nodding()))
+    ]
+    upright, askew = (motion.values - motion.values.mean() for motion in motions)
+    assert np.abs(askew - upright).mean() < 0.1
+
+
+@pytest.mark.parametrize("degrees", [40, 75])
+def test_a_portrait_that_stands_askew_is_moved_along_its_own_face(degrees: float) -> None:
+    motion = default().motion(nodding())
+    results = []
+    for roll in (0, degrees):
+        face = default().portrait(on_a_larger_canvas(portrait(), roll)).faces[0]
+        retargeting = Retargeting(motion, Transfer(reference="first"), face, default().landmarks, 0.0)
+        moved = retargeting.keypoints(np.arange(len(motion))).values.numpy()
+        still = face.source.keypoints.values.numpy()
+        assert face.face.roll_deg is not None
+        turn = np.radians(face.face.roll_deg)
+        back = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        results.append((moved - still) @ back)
+    assert np.abs(results[1] - results[0]).mean() < 0.15 * np.abs(results[0]).mean()
 
 
 def test_a_driving_tilted_further_than_people_tilt_their_heads_is_rolled_as_the_source_is() -> None:

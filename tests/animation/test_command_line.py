@@ -48,7 +48,7 @@ def parsed(line: str, monkeypatch: pytest.MonkeyPatch) -> AnimationRequest:
         {"background": Path("a wall.jpg")},
         {"start_s": 0.00001, "end_s": 83.5, "max_frames": 7, "fps": Fraction(30000, 1001)},
         {"audio": Path("song.mp3"), "audio_track": 0, "volume": 0.25},
-        {"codec": "h265", "quality": "best", "metadata": False},
+        {"codec": "h265", "quality": "best", "metadata": False, "hwaccel": "auto"},
         {"audio": False, "strict": True, "compile": True, "batch_size": 2, "device": "cpu"},
         {"audio_track": 1, "precision": "fp32", "weights": "lite", "source_frame_s": 2.0},
         {"save_motion": Path("wave.motion"), "crop_json": Path("crops.json"), "detector": "face-alignment"},

@@ -61,6 +61,7 @@ def request(folder: Path, *sources: str, **options: Any) -> AnimationRequest:
         ("volume", float("nan")),
         ("codec", "h266"),
         ("quality", "worst"),
+        ("hwaccel", "nvenc"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_a_usage_error(tmp_path: Path, name: str, value: object) -> None:

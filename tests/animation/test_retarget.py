@@ -1,10 +1,18 @@
-"""Where relative motion starts, and how it is scaled."""
+"""Where relative motion starts, how it is scaled, and how far portraits turn that look aside."""
 
 import numpy as np
 import pytest
+import torch
+from face_tools import animator
 
+from mcnet_cli.animation.retarget import Retargeting, Transfer
 from mcnet_cli.face import OUTER
+from mcnet_cli.face.expression import Expression
 from mcnet_cli.motion.reference import best_reference, hull_area, hull_scale, on_face
+from mcnet_cli.motion.regions import head_points_of
+from mcnet_cli.synthetic.identity import Identity
+from mcnet_cli.synthetic.mesh import Pose
+from mcnet_cli.synthetic.render import render
 
 SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [0, 0]], np.float32)
 
@@ -59,3 +67,32 @@ def test_a_frame_with_shut_lids_is_no_reference_for_open_eyes() -> None:
     assert best_reference(source, driving, usable) == 0
     assert best_reference(source, driving, usable, pairs) == 1
     assert best_reference(shut, driving, usable, pairs) == 0
+
+
+def yaws_deg(keypoints: np.ndarray) -> np.ndarray:
+    points = head_points_of(animator().landmarks)
+    ahead = points.pose(torch.from_numpy(keypoints)).rotation[:, :, 2].numpy()
+    return np.degrees(np.arctan2(ahead[:, 0], ahead[:, 2]))
+
+
+def mouths(keypoints: np.ndarray) -> np.ndarray:
+    upper, lower = (animator().landmarks.index(lip) for lip in (13, 14))
+    return np.linalg.norm(keypoints[:, upper] - keypoints[:, lower], axis=-1)
+
+
+@pytest.mark.parametrize("looking", [38, 0])
+def test_a_portrait_that_looks_aside_turns_less_than_the_driving_and_speaks_as_much(looking: float) -> None:
+    picture, _ = render(Identity.draw(3), Pose(yaw=looking), Expression(), 256)
+    moments = [(20, 0.0), (0, 0.0), (-20, 0.0), (-20, 0.8)]  # of another person, who turns and then speaks
+    driving = [
+        render(Identity.draw(5), Pose(yaw=yaw), Expression(mouth=mouth), 256)[0] for yaw, mouth in moments
+    ]
+    motion, face = animator().motion(driving), animator().portrait(picture).faces[0]
+    retargeting = Retargeting(
+        motion, Transfer(reference=0, smooth=0.0), face, animator().landmarks, smooth=0.0
+    )
+    moved = retargeting.keypoints(np.arange(4)).values.numpy()
+    turned, asked = (np.abs(np.ptp(yaws_deg(each))) for each in (moved, motion.values))
+    assert asked > 35
+    assert turned < 13 if looking else turned > 0.8 * asked
+    assert mouths(moved)[3] - mouths(moved)[2] > 0.6 * (mouths(motion.values)[3] - mouths(motion.values)[2])

@@ -21,7 +21,8 @@ from animation_tools import (
 )
 
 from mcnet_cli.cli import main
-from mcnet_cli.media import open_frames, write_image
+from mcnet_cli.media import hardware, open_frames, write_image
+from mcnet_cli.media.hardware import device_trouble
 from mcnet_cli.motion import read_motion
 
 UNCROPPED = ["--source-crop", "none", "--driving-crop", "none", "--device", "cpu", "--precision", "fp32"]
@@ -229,6 +230,18 @@ def test_a_film_is_made_of_what_the_options_say(here: Path, capsys: pytest.Captu
     assert has_sound(here / "film.mov")
     assert b"hvc1" in (here / "film.mov").read_bytes()
     assert b"mcnet" not in (here / "film.mov").read_bytes()
+
+
+def test_video_hardware_that_is_not_there_is_warned_of_and_done_without(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = next(name for name in ("cuda", "videotoolbox") if device_trouble(name) is not None)
+    hardware._working_device.cache_clear()  # it warns once a process
+    assert animate("photo.png", "clip.mp4", "-o", "film.mp4", "--hwaccel", device) == 0
+    says = capsys.readouterr().err
+    assert says.count(f"warning: --hwaccel {device}: it can't be used here (") == 1
+    assert animate("photo.png", "clip.mp4", "-o", "plain.mp4") == 0
+    assert (here / "film.mp4").read_bytes() == (here / "plain.mp4").read_bytes()
 
 
 def test_a_motion_file_replaces_the_video(here: Path) -> None:

@@ -10,7 +10,10 @@ from mcnet_cli.face import (
     CropBox,
     crop,
     faces_in,
+    remaining_roll_deg,
     roll_deg,
+    rolled_box,
+    rolled_points,
     turned,
     turned_box,
     turned_points,
@@ -39,6 +42,23 @@ def test_a_square_looks_upright_in_a_turned_picture() -> None:
     lying = turned(portrait(), 1)
     upright = turned(crop(lying, turned_box(box, 1, (512, 512)), 64), -1)
     assert np.abs(upright.astype(int) - crop(portrait(), box, 64)).mean() < 1
+
+
+def test_a_square_is_turned_upright_with_what_a_rolled_picture_shows() -> None:
+    box, rolled = CropBox(140, 30, 180, 180), rotated(portrait(), -25)  # about (225, 122)
+    aside, below = np.array([[235.0, 122.0]]), np.array([[225.0, 132.0]])
+    assert rolled_points(aside, 90, (450, 244)) == pytest.approx(below)
+    around = rolled_box(box, 25, (450, 244))
+    upright = crop(rolled, around, 64, roll_deg=25)
+    assert np.abs(upright.astype(int) - crop(portrait(), box, 64)).mean() < 3
+
+
+@pytest.mark.parametrize(
+    "mean, turns, remains",
+    [(20, 0, 0), (-28, 0, 0), (40, 0, 40), (-15, 1, -15), (4, 1, 0), (-4, 2, 0), (-44, 2, -44), (12, 3, 12)],
+)
+def test_the_cameras_roll_is_what_no_head_is_tilted_by(mean: float, turns: int, remains: float) -> None:
+    assert remaining_roll_deg(mean, turns) == pytest.approx(remains)
 
 
 @pytest.mark.parametrize("degrees", [-170, -90, -30, 0, 44, 100, 180])

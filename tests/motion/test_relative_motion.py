@@ -8,7 +8,9 @@ from torch import Tensor
 
 from mcnet_cli.face import OUTER, SIDES
 from mcnet_cli.face.outer import BODY, average_face
+from mcnet_cli.face.topology import BODY_POINTS
 from mcnet_cli.model import Keypoints, transfer_motion
+from mcnet_cli.motion.regions import head_points_of
 from mcnet_cli.motion.relative_motion import (
     BROW_GAIN,
     LARGEST_HAIR_OFFSET,
@@ -17,6 +19,7 @@ from mcnet_cli.motion.relative_motion import (
     SMILE_GAIN,
     Hair,
     LidsAndLips,
+    damped_turns,
     relative_motion,
 )
 from mcnet_cli.training.objective_config import LANDMARKS
@@ -195,3 +198,69 @@ def test_a_source_that_looks_aside_turns_in_space(turn: float) -> None:
     plain = transfer_motion(away, straight, aside).values[0, face]
     assert error < 0.015
     assert error < 0.5 * (plain - straight.values[0, face]).norm(dim=-1).max()
+
+
+# Portraits that look aside, moved by drivings that turn: the half that they hide can't be shown.
+
+
+def turns_of(keypoints: Keypoints) -> np.ndarray:
+    """By how many degrees heads are turned about their height; positive to the side that `head` turns to."""
+    ahead = head_points_of(LANDMARKS).pose(keypoints.values).rotation[:, :, 2].numpy()
+    return np.degrees(np.arctan2(ahead[:, 0], ahead[:, 2]))
+
+
+def turning(*turns_deg: float) -> Keypoints:
+    return Keypoints(torch.cat([head(turn).values for turn in turns_deg]))
+
+
+@pytest.mark.parametrize("aside", [40.0, -40.0, 25.0])
+def test_a_portrait_that_looks_aside_stays_near_where_it_looks(aside: float) -> None:
+    driving = turning(*range(-45, 46, 5))
+    turns = turns_of(damped_turns(driving, head(0), head(aside), LANDMARKS))
+    steps = np.diff(turns)
+    assert (steps > 0).all(), "it follows the driving all the way"
+    assert (np.abs(np.diff(steps)) < 2.5).all(), "without a jump of its velocity"
+    assert np.abs(turns).max() < (12 if abs(aside) == 40 else 20)
+    assert turns == pytest.approx(-turns[::-1], abs=0.1)
+
+
+@pytest.mark.parametrize("aside", [0.0, 10.0, -11.0])
+def test_a_portrait_that_looks_ahead_turns_with_the_driving(aside: float) -> None:
+    driving = turning(-40, 0, 40)
+    assert damped_turns(driving, head(0), head(aside), LANDMARKS) is driving
+
+
+def test_small_turns_of_a_portrait_that_looks_aside_are_the_drivings() -> None:
+    driving = turning(-2, 0, 2.5, 30)
+    damped = damped_turns(driving, head(0), head(40), LANDMARKS)
+    assert torch.equal(damped.values[:3], driving.values[:3])
+    assert not torch.equal(damped.values[3], driving.values[3])
+
+
+def test_a_damped_turn_keeps_the_expression_the_nod_and_the_shoulders() -> None:
+    mesh = [place for place, number in enumerate(LANDMARKS) if number < OUTER[0]]
+    lower_lip = LANDMARKS.index(14)
+    places = np.concatenate([average_face(), np.zeros((5, 3)), BODY])[list(LANDMARKS)]
+
+    def speaking(turn_deg: float) -> Keypoints:
+        opened = places.copy()
+        opened[lower_lip, 1] += 0.1
+        turn, nod = (cv2.Rodrigues(np.radians(axis))[0] for axis in ([0.0, turn_deg, 0], [9.0, 0, 0]))
+        return Keypoints(torch.from_numpy((opened @ (nod @ turn).T)[None, :, :2]).float())
+
+    def unlike(keypoints: Keypoints, other: Keypoints) -> float:
+        """By how much faces differ, wherever they are."""
+        off = (keypoints.values - other.values)[0, mesh]
+        return float((off - off.mean(0)).abs().max())
+
+    driving = speaking(40)
+    damped = damped_turns(driving, head(0), head(40), LANDMARKS)
+    assert unlike(damped, driving) > 0.1
+    assert min(unlike(damped, speaking(turn)) for turn in range(8, 14)) < 0.03
+    shoulders = [place for place, number in enumerate(LANDMARKS) if number in BODY_POINTS]
+    assert torch.equal(damped.values[:, shoulders], driving.values[:, shoulders])
+
+
+def test_keypoints_that_are_no_landmarks_turn_as_they_are() -> None:
+    learned = Keypoints(torch.rand(3, 15, 2))
+    assert damped_turns(learned, learned[:1], learned[:1], ()) is learned

@@ -1,0 +1,109 @@
+"""Work of a GPU that is recorded once and replayed: one call starts what takes hundreds of them otherwise.
+
+A network of many small layers keeps a GPU waiting for the processor, which has to launch each of them. A CUDA
+graph holds the launches of a whole batch, with inputs and outputs at fixed places in its memory.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+
+from mcnet_cli.errors import shown
+from mcnet_cli.model import Keypoints
+
+Compute = Callable[[Keypoints], tuple[Tensor, ...]]
+# Makes of a function and of keypoints to try it with one that computes the same of as many keypoints.
+Record = Callable[[Compute, Keypoints], Compute]
+
+KEPT = 4  # recordings, each of which holds a batch's feature maps
+NO_DIFFERENCE = 1e-4  # of values in about [-1, 1], between what is computed and what is replayed
+
+log = logging.getLogger(__name__)
+
+
+class Replays:
+    """Computes batches, and from the third of a kind on replays what was recorded with the second.
+
+    The first warms up what libraries choose at a first call; a film of one batch isn't worth recording. A
+    recording is used only if it gives what was computed. Where it can't be made, or gives something else, all
+    is computed from then on.
+
+    record: None never records.
+    """
+
+    def __init__(self, record: Record | None) -> None:
+        self._record = record
+        self._recordings: OrderedDict[Hashable, Compute | None] = OrderedDict()
+
+    @property
+    def are_used(self) -> bool:
+        """Whether anything is replayed by now."""
+        return any(self._recordings.values())
+
+    def __call__(self, kind: Hashable, compute: Compute, motion: Keypoints) -> tuple[Tensor, ...]:
+        """What `compute` gives. kind: all that it depends on besides the values of the motion."""
+        if self._record is None:
+            return compute(motion)
+        recording = self._recordings.get(kind)
+        if recording is not None:
+            self._recordings.move_to_end(kind)
+            return recording(motion)
+        computed = compute(motion)
+        if kind in self._recordings:
+            self._recordings[kind] = self._recorded(self._record, compute, motion, computed)
+        else:
+            self._recordings[kind] = None
+            while len(self._recordings) > KEPT:
+                self._recordings.popitem(last=False)
+        return computed
+
+    def forget(self) -> None:
+        """Gives back the memory of all recordings."""
+        self._recordings.clear()
+
+    def _recorded(
+        self, record: Record, compute: Compute, motion: Keypoints, computed: tuple[Tensor, ...]
+    ) -> Compute | None:
+        try:
+            recording = record(compute, motion)
+            replayed = recording(motion)
+        except RuntimeError as error:  # of the memory, or of something that can't be recorded
+            reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        else:
+            pairs = zip(computed, replayed, strict=True)
+            if all(torch.allclose(one, other, rtol=0, atol=NO_DIFFERENCE) for one, other in pairs):
+                return recording
+            reason = "a replay differs"
+        log.debug("the network isn't recorded: %s", shown(reason))
+        self._record = None
+        self.forget()
+        return None
+
+
+def cuda_graph(compute: Compute, motion: Keypoints) -> Compute:
+    """A `Record` by a CUDA graph. RuntimeError if `compute` asks the GPU something, or the memory is full.
+
+    compute: opens autocast itself, whose casts of weights would otherwise be gone before the replay.
+    """
+    given = motion.map(torch.clone)
+    beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        compute(given)
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    # other threads may go on with what would disturb a recording by the same thread
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        found = compute(given)
+
+    def replay(motion: Keypoints) -> tuple[Tensor, ...]:
+        given.values.copy_(motion.values)
+        if given.jacobians is not None and motion.jacobians is not None:
+            given.jacobians.copy_(motion.jacobians)
+        graph.replay()
+        return tuple(values.clone() for values in found)  # the next replay overwrites them
+
+    return replay
