@@ -24,7 +24,7 @@ from mcnet_cli.media import (
     Span,
 )
 from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion
-from mcnet_cli.motion.keyframes import Keyframes
+from mcnet_cli.motion.controls import Keyframes
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.motion.timing import MotionEdit
 from mcnet_cli.options import RATE_LIMITS, SIZE_LIMITS_PX, require_among, require_between

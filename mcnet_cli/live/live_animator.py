@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.frames import frames_of, naming_weights
-from mcnet_cli.animation.landmark_track import LandmarkTrack
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
@@ -24,6 +23,7 @@ from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.face import CropBox, Framing, clip_box, rolled_box, turned
 from mcnet_cli.motion.gaze import EyeLandmarks, LiveGaze
+from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.motion.motion import Motion, next_velocity, weight_of_new
 from mcnet_cli.motion.reference import TELLING_POINTS
 
