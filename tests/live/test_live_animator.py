@@ -42,7 +42,7 @@ def followed_live(live: LiveAnimator) -> list[np.ndarray]:
     return [live.draw(each) for each in seen[::6]]
 
 
-@pytest.mark.parametrize(("smooth", "most"), [(0.0, 0.15), (None, 0.4)])
+@pytest.mark.parametrize(("smooth", "most"), [(0.0, 0.25), (None, 0.4)])
 def test_frames_are_those_of_a_whole_motion_but_for_what_smoothing_knows(
     smooth: float | None, most: float
 ) -> None:
