@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mcnet_cli import __version__
 from mcnet_cli.errors import UsageError, counted, shown
-from mcnet_cli.files import check_free
+from mcnet_cli.files import check_free, require_folder
 from mcnet_cli.media import output_kind
 from mcnet_cli.media.frames import require_local_file
 from mcnet_cli.options import SIZE_LIMITS_PX, require_among, require_between
@@ -113,10 +113,7 @@ class LiveRequest:
         for path in inputs:
             require_local_file(path)
         if self.film is not None and output_kind(self.film) not in ("stdout", "pattern"):
-            if not Path(self.film).parent.is_dir():
-                raise UsageError(
-                    f"can't write {shown(self.film)}: its folder does not exist", hint="make the folder first"
-                )
+            require_folder(Path(self.film))
             check_free(Path(self.film), overwrite=self.overwrite, inputs=tuple(inputs))
 
 
