@@ -107,8 +107,6 @@ def run(source: Path | tuple[Path, ...], driving: Path, **options: Any) -> Anima
     sources = source if isinstance(source, tuple) else (source,)
     options = {"device": "cpu", "precision": "fp32", "picture": "network", **options}
     see = options.pop("see", None)
-    if isinstance(options.get("output"), Path):
-        options["output"] = str(options["output"])
     return animate(AnimationRequest(sources=sources, driving=driving, **options), see)
 
 

@@ -68,7 +68,7 @@ def plan_outputs(request: AnimationRequest) -> Outputs:
     """Where the films go. UsageError for a bad, taken or ambiguous name, or one of an input."""
     if not request.sources:
         raise UsageError("a source is needed", hint="mcnet animate SOURCE... DRIVING")
-    text = request.output
+    text = None if request.output is None else os.fspath(request.output)
     if text == "":
         raise UsageError("-o: the output's name is empty")
     new_folder = Path(text) if text is not None and text.endswith((os.sep, "/")) else None

@@ -110,7 +110,7 @@ class AnimationRequest:
 
     sources: tuple[Path, ...]
     driving: Path | None = None
-    output: str | None = None
+    output: str | Path | None = None
     weights: str | None = None
     fetch: Fetch = NEVER
     device: str = "auto"

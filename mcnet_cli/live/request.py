@@ -1,5 +1,6 @@
 """What `live` is asked for, and what it says in the end."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,8 +45,8 @@ class LiveRequest:
     camera: int | None = None
     input: Path | None = None
     every_frame: bool = False
-    output: str | None = None
-    record: str | None = None
+    output: str | Path | None = None
+    record: str | Path | None = None
     overwrite: bool = False
     virtual_camera: bool = False
     mirror: bool | None = None
@@ -85,7 +86,8 @@ class LiveRequest:
     @property
     def film(self) -> str | None:
         """The film that is written from the first calibration on; None if none is asked for."""
-        return self.output if self.record is None else self.record
+        asked = self.output if self.record is None else self.record
+        return None if asked is None else os.fspath(asked)
 
     @property
     def is_mirrored(self) -> bool:
