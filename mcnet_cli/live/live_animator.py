@@ -8,7 +8,7 @@ face that is calibrated first, and smoothed forwards alone.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from mcnet_cli.motion.gaze import EyeLandmarks, LiveGaze
 from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.motion.motion import Motion, next_velocity, weight_of_new
 from mcnet_cli.motion.reference import TELLING_POINTS
+from mcnet_cli.options import DrivingFace
 
 Floats = NDArray[np.float64]
 
@@ -106,7 +107,7 @@ class LiveAnimator:
         portrait: Portrait,
         transfer: Transfer | None = None,
         *,
-        face: Literal["largest", "first"] | int = "largest",
+        face: DrivingFace = "largest",
         picture: PictureKind = "photo",
         background: Background = "still",
     ) -> None:
@@ -201,7 +202,7 @@ class Follower:
         finder: FaceFinder,
         framing: Framing,
         *,
-        which: Literal["largest", "first"] | int = "largest",
+        which: DrivingFace = "largest",
         steady: bool = True,
     ) -> None:
         self._renderer, self._finder, self._framing = renderer, finder, framing
