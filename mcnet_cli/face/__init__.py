@@ -19,7 +19,7 @@ from mcnet_cli.face.detect import (
 from mcnet_cli.face.find import FaceTracker, choose_face, faces_in, follow, make_detector
 from mcnet_cli.face.landmarks import CAREFUL_LOOKS, STEADY_LOOKS, FaceMesh, Landmarks, Region, opening
 from mcnet_cli.face.matte import glanced_matte, person_matte
-from mcnet_cli.face.outer import OuterTracker, numbered, posed_outer, with_outer, yaw_deg
+from mcnet_cli.face.outer import OuterTracker, numbered, with_outer, yaw_deg
 from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_OPENING, OUTER, SIDES
 from mcnet_cli.face.upright import (
@@ -72,7 +72,6 @@ __all__ = [
     "overlap",
     "parse_crop",
     "person_matte",
-    "posed_outer",
     "remaining_roll_deg",
     "resample",
     "roll_deg",

@@ -54,7 +54,6 @@ def choose_face(faces: list[Landmarks], which: str | int) -> Landmarks:
 class FaceTracker:
     """Landmarks frame by frame: the last mesh is the next region, a detector runs only when that fails.
 
-    near: (x, y) in pixels of the face to follow if there are several; None for the one that `which` says.
     which: `largest`: the largest one, and after a cut whoever is there. `first`: the largest one too, but
     another person after a cut counts as no face. A number: the face with that number, from 0, left to right,
     of the first frame with so many, likewise.
@@ -67,7 +66,6 @@ class FaceTracker:
         self,
         detector: Detector,
         mesh: FaceMesh,
-        near: tuple[float, float] | None = None,
         which: DrivingFace = "largest",
     ) -> None:
         self.choice: tuple[int, int] | None = None
@@ -76,7 +74,6 @@ class FaceTracker:
         self._frame = -1
         self._detector = detector
         self._mesh = mesh
-        self._near = None if near is None else np.array(near, np.float32)
         self._last: Landmarks | None = None
         self._region: Region | None = None
         self._missed = 0
@@ -124,8 +121,6 @@ class FaceTracker:
         """Faces, the one that was followed before first: the nearest of about its size, else the largest."""
         if self._last is not None:
             area, place = self._last.area, _centre(self._last.region.box)
-        elif self._near is not None:
-            area, place = 0.0, self._near
         elif isinstance(self.which, int):
             return sorted(faces, key=lambda face: float(face.box[0]))[self.which :][:1]
         else:

@@ -10,12 +10,11 @@ from mcnet_cli.media.pictures import (
     as_photo,
     as_picture,
     encode_picture,
-    encode_png,
     read_image,
     read_photo,
     write_image,
 )
-from mcnet_cli.media.probe import VideoInfo, probe, probe_sound
+from mcnet_cli.media.probe import probe, probe_sound
 
 __all__ = [
     "CODECS",
@@ -30,12 +29,10 @@ __all__ = [
     "Quality",
     "SoundTrack",
     "Span",
-    "VideoInfo",
     "as_photo",
     "as_picture",
     "choose_coding",
     "encode_picture",
-    "encode_png",
     "ffmpeg_binary",
     "ffmpeg_version",
     "is_picture",

@@ -14,7 +14,6 @@ from mcnet_cli.metrics.landmarks import (
 )
 from mcnet_cli.metrics.perceptual import (
     LPIPS,
-    EfficientNetLite0,
     PerceptualDistance,
     load_lpips,
     load_perceptual,
@@ -33,7 +32,6 @@ __all__ = [
     "FACE_PX",
     "LPIPS",
     "TEMPLATE",
-    "EfficientNetLite0",
     "PerceptualDistance",
     "Recognizer",
     "correlation",

@@ -8,7 +8,7 @@ the same results, with `winograd`'s convolutions on a CPU.
 """
 
 from mcnet_cli.model.config import ModelConfig, PainterConfig
-from mcnet_cli.model.generator import Canvas, Rendering, SourceState
+from mcnet_cli.model.generator import Rendering, SourceState
 from mcnet_cli.model.geometry import Keypoints, transfer_motion
 from mcnet_cli.model.mcnet import MCNet
 from mcnet_cli.model.optimisation import optimised
@@ -16,7 +16,6 @@ from mcnet_cli.model.presets import PRESETS
 
 __all__ = [
     "PRESETS",
-    "Canvas",
     "Keypoints",
     "MCNet",
     "ModelConfig",

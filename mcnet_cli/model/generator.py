@@ -78,14 +78,12 @@ class Generated:
 class Rendering(Generated):
     """A batch of frames and how they came about.
 
-    prediction, deformed: (B, 3, H, W) in [0, 1], the result and the warped source.
-    trust: (B, 1, H, W) the occlusion map at full size, the share of `deformed` in the result; the rest is
-    `decoded`.
+    prediction, deformed: (B, 3, H, W) in [0, 1], the result and the warped source. The occlusion map is the
+    share of `deformed` in the result; the rest is `decoded`.
     """
 
     prediction: Tensor
     deformed: Tensor
-    trust: Tensor
 
 
 class Generator(nn.Module):
@@ -139,7 +137,7 @@ class Generator(nn.Module):
         deformed = warp(source.image, deformation, border, setting.cubic)
         trust = occlusion_at_size_of(deformed, made.motion)
         prediction = made.decoded * (1 - trust) + deformed * trust
-        return Rendering(made.decoded, made.motion, made.canvas, made.memory, prediction, deformed, trust)
+        return Rendering(made.decoded, made.motion, made.canvas, made.memory, prediction, deformed)
 
     def generate(self, source: SourceState, driving: Keypoints, noise: Tensor | None = None) -> Generated:
         """All but the warped picture; arguments as for `forward`."""

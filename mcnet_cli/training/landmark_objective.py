@@ -29,6 +29,7 @@ from mcnet_cli.training.paper_objective import Terms, feature_consistency
 from mcnet_cli.training.sampling import TrainingContext, rng_of
 
 MIN_PIXEL_WEIGHT = 1e-3  # of a pixel without a person, so that a picture of nobody doesn't divide by 0
+DETAIL_WEIGHT = 9.0  # of pixels in the boxes of the mouth and the lids, where others have 1
 TRUSTED_OCCLUSION = 0.85  # at least the occlusion where the warped source shows the thing itself
 # Openings below these count as closed, in distances of the outer eye corners; narrow eyes have 0.05.
 CLOSED_MOUTH, CLOSED_EYE = 0.06, 0.03
@@ -58,8 +59,8 @@ def weighted_l1(image: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return ((image - target).abs() * weight).sum() / (3 * weight.sum())
 
 
-def region_weights(points: Tensor, size: int, inside: float = 9.0) -> Tensor:
-    """(B, 1, S, S): `inside` in the boxes of the mouth and the lids, 1 elsewhere."""
+def region_weights(points: Tensor, size: int) -> Tensor:
+    """(B, 1, S, S): `DETAIL_WEIGHT` in the boxes of the mouth and the lids, 1 elsewhere."""
     weight = torch.ones(len(points), 1, size, size)
     for box in (MOUTH_POINTS, LEFT_EYE, RIGHT_EYE):
         pixels = (points[:, list(box)] + 1) * (size - 1) / 2
@@ -67,7 +68,7 @@ def region_weights(points: Tensor, size: int, inside: float = 9.0) -> Tensor:
         low = (pixels.amin(1) - margin).round().long().clamp(0, size - 1)
         high = (pixels.amax(1) + margin).round().long().clamp(0, size - 1)
         for row, (start, end) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
-            weight[row, :, start[1] : end[1] + 1, start[0] : end[0] + 1] = inside
+            weight[row, :, start[1] : end[1] + 1, start[0] : end[0] + 1] = DETAIL_WEIGHT
     return weight
 
 

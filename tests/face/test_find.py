@@ -70,7 +70,7 @@ def test_the_largest_face_is_followed_unless_another_is_chosen() -> None:
     two = scene(480, 320, [(20, 60, 200), (280, 80, 150)])
     largest, chosen = (
         FaceTracker(detector(), mesh())(two),
-        FaceTracker(detector(), mesh(), near=(350, 150))(two),
+        FaceTracker(detector(), mesh(), which=1)(two),
     )
     assert largest is not None
     assert chosen is not None

@@ -56,7 +56,7 @@ def test_training_and_evaluation_compute_the_same_but_for_batch_norm(name: str) 
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
     _, trained = rendered(model, CONFIGS[name])
-    for part in ("prediction", "decoded", "deformed", "trust"):
+    for part in ("prediction", "decoded", "deformed"):
         assert torch.equal(getattr(trained, part), getattr(evaluated, part)), part
     assert torch.equal(trained.motion.person, evaluated.motion.person)
 
