@@ -218,7 +218,7 @@ class Renderer:
 
         begin: starts the network for an item; what it returns waits for that, and starts drawing.
         """
-        if not self.on_gpu:
+        if not self.on_gpu or self.compute.device.type == "mps":  # which threads may not share
             for frames in self.in_order(lambda item: [frame() for frame in begin(item)()], items):
                 yield from frames
             return
