@@ -74,6 +74,14 @@ def check_free(target: Path, *, overwrite: bool, inputs: tuple[Path, ...] = ()) 
         )
 
 
+def require_folder(target: Path) -> None:
+    """UsageError unless the folder is there in which `target` is to be written."""
+    if not target.parent.is_dir():
+        raise UsageError(
+            f"can't write {shown(target)}: there is no folder {shown(target.parent)}", hint="make it first"
+        )
+
+
 def stamp_of(path: Path) -> tuple[int, int] | None:
     """A file's size in bytes and its time in nanoseconds; None if there is no file."""
     try:

@@ -4,15 +4,20 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from mcnet_cli.errors import UsageError
+
+FaceChoice = Literal["largest", "all"] | int  # of a source; numbers count from 0, left to right
+DrivingFace = Literal["largest", "first"] | int
+BackgroundName = Literal["still", "moving", "transparent"]
+BackgroundChoice = BackgroundName | tuple[int, int, int] | Path  # a colour: red, green, blue
 
 CONTROL_OPTIONS = ("yaw", "pitch", "roll", "mouth", "smile", "eyes", "brows")
 DETECTORS = ("blazeface", "face-alignment")
 SIZE_LIMITS_PX = (16, 4096)  # of a result's side
 RATE_LIMITS = (Fraction(1, 100), Fraction(1000))  # frames a second
-_BACKGROUNDS: tuple[Literal["still", "moving", "transparent"], ...] = ("still", "moving", "transparent")
+_BACKGROUNDS: tuple[BackgroundName, ...] = get_args(BackgroundName)
 
 
 def parse_rate(text: str) -> Fraction:
@@ -62,7 +67,7 @@ def parse_reference(text: str) -> Literal["best", "first"] | int:
     return _number(text, f"--reference {text}: must be best, first or a frame's number from 0")
 
 
-def parse_face(text: str) -> Literal["largest", "all"] | int:
+def parse_face(text: str) -> FaceChoice:
     """`largest`, `all` or a face's number from 0, left to right; UsageError otherwise."""
     if text == "largest" or text == "all":
         return "largest" if text == "largest" else "all"
@@ -71,7 +76,7 @@ def parse_face(text: str) -> Literal["largest", "all"] | int:
 
 def parse_faces(
     texts: Sequence[str],
-) -> tuple[Literal["largest", "all"] | int, tuple[tuple[int, Path], ...]]:
+) -> tuple[FaceChoice, tuple[tuple[int, Path], ...]]:
     """A choice as of `parse_face`; or `N=DRIVING,...`, faces by number with their drivings.
 
     UsageError for any other text. A comma parts two drivings only where another `N=` follows: names of files
@@ -93,7 +98,7 @@ def parse_faces(
     return "largest", tuple(drivings.items())
 
 
-def parse_driving_face(text: str) -> Literal["largest", "first"] | int:
+def parse_driving_face(text: str) -> DrivingFace:
     """`largest`, `first` or a face's number from 0, left to right; UsageError otherwise."""
     if text == "largest" or text == "first":
         return "largest" if text == "largest" else "first"
@@ -155,7 +160,7 @@ def _factor(option: str, text: str) -> float:
     return float(text)
 
 
-def parse_background(text: str) -> Literal["still", "moving", "transparent"] | tuple[int, int, int] | Path:
+def parse_background(text: str) -> BackgroundChoice:
     """`still`, `moving` or `transparent`, a colour as red, green and blue, or the path of a picture.
 
     Colours are `#rgb`, `#rrggbb` and the names of CSS. Any other text is a path, which isn't looked up; a

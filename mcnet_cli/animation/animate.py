@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from mcnet_cli.animation.animator import Animator
+from mcnet_cli.animation.caches import Caches, LruCache, Source
 from mcnet_cli.animation.command_line import command_line
 from mcnet_cli.animation.driving import pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
 from mcnet_cli.animation.inputs import Crops, open_driving, require_inputs
-from mcnet_cli.animation.kept import Kept, Recent, Source
 from mcnet_cli.animation.outputs import Output, plan_outputs
 from mcnet_cli.animation.performance import Performance, performance, planned_driving, read_performance
 from mcnet_cli.animation.renderer import suitable_batch_size
@@ -76,22 +76,22 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
         >>> report.results[0].output, report.results[0].frames
         ('film.mp4', 5)
     """
-    # No source comes twice in one run, so none is kept for the next.
-    return animate_with(Kept(sources=Recent(1)), request, on_progress or silent)
+    # No source comes twice in one run, so only one is kept.
+    return animate_with(Caches(sources=LruCache(1)), request, on_progress or silent)
 
 
-def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> AnimationReport:
-    """As `animate`, by what earlier runs have kept: the network, the driving, the sources."""
+def animate_with(caches: Caches, request: AnimationRequest, tell: OnProgress) -> AnimationReport:
+    """As `animate`, with what is in the caches of earlier runs: the network, the driving, the sources."""
     began = time.monotonic()
     outputs = plan_outputs(request)
     require_inputs(request)
     crops = Crops(request.crop_json, request.source_crop, request.driving_crop)
     asked = request.background
     background: Background = read_image(asked) if isinstance(asked, Path) else asked
-    animator = kept.animator(request)
-    found = [kept.source_faces(request, path, crops) for path in request.sources]
+    animator = caches.animator(request)
+    found = [caches.source_faces(request, path, crops) for path in request.sources]
     drivings = [
-        kept.driving(each, crops, partial(read_performance, each, animator, crops, tell))
+        caches.driving(each, crops, partial(read_performance, each, animator, crops, tell))
         for each in request.by_driving
     ]
     is_picture = outputs.films[0].kind == "picture"
@@ -104,7 +104,7 @@ def animate_with(kept: Kept, request: AnimationRequest, tell: OnProgress) -> Ani
     results = []
     with outputs.made_folder():
         for path, faces, output in zip(request.sources, found, outputs.films, strict=True):
-            source = kept.source(request, path, faces, longest_side(request, output.kind))
+            source = caches.source(request, path, faces, longest_side(request, output.kind))
             frames = _write_film(source, shows, animator, request, background, output, tell)
             now = time.monotonic()
             results.append(

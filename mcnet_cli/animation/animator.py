@@ -4,7 +4,6 @@ from collections.abc import Generator, Iterable, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,12 @@ from numpy.typing import NDArray
 from mcnet_cli.animation.driving import Driving, OpenFrames, decoded_rate, read_driving, reopenable_arrays
 from mcnet_cli.animation.frames import frames_of, motions_of_faces, rendered
 from mcnet_cli.animation.renderer import Renderer
-from mcnet_cli.animation.request import Background, Crop, DrivingFace, FaceChoice, PictureKind, require_shown
+from mcnet_cli.animation.request import Background, Crop, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.animation.source import (
     MAX_SIDE_PX,
     FaceFinder,
+    Photo,
     Portrait,
     SourceFace,
     encode,
@@ -33,11 +33,9 @@ from mcnet_cli.media import Span, open_frames
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import known_motion
 from mcnet_cli.motion.timing import MotionEdit
+from mcnet_cli.options import DrivingFace, FaceChoice
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights
-
-if TYPE_CHECKING:
-    from mcnet_cli.animation.source import Photo
 
 
 class Animator:
@@ -131,7 +129,7 @@ class Animator:
 
     def faces(
         self,
-        photo: "Photo",
+        photo: Photo,
         *,
         face: FaceChoice | tuple[int, ...] = "largest",
         crop: Crop | Sequence[CropBox] = "auto",
@@ -149,7 +147,7 @@ class Animator:
 
     def portrait(
         self,
-        photo: "Photo",
+        photo: Photo,
         *,
         face: FaceChoice | tuple[int, ...] = "largest",
         crop: Crop | Sequence[CropBox] = "auto",
@@ -338,7 +336,7 @@ class Animator:
 
     def _found(
         self,
-        photo: "Photo",
+        photo: Photo,
         picture: Picture,
         face: FaceChoice | tuple[int, ...],
         crop: Crop | Sequence[CropBox],

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.landmark_track import LandmarkTrack
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.source import face_picture, on_square
 from mcnet_cli.arrays import Picture
@@ -31,6 +30,7 @@ from mcnet_cli.face import (
 )
 from mcnet_cli.media import FrameSource, SoundTrack, open_arrays, open_frames
 from mcnet_cli.motion.blending import bridged
+from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.motion.motion import Floats, Motion
 from mcnet_cli.motion.motion_file import faceless, no_face_in
 from mcnet_cli.progress import OnProgress, Progress

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.errors import UsageError, shown
-from mcnet_cli.files import check_free, system_failure
+from mcnet_cli.files import check_free, require_folder, system_failure
 from mcnet_cli.media import Coding, choose_coding, output_kind
 from mcnet_cli.media.output import numbered
 
@@ -133,10 +133,8 @@ def _check(request: AnimationRequest, outputs: Outputs) -> None:
         files.append(request.save_motion)
     for file in files:
         check_free(file, overwrite=request.overwrite, inputs=inputs)
-        if file.parent != outputs.new_folder and not file.parent.is_dir():
-            raise UsageError(
-                f"can't write {shown(file)}: there is no folder {shown(file.parent)}", hint="make it first"
-            )
+        if file.parent != outputs.new_folder:
+            require_folder(file)
     if films[0].kind == "pattern":
         _check_pattern(Path(films[0].target), inputs, overwrite=request.overwrite)
 

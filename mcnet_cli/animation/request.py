@@ -24,18 +24,25 @@ from mcnet_cli.media import (
     Span,
 )
 from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion
-from mcnet_cli.motion.keyframes import Keyframes
+from mcnet_cli.motion.controls import Keyframes
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.motion.timing import MotionEdit
-from mcnet_cli.options import RATE_LIMITS, SIZE_LIMITS_PX, require_among, require_between
+from mcnet_cli.options import (
+    RATE_LIMITS,
+    SIZE_LIMITS_PX,
+    BackgroundChoice,
+    BackgroundName,
+    DrivingFace,
+    FaceChoice,
+    require_among,
+    require_between,
+)
 from mcnet_cli.weights import NEVER, Fetch
 
 Crop = CropBox | Literal["auto", "none"]
 NoFacePolicy = Literal["hold", "skip", "source", "fail"]
-FaceChoice = Literal["largest", "all"] | int
-DrivingFace = Literal["largest", "first"] | int
 PictureKind = Literal["photo", "face", "network"]
-Background = Literal["still", "moving", "transparent"] | tuple[int, int, int] | NDArray[np.uint8]
+Background = BackgroundName | tuple[int, int, int] | NDArray[np.uint8]
 BATCH_LIMIT = 1024
 MAX_VOLUME = 10.0
 
@@ -140,7 +147,7 @@ class AnimationRequest:
     crop_json: Path | None = None
     on_no_face: NoFacePolicy = "hold"
     picture: PictureKind = "photo"
-    background: Literal["still", "moving", "transparent"] | tuple[int, int, int] | Path = "still"
+    background: BackgroundChoice = "still"
     compare: bool = False
     size: int | None = None
     start_s: float = 0.0
@@ -321,7 +328,7 @@ def require_shown(picture: str, background: object) -> None:
     """UsageError for a picture or a background that doesn't exist, or for two that don't go together."""
     require_among("--picture", picture, get_args(PictureKind))
     if isinstance(background, str):
-        require_among("--background", background, ("still", "moving", "transparent"))
+        require_among("--background", background, get_args(BackgroundName))
     elif isinstance(background, tuple) and not (
         len(background) == 3 and all(isinstance(level, int) and 0 <= level <= 255 for level in background)
     ):

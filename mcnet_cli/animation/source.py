@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +38,12 @@ from mcnet_cli.face import (
     upright_turns,
 )
 from mcnet_cli.media import as_photo, read_still
+from mcnet_cli.options import DrivingFace, FaceChoice
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    Photo = Path | str | Picture | Image.Image
-
+Photo: TypeAlias = "Path | str | Picture | Image.Image"
 MAX_SIDE_PX = 1920  # longer side of the photo in results, if nothing else is asked for
 
 
@@ -69,7 +69,7 @@ class FaceFinder:
         """Landmarks of all faces in a picture, from left to right."""
         return faces_in(photo, self.detector, self._mesh)
 
-    def tracker(self, which: Literal["largest", "first"] | int = "largest") -> FaceTracker:
+    def tracker(self, which: DrivingFace = "largest") -> FaceTracker:
         """Follows one face through a clip; which one: see `FaceTracker`."""
         return FaceTracker(self.detector, self._mesh, which=which)
 
@@ -193,7 +193,7 @@ class Portrait:
         return tuple(turned_box(box, -self.turns, size) for box in boxes if box is not None)
 
 
-def read_source(photo: "Photo", at_s: float | None) -> tuple[Picture, NDArray[np.uint8] | None]:
+def read_source(photo: Photo, at_s: float | None) -> tuple[Picture, NDArray[np.uint8] | None]:
     """A photo and its transparency, as `as_photo` returns them; of a video's file the frame at that time."""
     return read_still(Path(photo), at_s) if isinstance(photo, Path | str) else as_photo(photo)
 
@@ -227,7 +227,7 @@ def find_faces(
     framing: Framing,
     *,
     name: str,
-    face: Literal["largest", "all"] | int | tuple[int, ...],
+    face: FaceChoice | tuple[int, ...],
     crop_to: Sequence[CropBox] | Literal["auto", "none"],
 ) -> tuple[SourceFace, ...]:
     """The faces of a photo that are to be moved.

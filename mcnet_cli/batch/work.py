@@ -16,7 +16,7 @@ from typing import Any
 
 from mcnet_cli.animation import AnimationRequest
 from mcnet_cli.animation.animate import animate_with
-from mcnet_cli.animation.kept import Kept
+from mcnet_cli.animation.caches import Caches
 from mcnet_cli.batch.jobs import Job
 from mcnet_cli.batch.report import JobResult
 from mcnet_cli.devices import limit_threads
@@ -133,7 +133,7 @@ class JobWeights:
 
 
 @dataclass(frozen=True)
-class FilmMaker(Work[Task, Kept, list[JobResult]]):
+class FilmMaker(Work[Task, Caches, list[JobResult]]):
     """Makes the films of a batch.
 
     folder: that relative paths start from. weights: of all jobs. overwrite: replace films that are not the
@@ -154,12 +154,12 @@ class FilmMaker(Work[Task, Kept, list[JobResult]]):
         """Whether a job computes on a GPU."""
         return self.gpu
 
-    def prepare(self) -> Kept:
-        """Nothing is kept yet. The process uses its share of the processors, if not less is asked for."""
+    def prepare(self) -> Caches:
+        """Empty caches. The process uses its share of the processors, if not less is asked for."""
         limit_threads(self.threads)
-        return Kept()
+        return Caches()
 
-    def do(self, item: Task, state: Kept, tell: Tell) -> list[JobResult]:
+    def do(self, item: Task, state: Caches, tell: Tell) -> list[JobResult]:
         """Makes what is left to make of a task, and tells each result.
 
         Raises SystemFailure, which concerns all jobs; anything else that goes wrong is that job's failure.
@@ -187,7 +187,7 @@ class FilmMaker(Work[Task, Kept, list[JobResult]]):
         record = read_record(film)
         return self.overwrite or stamp_of(film) is None or (record is not None and record.owns(film))
 
-    def film(self, job: Job, kept: Kept) -> JobResult:
+    def film(self, job: Job, caches: Caches) -> JobResult:
         """Makes a film, unless it is done."""
         film = self._film(job)
         try:
@@ -201,7 +201,7 @@ class FilmMaker(Work[Task, Kept, list[JobResult]]):
                 return _result(job, "failed", error=f"the process that worked on it died, {MAX_DEATHS} times")
             try:
                 request = self._request(job, overwrite=self.may_replace(job))
-                (made,) = animate_with(kept, request, silent).results
+                (made,) = animate_with(caches, request, silent).results
             except BaseException:
                 if stamp_of(film) == record.before:
                     record_path(film).unlink(missing_ok=True)

@@ -39,6 +39,29 @@ DRIVER_SEED, PORTRAIT_SEED = 1, 23
 
 
 @dataclass(frozen=True, slots=True)
+class BenchmarkRequest:
+    """What is measured.
+
+    weights, device, precision, fetch: as for `Animator.load`. source, driving: files; None draws them.
+    frames: of the whole command. rounds: of each measurement. stages: whether each stage is measured too.
+    """
+
+    weights: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    source: Path | None = None
+    driving: Path | None = None
+    frames: int = 250
+    rounds: int = 7
+    stages: bool = False
+    fetch: Fetch = NEVER
+
+    def __post_init__(self) -> None:
+        require_between("--frames", self.frames, 2, None)
+        require_between("--rounds", self.rounds, 1, None)
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkPair:
     """The network as it is trained beside its optimised form, in turn, in one run; both in float32.
 
@@ -123,29 +146,6 @@ def _line(stage: Stage) -> str:
         f"{stage.name:16}{timing.wall:9.1f}{quartiles:>17}{timing.cpu:9.1f}{gflop:>8}{share:>9}"
         f"  a {stage.unit}"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class BenchmarkRequest:
-    """What is measured.
-
-    weights, device, precision, fetch: as for `Animator.load`. source, driving: files; None draws them.
-    frames: of the whole command. rounds: of each measurement. stages: whether each stage is measured too.
-    """
-
-    weights: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    source: Path | None = None
-    driving: Path | None = None
-    frames: int = 250
-    rounds: int = 7
-    stages: bool = False
-    fetch: Fetch = NEVER
-
-    def __post_init__(self) -> None:
-        require_between("--frames", self.frames, 2, None)
-        require_between("--rounds", self.rounds, 1, None)
 
 
 def benchmark(request: BenchmarkRequest, on_progress: OnProgress = silent) -> BenchmarkReport:

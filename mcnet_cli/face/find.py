@@ -1,6 +1,6 @@
 """Finds faces in a picture with the detector of choice, and follows one through a clip."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from mcnet_cli.errors import UsageError
 from mcnet_cli.face.detect import FACE_SCORE, BlazeFaceDetector, Detector, DetectorName, Face
 from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
 from mcnet_cli.face.sampling import Picture
+from mcnet_cli.options import DrivingFace
 
 MIN_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background
 # Small faces are looked for in each of so many frames after the face was lost, then in every tenth.
@@ -67,7 +68,7 @@ class FaceTracker:
         detector: Detector,
         mesh: FaceMesh,
         near: tuple[float, float] | None = None,
-        which: Literal["largest", "first"] | int = "largest",
+        which: DrivingFace = "largest",
     ) -> None:
         self.choice: tuple[int, int] | None = None
         self.changes: list[int] = []

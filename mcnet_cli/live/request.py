@@ -8,10 +8,17 @@ from typing import Any, Literal
 
 from mcnet_cli import __version__
 from mcnet_cli.errors import UsageError, counted, shown
-from mcnet_cli.files import check_free
+from mcnet_cli.files import check_free, require_folder
 from mcnet_cli.media import output_kind
 from mcnet_cli.media.frames import require_local_file
-from mcnet_cli.options import SIZE_LIMITS_PX, require_among, require_between
+from mcnet_cli.options import (
+    SIZE_LIMITS_PX,
+    BackgroundChoice,
+    DrivingFace,
+    FaceChoice,
+    require_among,
+    require_between,
+)
 from mcnet_cli.weights import NEVER, Fetch
 
 MAX_SIDE_PX = 1080  # longer side of the photo, if nothing else is asked for
@@ -59,10 +66,10 @@ class LiveRequest:
     strength: float | Mapping[str, float] = 1.0
     gaze: Literal["driving", "source"] = "driving"
     steady: bool = True
-    face: Literal["largest", "all"] | int = "largest"
-    driving_face: Literal["largest", "first"] | int = "largest"
+    face: FaceChoice = "largest"
+    driving_face: DrivingFace = "largest"
     picture: Literal["photo", "face"] = "photo"
-    background: Literal["still", "moving", "transparent"] | tuple[int, int, int] | Path = "still"
+    background: BackgroundChoice = "still"
     size: int | None = None
 
     def __post_init__(self) -> None:
@@ -115,10 +122,7 @@ class LiveRequest:
         for path in inputs:
             require_local_file(path)
         if self.film is not None and output_kind(self.film) not in ("stdout", "pattern"):
-            if not Path(self.film).parent.is_dir():
-                raise UsageError(
-                    f"can't write {shown(self.film)}: its folder does not exist", hint="make the folder first"
-                )
+            require_folder(Path(self.film))
             check_free(Path(self.film), overwrite=self.overwrite, inputs=tuple(inputs))
 
 

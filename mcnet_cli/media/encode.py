@@ -14,8 +14,8 @@ from typing import Any
 import ffmpeg
 import numpy as np
 
-from mcnet_cli.errors import InputError, SystemFailure, UsageError, shown
-from mcnet_cli.files import atomic_output, check_free
+from mcnet_cli.errors import InputError, SystemFailure, shown
+from mcnet_cli.files import atomic_output, check_free, require_folder
 from mcnet_cli.media.animated import is_whole_still_webp, webp_durations_ms
 from mcnet_cli.media.codecs import Coding
 from mcnet_cli.media.comments import add_comment
@@ -46,10 +46,7 @@ def open_file(
     comment: str | None = None,
 ) -> Iterator[FrameSink]:
     """A sink that encodes into the file `target`, which appears when the block ends without an exception."""
-    if not target.parent.is_dir():
-        raise UsageError(
-            f"can't write {shown(target)}: its folder does not exist", hint="make the folder first"
-        )
+    require_folder(target)
     heard = tuple(track.path for track in sound.tracks) if sound else ()
     check_free(target, overwrite=overwrite, inputs=heard)
     suffix = target.suffix.lower()

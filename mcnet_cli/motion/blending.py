@@ -15,16 +15,10 @@ from numpy.typing import NDArray
 from mcnet_cli.errors import InputError
 from mcnet_cli.media import Span
 from mcnet_cli.motion.bridging import MAX_BRIDGED_S, between, gap_lengths
-from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.controls import Controls, eased
 from mcnet_cli.motion.motion import RECORDED, Motion, interpolated
 
 Floats = NDArray[np.float32]
-
-
-def eased(share: NDArray[Any]) -> NDArray[np.float64]:
-    """0 to 1 with minimal jerk, of a share of the way in time."""
-    share = np.clip(share, 0, 1).astype(np.float64)
-    return np.asarray(share**3 * (10 - 15 * share + 6 * share**2))
 
 
 def part(motion: Motion, span: Span, name: str = "the motion") -> Motion:

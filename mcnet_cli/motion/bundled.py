@@ -27,9 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.media import Span
-from mcnet_cli.motion.blending import eased, part
-from mcnet_cli.motion.controls import Controls
-from mcnet_cli.motion.keyframes import eased_through
+from mcnet_cli.motion.blending import part
+from mcnet_cli.motion.controls import Controls, eased, eased_through
 from mcnet_cli.motion.motion import Motion
 
 Times = NDArray[np.float64]

@@ -22,14 +22,13 @@ from mcnet_cli.motion.blending import (
     blended,
     concatenated,
     controls_of,
-    eased,
     filled,
     follow_on,
     resampled,
     weights_of,
 )
 from mcnet_cli.motion.bundled import bundled_motion, names_of_motions
-from mcnet_cli.motion.keyframes import Keyframes
+from mcnet_cli.motion.controls import Keyframes, eased
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file, read_motion, write_motion
 from mcnet_cli.motion.reference import best_reference, hull_scale, on_face

@@ -17,7 +17,6 @@ from mcnet_cli.media import Span
 from mcnet_cli.motion.blending import (
     concatenated,
     controls_of,
-    eased,
     filled,
     joint,
     joint_length,
@@ -26,7 +25,7 @@ from mcnet_cli.motion.blending import (
     sampled,
     weights_of,
 )
-from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.controls import Controls, eased
 from mcnet_cli.motion.motion import FRAME_LIMIT, Motion
 from mcnet_cli.options import RATE_LIMITS, require_between
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from mcnet_cli.animation import AnimationRequest, Animator, Portrait, Transfer
 from mcnet_cli.animation.animate import animate_with
+from mcnet_cli.animation.caches import Caches, LruCache
 from mcnet_cli.animation.command_line import command_line
 from mcnet_cli.animation.frames import MakeFrames, frames_of
 from mcnet_cli.animation.inputs import open_driving
-from mcnet_cli.animation.kept import Kept, Recent
 from mcnet_cli.animation.outputs import default_name, plan_outputs
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.arrays import Picture, resized, size_within
@@ -54,7 +54,7 @@ class Posing:
 
     def __init__(self, animator: Animator) -> None:
         self._animator = animator
-        self._photos: Recent[_Posable] = Recent(PHOTOS_KEPT)
+        self._photos: LruCache[_Posable] = LruCache(PHOTOS_KEPT)
 
     def posed(self, upload: Upload, request: AnimationRequest) -> Picture:
         """A photo with its face posed by a request's controls. InputError if there is no such face."""
@@ -113,7 +113,7 @@ class Studio:
 
     def __init__(self, request: WebRequest) -> None:
         self._request, self._limits = request, request.limits
-        self._films = Kept(sources=Recent(2), drivings=Recent(2))
+        self._films = Caches(sources=LruCache(2), drivings=LruCache(2))
         self._animator = Animator.load(request.weights, device=request.device, precision=request.precision)
         self._posing = Posing(self._animator)
         self._one_at_a_time = threading.Lock()  # an Animator isn't safe to use from several threads

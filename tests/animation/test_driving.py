@@ -12,12 +12,12 @@ from animation_tools import NO_CROP, frames_of, motion_of, run, write_tiny
 from face_tools import detector, mesh
 from places import EXAMPLES
 
-from mcnet_cli.animation.landmark_track import SAMPLE_LIMIT, LandmarkTrack
 from mcnet_cli.checkpoint import build_model, read_weights
 from mcnet_cli.face import OUTER, ROLL_POINTS, Landmarks, choose_face, crop, faces_in, parse_crop
 from mcnet_cli.face.outer import average_face
 from mcnet_cli.media import open_frames
 from mcnet_cli.motion import Motion, read_motion
+from mcnet_cli.motion.landmark_track import SAMPLE_LIMIT, LandmarkTrack
 from mcnet_cli.motion.reference import telling
 
 DRIVING, PORTRAIT = EXAMPLES / "driving.mp4", EXAMPLES / "portrait.jpg"

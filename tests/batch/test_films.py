@@ -14,7 +14,7 @@ from animation_tools import write_tiny
 from batch_tools import PLAIN, asked, planned, write_jobs
 
 from mcnet_cli import engines
-from mcnet_cli.animation.kept import Kept
+from mcnet_cli.animation.caches import Caches
 from mcnet_cli.batch import BatchRequest, JobResult
 from mcnet_cli.batch.batch import checked
 from mcnet_cli.batch.jobs import Job
@@ -43,7 +43,7 @@ def jobs(inputs: Path) -> Path:
 def made(request: BatchRequest) -> list[JobResult]:
     """The work on a request, in this process."""
     maker, tasks = planned(request)
-    kept, told = Kept(), list[JobResult]()
+    kept, told = Caches(), list[JobResult]()
     results = [result for task in tasks for result in maker.do(task, kept, told.append)]
     assert told == results
     return results
@@ -122,7 +122,7 @@ def test_a_job_that_fails_is_told_and_tried_again_and_the_others_go_on(jobs: Pat
 def test_a_killed_run_s_whole_film_counts_and_an_old_one_does_not(jobs: Path, inputs: Path) -> None:
     maker, tasks = planned(asked(jobs))
     job, film = tasks[0].jobs[0], inputs / "anna-clip0.mp4"
-    first = maker.film(job, Kept())
+    first = maker.film(job, Caches())
     record = read_record(film)
     assert record is not None
     film.rename(inputs / "whole")
@@ -134,24 +134,24 @@ def test_a_killed_run_s_whole_film_counts_and_an_old_one_does_not(jobs: Path, in
     begin_record(film, record.wanted, "killed again")
     assert maker.done_before(job) is None, "it was killed while the old film was still there"
     assert maker.may_replace(job)
-    assert maker.film(job, Kept()).frames == first.frames
+    assert maker.film(job, Caches()).frames == first.frames
 
 
 def test_a_job_at_which_processes_die_is_left_out_by_the_next_one(jobs: Path, inputs: Path) -> None:
     maker, tasks = planned(asked(jobs))
     dead, alive = tasks[0].jobs
-    record = maker.film(dead, Kept()) and read_record(inputs / dead.output)
+    record = maker.film(dead, Caches()) and read_record(inputs / dead.output)
     assert record is not None
     (inputs / dead.output).unlink()
     for _ in range(MAX_DEATHS):
         begin_record(inputs / dead.output, record.wanted, maker.run)
     partial_name(inputs / dead.output).touch()
-    results = maker.do(tasks[0], Kept(), lambda _: None)
+    results = maker.do(tasks[0], Caches(), lambda _: None)
     assert [result.status for result in results] == ["failed", "done"]
     assert "died, 2 times" in str(results[0].error)
     assert not [*inputs.glob(".*.part*")]
     other = FilmMaker(**{**vars(maker), "run": "another"})
-    assert other.film(dead, Kept()).status == "done", "another run tries it again"
+    assert other.film(dead, Caches()).status == "done", "another run tries it again"
     assert [r.status for r in other.note_crash(Task((dead, alive)))] == ["done", "before"]
 
 
@@ -161,7 +161,7 @@ def test_a_full_disk_ends_the_run_and_leaves_no_record(jobs: Path, inputs: Path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # a record is smaller, and a film larger
     try:
         with pytest.raises(SystemFailure, match=r"anna-clip0\.mp4"):
-            maker.do(tasks[0], Kept(), lambda _: None)
+            maker.do(tasks[0], Caches(), lambda _: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not [*(inputs / RECORDS).iterdir()]
@@ -170,7 +170,7 @@ def test_a_full_disk_ends_the_run_and_leaves_no_record(jobs: Path, inputs: Path)
 class Fragile(FilmMaker):
     """Dies once at the second film of each driving, like a process that the system kills."""
 
-    def film(self, job: Job, kept: Kept) -> JobResult:
+    def film(self, job: Job, kept: Caches) -> JobResult:
         mark = self.folder / f"killed-{job.driving}"
         if job.source == "bert.png" and not mark.exists():
             mark.touch()

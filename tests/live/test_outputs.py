@@ -50,7 +50,7 @@ def test_a_film_that_is_given_up_leaves_nothing(feed: FileFeed, tmp_path: Path) 
 
 def test_what_the_encoder_fails_with_is_told(feed: FileFeed, tmp_path: Path) -> None:
     recording = recorder(feed, tmp_path / "missing" / "film.mp4")
-    with pytest.raises(UsageError, match="folder does not exist"):
+    with pytest.raises(UsageError, match="there is no folder"):
         recording.finish()
 
 

@@ -124,7 +124,7 @@ def test_a_strength_that_makes_no_sense_is_refused_before_anything_is_followed(
 
 
 def test_a_film_without_a_folder_is_refused_before_any_work(clip: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="folder does not exist"):
+    with pytest.raises(UsageError, match="there is no folder"):
         live(request(clip, output=str(tmp_path / "missing" / "film.mp4")))
 
 

@@ -8,7 +8,7 @@ from animation_tools import NO_CROP, write_moving_clip, write_photo
 
 from mcnet_cli.animation import AnimationRequest, animate
 from mcnet_cli.animation.animate import RENDERING, animate_with
-from mcnet_cli.animation.kept import Kept, Recent
+from mcnet_cli.animation.caches import Caches, LruCache
 from mcnet_cli.progress import Progress
 
 WAYS: tuple[dict[str, object], ...] = (
@@ -26,7 +26,7 @@ def request(place: Path, output: Path, **options: object) -> AnimationRequest:
 
 
 def test_films_have_the_bytes_of_separate_runs(place: Path, tmp_path: Path) -> None:
-    kept = Kept()
+    kept = Caches()
     for number, options in enumerate(WAYS):
         together, alone = (tmp_path / f"{way}-{number}.mp4" for way in ("together", "alone"))
         animate_with(kept, request(place, together, **options), lambda _: None)
@@ -35,7 +35,7 @@ def test_films_have_the_bytes_of_separate_runs(place: Path, tmp_path: Path) -> N
 
 
 def test_a_driving_is_read_and_a_source_encoded_once(place: Path, tmp_path: Path) -> None:
-    kept, told = Kept(), list[Progress]()
+    kept, told = Caches(), list[Progress]()
     for number in range(2):
         told.clear()
         animate_with(kept, request(place, tmp_path / f"{number}.mp4", strength=1 + number), told.append)
@@ -44,7 +44,7 @@ def test_a_driving_is_read_and_a_source_encoded_once(place: Path, tmp_path: Path
 
 
 def test_files_that_changed_are_read_again(place: Path, tmp_path: Path) -> None:
-    kept, photo, clip = Kept(), tmp_path / "photo.png", tmp_path / "clip.mp4"
+    kept, photo, clip = Caches(), tmp_path / "photo.png", tmp_path / "clip.mp4"
     films = []
     for shift in (0.0, 1.5):
         photo.unlink(missing_ok=True)
@@ -59,7 +59,7 @@ def test_files_that_changed_are_read_again(place: Path, tmp_path: Path) -> None:
 
 
 def test_what_was_not_asked_for_longest_goes_first() -> None:
-    recent: Recent[str] = Recent(2)
+    recent: LruCache[str] = LruCache(2)
     for key in "abac":
         recent.get(key, lambda: "made")
     assert recent.get("a", lambda: "made again") == "made"

@@ -19,7 +19,7 @@ DRIVINGS_KEPT = 4  # about 0.7 kB a frame each
 SOURCES_KEPT = 16  # 21 MB each for photos of 1920 x 1080 pixels, measured with `lite`
 
 
-class Recent(Generic[Value]):
+class LruCache(Generic[Value]):
     """A cache of the `limit` values that were used last, by keys that say what they depend on."""
 
     def __init__(self, limit: int) -> None:
@@ -48,13 +48,13 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class Caches:
     """The caches of `animate`. A file counts as another one when its size or its time has changed."""
 
-    animators: Recent[Animator] = field(default_factory=lambda: Recent(1))
-    drivings: Recent[Driving] = field(default_factory=lambda: Recent(DRIVINGS_KEPT))
-    faces: Recent[tuple[SourceFace, ...]] = field(default_factory=lambda: Recent(SOURCES_KEPT))
-    sources: Recent[Source] = field(default_factory=lambda: Recent(SOURCES_KEPT))
+    animators: LruCache[Animator] = field(default_factory=lambda: LruCache(1))
+    drivings: LruCache[Driving] = field(default_factory=lambda: LruCache(DRIVINGS_KEPT))
+    faces: LruCache[tuple[SourceFace, ...]] = field(default_factory=lambda: LruCache(SOURCES_KEPT))
+    sources: LruCache[Source] = field(default_factory=lambda: LruCache(SOURCES_KEPT))
 
     def animator(self, request: AnimationRequest) -> Animator:
         """The network that a request asks for, on its device."""
