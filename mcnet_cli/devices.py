@@ -1,7 +1,10 @@
 """Where and in what numbers the network computes: `auto` is explained here and nowhere else."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -133,6 +136,23 @@ def choose_precision(name: str, device: torch.device, *, training: bool = False)
             return torch.float32, "this processor's bf16 is slower in rendering"
         return torch.float32, "this processor has no unit for bf16"
     return torch.float32, "the safe choice on this device"
+
+
+@contextlib.contextmanager
+def computing(device: torch.device) -> Iterator[None]:
+    """A context in which a network computes: without gradients, and `exact`."""
+    with torch.inference_mode(), exact(device):
+        yield
+
+
+@contextlib.contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """On CUDA the same input gives the same bits, and float32 means float32; in all threads."""
+    with contextlib.ExitStack() as stack:
+        if device.type == "cuda":
+            flags: dict[str, Any] = {"enabled": True, "benchmark": False, "deterministic": True}
+            stack.enter_context(torch.backends.cudnn.flags(**flags, allow_tf32=False))
+        yield
 
 
 def limit_threads(count: int) -> None:

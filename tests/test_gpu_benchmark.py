@@ -17,9 +17,13 @@ def test_every_section_measures_something_on_a_cpu_too() -> None:
     for said in (
         "matrix product fp32 TFLOP/s: ",
         "lite largest: 0\n",  # of a CPU and the same CPU
+        "photo largest: 0\n",
         "lite fp32 batch 1 optimised: ",
+        "256 pixels, as it is: ",
+        "256 pixels, drawn by OpenCV: ",
+        "h264 of 256 pixels, --hwaccel none: ",
         "Self CPU time total",
-        "frames/s, start included: ",
+        "frames/s, --hwaccel auto: ",
         "lite batch 1, steps on noise: ",
     ):
         assert said in done.stdout

@@ -1,11 +1,9 @@
 """`Renderer`: the network on its device; pictures in, keypoints and pictures out, batch by batch."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ from mcnet_cli.animation.replays import Replays, cuda_graph
 from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, build_model, detector_digest, read_weights
 from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
-from mcnet_cli.devices import Compute, choose_device
+from mcnet_cli.devices import Compute, choose_device, computing, exact
 from mcnet_cli.errors import SystemFailure, WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState, optimised
 from mcnet_cli.model.windows import Window
@@ -96,7 +94,7 @@ class Renderer:
 
     def detect_keypoints(self, pictures: list[Picture]) -> Keypoints:
         """Keypoints, on the CPU, of (size, size, 3) pictures."""
-        with _computing(self.compute.device):
+        with computing(self.compute.device):
             keypoints = self.model.detect_keypoints(self._tensor(pictures)).map(
                 lambda t: t.float().cpu().clone()
             )
@@ -126,7 +124,7 @@ class Renderer:
         keypoints = None
         if values is not None:
             keypoints = Keypoints(torch.from_numpy(values)[None].to(self.compute.device))
-        with _computing(self.compute.device):
+        with computing(self.compute.device):
             state = self.model.encode_source(self._tensor([picture]), keypoints)
             around = None if surroundings is None else self._tensor([surroundings])
             known = state.keypoints.map(lambda t: t.float().cpu())
@@ -138,7 +136,7 @@ class Renderer:
 
     def render_soon(self, source: EncodedSource, motion: Keypoints) -> Later[NDArray[np.uint8]]:
         """The same, while a GPU still computes."""
-        with _computing(self.compute.device):
+        with computing(self.compute.device):
             (prediction,), check = self._computed(source, motion, frames=True)
             frames = prediction.mul(255).round().clamp(0, 255).to(torch.uint8)
             arriving = download(rearrange(frames, "b c h w -> b h w c").contiguous())
@@ -160,7 +158,7 @@ class Renderer:
     def draw_soon(self, source: EncodedSource, motion: Keypoints, gaze: Gaze | None = None) -> Later[Drawing]:
         """The same, while a GPU still computes."""
         places = source.keypoints.values, motion.values
-        with _computing(self.compute.device):
+        with computing(self.compute.device):
             if not self.on_gpu and not self._compiled:
                 person, whole, occlusion, paint = self._moved(source, motion)
                 drawing = Drawing(person, whole, occlusion, *places, paint, gaze)
@@ -218,11 +216,11 @@ class Renderer:
 
         begin: starts the network for an item; what it returns waits for that, and starts drawing.
         """
-        if not self.on_gpu:
+        if not self.on_gpu or self.compute.device.type == "mps":  # which threads may not share
             for frames in self.in_order(lambda item: [frame() for frame in begin(item)()], items):
                 yield from frames
             return
-        with _exact(self.compute.device):
+        with exact(self.compute.device):
             for drawn in in_order(lambda begun: begun(), map(begin, items), GPU_WORKERS):
                 for frame in drawn:
                     yield frame()
@@ -237,7 +235,7 @@ class Renderer:
         self._check(person, whole, occlusion)()
 
         def paint(frames: slice, window: Window) -> Tensor:
-            with _computing(self.compute.device), self.compute.autocast():
+            with computing(self.compute.device), self.compute.autocast():
                 painted = self.compositor.painted(
                     source.state, source.layers, driving[frames], moved.motion[frames], window
                 )
@@ -327,23 +325,6 @@ class Renderer:
         """(B, 3, H, W) in [0, 1] on the device, of (H, W, 3) pictures."""
         batch = torch.from_numpy(np.stack(pictures)).to(self.compute.device)
         return rearrange(batch, "b h w c -> b c h w").float().div(255)
-
-
-@contextlib.contextmanager
-def _computing(device: torch.device) -> Iterator[None]:
-    """Without gradients, and `_exact`."""
-    with torch.inference_mode(), _exact(device):
-        yield
-
-
-@contextlib.contextmanager
-def _exact(device: torch.device) -> Iterator[None]:
-    """On CUDA the same input gives the same bits, and float32 means float32; in all threads."""
-    with contextlib.ExitStack() as stack:
-        if device.type == "cuda":
-            flags: dict[str, Any] = {"enabled": True, "benchmark": False, "deterministic": True}
-            stack.enter_context(torch.backends.cudnn.flags(**flags, allow_tf32=False))
-        yield
 
 
 def suitable_batch_size(config: ModelConfig, compute: Compute) -> int:

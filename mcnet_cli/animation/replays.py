@@ -88,15 +88,15 @@ def cuda_graph(compute: Compute, motion: Keypoints) -> Compute:
 
     compute: opens autocast itself, whose casts of weights would otherwise be gone before the replay.
     """
-    given = motion.map(torch.clone)
-    beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    beside.wait_stream(torch.cuda.current_stream())
+    given, device, graph = motion.map(torch.clone), motion.values.device, torch.cuda.CUDAGraph()
+    current = torch.cuda.current_stream(device)
+    beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    beside.wait_stream(current)
     with torch.cuda.stream(beside):
         compute(given)
-    torch.cuda.current_stream().wait_stream(beside)
-    graph = torch.cuda.CUDAGraph()
+    current.wait_stream(beside)
     # other threads may go on with what would disturb a recording by the same thread
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    with torch.cuda.device(device), torch.cuda.graph(graph, stream=beside, capture_error_mode="thread_local"):
         found = compute(given)
 
     def replay(motion: Keypoints) -> tuple[Tensor, ...]:

@@ -51,7 +51,8 @@ def benchmark(
     """Measure how fast mcnet animate is here, and how near to what the machine can do.
 
     Nothing else should run meanwhile. The network as it is trained and its optimised form take turns in one
-    run, so that a machine that changes its speed is fair to both.
+    run, so that a machine that changes its speed is fair to both. With --device cuda too, which nobody has
+    ever timed; tests/benchmarks/gpu.py of the repository measures more of a GPU.
 
     Example: mcnet benchmark --stages
     """

@@ -35,7 +35,8 @@ def evaluate(
         typer.Argument(
             metavar="CLIPS",
             help="A folder of square face clips: videos, or folders of pictures (see mcnet preprocess). "
-            "For animation the drivings, of any shape.",
+            "If it holds train/ and test/ alone, the latter is measured on. For animation the drivings, of "
+            "any shape.",
             show_default=False,
         ),
     ],

@@ -14,7 +14,7 @@ from mcnet_cli import engines
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.engines import Events, Tell
-from mcnet_cli.errors import InputError
+from mcnet_cli.errors import InputError, shown
 from mcnet_cli.evaluation.folder import Strips, atomic_folder, check_outside, write_report
 from mcnet_cli.evaluation.measures import choose_instruments
 from mcnet_cli.evaluation.pairs import Movers, Pair, expected_frames, pairs_of
@@ -30,6 +30,7 @@ from mcnet_cli.evaluation.work import (
     Task,
     tasks_of,
 )
+from mcnet_cli.media.clips import split_of
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.system import processor_count
 from mcnet_cli.weights import NEVER, resolve_weights
@@ -43,13 +44,15 @@ log = logging.getLogger(__name__)
 def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> EvaluationReport:
     """Moves portraits with every weights file, measures the results, and writes the report if asked to.
 
-    A clip that can't be used is listed, and the others go on. Progress counts the frames
-    that are made, in all rows; how many that will be is known from the clips' headers.
+    Of a folder that holds train/ and test/ the latter is measured on. A clip that can't be used is listed,
+    and the others go on. Progress counts the frames that are made, in all rows; how many that will be is
+    known from the clips' headers.
 
     Raises the children of McnetError: InputError if no clip can be used, or with `request.strict` if one
     can't, or only in part; the report is there then.
     """
     began = time.monotonic()
+    request = _on_held_out(request)
     with contextlib.ExitStack() as stack:
         folder, strips = None, None
         if request.output is not None:
@@ -91,6 +94,18 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> Ev
             hint="without --strict this is no error",
         )
     return report
+
+
+def _on_held_out(request: EvaluationRequest) -> EvaluationRequest:
+    """The request for the part of a dataset that isn't trained on, if its folders part it."""
+    split = split_of(request.clips)
+    if split.held_out is None:
+        return request
+    log.info(
+        "%s holds %s/ and %s/: it is measured on the latter",
+        *(shown(path.name) for path in (request.clips.resolve(), split.train, split.held_out)),
+    )
+    return replace(request, clips=split.held_out)
 
 
 def weights_files(request: EvaluationRequest) -> dict[str, Path]:

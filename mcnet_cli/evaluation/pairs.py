@@ -24,7 +24,7 @@ from mcnet_cli.errors import InputError, UsageError, counted, shown
 from mcnet_cli.evaluation.report import WeightsFacts
 from mcnet_cli.evaluation.request import ANIMATION, RECONSTRUCTION, EvaluationRequest, Settings
 from mcnet_cli.files import require_regular_file
-from mcnet_cli.media import open_frames
+from mcnet_cli.media import is_picture, open_frames
 from mcnet_cli.media.clips import PICTURE_SUFFIXES, ClipPath, find_clips
 
 FILE_LIMIT = 64 << 20  # bytes of a file of pairs
@@ -62,20 +62,30 @@ def pairs_of(request: EvaluationRequest, protocol: str) -> list[Pair]:
 
 
 def find_portraits(folder: Path) -> list[ClipPath]:
-    """The pictures below `folder` in the order of their names, without hidden ones; InputError if none."""
+    """The pictures below `folder` in the order of their names, without hidden ones; InputError if none.
+
+    Files without a picture's suffix are recognised by their content.
+    """
     if not folder.is_dir():
         reason = "is not a folder of pictures" if folder.exists() else "doesn't exist"
         raise InputError(f"{shown(folder)} {reason}", hint="give a folder of portraits")
     found = [
         ClipPath(path, str(path.relative_to(folder)), path.stem)
         for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES
-        and path.is_file()
+        if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and _is_or_claims_to_be_picture(path)
     ]
     if not found:
-        raise InputError(f"no pictures in {shown(folder)}", hint="it should hold portraits (png, jpg, webp)")
+        raise InputError(f"no pictures in {shown(folder)}", hint="it should hold portraits (png, jpg, avif)")
     return sorted(found, key=lambda portrait: portrait.name)
+
+
+def _is_or_claims_to_be_picture(path: Path) -> bool:
+    try:
+        return path.suffix.lower() in PICTURE_SUFFIXES or is_picture(path)
+    except InputError:  # an empty file, say, of which nobody claims that it is a picture
+        return False
 
 
 def ring(clips: list[ClipPath]) -> list[Pair]:

@@ -23,9 +23,10 @@ RADIUS, NO_EDGE = 5 / 256, 1e-4
 LEAST_RADIUS = 10
 # Values of the filtered map that become 0 and 1: the filter leaves haze.
 HAZE = 0.1, 0.9
-# The network sometimes overlooks a part of an ear, which would stay behind when the head turns. So notches of
-# the map are closed within ellipses around the ears. How far these lie outside of the mesh, their widths and
-# heights, and those of the largest notches; all over the width of the mesh.
+# The network sometimes overlooks a part of an ear, which would stay behind when the head turns. In the mirror
+# image it may find that. So within ellipses around the ears what it says of either counts, and notches of the
+# map are closed. How far these lie outside of the mesh, their widths and heights, and those of the largest
+# notches; all over the width of the mesh.
 EAR_SHIFT, EAR, NOTCH = 0.06, (0.3, 0.55), (0.16, 0.34)
 EARS_SEEN_PX = 100  # width of the mesh in the picture in which notches are looked for, at most
 
@@ -47,21 +48,23 @@ def person_matte(
     """
     height, width = photo.shape[:2]
     whole = max(height, width)
-    matte = _look(photo, ((width - whole) / 2, (height - whole) / 2), whole)
+    corner = ((width - whole) / 2, (height - whole) / 2)
+    matte = _look(photo, corner, whole)
     near = SECOND_LOOK * side
     if near < whole:
         corner = (centre[0] - near / 2, centre[1] - near / 2)
         closer = _look(photo, corner, near)
         matte += (closer - matte) * _inside(photo, corner, near)
     if points is not None:
-        matte = with_ears(matte, points)
+        matte = with_ears(matte, points, _look(photo, corner, min(near, whole), mirrored=True))
     return refined(photo, matte, round(RADIUS * min(near, whole)))
 
 
-def with_ears(matte: Matte, points: Matte) -> Matte:
+def with_ears(matte: Matte, points: Matte, other: Matte) -> Matte:
     """An (H, W) matte without notches where the ears of a face are, of (468, 2) points in pixels.
 
-    What is closed is found in a small picture of the face, which takes a hundredth of the time.
+    other: (H, W), another look at the same photo, which may show more of the ears. What is missing is found
+    in a small picture of the face, which takes a hundredth of the time.
     """
     left, right = points[[*EARS]].astype(float)
     width = float(np.linalg.norm(right - left))
@@ -72,10 +75,11 @@ def with_ears(matte: Matte, points: Matte) -> Matte:
     high = np.minimum(np.ceil((left + right) / 2 + side), matte.shape[::-1]).astype(int)
     if (high <= low).any():
         return matte
-    part = matte[low[1] : high[1], low[0] : high[0]]
+    window = slice(low[1], high[1]), slice(low[0], high[0])
+    part = matte[window]
     factor = max(1.0, width / EARS_SEEN_PX)
     size = tuple(max(1, round(length / factor)) for length in part.shape[::-1])
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    small, found = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (part, other[window]))
     there, angle = np.zeros_like(small), float(np.degrees(np.arctan2(out[1], out[0])))
     for place, way in ((left, -1), (right, 1)):
         centre = (place + way * EAR_SHIFT * width * out - low) / factor
@@ -84,9 +88,9 @@ def with_ears(matte: Matte, points: Matte) -> Matte:
     there = cv2.GaussianBlur(there, (0, 0), max(0.02 * width / factor, 0.5))
     kernel = tuple(max(3, round(length * width / factor)) for length in NOTCH)
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, kernel))
-    missing = cv2.resize(there * (closed - small), part.shape[::-1])
+    missing = cv2.resize(there * (np.maximum(closed, found) - small), part.shape[::-1])
     mended = matte.copy()
-    mended[low[1] : high[1], low[0] : high[0]] = np.minimum(part + missing, 1)
+    mended[window] = np.minimum(part + missing, 1)
     return mended
 
 
@@ -95,12 +99,18 @@ def glanced_matte(square: Picture) -> Matte:
     return _look(square, (0, 0), len(square))
 
 
-def _look(photo: Picture, corner: tuple[float, float], side: float) -> Matte:
-    """What the network says of a square that may reach beyond the photo, at the photo's size; 0 outside."""
+def _look(photo: Picture, corner: tuple[float, float], side: float, *, mirrored: bool = False) -> Matte:
+    """What the network says of a square that may reach beyond the photo, at the photo's size; 0 outside.
+
+    mirrored: the network sees the square's mirror image, of which it says a little else.
+    """
     transform = box_transform(*corner, side, side, (SIDE_PX, SIDE_PX))
+    if mirrored:
+        transform = np.array([[-1, 0, SIDE_PX], [0, 1, 0]]) @ np.vstack([transform, [0, 0, 1]])
     seen = resample(photo, transform, (SIDE_PX, SIDE_PX))
     (found,) = run_network(_network(), as_planes(seen.astype(np.float32) / 255))
     back = cv2.invertAffineTransform(transform)
+    back[:, 2] += back[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's coordinates name pixel centres
     size = photo.shape[1], photo.shape[0]
     matte: Matte = cv2.warpAffine(
         found[0, 0], back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.sampling import Picture
+from mcnet_cli.face.sampling import Picture, resample
 from mcnet_cli.files import system_failure
 from mcnet_cli.preprocessing.placement import Matrix, corners, inverse, side_px
 from mcnet_cli.preprocessing.request import Settings
@@ -100,6 +100,32 @@ class CropBuffer:
     def transform(self, number: int) -> Matrix:
         """(2, 3) from the pixels of frame `number` to its kept picture's."""
         return np.column_stack([np.diag(self._scale), -self._corners[number] * self._scale])
+
+    def cropped(self, picture: Picture, number: int, placement: Matrix) -> Picture:
+        """(size, size, 3): the square of a placement in frame `number`, of which `picture` is kept."""
+        size = (self._size, self._size)
+        square = self._whole_square(number, placement)
+        if square is None:
+            return resample(picture, self.to_clip(placement, number), size)
+        (left, top), side = square
+        # Of what lies beyond the frame, the frame's border is shown.
+        low, high = np.maximum((-left, -top), 0), np.maximum((left + side, top + side) - self._sides, 0)
+        inside = picture[max(top, 0) : top + side, max(left, 0) : left + side]
+        whole = cv2.copyMakeBorder(inside, low[1], high[1], low[0], high[0], cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_CUBIC))
+
+    def _whole_square(self, number: int, placement: Matrix) -> tuple[tuple[int, int], int] | None:
+        """Corner and side of a placement's square in a kept picture; None unless whole pixels are enlarged.
+
+        OpenCV enlarges these in a tenth of the time that a warp takes.
+        """
+        numbers = np.array([*(placement[:, 2] - self._corners[number]), placement[0, 0] * self._size])
+        left, top, side = np.rint(numbers).astype(int).tolist()
+        is_whole = np.abs(numbers - (left, top, side)).max() < 1e-6 and not placement[0, 1]
+        if self._shrink > 1 or side > self._size or not is_whole:
+            return None
+        is_seen = min(left, top) + side > 0 and left < self._kept[0] and top < self._kept[1]
+        return ((left, top), side) if is_seen else None
 
     def to_clip(self, placement: Matrix, number: int) -> Matrix:
         """(2, 3) from pixels of the kept picture `number` to the clip's, for a placement in the frame."""

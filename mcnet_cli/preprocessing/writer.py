@@ -65,7 +65,7 @@ class Writer:
         target = self._target(row["identity"], f"{self.file.name}#{tube.first:06d}-{tube.last:06d}")
         pictures = tube.buffer.pictures(tube.frames)
         cropped = (
-            resample(picture, tube.buffer.to_clip(placement, number), (settings.size, settings.size))
+            tube.buffer.cropped(picture, number, placement)
             for number, (picture, placement) in enumerate(zip(pictures, candidate.placements, strict=True))
         )
         suffix = ".mp4" if settings.format == "mp4" else ""

@@ -1,14 +1,17 @@
-"""All that is worth knowing about speed on a GPU, in one run of a few minutes. Nothing else should use it.
+"""All that is worth knowing about speed on a GPU, in one run of under ten minutes, with nothing else on it.
 
     python tests/benchmarks/gpu.py
     python tests/benchmarks/gpu.py --device cpu --quick
 
-- roof: what the device reaches in a matrix product, a convolution and a copy, as a measure for the rest.
+- roof: what the device reaches in a matrix product, a convolution and copies, as a measure for the rest.
 - parity: how far frames in float32 are from the CPU's.
 - network: frames/s of drawings, by preset, batch and precision: of the plain network, the optimised one,
-  the same with its launches recorded in a CUDA graph, and compiled; and the share of the roof.
+  the same recorded in a CUDA graph, and compiled; and the share of the roof.
+- frames: whole photos, with all that keeps a GPU busy, and with each part of it left out: graphs, work ahead
+  of what is fetched, drawing on the GPU.
+- video hardware: what there is, and how fast, small and exact films are with it and without.
 - kernels: where the time of the optimised network goes.
-- end to end: `mcnet animate` as a user runs it, and its rendering alone.
+- end to end: `mcnet animate` as a user runs it.
 - training: samples/s of steps on noise, and of runs on one GPU, and on two if there are two.
 
 The paper's network has random weights: speed doesn't depend on them. Each section prints as soon as it is
@@ -16,7 +19,6 @@ done; one that fails says why, and the others go on. `--quick` shows on any mach
 """
 
 import argparse
-import contextlib
 import json
 import subprocess
 import sys
@@ -24,20 +26,24 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+from gpu_frames import video_hardware, ways_to_draw
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from mcnet_cli import Animator
 from mcnet_cli.animation.renderer import EncodedSource, Renderer
+from mcnet_cli.animation.replays import cuda_graph
+from mcnet_cli.benchmark.measuring import Peak, Work, operations, peak
 from mcnet_cli.checkpoint import Weights, build_model, read_weights, write_weights
 from mcnet_cli.compositing import Compositor
-from mcnet_cli.devices import DTYPES, Compute, choose_device
+from mcnet_cli.devices import DTYPES, Compute, choose_device, computing
 from mcnet_cli.model import PRESETS, Keypoints, MCNet
+from mcnet_cli.transfers import download, upload
 from mcnet_cli.weights import resolve_weights
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -51,13 +57,24 @@ class Setting:
     device: torch.device
     quick: bool
     weights: dict[str, Path]
+    peaks: dict[str, Peak] = field(default_factory=dict)
+
+    def compute(self, precision: str) -> Compute:
+        """The device in a precision."""
+        return Compute(self.device, DTYPES[precision], "measured")
+
+    def peak(self, precision: str) -> Peak:
+        """The roof, which is measured once."""
+        if precision not in self.peaks:
+            self.peaks[precision] = peak(self.compute(precision))
+        return self.peaks[precision]
 
     @property
     def precisions(self) -> list[str]:
         """Those that the device has units for; all work on a CPU, slowly."""
         return ["fp32"] if self.quick else ["fp32", "bf16", "fp16"]
 
-    def milliseconds(self, work: Callable[[], object], *, times: int = 10) -> float:
+    def milliseconds(self, work: Work, *, times: int = 10) -> float:
         """The mean of several runs after two that warm up; a GPU is waited for only at the ends."""
         for _ in range(1 if self.quick else 2):
             work()
@@ -76,36 +93,47 @@ class Setting:
 
 
 def roof(setting: Setting) -> dict[str, float]:
-    """TFLOP/s of a matrix product and of a convolution as the decoder has it, and TB/s of a copy."""
+    """TFLOP/s of a matrix product and of a convolution as the decoder has it, and TB/s of copies."""
     found: dict[str, float] = {}
-    side, batch = (256, 1) if setting.quick else (8192, 32)
     for name in setting.precisions:
-        like = {"device": setting.device, "dtype": DTYPES[name]}
-        matrix = torch.randn(side, side, **like)
-        taken = setting.milliseconds(lambda matrix=matrix: matrix @ matrix)
-        found[f"matrix product {name} TFLOP/s"] = 2 * side**3 / taken / 1e9
-        x = torch.randn(batch, 256, 128, 128, **like).contiguous(memory_format=torch.channels_last)
-        kernels = torch.randn(256, 256, 3, 3, **like).contiguous(memory_format=torch.channels_last)
-        taken = setting.milliseconds(lambda x=x, kernels=kernels: F.conv2d(x, kernels, padding=1))
-        found[f"convolution {name} TFLOP/s"] = 2 * 9 * 256 * x.numel() / taken / 1e9
+        reached = setting.peak(name)
+        found[f"matrix product {name} TFLOP/s"] = reached.matrix_product / 1e3
+        found[f"convolution {name} TFLOP/s"] = reached.convolution / 1e3
     there = torch.empty((1 << 24) if setting.quick else (1 << 31), dtype=torch.uint8, device=setting.device)
     back = torch.empty_like(there)
     found["copy TB/s"] = 2 * there.numel() / setting.milliseconds(lambda: back.copy_(there)) / 1e9
+    if setting.device.type == "cpu":
+        return found
+    frames = there[: 1 << 24]
+    found["download GB/s"] = frames.numel() / setting.milliseconds(lambda: download(frames)()) / 1e6
+    held = torch.zeros(1 << 24, dtype=torch.uint8)
+    found["upload GB/s"] = held.numel() / setting.milliseconds(lambda: upload(held, setting.device)) / 1e6
     return found
 
 
 def parity(setting: Setting) -> dict[str, float]:
-    """Largest and mean difference of frames from those of a CPU, in levels of 255, both in float32."""
+    """Differences from what a CPU makes, in levels of 255, in float32: of squares, and of whole photos."""
     found: dict[str, float] = {}
+    places = torch.device("cpu"), setting.device
     for name, path in setting.weights.items():
         squares = []
-        for device in (torch.device("cpu"), setting.device):
+        for device in places:
             renderer = Renderer(read_weights(path), Compute(device, torch.float32, "parity"))
             source, motion = encoded(renderer, 2)
-            squares.append(torch.from_numpy(renderer.render(source, motion)).float())
-        difference = (squares[0] - squares[1]).abs()
-        found |= {f"{name} largest": difference.max().item(), f"{name} mean": difference.mean().item()}
-    return found
+            squares.append(renderer.render(source, motion))
+        found |= differences(name, *squares)
+    photos = []
+    for device in places:
+        animator = Animator.load("lite", device=str(device), precision="fp32")
+        portrait, motion = animator.portrait(PORTRAIT), animator.motion("talk", max_frames=4)
+        photos.append(np.stack([*animator.render(portrait, motion)]))
+    return found | differences("photo", *photos)
+
+
+def differences(name: str, expected: NDArray[np.uint8], made: NDArray[np.uint8]) -> dict[str, float]:
+    """The largest and the mean."""
+    apart = np.abs(made.astype(int) - expected)
+    return {f"{name} largest": float(apart.max()), f"{name} mean": float(apart.mean())}
 
 
 def encoded(renderer: Renderer, count: int) -> tuple[EncodedSource, Keypoints]:
@@ -123,21 +151,18 @@ def encoded(renderer: Renderer, count: int) -> tuple[EncodedSource, Keypoints]:
 def network(setting: Setting) -> Iterator[tuple[str, dict[str, float]]]:
     """Rates of drawings, row by row."""
     cuda = setting.device.type == "cuda"
-    roofs = roof(setting)
     for name, path in setting.weights.items():
         weights = read_weights(path)
         for precision in setting.precisions:
-            compute = Compute(setting.device, DTYPES[precision], "measured")
+            compute, reached = setting.compute(precision), setting.peak(precision)
             for batch in [1] if setting.quick else [1, 8, 32, 64]:
                 whole = precision == "bf16" and batch == 32 and cuda
-                for form, work, flops in forms(weights, compute, batch, compiles=whole):
+                for form, work, gflop in forms(weights, compute, batch, compiles=whole):
                     if cuda:
                         torch.cuda.reset_peak_memory_stats()
                     taken = setting.milliseconds(work) / batch
-                    row = {"frames/s": 1e3 / taken, "GFLOP": flops / 1e9}
-                    row["share of the convolution's rate"] = (
-                        flops / taken / 1e9 / roofs[f"convolution {precision} TFLOP/s"]
-                    )
+                    row = {"frames/s": 1e3 / taken, "GFLOP": gflop}
+                    row["share of the convolution's rate"] = 1e3 * gflop / taken / reached.convolution
                     if cuda:
                         row["peak GiB"] = torch.cuda.max_memory_allocated() / 2**30
                     yield f"{name} {precision} batch {batch} {form}", row
@@ -145,32 +170,33 @@ def network(setting: Setting) -> Iterator[tuple[str, dict[str, float]]]:
 
 def forms(
     weights: Weights, compute: Compute, batch: int, *, compiles: bool
-) -> Iterator[tuple[str, Callable[[], object], int]]:
-    """Each form of the network: its name, what computes a batch, and its operations a frame."""
+) -> Iterator[tuple[str, Work, float]]:
+    """Each form of the network: its name, what computes a batch, and its GFLOP a frame."""
     plain = build_model(weights, compute.device)
     renderer = Renderer(weights, compute, batch_size=batch)
     source, motion = encoded(renderer, batch)
+    there = motion.map(lambda values: upload(values, compute.device))
     for name, model in (("plain", plain), ("optimised", renderer.model)):
         compositor = Compositor(model)
 
-        def work(compositor: Compositor = compositor) -> tuple[Tensor, ...]:
-            with torch.inference_mode(), compute.autocast():
+        def work(motion: Keypoints = there, compositor: Compositor = compositor) -> tuple[Tensor, ...]:
+            with computing(compute.device), compute.autocast():
                 return compositor.drawings(source.state, source.layers, motion)
 
-        with FlopCounterMode(display=False) as counted:
-            work()
-        flops = int(counted.get_total_flops()) // batch
-        yield name, work, flops
+        gflop = operations(work) / batch
+        yield name, work, gflop
     if compute.device.type == "cuda":
-        graph = torch.cuda.CUDAGraph()
-        with contextlib.suppress(RuntimeError):  # what asks the device something can't be recorded
-            with torch.cuda.graph(graph):
-                work()
-            yield "optimised, in a graph", graph.replay, flops
-    yield "optimised, with its checks", lambda: renderer.draw(source, motion).painted(), flops
+        try:
+            with computing(compute.device):
+                graph = cuda_graph(work, there)
+        except RuntimeError as error:
+            yield f"optimised, not recorded: {error}", work, gflop
+        else:
+            yield "optimised, in a graph", lambda: graph(there), gflop
+    yield "optimised, with checks and downloads", lambda: renderer.draw(source, motion).painted(), gflop
     if compiles:
         compiled = Renderer(weights, compute, batch_size=batch, compiled=True)
-        yield "optimised, compiled", lambda: compiled.draw(source, motion), flops
+        yield "optimised, compiled", lambda: compiled.draw(source, motion), gflop
 
 
 def kernels(setting: Setting) -> str:
@@ -178,7 +204,7 @@ def kernels(setting: Setting) -> str:
     from torch.profiler import ProfilerActivity, profile
 
     precision = "bf16" if setting.device.type == "cuda" else "fp32"
-    compute = Compute(setting.device, DTYPES[precision], "profiled")
+    compute = setting.compute(precision)
     weights = read_weights(setting.weights["lite" if setting.quick else "mcnet"])
     renderer = Renderer(weights, compute, batch_size=1 if setting.quick else 32)
     source, motion = encoded(renderer, renderer.batch_size)
@@ -196,21 +222,17 @@ def kernels(setting: Setting) -> str:
 
 
 def end_to_end(setting: Setting) -> dict[str, float]:
-    """frames/s of the command, start included, and of compositing alone."""
-    frames = 4 if setting.quick else 100  # the whole example
+    """frames/s of the command, start included, without video hardware and with what there is."""
+    frames, found = 4 if setting.quick else 100, {}  # the whole example
     with tempfile.TemporaryDirectory() as folder:
-        words = ["animate", str(PORTRAIT), str(DRIVING), "-o", f"{folder}/result.mp4", "-q", "--json"]
-        more = ["--device", str(setting.device), "--max-frames", str(frames)]
-        began = time.monotonic()
-        (report,) = json.loads(output_of("-m", "mcnet_cli", *words, *more))["results"]
-        wall = time.monotonic() - began
-    found = {"frames/s, start included": report["frames"] / wall}
-    animator = Animator.load("lite", device=str(setting.device))
-    portrait = animator.portrait(PORTRAIT)
-    motion = animator.motion(DRIVING, max_frames=frames)
-    began = time.monotonic()
-    count = sum(1 for _ in animator.render(portrait, motion))
-    return found | {"frames/s, rendering alone": count / (time.monotonic() - began)}
+        for hwaccel in ("none", "auto"):
+            film = f"{folder}/{hwaccel}.mp4"
+            words = ["animate", str(PORTRAIT), str(DRIVING), "-o", film, "-q", "--json"]
+            more = ["--device", str(setting.device), "--max-frames", str(frames), "--hwaccel", hwaccel]
+            began = time.monotonic()
+            (report,) = json.loads(output_of("-m", "mcnet_cli", *words, *more))["results"]
+            found[f"frames/s, --hwaccel {hwaccel}"] = report["frames"] / (time.monotonic() - began)
+    return found
 
 
 def training(setting: Setting) -> dict[str, float]:
@@ -278,17 +300,40 @@ def main() -> None:
     sys.exit(failed)
 
 
+Row = tuple[str, dict[str, float]]
+
+
 def listed(measure: Callable[[Setting], dict[str, float]]) -> Callable[[Setting], Iterator[str]]:
     """Lines of what a section measures."""
     return lambda setting: (f"{name}: {value:.4g}" for name, value in measure(setting).items())
 
 
+def rows(measure: Callable[[Setting], Iterator[Row]]) -> Callable[[Setting], Iterator[str]]:
+    """Lines of a section that measures several things of each row."""
+    return lambda setting: (
+        ": ".join(filter(None, (name, ", ".join(f"{value:.4g} {unit}" for unit, value in row.items()))))
+        for name, row in measure(setting)
+    )
+
+
 SECTIONS: dict[str, Callable[[Setting], Iterator[str]]] = {
     "roof": listed(roof),
     "parity": listed(parity),
-    "network": lambda setting: (
-        f"{name}: " + ", ".join(f"{value:.4g} {unit}" for unit, value in row.items())
-        for name, row in network(setting)
+    "network": rows(network),
+    "frames": rows(
+        lambda setting: ways_to_draw(
+            *(PORTRAIT, DRIVING, setting.device),
+            frames=4 if setting.quick else 100,
+            sides=[256] if setting.quick else [512, 1080],
+            quick=setting.quick,
+        )
+    ),
+    "video hardware": rows(
+        lambda setting: video_hardware(
+            *(PORTRAIT, DRIVING),
+            frames=11 if setting.quick else 100,
+            sides=[256] if setting.quick else [512, 1080],
+        )
     ),
     "kernels": lambda setting: iter(kernels(setting).splitlines()),
     "end to end": listed(end_to_end),

@@ -22,6 +22,7 @@ from animation_tools import (
     write_tiny,
 )
 from onnx_tools import write_recognizer
+from PIL import Image
 
 from mcnet_cli.arrays import resized
 from mcnet_cli.devices import choose
@@ -209,6 +210,19 @@ def test_every_and_max_frames_bound_the_work(disks: Path, weights: Path) -> None
 
 
 @pytest.mark.slow
+def test_of_a_dataset_in_two_parts_the_one_that_is_held_out_is_measured_on(
+    disks: Path, weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(disks, tmp_path / "train")
+    shutil.copytree(disks / "more", tmp_path / "test")
+    with caplog.at_level("INFO"):
+        report = run(tmp_path, weights, max_frames=2)
+    assert [result.driving for result in report.first.results] == ["c.mp4"]
+    assert "holds train/ and test/: it is measured on the latter" in caplog.text
+    whole = run(tmp_path / "train", weights, max_frames=2)
+    assert len(whole.first.results) == 3, "a plain folder is taken whole"
+
+
 def test_progress_counts_the_frames_that_are_made(disks: Path, weights: Path) -> None:
     told: list[Progress] = []
     protocols = ("reconstruction", "reenactment")
@@ -577,7 +591,10 @@ def test_portraits_are_the_pictures_below_a_folder(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "empty").mkdir()
-    assert [portrait.name for portrait in find_portraits(tmp_path)] == ["b.png", "sub/a.JPG"]
+    Image.fromarray(picture(0)).save(tmp_path / "c.avif")
+    (tmp_path / "c.avif").rename(tmp_path / "download")
+    names = [portrait.name for portrait in find_portraits(tmp_path)]
+    assert names == ["b.png", "download", "sub/a.JPG"]
     with pytest.raises(InputError, match="no pictures in"):
         find_portraits(tmp_path / "empty")
     with pytest.raises(InputError, match="doesn't exist"):

@@ -6,7 +6,7 @@ import pytest
 from face_tools import portrait, portrait_face
 
 from mcnet_cli.face import Framing, crop_box, person_matte
-from mcnet_cli.face.matte import with_ears
+from mcnet_cli.face.matte import _look, with_ears
 
 
 def matte_of(photo: np.ndarray, scale: float = 1.0, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
@@ -46,15 +46,41 @@ def test_a_photo_of_nobody_has_nobody() -> None:
     assert person_matte(sky, (200, 150), 200).mean() < 0.05
 
 
-def test_notches_are_closed_at_the_ears_alone() -> None:
+def face_of_ears() -> tuple[np.ndarray, np.ndarray]:
+    """A matte of a square head, and points of a mesh whose ears are at 60 and 140."""
     points = np.full((468, 2), 100.0)
     points[234], points[454] = (60, 100), (140, 100)
     matte = np.zeros((200, 200), np.float32)
     matte[60:140, 50:150] = 1
+    return matte, points
+
+
+def test_notches_are_closed_at_the_ears_alone() -> None:
+    matte, points = face_of_ears()
     matte[96:104, 140:150] = 0  # in an ear
     matte[60:70, 96:104] = 0  # in the hair
-    mended = with_ears(matte, points)
+    mended = with_ears(matte, points, matte)
     assert mended[97:103, 140:146].min() > 0.9
     assert mended[60:69, 97:103].max() == 0
     assert np.array_equal(mended[matte == 1], matte[matte == 1])
     assert mended[:, 160:].max() == 0 and mended[:, :40].max() == 0
+
+
+def test_ears_that_another_look_shows_are_there_and_nothing_else_of_it() -> None:
+    whole, points = face_of_ears()
+    matte = whole.copy()
+    matte[:, 140:] = 0  # the ear is overlooked
+    whole[:, 30:] = 1
+    mended = with_ears(matte, points, whole)
+    assert mended[90:110, 140:150].min() > 0.9
+    assert np.array_equal(mended[:50], matte[:50])
+    assert mended[:, 170:].max() == 0
+
+
+def test_a_mirrored_look_says_what_is_said_of_the_mirror_image() -> None:
+    photo = portrait()
+    side, width = 300.0, photo.shape[1]
+    mirrored, plain = (_look(photo, (80.0, 60.0), side, mirrored=which) for which in (True, False))
+    of_mirror = _look(np.ascontiguousarray(photo[:, ::-1]), (width - 80.0 - side, 60.0), side)[:, ::-1]
+    seen = slice(60, 360), slice(80, 380)
+    assert np.abs(mirrored - of_mirror)[seen].mean() < 0.25 * np.abs(mirrored - plain)[seen].mean()

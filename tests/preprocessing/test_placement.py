@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from face_tools import portrait_face, scene
 
-from mcnet_cli.face import Framing
+from mcnet_cli.face import Framing, resample
 from mcnet_cli.preprocessing.crop_buffer import CropBuffer
 from mcnet_cli.preprocessing.placement import (
     corners,
@@ -42,7 +42,7 @@ def test_a_level_square_is_the_plain_one_where_the_eyes_are_level() -> None:
     eyes = POINTS[263] - POINTS[33]
     level = turned(POINTS, -float(np.degrees(np.arctan2(eyes[1], eyes[0]))))[None]
     plain = fixed_placement(extents(level), Framing(), 256)
-    assert np.allclose(level_placement(level, Framing(), 256), plain, atol=1e-6)
+    assert np.allclose(level_placement(level, Framing(), 256), plain, atol=0.5), "which is of whole pixels"
 
 
 @pytest.mark.parametrize("degrees", [-170, -40, 10, 90])
@@ -120,4 +120,19 @@ def test_a_square_is_held_if_all_that_it_shows_of_the_frame_is_kept(tmp_path: Pa
     assert not buffer.holds(square * 2)
     assert corners(square, 256).tolist() == [[20, 60], [148, 60], [148, 188], [20, 188]]
     assert side_px(square, 256) == 128
+    buffer.close()
+
+
+@pytest.mark.parametrize("corner", [(100, 60), (-40, -30), (250, 180), (100.5, 60), (-200, 60)])
+def test_a_square_of_whole_pixels_looks_as_if_it_were_warped(
+    corner: tuple[float, float], tmp_path: Path
+) -> None:
+    square, picture = np.array([[0.5, 0, corner[0]], [0, 0.5, corner[1]]]), scene(320, 240, [(60, 40, 150)])
+    buffer = CropBuffer(square, Settings(size=256), (320, 240), tmp_path)
+    buffer.add(picture)
+    (kept,) = buffer.pictures(1)
+    cropped = buffer.cropped(kept, 0, square).astype(int)
+    warped = resample(picture, inverse(square), (256, 256))
+    assert np.abs(cropped - warped).mean() < 1
+    assert np.abs(cropped - warped)[4:-4, 4:-4].max() < 16
     buffer.close()
