@@ -13,15 +13,14 @@ from torch import Tensor
 
 from mcnet_cli.animation.replays import Replays, cuda_graph
 from mcnet_cli.arrays import Picture
-from mcnet_cli.checkpoint import Weights, build_model, detector_digest, read_weights
+from mcnet_cli.checkpoint import Weights, build_model, detector_digest
 from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
-from mcnet_cli.devices import Compute, choose_device, computing, exact
+from mcnet_cli.devices import Compute, computing, exact
 from mcnet_cli.errors import SystemFailure, WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState, optimised
 from mcnet_cli.model.windows import Window
 from mcnet_cli.threads import Done, Item, in_order
 from mcnet_cli.transfers import Later, download, upload
-from mcnet_cli.weights import resolve_weights
 
 BATCH = 4
 WORKERS = 4  # threads at most, on a CPU, each with a batch of its own
@@ -335,20 +334,3 @@ def suitable_batch_size(config: ModelConfig, compute: Compute) -> int:
         free, _ = torch.cuda.mem_get_info(compute.device)
         return int(min(max(free // 2 // frame, 1), GPU_BATCH_LIMIT))
     return 1 if frame >= LARGE_FRAME else BATCH
-
-
-def load_model(weights: str | Path | None = None, *, device: str = "auto") -> MCNet:
-    """The bare network of a weights file, for those who study it: evaluation mode, float32, no gradients.
-
-    Args: as for `Animator.load`.
-
-    Raises WeightsError, or UsageError for a device that isn't there.
-
-    Example:
-        >>> from mcnet_cli import load_model
-        >>> model = load_model("lite", device="cpu")
-        >>> model.config.size
-        256
-    """
-    place = choose_device(device)
-    return build_model(read_weights(resolve_weights(None if weights is None else str(weights))), place)

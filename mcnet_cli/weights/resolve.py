@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.files import asset
@@ -22,6 +23,9 @@ from mcnet_cli.weights.registry import (
     registry,
 )
 from mcnet_cli.weights.store import RECORD, Cache, Record, fetch_file, sha256_of
+
+if TYPE_CHECKING:
+    from mcnet_cli.model import MCNet
 
 DEFAULT = "lite"
 VARIABLE = "MCNET_WEIGHTS"
@@ -74,6 +78,26 @@ def resolve_weights(name: str | None = None, *, fetch: Fetch = NEVER, cache: Cac
 def _models() -> str:
     names = ", ".join(entry.name for entry in registry().values() if entry.kind == "model")
     return f"there are {names}; more by mcnet fetch-weights --list; or give a file"
+
+
+def load_model(weights: str | Path | None = None, *, device: str = "auto") -> "MCNet":
+    """The bare network of a weights file, for those who study it: evaluation mode, float32, no gradients.
+
+    Args: as for `Animator.load`.
+
+    Raises WeightsError, or UsageError for a device that isn't there.
+
+    Example:
+        >>> from mcnet_cli import load_model
+        >>> model = load_model("lite", device="cpu")
+        >>> model.config.size
+        256
+    """
+    from mcnet_cli.checkpoint import build_model, read_weights  # torch loads here
+    from mcnet_cli.devices import choose_device
+
+    place = choose_device(device)
+    return build_model(read_weights(resolve_weights(None if weights is None else str(weights))), place)
 
 
 def resolve_file(name: str, *, fetch: Fetch = NEVER, cache: Cache | None = None) -> Path:
