@@ -20,21 +20,9 @@ from mcnet_cli.animation.inputs import Crops, open_driving, require_inputs
 from mcnet_cli.animation.outputs import Output, plan_outputs
 from mcnet_cli.animation.performance import Performance, performance, planned_driving, read_performance
 from mcnet_cli.animation.renderer import suitable_batch_size
-from mcnet_cli.animation.report import (
-    AnimationPlan,
-    AnimationReport,
-    AnimationResult,
-    PlannedSource,
-    made_by,
-)
+from mcnet_cli.animation.report import AnimationPlan, AnimationReport, AnimationResult, PlannedSource, made_by
 from mcnet_cli.animation.request import AnimationRequest, Background
-from mcnet_cli.animation.source import (
-    FaceFinder,
-    Portrait,
-    face_picture,
-    find_faces,
-    framing_of,
-)
+from mcnet_cli.animation.source import FaceFinder, Portrait, face_picture, find_faces, framing_of
 from mcnet_cli.arrays import Picture, side_by_side
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import choose

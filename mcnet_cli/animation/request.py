@@ -13,16 +13,7 @@ from mcnet_cli.animation.retarget import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.face.detect import DetectorName
-from mcnet_cli.media import (
-    CODECS,
-    DEFAULT_QUALITY,
-    HWACCELS,
-    QUALITIES,
-    Codec,
-    Hwaccel,
-    Quality,
-    Span,
-)
+from mcnet_cli.media import CODECS, DEFAULT_QUALITY, HWACCELS, QUALITIES, Codec, Hwaccel, Quality, Span
 from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion
 from mcnet_cli.motion.controls import Keyframes
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file

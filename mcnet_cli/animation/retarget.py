@@ -30,12 +30,7 @@ from mcnet_cli.motion.reference import (
     telling,
 )
 from mcnet_cli.motion.regions import Factors, RegionalMotion, region_factors
-from mcnet_cli.motion.relative_motion import (
-    LidsAndLips,
-    damped_turns,
-    relative_motion,
-    strengthened,
-)
+from mcnet_cli.motion.relative_motion import LidsAndLips, damped_turns, relative_motion, strengthened
 from mcnet_cli.options import require_among, require_between
 
 Mode = Literal["relative", "absolute"]

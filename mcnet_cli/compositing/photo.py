@@ -17,14 +17,7 @@ from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
 from mcnet_cli.compositing.details import Canvas, Eye, Mouth
-from mcnet_cli.compositing.draw import (
-    Movement,
-    Paint,
-    common,
-    draw_by_opencv,
-    draw_by_torch,
-    larger,
-)
+from mcnet_cli.compositing.draw import Movement, Paint, common, draw_by_opencv, draw_by_torch, larger
 from mcnet_cli.compositing.finer import FineCells
 from mcnet_cli.compositing.front import BEYOND_CELLS, BLOCK, CELLS, Front, middles
 from mcnet_cli.compositing.front_picture import ENLARGED, ends

@@ -1,21 +1,7 @@
 """Faces: finding them, following them, cutting them and people out."""
 
-from mcnet_cli.face.crop import (
-    CropBox,
-    clip_box,
-    crop,
-    crop_box,
-    extents_box,
-    parse_crop,
-)
-from mcnet_cli.face.detect import (
-    FACE_SCORE,
-    BatchDetector,
-    BlazeFaceDetector,
-    Detector,
-    Face,
-    overlap,
-)
+from mcnet_cli.face.crop import CropBox, clip_box, crop, crop_box, extents_box, parse_crop
+from mcnet_cli.face.detect import FACE_SCORE, BatchDetector, BlazeFaceDetector, Detector, Face, overlap
 from mcnet_cli.face.find import FaceTracker, choose_face, faces_in, follow, make_detector
 from mcnet_cli.face.landmarks import CAREFUL_LOOKS, STEADY_LOOKS, FaceMesh, Landmarks, Region, opening
 from mcnet_cli.face.matte import glanced_matte, person_matte

@@ -6,14 +6,7 @@ from mcnet_cli.media.ffmpeg import ffmpeg_binary, ffmpeg_version
 from mcnet_cli.media.frames import FrameSink, FrameSource, SoundTrack, Span
 from mcnet_cli.media.hardware import HWACCELS, Hwaccel
 from mcnet_cli.media.output import open_output, output_kind
-from mcnet_cli.media.pictures import (
-    as_photo,
-    as_picture,
-    encode_picture,
-    read_image,
-    read_photo,
-    write_image,
-)
+from mcnet_cli.media.pictures import as_photo, as_picture, encode_picture, read_image, read_photo, write_image
 from mcnet_cli.media.probe import probe, probe_sound
 
 __all__ = [

@@ -12,13 +12,7 @@ from mcnet_cli.metrics.landmarks import (
     reach,
     relative_distance,
 )
-from mcnet_cli.metrics.perceptual import (
-    LPIPS,
-    PerceptualDistance,
-    load_lpips,
-    load_perceptual,
-    unlikeness,
-)
+from mcnet_cli.metrics.perceptual import LPIPS, PerceptualDistance, load_lpips, load_perceptual, unlikeness
 from mcnet_cli.metrics.recognition import (
     FACE_PX,
     TEMPLATE,

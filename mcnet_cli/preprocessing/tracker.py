@@ -7,16 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mcnet_cli.face import (
-    FACE_SCORE,
-    BatchDetector,
-    Detector,
-    Face,
-    FaceMesh,
-    Landmarks,
-    follow,
-    overlap,
-)
+from mcnet_cli.face import FACE_SCORE, BatchDetector, Detector, Face, FaceMesh, Landmarks, follow, overlap
 from mcnet_cli.face.landmarks import Points
 from mcnet_cli.face.sampling import Picture
 from mcnet_cli.media.frames import Frame

@@ -10,15 +10,7 @@ from mcnet_cli.face.expression import Expression, expressed
 from mcnet_cli.face.topology import MESH_POINTS, OVAL
 from mcnet_cli.synthetic.details import View, backdrop, draw_glasses, eye, mouth
 from mcnet_cli.synthetic.identity import Identity
-from mcnet_cli.synthetic.mesh import (
-    OPENINGS,
-    Indices,
-    Points,
-    Pose,
-    posed,
-    projected,
-    triangles,
-)
+from mcnet_cli.synthetic.mesh import OPENINGS, Indices, Points, Pose, posed, projected, triangles
 from mcnet_cli.synthetic.surface import surface
 from mcnet_cli.synthetic.textures import FIXED_POINT_BITS, HEIGHT_PX, atlas, fixed
 

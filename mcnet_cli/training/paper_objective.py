@@ -14,12 +14,7 @@ from torch import Tensor, nn
 
 from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, Rendering
-from mcnet_cli.model.geometry import (
-    band_limited_downsample,
-    coordinate_grid,
-    full_precision,
-    grid_sample,
-)
+from mcnet_cli.model.geometry import band_limited_downsample, coordinate_grid, full_precision, grid_sample
 from mcnet_cli.model.memory import MemoryTrace
 from mcnet_cli.training.augment import Batch
 from mcnet_cli.training.discriminator import Discriminator

@@ -4,11 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from animation_tools import (
-    NO_CROP,
-    rendered,
-    write_inputs,
-)
+from animation_tools import NO_CROP, rendered, write_inputs
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from animation_tools import (
-    SIZE,
-    frames_of,
-    has_sound,
-    write_inputs,
-    write_moving_clip,
-    write_photo,
-)
+from animation_tools import SIZE, frames_of, has_sound, write_inputs, write_moving_clip, write_photo
 
 from mcnet_cli.cli import main
 from mcnet_cli.media import hardware, open_frames, write_image

@@ -17,14 +17,7 @@ from mcnet_cli.evaluation.movements import DISTANCES, GAIN
 from mcnet_cli.evaluation.request import FIGURES
 from mcnet_cli.face import CAREFUL_LOOKS, FaceMesh
 from mcnet_cli.media import open_frames
-from mcnet_cli.metrics import (
-    LPIPS,
-    TEMPLATE,
-    Recognizer,
-    five_points,
-    load_perceptual,
-    unlikeness,
-)
+from mcnet_cli.metrics import LPIPS, TEMPLATE, Recognizer, five_points, load_perceptual, unlikeness
 
 DRIVING = EXAMPLES / "driving.mp4"
 NUMBERS = (2, 28, 36, 44, 52, 60)  # frames of the example's driving, mouth open in some

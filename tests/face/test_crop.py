@@ -6,15 +6,7 @@ import pytest
 from face_tools import ODD_BOXES, portrait
 
 from mcnet_cli.errors import UsageError
-from mcnet_cli.face import (
-    CropBox,
-    Framing,
-    clip_box,
-    crop,
-    crop_box,
-    extents_box,
-    parse_crop,
-)
+from mcnet_cli.face import CropBox, Framing, clip_box, crop, crop_box, extents_box, parse_crop
 
 
 def oval(x: float, y: float, width: float = 80.0, height: float = 100.0) -> np.ndarray:

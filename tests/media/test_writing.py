@@ -11,17 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_tools import (
-    X264,
-    ffmpeg,
-    number_of,
-    numbered_frames,
-    read,
-    sound_of,
-    tone,
-    write,
-    write_clip,
-)
+from media_tools import X264, ffmpeg, number_of, numbered_frames, read, sound_of, tone, write, write_clip
 from places import ROOT, TESTS
 
 from mcnet_cli.errors import InputError, UsageError
