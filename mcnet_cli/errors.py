@@ -1,7 +1,8 @@
 """Expected failures. Each class carries the exit code that `mcnet` ends with."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class McnetError(Exception):
@@ -74,6 +75,24 @@ class SystemFailure(McnetError):  # noqa: N818 - not an error of ours: disk, mem
     """
 
     exit_code = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What any exception means to a user: a line that says what is wrong, and perhaps one on what to do."""
+
+    exit_code: int
+    message: str
+    hint: str | None = None
+
+    @property
+    def is_bug(self) -> bool:
+        """Whether nobody expected this: then the traceback is shown."""
+        return self.exit_code == 1
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that programs get, by `--json` and from `mcnet web`."""
+        return {"code": self.exit_code, "message": self.message, "hint": self.hint}
 
 
 def shown(path: str | Path) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from mcnet_cli.cli._console import explain
 from mcnet_cli.cli.animate import animate
-from mcnet_cli.web import Failure, WebRequest, described
+from mcnet_cli.web import WebRequest, described
 from mcnet_cli.web.server import opened_server
 
 LONGEST_S = 60.0  # until a job of the tests has ended
@@ -22,17 +22,12 @@ LONGEST_S = 60.0  # until a job of the tests has ended
 UNCROPPED = {"source-crop": "none", "driving-crop": "none"}
 
 
-def in_words(error: BaseException) -> Failure:
-    failure = explain(error)
-    return Failure(failure.exit_code, failure.message, failure.hint)
-
-
 @contextlib.contextmanager
 def running(folder: Path, **options: Any) -> Iterator["Client"]:
     """A server with its files in `folder`, on a free port, until the block is left."""
     given: dict[str, Any] = {"port": 0, "folder": folder, "device": "cpu", **options}
     request = WebRequest(**given)
-    with opened_server(request, described(animate), in_words) as server:
+    with opened_server(request, described(animate), explain) as server:
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

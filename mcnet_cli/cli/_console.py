@@ -13,12 +13,11 @@ import time
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcnet_cli import __version__
 from mcnet_cli.cli import _signals
-from mcnet_cli.errors import McnetError, shown
+from mcnet_cli.errors import Failure, McnetError, shown
 from mcnet_cli.files import SYSTEM_ERRNOS
 from mcnet_cli.installed import failure_behind
 from mcnet_cli.progress import Progress
@@ -173,20 +172,6 @@ class _LogHandler(logging.Handler):
 console = Console()
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One line that says what is wrong and where, and perhaps one that says what to do."""
-
-    exit_code: int
-    message: str
-    hint: str | None = None
-
-    @property
-    def is_bug(self) -> bool:
-        """Whether nobody expected this: then the traceback is shown."""
-        return self.exit_code == 1
-
-
 def conclude(error: BaseException, words: Sequence[str]) -> int:
     """Shows `error`, which ended the command line `words`, and returns the exit code.
 
@@ -204,9 +189,8 @@ def conclude(error: BaseException, words: Sequence[str]) -> int:
     if failure.hint:
         console.line(f"  {failure.hint}")
     if console.json or "--json" in words[: words.index("--") if "--" in words else None]:
-        details = {"code": failure.exit_code, "message": failure.message, "hint": failure.hint}
         try:
-            print(json.dumps({"version": __version__, "error": details}), flush=True)
+            print(json.dumps({"version": __version__, "error": failure.as_json()}), flush=True)
         except OSError:
             _forget_stdout()
     return failure.exit_code

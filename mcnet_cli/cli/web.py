@@ -107,9 +107,4 @@ def web(
             keep_minutes=keep,
         ),
     )
-
-    def in_words(error: BaseException) -> package.Failure:
-        failure = explain(error)
-        return package.Failure(failure.exit_code, failure.message, failure.hint)
-
-    package.serve(request, package.described(animate), in_words, console.line)
+    package.serve(request, package.described(animate), explain, console.line)

@@ -3,9 +3,8 @@
 Importing it loads no torch: the server is there at once, and loads it while the visitor looks at the page.
 """
 
-from mcnet_cli.web.jobs import Failure
 from mcnet_cli.web.options import described
 from mcnet_cli.web.server import serve
 from mcnet_cli.web.settings import Limits, WebRequest
 
-__all__ = ["Failure", "Limits", "WebRequest", "described", "serve"]
+__all__ = ["Limits", "WebRequest", "described", "serve"]

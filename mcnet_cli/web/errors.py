@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from mcnet_cli.errors import InputError, McnetError, UsageError
+from mcnet_cli.errors import Failure, InputError, McnetError, UsageError
 
 RETRY_AFTER_S = 10
 
@@ -34,7 +34,7 @@ def error_answer(
     status: int, code: int, message: str, hint: str | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     """An error as every address answers it. code: the exit code that the command would end with."""
-    return JSONResponse({"error": {"code": code, "message": message, "hint": hint}}, status, headers)
+    return JSONResponse({"error": Failure(code, message, hint).as_json()}, status, headers)
 
 
 async def answer_failure(_request: Request, error: Exception) -> JSONResponse:

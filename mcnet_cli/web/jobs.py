@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from mcnet_cli.errors import Failure
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.web.errors import TooMuch, Unknown, report_bug
 from mcnet_cli.web.settings import Limits
@@ -32,15 +33,6 @@ class Film:
 
 
 Work = Callable[[OnProgress], Film]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why there is no film, in words for the visitor."""
-
-    code: int
-    message: str
-    hint: str | None
 
 
 @dataclass(eq=False)
@@ -93,7 +85,7 @@ class Job:
             self.state = "cancelled"
         except Exception as error:
             self.failure = explain(error)
-            if self.failure.code == 1:
+            if self.failure.is_bug:
                 report_bug(error)
             self.state = "failed"
 
@@ -105,9 +97,7 @@ class Job:
             "place": place,
             "progress": self._progress_as_json(),
             "command": self.command,
-            "error": None
-            if self.failure is None
-            else {"code": self.failure.code, "message": self.failure.message, "hint": self.failure.hint},
+            "error": self.failure and self.failure.as_json(),
             "film": None
             if self.film is None
             else {

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mcnet_cli.errors import UsageError, shown
+from mcnet_cli.errors import Failure, UsageError, shown
 from mcnet_cli.web.api import Api
 from mcnet_cli.web.guard import Guard
-from mcnet_cli.web.jobs import Failure, Queue
+from mcnet_cli.web.jobs import Queue
 from mcnet_cli.web.options import Option
 from mcnet_cli.web.settings import WebRequest
 from mcnet_cli.web.storage import opened_storage

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from web_tools import in_words
 
+from mcnet_cli.cli._console import explain
 from mcnet_cli.errors import InputError
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.web.errors import TooMuch, Unknown
@@ -57,7 +57,7 @@ def test_one_job_runs_and_the_others_wait_in_their_order() -> None:
 
     held = Held()
     jobs = [Job("a", "", held), Job("b", "", noted("b")), Job("c", "", noted("c"))]
-    with Queue(Limits(), in_words) as queue:
+    with Queue(Limits(), explain) as queue:
         for job in jobs:
             queue.submit(job)
         assert held.begun.wait(LONGEST_S)
@@ -76,7 +76,7 @@ def test_one_job_runs_and_the_others_wait_in_their_order() -> None:
 def test_a_waiting_job_that_is_cancelled_leaves_the_queue_and_never_runs() -> None:
     held = Held()
     first, second, third = Job("a", "", held), Job("b", "", pytest.fail), Job("c", "", quick)
-    with Queue(Limits(), in_words) as queue:
+    with Queue(Limits(), explain) as queue:
         for job in (first, second, third):
             queue.submit(job)
         assert held.begun.wait(LONGEST_S)
@@ -89,7 +89,7 @@ def test_a_waiting_job_that_is_cancelled_leaves_the_queue_and_never_runs() -> No
 def test_a_running_job_that_is_cancelled_stops_before_its_next_frame() -> None:
     held = Held()
     job = Job("a", "", held)
-    with Queue(Limits(), in_words) as queue:
+    with Queue(Limits(), explain) as queue:
         queue.submit(job)
         assert held.begun.wait(LONGEST_S)
         queue.cancel(job)
@@ -103,7 +103,7 @@ def test_a_running_job_that_is_cancelled_stops_before_its_next_frame() -> None:
 def test_closing_the_queue_cancels_what_runs_and_what_waits() -> None:
     held = Held()
     jobs = [Job("a", "", held), Job("b", "", pytest.fail)]
-    with Queue(Limits(), in_words) as queue:
+    with Queue(Limits(), explain) as queue:
         for job in jobs:
             queue.submit(job)
         assert held.begun.wait(LONGEST_S)
@@ -121,7 +121,7 @@ def test_an_error_ends_its_job_alone_in_words(caplog: pytest.LogCaptureFixture) 
         raise ZeroDivisionError
 
     jobs = [Job("a", "", fails), Job("b", "", has_a_bug), Job("c", "", quick)]
-    with Queue(Limits(), in_words) as queue:
+    with Queue(Limits(), explain) as queue:
         for job in jobs:
             queue.submit(job)
         assert ended(jobs[2], queue).state == "done"
@@ -133,7 +133,7 @@ def test_an_error_ends_its_job_alone_in_words(caplog: pytest.LogCaptureFixture) 
 
 def test_a_visitor_has_one_job_at_a_time_and_the_queue_has_an_end() -> None:
     held = Held()
-    with Queue(Limits(queue=2), in_words) as queue:
+    with Queue(Limits(queue=2), explain) as queue:
         queue.submit(Job("a", "", held))
         with pytest.raises(TooMuch, match="your last film"):
             queue.submit(Job("a", "", quick))
@@ -147,5 +147,5 @@ def test_a_visitor_has_one_job_at_a_time_and_the_queue_has_an_end() -> None:
 
 
 def test_an_unknown_job_is_unknown() -> None:
-    with Queue(Limits(), in_words) as queue, pytest.raises(Unknown):
+    with Queue(Limits(), explain) as queue, pytest.raises(Unknown):
         queue.job("0" * 32)
