@@ -16,8 +16,7 @@ from mcnet_cli.animation.caches import Caches, LruCache, Source
 from mcnet_cli.animation.command_line import command_line
 from mcnet_cli.animation.driving import pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
-from mcnet_cli.animation.inputs import Crops, open_driving, require_inputs
-from mcnet_cli.animation.outputs import Output, plan_outputs
+from mcnet_cli.animation.paths import Crops, Output, open_driving, plan_outputs, require_inputs
 from mcnet_cli.animation.performance import Performance, performance, planned_driving, read_performance
 from mcnet_cli.animation.renderer import suitable_batch_size
 from mcnet_cli.animation.report import AnimationPlan, AnimationReport, AnimationResult, PlannedSource, made_by

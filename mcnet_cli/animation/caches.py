@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.driving import Driving
-from mcnet_cli.animation.inputs import Crops
+from mcnet_cli.animation.paths import Crops
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.animation.source import Portrait, SourceFace, encode
 from mcnet_cli.files import stamp_of

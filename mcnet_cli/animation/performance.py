@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.driving import Driving
-from mcnet_cli.animation.inputs import Crops, open_driving
+from mcnet_cli.animation.paths import Crops, open_driving
 from mcnet_cli.animation.report import PlannedDriving
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.animation.retarget import Transfer

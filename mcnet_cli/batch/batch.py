@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcnet_cli import engines
-from mcnet_cli.animation.outputs import Outputs, planned
+from mcnet_cli.animation.paths import Outputs, planned
 from mcnet_cli.batch.jobs import Job, at, paired_jobs, read_jobs
 from mcnet_cli.batch.report import BatchPlan, BatchReport, JobResult
 from mcnet_cli.batch.work import RECORDS, FilmMaker, JobWeights, Task

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from mcnet_cli import options
 from mcnet_cli.animation import AnimationRequest
-from mcnet_cli.animation.outputs import default_name
+from mcnet_cli.animation.paths import default_name
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
 from mcnet_cli.face import parse_crop
 from mcnet_cli.files import require_regular_file, unique_name

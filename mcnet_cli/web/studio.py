@@ -15,8 +15,7 @@ from mcnet_cli.animation.animate import animate_with
 from mcnet_cli.animation.caches import Caches, LruCache
 from mcnet_cli.animation.command_line import command_line
 from mcnet_cli.animation.frames import MakeFrames, frames_of
-from mcnet_cli.animation.inputs import open_driving
-from mcnet_cli.animation.outputs import default_name, plan_outputs
+from mcnet_cli.animation.paths import default_name, open_driving, plan_outputs
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.arrays import Picture, resized, size_within
 from mcnet_cli.batch.jobs import parse_options

@@ -12,8 +12,7 @@ from media_tools import write_clip
 from PIL import Image
 
 from mcnet_cli.animation import AnimationRequest
-from mcnet_cli.animation.inputs import require_inputs
-from mcnet_cli.animation.outputs import default_name, plan_outputs
+from mcnet_cli.animation.paths import default_name, plan_outputs, require_inputs
 from mcnet_cli.errors import InputError, UsageError
 
 
