@@ -44,6 +44,9 @@ BELOW = (0.35, 0.75)
 HIDDEN = (0.06, 0.12)
 HIDDEN_NOISE = 0.3
 SMOOTH_CELLS = 32  # along each side, in which the keypoints' own shifts are smooth enough
+# How far before the head's middle, over its radius in depth, the surface begins to be the face's, and from
+# where on it surely is; what is further behind may be an ear or hair.
+FACE = (0.0, 0.25)
 EDGE = 0.05  # width of the cheek's edge, where the surface ends, as a share of its distance from the middle
 
 
@@ -164,7 +167,11 @@ def _shifts_by_turn(grid: Tensor, turn: Tensor, before: Pose, after: Pose) -> Te
     front, within = _front((x, y), after.rotation)
     turn = turn[..., None, None]
     space = [turn[:, row, 0] * x + turn[:, row, 1] * y + turn[:, row, 2] * front for row in range(3)]
-    shown = within * (space[2] < _front((space[0], space[1]), before.rotation)[0] + HIDDEN[0] / 3)
+    seen = space[2] < _front((space[0], space[1]), before.rotation)[0] + HIDDEN[0] / 3
+    # what the source hides of a face is shown as the mirror image of that edge, which is skin
+    forwards = before.rotation[:, :, 2, None, None]
+    ahead = -(forwards[:, 0] * space[0] + forwards[:, 1] * space[1] + forwards[:, 2] * space[2])
+    shown = within * torch.maximum(seen.to(within), ramp(ahead / DEPTH, *FACE))
     radii = ((x / SIDE).square() + (y / torch.where(y < 0, UP, DOWN)).square()).sqrt()
     nearer = (BESIDE[0] / radii.clamp_min(1e-6)).clamp_max(1)
     near = nearer * x, nearer * y

@@ -11,8 +11,11 @@ Floats = NDArray[Any]
 
 # Matte up to which a pixel shows the background alone.
 BACKGROUND = 0.02
-# Levels at which half of a texture is left in what is filled in.
-TEXTURE = 30
+# Levels at which half of a texture is left in what is filled in. Letters and branches have 30 and more.
+TEXTURE = 20
+# Side of the squares over which mirror images are averaged, as a share of the picture's longer side. The
+# outline of hair is ragged, and each pixel of it would throw an image of its own, as a spike.
+ALIGNED = 1 / 30
 # Standard deviation in pixels at which pictures are blurred at least; they are made smaller for wider blurs.
 LEAST_SIGMA = 2.5
 # Matte from which on it is raised to what explains the photo; less below, where it may well be background.
@@ -77,14 +80,18 @@ def _smooth(photo: Picture, known: Picture, sigma: float) -> Picture:
 def _mirrored(unknown: Picture) -> Floats:
     """(H, W, 2) x and y of each pixel's mirror image in the nearest known pixel; known ones are their own.
 
-    unknown: (H, W), 0 or 1, with at least one 0.
+    Where that is, is averaged over unknown pixels around. unknown: (H, W), 0 or 1, with at least one 0.
     """
     _, labels = cv2.distanceTransformWithLabels(unknown, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
     rows, columns = np.nonzero(unknown == 0)
     nearest = np.zeros((len(rows) + 1, 2), np.float32)
     nearest[labels[rows, columns]] = np.stack([columns, rows], 1)
     here = np.dstack(np.meshgrid(*(np.arange(side, dtype=np.float32) for side in unknown.shape[::-1])))
-    found: Floats = 2 * nearest[labels] - here
+    way, share = nearest[labels] - here, unknown.astype(np.float32)
+    square = (2 * round(ALIGNED / 2 * max(unknown.shape)) + 1,) * 2
+    for _ in range(2):
+        way, share = cv2.blur(way, square), cv2.blur(share, square)
+    found: Floats = here + (2 * unknown / np.maximum(share, 1e-3))[..., None] * way
     return found
 
 

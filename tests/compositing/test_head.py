@@ -6,7 +6,14 @@ import torch
 from torch import Tensor
 
 from mcnet_cli.compositing import Compositor
-from mcnet_cli.compositing.head import BODY_POINTS, FULL_TURN_DEG, LEAST_TURN_DEG, SIDE, HeadSurface
+from mcnet_cli.compositing.head import (
+    BODY_POINTS,
+    DEPTH,
+    FULL_TURN_DEG,
+    LEAST_TURN_DEG,
+    SIDE,
+    HeadSurface,
+)
 from mcnet_cli.face.outer import head_points
 from mcnet_cli.face.topology import OUTER
 from mcnet_cli.model import PRESETS, Keypoints, MCNet
@@ -84,6 +91,21 @@ def test_a_turned_head_hides_its_far_side_and_shows_more_of_the_near_one(
     assert sources[edge + 3] > 1.1 * radius
     # at the near side more than is seen from the front would be seen: it is stretched, not smeared
     assert sources[int((places < -0.97 * radius).sum())] == pytest.approx(-radius, abs=0.12 * radius)
+
+
+def test_a_face_turned_to_the_front_shows_skin_where_the_source_hides_it(
+    surface: HeadSurface, still: Tensor
+) -> None:
+    aside_deg = 35
+    motion, _ = surface.turned(still, seen(aside_deg), seen(0))
+    sources, places = across(motion), still[0, 0, :, 0]
+    aside = np.radians(aside_deg)
+    outline = 0.9 * float(np.hypot(SIDE * np.cos(aside), DEPTH * np.sin(aside)))
+    turned = 0.9 * SIDE
+    # the half of the face that was turned away, up to its edge
+    uncovered = (places > 0.3 * turned) & (places < 0.93 * turned)
+    assert uncovered.sum() > 5
+    assert sources[uncovered].max() < outline
 
 
 def test_to_the_other_side_it_is_the_mirror_image(surface: HeadSurface, still: Tensor) -> None:

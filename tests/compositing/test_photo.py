@@ -15,7 +15,7 @@ from mcnet_cli import Animator, CropBox, Transfer
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.compositing import Drawing, Person, PhotoCompositor, PhotoLayers, Square, photo_layers
 from mcnet_cli.compositing.front import REACH
-from mcnet_cli.compositing.plate import filled
+from mcnet_cli.compositing.plate import _mirrored, filled
 from mcnet_cli.model.face_parts import FaceParts
 
 SIDE = 240
@@ -198,6 +198,16 @@ def test_what_is_uncovered_of_a_texture_has_one() -> None:
     uncovered = (disk((130, 110), 33) > 0) & (disk((138, 110), 36) == 0)
     assert frame[uncovered].std(0).min() > 7  # a smooth fill has 1
     assert np.abs(frame[uncovered].mean(0) - 110).max() < 5
+
+
+def test_ragged_hair_throws_no_spikes_into_what_is_filled_in() -> None:
+    edge = 120 + np.random.default_rng(2).integers(-4, 5, SIDE)
+    unknown = (np.arange(SIDE) < edge[:, None]).astype(np.uint8)
+    mirrored = _mirrored(unknown)
+    deep = mirrored[20:-20, 60:110]
+    assert np.abs(np.diff(deep, axis=0) - (0, 1)).max() < 4  # from row to row
+    assert np.abs(deep[..., 0] - (2 * 120 - np.arange(60, 110))).mean() < 8
+    assert np.array_equal(mirrored[unknown == 0][:, ::-1], np.argwhere(unknown == 0))
 
 
 @pytest.mark.parametrize(("dark", "bright"), [(20, 200), (200, 90)])
