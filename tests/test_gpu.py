@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 from animation_tools import difference, write_tiny
+from media_tools import number_of, read, write
 from places import EXAMPLES
 
 from mcnet_cli import Animator, Motion
+from mcnet_cli.media import Codec
+from mcnet_cli.media.hardware import device_trouble
 
 FRAMES = 12
 
@@ -105,3 +108,20 @@ def test_a_compiled_network_makes_the_same_frames(
     made = rendered(weights, motion, "cuda", precision="fp32", compiled=True)
     assert not caplog.records  # a warning would say that the network runs uncompiled
     assert difference(made, expected) < 0.5
+
+
+def test_batches_are_replayed_from_a_graph(weights: str | Path, motion: Motion, expected: np.ndarray) -> None:
+    animator = Animator.load(weights, device="cuda", precision="fp32", batch_size=2)
+    made = np.stack([*animator.render(animator.portrait(EXAMPLES / "portrait.jpg"), motion)])
+    assert animator.renderer.replays.are_used
+    assert difference(made, expected) < 0.5
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_films_are_encoded_and_decoded_by_hardware_if_it_works(tmp_path: Path, codec: Codec) -> None:
+    if (trouble := device_trouble("cuda")) is not None:
+        pytest.skip(f"ffmpeg can't use the GPU: {trouble}")
+    size = (640, 480)
+    assert write(tmp_path / "film.mp4", size=size, codec=codec, hwaccel="cuda") == []
+    _, frames = read(tmp_path / "film.mp4", hwaccel="cuda")
+    assert [number_of(frame) for frame in frames] == [*range(12)]

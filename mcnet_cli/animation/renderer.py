@@ -221,8 +221,8 @@ class Renderer:
             return
         with exact(self.compute.device):
             for drawn in in_order(lambda begun: begun(), map(begin, items), GPU_WORKERS):
-                for frame in drawn:
-                    yield frame()
+                while drawn:
+                    yield drawn.pop(0)()  # and its memory is free
 
     def _moved(
         self, source: EncodedSource, driving: Keypoints

@@ -53,7 +53,8 @@ class Replays:
             return recording(motion)
         computed = compute(motion)
         if kind in self._recordings:
-            self._recordings[kind] = self._recorded(self._record, compute, motion, computed)
+            if (recording := self._recorded(self._record, compute, motion, computed)) is not None:
+                self._recordings[kind] = recording
         else:
             self._recordings[kind] = None
             while len(self._recordings) > KEPT:
