@@ -6,14 +6,7 @@ import torch
 from torch import Tensor
 
 from mcnet_cli.compositing import Compositor
-from mcnet_cli.compositing.head import (
-    BODY_POINTS,
-    DEPTH,
-    FULL_TURN_DEG,
-    LEAST_TURN_DEG,
-    SIDE,
-    HeadSurface,
-)
+from mcnet_cli.compositing.head import BODY_POINTS, DEPTH, FULL_TURN_DEG, LEAST_TURN_DEG, SIDE, HeadSurface
 from mcnet_cli.face.outer import head_points
 from mcnet_cli.face.topology import OUTER
 from mcnet_cli.model import PRESETS, Keypoints, MCNet
