@@ -27,7 +27,7 @@ SURELY = 7
 # How far apart neighbouring rows around an eye are taken from at least, in rows. Between a lid and a brow
 # that rises, and above a lid that shuts, the motion may turn back: lashes and brows would be seen twice.
 # Looked at on five portraits: with 0.3 lids that shut bend brows, with 0.1 raised brows draw out lashes.
-LEAST_ADVANCE = 0.18
+LEAST_ADVANCE = 0.15
 FADE = 0.2  # what that changes fades at the edges of a window, over this share of its sides
 
 

@@ -23,12 +23,12 @@ def test_a_motion_that_folds_beside_a_lid_shows_nothing_twice(eye: int, side: in
     y = square.y + (float(lid[1]) + 1) / 2 * square.height
     # a photo that gets brighter from row to row around the eye
     height, width = example().photo.shape[:2]
-    bright = np.clip(127 + 6 * (np.arange(height) - y), 0, 255)
+    bright = np.clip(127 + 9 * (np.arange(height) - y), 0, 255)
     photo = np.broadcast_to(bright[:, None, None], (height, width, 3)).astype(np.uint8).copy()
     still = coordinate_grid(CELLS, CELLS, source)[None]
     away = (still - lid - torch.tensor([0, 0.06 * side])) / torch.tensor([0.12, 0.04])
     folded = still.clone()
-    folded[..., 1] -= side * 0.2 * torch.exp(-away.square().sum(-1))
+    folded[..., 1] -= side * 0.3 * torch.exp(-away.square().sum(-1))
     drawing = Drawing(
         person=folded,
         whole=folded,
