@@ -2,7 +2,7 @@
 
 Networks know upright faces. Up to half a quarter turn they get along; a face that is turned further is looked
 at in a picture that has been turned, without loss, by `numpy.rot90`, which turns counterclockwise. The roll
-that quarter turns leave is taken off points alone.
+that quarter turns leave is taken off points, and off the squares that networks see.
 """
 
 import math
@@ -19,11 +19,10 @@ Points = TypeVar("Points", NDArray[np.float16], NDArray[np.float32], NDArray[np.
 
 
 ROLL_POINTS = (*OUTER_EYE_CORNERS, FOREHEAD, CHIN)
-# People hardly tilt their heads further. Beyond it was the camera that lay, or the picture is turned, and the
-# roll says nothing of the person.
+# People hardly tilt their heads further. Beyond it the camera lay on its side, or the picture was turned.
 MAX_TILT_DEG = 30.0
-# A roll that is nearly a number of quarter turns was these, and a head that isn't held quite upright: in 21
-# videos the mean roll is at most 9 degrees, in 19 of them below this.
+# What a roll differs from quarter turns by, if that is less, is how the person holds the head: in 21 videos
+# of people who sit or stand the mean roll is at most 9 degrees, in 19 below this.
 MAX_MEAN_TILT_DEG = 7.5
 
 
