@@ -88,7 +88,9 @@ class _Detail:
         shape = before.within(square).map(self._canvas.upload)
         return self._painter.encode(self._seen(Movement(resting, None, []), square), shape)
 
-    def _painted(self, movement: Movement, after: Shape, source: SourceDetail, strength: float) -> Paint:
+    def _painted(
+        self, movement: Movement, after: Shape, source: SourceDetail, strength: Tensor | float
+    ) -> Paint:
         """What is painted of a shape, at the front's own size, within its outline."""
         square, canvas = after.square(), self._canvas
         shape = after.within(square).map(canvas.upload)
@@ -113,30 +115,35 @@ class Mouth(_Detail):
     def __init__(self, painter: MouthPainter, placing: Sequence[int], front: Front, canvas: Canvas) -> None:
         super().__init__(painter, front, canvas)
         self._placing = [*placing]
-        self._source: tuple[MouthShape, SourceDetail, bool] | None = None
+        self._source: tuple[MouthShape, SourceDetail, Tensor] | None = None
 
     def paint(self, movement: Movement, resting: Tensor, source: Tensor, driving: Tensor) -> Paint | None:
-        """What is painted; None while the mouth doesn't open, and where something covers the source's.
+        """What is painted, nothing where something covers the source's; None while the mouth doesn't open.
 
         resting: places in the enlarged front when nothing moves, as `Movement.places`. source, driving:
         (1, K, 2) keypoints.
         """
         if self._source is None:
             before = self._shape(source[:, self._placing])
-            self._source = before, self._encode(before, resting), self._is_covered(before, resting)
-        before, encoded, is_covered = self._source
-        if is_covered:
-            return None
+            self._source = before, self._encode(before, resting), self._is_seen(before, resting)
+        before, encoded, is_seen = self._source
         points = driving[:, self._placing]
         # points alone tell how far a mouth is open; most frames need no lips
         strength = float(_opens(before.opening, MouthShape(points, before.arcs).opening, PARTED, WIDENED))
-        return self._painted(movement, before.moved(points), encoded, strength) if strength else None
+        if not strength:
+            return None
+        return self._painted(movement, before.moved(points), encoded, strength * is_seen)
 
-    def _is_covered(self, before: MouthShape, resting: Tensor) -> bool:
+    def _is_seen(self, before: MouthShape, resting: Tensor) -> Tensor:
+        """() on the device, which isn't waited for: 0 if a mask or a veil covers the mouth, else 1."""
         square = before.square()
         seen = self._seen(Movement(resting, None, []), square)
         _, out_of_lips = before.within(square).map(self._canvas.upload).distances(seen.shape[-1])
-        return bool(seen.mean(1, keepdim=True)[out_of_lips < AROUND].std() < LEAST_CONTRAST)
+        light, around = seen.mean(1, keepdim=True), (out_of_lips < AROUND).float()
+        count = around.sum().clamp_min(1)
+        mean = (light * around).sum() / count
+        deviation = (((light - mean).square() * around).sum() / count).sqrt()
+        return (deviation >= LEAST_CONTRAST).float()
 
     def _shape(self, points: Tensor) -> MouthShape:
         if self._front.mouth is None:
