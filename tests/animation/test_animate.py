@@ -145,6 +145,7 @@ def test_other_kinds_of_film(place: Path, tmp_path: Path, name: str) -> None:
     assert film.std(0).max() > 5
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_drives_in_natural_order_at_its_rate(
     frames, place: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from animation_tools import NO_CROP, write_moving_clip, write_photo
 
 from mcnet_cli.animation import AnimationRequest, animate
@@ -25,6 +26,7 @@ def request(place: Path, output: Path, **options: object) -> AnimationRequest:
     return AnimationRequest(sources=(place / "photo.png",), output=str(output), **settings)
 
 
+@pytest.mark.slow
 def test_films_have_the_bytes_of_separate_runs(place: Path, tmp_path: Path) -> None:
     kept = Caches()
     for number, options in enumerate(WAYS):

@@ -138,6 +138,7 @@ def test_hold_starts_with_the_first_face_and_ends_with_the_last_and_goes_on_in_b
     assert max(difference(film[2], film[1]), difference(film[2], film[3])) < difference(film[1], film[3])
 
 
+@pytest.mark.slow
 def test_source_shows_the_unmoved_source(frames: Render) -> None:
     film = frames(driving="gaps.mp4", on_no_face="source")
     assert np.array_equal(film[0], film[2]) and np.array_equal(film[0], film[6])
@@ -159,6 +160,7 @@ def test_skipped_frames_in_between_cost_the_sound_and_say_so(
     assert "no sound" in caplog.text
 
 
+@pytest.mark.slow
 def test_frames_skipped_at_the_ends_take_their_sound_along(place: Path, tmp_path: Path) -> None:
     options = {"weights": str(place / "tiny.safetensors"), "on_no_face": "skip"}
     run(place / "photo.png", place / "edges.mp4", output=tmp_path / "a.mp4", **options)
@@ -264,6 +266,7 @@ def test_a_face_is_shown_at_the_photos_size_and_like_the_photo_around_it(
 # The rest.
 
 
+@pytest.mark.slow
 def test_the_best_reference_is_the_pose_like_the_sources(
     place: Path, tmp_path: Path, portrait: np.ndarray
 ) -> None:

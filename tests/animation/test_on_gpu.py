@@ -262,6 +262,7 @@ def lite_on_meta() -> Renderer:
     return Renderer(read_weights(resolve_weights("lite")), Device(META, torch.float32, ""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lite", "the paper's kind"])
 def test_the_network_computes_drawings_without_being_waited_for(
     tmp_path: Path, on_meta: None, kind: str
@@ -281,6 +282,7 @@ def test_the_network_computes_drawings_without_being_waited_for(
     assert all(values.device == META for values in again)
 
 
+@pytest.mark.slow
 def test_frames_are_drawn_without_waiting_for_the_device(on_meta: None) -> None:
     cpu, source, (face,) = animator().renderer, example(), example().faces
     retargeting = Retargeting(motion(), Transfer(), face, cpu.landmarks, 0.0)

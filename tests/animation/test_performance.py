@@ -108,6 +108,7 @@ def test_a_driving_that_is_played_at_another_speed_has_no_sound(tmp_path: Path) 
     assert not has_sound(film(tmp_path, driving=DRIVING, max_frames=4, speed=0.5))
 
 
+@pytest.mark.slow
 def test_a_film_may_begin_and_end_with_the_photo_as_it_is(tmp_path: Path) -> None:
     still = read_image(film(tmp_path, "still.png", controls=Keyframes.of(yaw=0)))
     options: dict[str, Any] = {"driving": DRIVING, "max_frames": 12, "motion": "relative"}
@@ -139,6 +140,7 @@ def test_a_saved_motion_of_controls_is_that_motion_for_any_face(tmp_path: Path) 
     assert apart(frames[2], turned[-1]) < 0.5 < 2 < apart(frames[2], frames[0])
 
 
+@pytest.mark.slow
 def test_a_motion_that_is_kept_has_its_edits_and_numbers(tmp_path: Path) -> None:
     kept = tmp_path / "kept.motion"
     film(tmp_path, driving=Path("blink"), controls=Keyframes.of(smile=0.5), loop=2, save_motion=kept)

@@ -195,6 +195,7 @@ def test_an_unreachable_hub_is_announced_before_the_wait(here: Path) -> None:
     assert "can't be reached" in failure
 
 
+@pytest.mark.slow
 def test_the_token_is_in_no_output_even_at_its_most_talkative(hub: Hub) -> None:
     hub.add("someone/faces/secret.pth", b"", refuse=(403, "GatedRepo"))
     for name in ("secret.pth", "gone.pth"):
@@ -249,7 +250,8 @@ def test_train_begins_with_weights_that_were_agreed_to_beforehand(
     assert (agreed.returncode, hub.bodies) == (3, [None]), "the clips are missing, the weights came"
 
 
-@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), pytest.param("\n", 4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 4)])
 def test_animate_asks_on_a_terminal(hub: Hub, here: Path, answer: str, code: int) -> None:
     command = [sys.executable, "-m", "mcnet_cli", "animate", "photo.png", "clip.mp4", "-o", "film.mp4"]
     ours, theirs = pty.openpty()

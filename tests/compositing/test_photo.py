@@ -285,6 +285,7 @@ def test_opencv_and_torch_draw_large_photos_alike_wherever_people_are(
     assert np.abs(frames[0].astype(int) - photo).max() > 60
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_a_moved_face_is_as_sharp_as_the_photo() -> None:
     def sharpness(picture: np.ndarray) -> float:

@@ -170,6 +170,7 @@ def test_an_animation_crops_portraits_and_drivings_as_animate_does(
     assert (read_image(tmp_path / "one" / "sheet.png")[18 : 18 + 64, 128:] == made[1]).all()
 
 
+@pytest.mark.slow
 def test_faces_are_measured_as_animate_shows_them_at_the_size_asked_for(
     heads: Path, portraits: Path, weights: Path, tmp_path: Path
 ) -> None:
@@ -223,6 +224,7 @@ def test_of_a_dataset_in_two_parts_the_one_that_is_held_out_is_measured_on(
     assert len(whole.first.results) == 3, "a plain folder is taken whole"
 
 
+@pytest.mark.slow
 def test_progress_counts_the_frames_that_are_made(disks: Path, weights: Path) -> None:
     told: list[Progress] = []
     protocols = ("reconstruction", "reenactment")
@@ -271,6 +273,7 @@ def test_landmarks_of_heads_are_compared_and_taken_as_keypoints(heads: Path, tmp
     assert network.results == other.results, "the same network, whose own keypoints were taken"
 
 
+@pytest.mark.slow
 def test_openings_and_movement_are_compared_across_people(heads: Path, weights: Path) -> None:
     report = run(heads, weights, protocols=("reenactment",), metrics=None, max_frames=3)
     expressions = {"mouth", "eyes", "smile", "brows", "gaze"}
@@ -428,6 +431,7 @@ def test_metrics_without_truth_are_skipped_with_the_reason(pictures: Path, weigh
         run(pictures, weights, protocols=protocols, metrics=("l1",))
 
 
+@pytest.mark.slow
 def test_faces_are_recognized_where_a_network_is_given(heads: Path, weights: Path, tmp_path: Path) -> None:
     recognizer = str(write_recognizer(tmp_path / "recognizer.onnx"))
     report = run(heads, weights, recognizer=recognizer, metrics=("aed", "csim"), every=4)

@@ -48,6 +48,7 @@ def request(clip: Path, **options: object) -> LiveRequest:
     return LiveRequest(**settings)
 
 
+@pytest.mark.slow
 def test_a_session_shows_what_animate_makes_of_the_same_reference(clip: Path, tmp_path: Path) -> None:
     options = {"weights": None, "size": None, "steady": False, "precision": "fp32"}
     wanted = request(clip, output=str(tmp_path / "%02d.png"), **options)

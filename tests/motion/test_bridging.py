@@ -42,12 +42,13 @@ def behind_a_hand() -> list[np.ndarray]:
     return passing(clean_frames(), hand, (168, 170), 150, STAY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("thing", "place", "size"),
     [
         (hand, (168, 170), 150),
-        pytest.param(cup, (155, 165), 160, marks=pytest.mark.slow),
-        pytest.param(microphone, (150, 150), 220, marks=pytest.mark.slow),
+        (cup, (155, 165), 160),
+        (microphone, (150, 150), 220),
     ],
 )
 def test_the_motion_behind_a_thing_is_nearly_that_of_the_face(

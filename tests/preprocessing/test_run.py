@@ -99,6 +99,7 @@ def test_a_changed_film_is_worked_on_again_and_its_old_clips_go(tmp_path: Path) 
     ]
 
 
+@pytest.mark.slow
 def test_other_settings_are_another_work(tmp_path: Path) -> None:
     (picture,) = pictures(tmp_path, "b")
     run(tmp_path / "clips", picture.path)
@@ -135,6 +136,7 @@ def test_clips_of_another_video_with_the_same_name_are_not_replaced(tmp_path: Pa
     assert run(tmp_path / "clips", moved).worked_on == 0
 
 
+@pytest.mark.slow
 def test_clips_of_earlier_inputs_stay_in_the_index(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_image(tmp_path / f"{name}.png", frame((60, 40, HEAD)))

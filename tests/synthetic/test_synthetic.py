@@ -63,6 +63,7 @@ def test_a_seed_always_gives_the_same_clip() -> None:
     np.testing.assert_array_equal(again.landmarks, clip().landmarks)
 
 
+@pytest.mark.slow
 def test_seeds_differ_in_face_colours_and_motion() -> None:
     other = render_clip(seed=2, frames=20, size=128)
     assert np.abs(other.frames.astype(int) - clip().frames).mean() > 20

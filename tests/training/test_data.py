@@ -233,6 +233,7 @@ def test_the_source_is_the_earlier_frame_unless_time_is_flipped() -> None:
     assert 0.35 < backwards(0.5) < 0.65
 
 
+@pytest.mark.slow
 def test_expressive_pairs_differ_more() -> None:
     points = np.zeros((40, 468, 2), np.float32)
     points[:, 33], points[:, 263] = (10, 10), (30, 10)

@@ -128,6 +128,7 @@ def test_the_same_seed_makes_the_same_weights_and_another_does_not(
     assert one == again != other
 
 
+@pytest.mark.slow
 def test_workers_that_read_ahead_change_nothing(clips: Path, tmp_path: Path) -> None:
     for workers in (0, 2):
         run_training(clips, tmp_path / str(workers), config("steps=3", f"data.workers={workers}"))
@@ -203,6 +204,7 @@ def test_a_gan_term_trains_its_discriminator(clips: Path) -> None:
     assert "discriminator.discs.1.conv.weight" in learner.checkpoint({}).weights
 
 
+@pytest.mark.slow
 def test_the_gradient_of_accumulated_batches_is_the_mean_of_theirs(clips: Path) -> None:
     def gradient(numbers: list[int]) -> Tensor:
         learner = learner_of("optimizer.clip_norm=1e6", base=PAPER)
@@ -214,6 +216,7 @@ def test_the_gradient_of_accumulated_batches_is_the_mean_of_theirs(clips: Path) 
     assert torch.allclose(gradient([0, 2]), apart, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_pixel_that_shows_no_person_counts_as_much_as_it_is_said_to(clips: Path) -> None:
     def terms(share: float | None, *changes: str) -> dict[str, float]:
         learner = learner_of("losses.openings=0", *changes)
@@ -307,6 +310,7 @@ def test_weights_of_another_architecture_are_refused_as_a_beginning(
         run_training(clips, tmp_path, config("steps=1", "model.memory.width=4"), init=weights)
 
 
+@pytest.mark.slow
 def test_held_out_clips_are_measured_and_the_best_checkpoint_is_kept(clips: Path, tmp_path: Path) -> None:
     settings = config("steps=5", "checkpoint_every=1", "learning_rate=0", "output.keep=2")
     report = run_training(clips, tmp_path, settings, held_out=clips)
