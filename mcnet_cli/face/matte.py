@@ -1,6 +1,7 @@
 """The person's share of each pixel of a photo, by MediaPipe's selfie segmentation."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -31,6 +32,7 @@ EAR_SHIFT, EAR, NOTCH = 0.06, (0.3, 0.55), (0.16, 0.34)
 EARS_SEEN_PX = 100  # width of the mesh in the picture in which notches are looked for, at most
 
 Matte = NDArray[Any]
+Window = tuple[slice, slice]  # rows and columns
 
 
 @functools.cache
@@ -56,15 +58,16 @@ def person_matte(
         closer = _look(photo, corner, near)
         matte += (closer - matte) * _inside(photo, corner, near)
     if points is not None:
-        matte = with_ears(matte, points, _look(photo, corner, min(near, whole), mirrored=True))
+        seen = min(near, whole)
+        matte = with_ears(matte, points, lambda part: _look(photo, corner, seen, part, mirrored=True))
     return refined(photo, matte, round(RADIUS * min(near, whole)))
 
 
-def with_ears(matte: Matte, points: Matte, other: Matte) -> Matte:
+def with_ears(matte: Matte, points: Matte, look: Callable[[Window], Matte]) -> Matte:
     """An (H, W) matte without notches where the ears of a face are, of (468, 2) points in pixels.
 
-    other: (H, W), another look at the same photo, which may show more of the ears. What is missing is found
-    in a small picture of the face, which takes a hundredth of the time.
+    look: another look at a window of the same photo, which may show more of the ears. What is missing is
+    found in a small picture of the face, which takes a hundredth of the time.
     """
     left, right = points[[*EARS]].astype(float)
     width = float(np.linalg.norm(right - left))
@@ -79,7 +82,7 @@ def with_ears(matte: Matte, points: Matte, other: Matte) -> Matte:
     part = matte[window]
     factor = max(1.0, width / EARS_SEEN_PX)
     size = tuple(max(1, round(length / factor)) for length in part.shape[::-1])
-    small, found = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (part, other[window]))
+    small, found = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (part, look(window)))
     there, angle = np.zeros_like(small), float(np.degrees(np.arctan2(out[1], out[0])))
     for place, way in ((left, -1), (right, 1)):
         centre = (place + way * EAR_SHIFT * width * out - low) / factor
@@ -99,10 +102,18 @@ def glanced_matte(square: Picture) -> Matte:
     return _look(square, (0, 0), len(square))
 
 
-def _look(photo: Picture, corner: tuple[float, float], side: float, *, mirrored: bool = False) -> Matte:
+def _look(
+    photo: Picture,
+    corner: tuple[float, float],
+    side: float,
+    part: Window | None = None,
+    *,
+    mirrored: bool = False,
+) -> Matte:
     """What the network says of a square that may reach beyond the photo, at the photo's size; 0 outside.
 
-    mirrored: the network sees the square's mirror image, of which it says a little else.
+    part: rows and columns of the photo that are wanted; None for all. mirrored: the network sees the square's
+    mirror image, of which it says a little else.
     """
     transform = box_transform(*corner, side, side, (SIDE_PX, SIDE_PX))
     if mirrored:
@@ -111,7 +122,9 @@ def _look(photo: Picture, corner: tuple[float, float], side: float, *, mirrored:
     (found,) = run_network(_network(), as_planes(seen.astype(np.float32) / 255))
     back = cv2.invertAffineTransform(transform)
     back[:, 2] += back[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's coordinates name pixel centres
-    size = photo.shape[1], photo.shape[0]
+    rows, columns = part or (slice(0, photo.shape[0]), slice(0, photo.shape[1]))
+    back[:, 2] -= columns.start, rows.start
+    size = columns.stop - columns.start, rows.stop - rows.start
     matte: Matte = cv2.warpAffine(
         found[0, 0], back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
