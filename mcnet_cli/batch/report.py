@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mcnet_cli import __version__
-from mcnet_cli.errors import shown
+from mcnet_cli.errors import counted, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,11 @@ class BatchReport:
         """The sums."""
         done, before, failures = self._count("done"), self._count("before"), len(self.failures)
         each = f", {self.seconds / done:.2f} s a film" if done else ""
-        earlier = f", {before} were done before" if before else ""
+        earlier = f", {before} done before" if before else ""
         failed = f", {failures} failed" if failures else ""
-        return f"{done} of {len(self.results)} films in {self.seconds:.1f} s{each}{earlier}{failed}"
+        return (
+            f"{done} of {counted(len(self.results), 'film')} in {self.seconds:.1f} s{each}{earlier}{failed}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ class BatchPlan:
     def as_text(self) -> str:
         """One line a film, and the sums."""
         sums = (
-            f"{len(self.waiting)} films to make of {self.sources} sources and {self.drivings} drivings, "
-            f"in {self.tasks} tasks; {self.done} done before; nothing was written"
+            f"{counted(len(self.waiting), 'film')} to make of {counted(self.sources, 'source')} and "
+            f"{counted(self.drivings, 'driving')}, in {counted(self.tasks, 'task')}; "
+            f"{self.done} done before; nothing was written"
         )
         return "\n".join([*map(shown, self.waiting), sums])

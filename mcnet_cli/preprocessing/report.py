@@ -92,12 +92,12 @@ class PreprocessReport:
             each = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
             lines.append(f"dropped {dropped.total()}: {each}")
         if self.failures:
-            lines.append(f"failed {len(self.failures)} of {len(self.records)} inputs")
+            lines.append(f"failed {len(self.failures)} of {counted(len(self.records), 'input')}")
         before = len(self.records) - self.worked_on
         rate = f" ({60 * self.worked_on / self.seconds:.1f} a minute)" if self.worked_on else ""
         lines.append(
-            f"{self.worked_on} inputs in {self.seconds:.1f} s{rate}"
-            + (f", {before} were done before" if before else "")
+            f"{counted(self.worked_on, 'input')} in {self.seconds:.1f} s{rate}"
+            + (f", {before} done before" if before else "")
         )
         lines.append(f"crop: {self.framing}")
         lines.append(shown(self.output / INDEX))
@@ -143,7 +143,7 @@ class PreprocessPlan:
     def as_text(self) -> str:
         """One line per input that is left to do, and the sums."""
         names = [shown(path) for path in self.waiting]
-        sums = f"{len(names)} inputs to work on, {self.done} done before; nothing was written"
+        sums = f"{counted(len(names), 'input')} to work on, {self.done} done before; nothing was written"
         return "\n".join([*names, sums])
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mcnet_cli.errors import Failure
+from mcnet_cli.errors import Failure, counted
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.web.errors import TooMuch, Unknown, report_bug
 from mcnet_cli.web.settings import Limits
@@ -164,7 +164,9 @@ class Queue:
             if any(other.visitor == job.visitor for other in unfinished):
                 raise TooMuch("your last film isn't done yet", hint="wait for it, or cancel it")
             if len(unfinished) >= self._limits.queue:
-                raise TooMuch(f"{len(unfinished)} films wait already", hint="try again later")
+                raise TooMuch(
+                    f"the queue of {counted(len(unfinished), 'film')} is full", hint="try again later"
+                )
             ended = [other.id for other in self._jobs.values() if other.has_ended]
             for old in ended[: max(0, len(ended) - MAX_ENDED_JOBS)]:
                 del self._jobs[old]

@@ -45,7 +45,7 @@ def test_a_product_is_made_reported_and_gone_on_with(mcnet: Mcnet, place: Path) 
     (place / "broken.mp4").unlink()
     again = mcnet("batch", *words)
     assert (again.returncode, again.stdout) == (0, "")
-    assert again.stderr.splitlines()[-1].endswith("4 were done before")
+    assert again.stderr.splitlines()[-1].endswith("4 done before")
     assert sorted(path.name for path in (place / "films").glob("*.mp4")) == [
         f"{source}--clip{number}.mp4" for source in ("anna", "bert") for number in range(2)
     ]

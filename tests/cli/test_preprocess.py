@@ -102,7 +102,8 @@ def test_a_signal_leaves_whole_clips_only_and_the_next_run_goes_on(
     assert said.decode().splitlines()[-1] in ("mcnet: interrupted", "mcnet: terminated")
     assert [*contents(output)] == ["a-1/a.landmarks.safetensors", "a-1/a.png"]
     done = mcnet("preprocess", *words)
-    assert "1 were done before" in done.stderr
+    assert "1 input in" in done.stderr
+    assert "1 done before" in done.stderr
     assert [row["status"] for row in index(output)] == ["kept", "kept"]
 
 

@@ -139,7 +139,7 @@ def test_a_visitor_has_one_job_at_a_time_and_the_queue_has_an_end() -> None:
             queue.submit(Job("a", "", quick))
         last = Job("b", "", quick)
         queue.submit(last)
-        with pytest.raises(TooMuch, match="2 films wait"):
+        with pytest.raises(TooMuch, match="queue of 2 films"):
             queue.submit(Job("c", "", quick))
         held.go_on.set()
         ended(last, queue)
