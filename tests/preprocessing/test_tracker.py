@@ -91,7 +91,8 @@ def test_clips_are_the_same_with_and_without_batches(
     monkeypatch.setattr("preprocess_tools.networks", Networks)
     batched = cut_up(film, tmp_path / "batched", segments=segments).rows
     assert outcome(batched) == outcome(plain)
-    assert len(plain) == (1 if with_segments else 2)
+    # the empty scene may pass for a face for a frame, which is dropped
+    assert sum(row["status"] == "kept" for row in plain) == (1 if with_segments else 2)
     assert several.batches, "pictures were given to the detector together"
 
 
