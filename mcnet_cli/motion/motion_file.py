@@ -124,33 +124,6 @@ def is_motion_file(path: Path) -> bool:
     return path.suffix.lower() == MOTION_SUFFIX
 
 
-def read_motion_part(
-    path: Path,
-    config: ModelConfig,
-    digest: str,
-    *,
-    span: Span,
-    fps: Fraction | None,
-    requires_face: bool = False,
-) -> Motion:
-    """The part `span` of a motion file, interpolated to `fps` frames a second if that is given.
-
-    config, digest: of the network that it is to move, and of its keypoint detector. InputError for a file
-    that doesn't fit them, without frames there, or without a face in them.
-    """
-    motion = read_motion(path)
-    require_fit(motion, config, digest, shown(path))
-    motion = part(motion, replace(span, max_frames=None), shown(path))
-    if fps is not None:
-        motion = resampled(motion, fps)
-    motion = motion[: span.max_frames]
-    if not motion.found.any():
-        raise faceless(path)
-    if requires_face and not motion.found.all():
-        raise no_face_in(path, int((~motion.found).argmax()))
-    return motion
-
-
 def known_motion(
     path: Path,
     config: ModelConfig,
@@ -162,13 +135,25 @@ def known_motion(
 ) -> Motion | None:
     """The motion of a driving that has no pictures: a bundled one by its name, or a file's; else None.
 
-    Arguments and errors as for `read_motion_part`.
+    Of it the part `span`, interpolated to `fps` frames a second if that is given. config, digest: of the
+    network that it is to move, and of its keypoint detector. InputError for a file that doesn't fit them,
+    without frames there, or without a face in them.
     """
     if (bundled := bundled_motion(path)) is not None:
         return bundled.motion(fps, span)
     if not is_motion_file(path):
         return None
-    return read_motion_part(path, config, digest, span=span, fps=fps, requires_face=requires_face)
+    motion = read_motion(path)
+    require_fit(motion, config, digest, shown(path))
+    motion = part(motion, replace(span, max_frames=None), shown(path))
+    if fps is not None:
+        motion = resampled(motion, fps)
+    motion = motion[: span.max_frames]
+    if not motion.found.any():
+        raise faceless(path)
+    if requires_face and not motion.found.all():
+        raise no_face_in(path, int((~motion.found).argmax()))
+    return motion
 
 
 def require_fit(motion: Motion, config: ModelConfig, digest: str, name: str) -> None:
