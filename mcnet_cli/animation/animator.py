@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.driving import Driving, OpenFrames, decoded_rate, read_driving, reopenable_arrays
+from mcnet_cli.animation.driving import Driving, read_driving, reopenable_arrays
 from mcnet_cli.animation.frames import frames_of, motions_of_faces, rendered
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, Crop, PictureKind, require_shown
-from mcnet_cli.animation.retarget import Transfer
 from mcnet_cli.animation.source import (
     MAX_SIDE_PX,
     FaceFinder,
@@ -24,12 +23,14 @@ from mcnet_cli.animation.source import (
     framing_of,
     read_source,
 )
+from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import Compute, choose
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import CropBox, Framing
-from mcnet_cli.media import Span, open_frames
+from mcnet_cli.media import Span, decoded_rate, open_frames
+from mcnet_cli.motion.following import FollowingAhead, OpenFrames
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import known_motion
 from mcnet_cli.motion.timing import MotionEdit
@@ -318,9 +319,13 @@ class Animator:
         face: DrivingFace = "largest",
         whole_landmarks: bool = True,
         requires_face: bool = False,
+        ahead: FollowingAhead | None = None,
         on_progress: OnProgress = silent,
     ) -> Driving:
-        """As `motion`, for frames that `opened` opens; returns crop, sound and damage as well."""
+        """As `motion`, for frames that `opened` opens; returns crop, sound and damage as well.
+
+        ahead: a process that follows the face in them already.
+        """
         if crop == "auto" and self.finder is None:
             raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")
         return read_driving(
@@ -331,6 +336,7 @@ class Animator:
             tracker=None if self.finder is None else self.finder.tracker(face),
             whole_landmarks=whole_landmarks,
             requires_face=requires_face,
+            ahead=ahead,
             on_progress=on_progress,
         )
 

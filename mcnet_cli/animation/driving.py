@@ -3,10 +3,9 @@
 import contextlib
 import logging
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,7 +19,6 @@ from mcnet_cli.face import (
     CropBox,
     FaceTracker,
     Framing,
-    Landmarks,
     clip_box,
     crop,
     rolled_box,
@@ -28,18 +26,23 @@ from mcnet_cli.face import (
     turned_box,
     turned_size,
 )
-from mcnet_cli.media import FrameSource, SoundTrack, open_arrays, open_frames
+from mcnet_cli.media import FrameSource, SoundTrack, open_arrays
 from mcnet_cli.motion.blending import bridged
+from mcnet_cli.motion.following import (
+    Followed,
+    FollowingAhead,
+    OpenFrames,
+    counted_frames,
+    face_in,
+    follow_driving,
+)
 from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.motion.motion import Floats, Motion
-from mcnet_cli.motion.motion_file import faceless, no_face_in
-from mcnet_cli.progress import OnProgress, Progress
-from mcnet_cli.threads import in_order
+from mcnet_cli.motion.motion_file import no_face_in
+from mcnet_cli.progress import OnProgress
 
-FINDING, READING = "finding the face in the driving", "reading the driving"
+READING = "reading the driving"
 TRACKED_PX = 256  # side of the picture in which a face is looked for, where the crop is given
-
-OpenFrames = Callable[[], FrameSource]
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,7 @@ def read_driving(
     tracker: FaceTracker | None,
     whole_landmarks: bool,
     requires_face: bool,
+    ahead: FollowingAhead | None = None,
     on_progress: OnProgress,
 ) -> Driving:
     """Reads the motion of a driving.
@@ -92,29 +96,29 @@ def read_driving(
             None: no face is looked for, and every frame counts as one with a face.
         whole_landmarks: keep all 468 landmarks, as a motion file needs them.
         requires_face: a frame without a face is an InputError.
+        ahead: a process that follows this driving's face already, where a tracker is given.
         on_progress: called after each frame.
 
     Raises InputError for a driving that can't be read, or without any face if `auto` needs one.
     """
     numbers = renderer.landmarks
     track = LandmarkTrack(whole=whole_landmarks, exact=numbers)
+    frames: FrameSource | Followed
     box = crop_to if isinstance(crop_to, CropBox) else None
     is_tracked = tracker is not None and crop_to == "auto"
     if is_tracked:
         assert tracker is not None
-        with opened() as frames:
-            seen = _followed(frames, tracker, requires_face, on_progress)
-            # following the hair takes a thread of its own, while the face is found in the next frame
-            for _ in in_order(lambda face_and_frame: track.add(*face_and_frame), seen):
-                pass
-        if not track.faces:
-            if isinstance(tracker.which, int):
-                raise InputError(
-                    f"{shown(frames.path)}: no frame shows a face {tracker.which}",
-                    hint="--driving-face counts from 0, left to right",
-                )
-            raise faceless(frames.path)
-        _tell_who_moves(tracker, frames.path)
+        is_ours = ahead is not None and ahead.order.exact == tuple(numbers)
+        followed = ahead.result(on_progress) if ahead is not None and is_ours else None
+        frames = followed or follow_driving(
+            opened,
+            tracker,
+            whole=whole_landmarks,
+            exact=numbers,
+            requires_face=requires_face,
+            on_progress=on_progress,
+        )
+        track = frames.track
         upright_size = turned_size((frames.width, frames.height), track.turns)
         upright_box = clip_box(track.samples, framing)
         turned_in_frame = rolled_box(upright_box, track.roll_deg, upright_size)
@@ -159,14 +163,6 @@ def read_driving(
         track.turns,
         track.roll_deg if is_tracked else 0.0,
     )
-
-
-def decoded_rate(driving: Path, fps: Fraction | None) -> Fraction | None:
-    """The rate that a driving's frames are decoded at: `fps`, or None for its own if that is lower."""
-    if fps is None or driving.is_dir():
-        return fps
-    with open_frames(driving, max_frames=1) as frames:
-        return fps if fps <= frames.frame_rate else None
 
 
 def pictures_of(
@@ -237,10 +233,10 @@ def _detected(
 
     total = len(track) or frames.frame_count_hint
     roll_deg = track.roll_deg if tracker is None else 0.0  # known once all frames have been seen
-    for frame in _counted(frames, READING, total, on_progress):
+    for frame in counted_frames(frames, READING, total, on_progress):
         if tracker is not None:
             looked_at = frame if box is None else crop(frame, box, TRACKED_PX)
-            track.add(_face_in(looked_at, len(track), frames, tracker, requires_face), looked_at)
+            track.add(face_in(looked_at, len(track), frames, tracker, requires_face), looked_at)
         batch.append(turned(face_picture(frame, box, renderer.size, roll_deg), track.turns))
         if len(batch) == renderer.batch_size:
             detect()
@@ -251,48 +247,3 @@ def _detected(
         np.frombuffer(values, np.float32).reshape(-1, count, 2),
         np.frombuffer(jacobians, np.float32).reshape(-1, count, 2, 2) if jacobians else None,
     )
-
-
-def _followed(
-    frames: FrameSource, tracker: FaceTracker, requires_face: bool, on_progress: OnProgress
-) -> Iterator[tuple[Landmarks | None, Picture]]:
-    """The face in each frame, None where there is none, and the frame."""
-    for number, frame in enumerate(_counted(frames, FINDING, frames.frame_count_hint, on_progress)):
-        yield _face_in(frame, number, frames, tracker, requires_face), frame
-
-
-def _counted(
-    frames: FrameSource, stage: str, total: int | None, on_progress: OnProgress
-) -> Iterator[Picture]:
-    for number, frame in enumerate(frames, 1):
-        yield frame
-        on_progress(Progress(stage, number, total))
-
-
-def _face_in(
-    frame: Picture, number: int, frames: FrameSource, tracker: FaceTracker, requires_face: bool
-) -> Landmarks | None:
-    landmarks = tracker(frame)
-    if landmarks is None and requires_face:
-        raise no_face_in(frames.path, number)
-    return landmarks
-
-
-def _tell_who_moves(tracker: FaceTracker, path: Path) -> None:
-    """Logs which of several faces was followed, and whether it became another's."""
-    if tracker.choice is not None and tracker.choice[1] > 1:
-        number, count = tracker.choice
-        log.info(
-            "%s: of %d faces, number %d from the left (counted from 0) is followed; --driving-face N takes "
-            "another",
-            shown(path),
-            count,
-            number,
-        )
-    if tracker.changes:
-        listed = ", ".join(map(str, tracker.changes[:5])) + (", ..." if len(tracker.changes) > 5 else "")
-        log.warning(
-            "%s: the face jumps in frames %s, perhaps to another person; --driving-face first keeps to one",
-            shown(path),
-            listed,
-        )

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import AnimationRequest, Background, PictureKind
-from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
+from mcnet_cli.animation.retarget import Pose, Retargeting
 from mcnet_cli.animation.source import MAX_SIDE_PX, EncodedFace, Portrait, face_picture
+from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.arrays import Picture, filling, resized, size_within
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.errors import InputError, UsageError, WeightsError, counted, shown

@@ -5,12 +5,12 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from mcnet_cli.animation.driving import decoded_rate
 from mcnet_cli.animation.request import AnimationRequest, Crop
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.face import CropBox
@@ -19,6 +19,7 @@ from mcnet_cli.media import (
     Coding,
     FrameSource,
     choose_coding,
+    decoded_rate,
     is_picture,
     open_frames,
     output_kind,
@@ -83,9 +84,15 @@ def _require_known_name(path: Path, drivings: Sequence[Path | None]) -> None:
 
 def open_driving(request: AnimationRequest) -> FrameSource:
     """The driving's frames, between --start and --end; at most as many a second as it has."""
+    return driving_opener(request)()
+
+
+def driving_opener(request: AnimationRequest) -> Callable[[], FrameSource]:
+    """What opens the driving's frames, also in another process."""
     assert request.driving is not None
     fps = request.fps if request.compare else decoded_rate(request.driving, request.fps)
-    return open_frames(
+    return partial(
+        open_frames,
         request.driving,
         fps=fps,
         start_s=request.start_s,

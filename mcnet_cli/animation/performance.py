@@ -13,13 +13,14 @@ from mcnet_cli.animation.driving import Driving
 from mcnet_cli.animation.paths import Crops, open_driving
 from mcnet_cli.animation.report import PlannedDriving
 from mcnet_cli.animation.request import AnimationRequest
-from mcnet_cli.animation.retarget import Transfer
+from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.checkpoint import Weights, detector_digest
 from mcnet_cli.errors import UsageError
 from mcnet_cli.model import ModelConfig
 from mcnet_cli.motion.blending import controls_of, in_step
 from mcnet_cli.motion.bundled import BUNDLED_RATE
 from mcnet_cli.motion.controls import Controls
+from mcnet_cli.motion.following import FollowingAhead
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import known_motion
 from mcnet_cli.motion.timing import EASE_S, MotionEdit
@@ -29,7 +30,11 @@ STILL_FILM_S = 3.0  # how long a film lasts in which controls stay as they are
 
 
 def read_performance(
-    request: AnimationRequest, animator: Animator, crops: Crops, on_progress: OnProgress
+    request: AnimationRequest,
+    animator: Animator,
+    crops: Crops,
+    ahead: FollowingAhead | None,
+    on_progress: OnProgress,
 ) -> Driving:
     """The driving as it is: a file's, a bundled motion, or none at all, for controls to move the source."""
     requires_face = request.on_no_face == "fail"
@@ -43,6 +48,7 @@ def read_performance(
         face=request.driving_face,
         whole_landmarks=request.save_motion is not None,
         requires_face=requires_face,
+        ahead=ahead,
         on_progress=on_progress,
     )
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,9 @@ class Renderer:
         on_cpu = compute.device.type == "cpu" and compute.dtype == torch.float32
         self.model: MCNet = optimised(build_model(weights), by_winograd=on_cpu).to(compute.device)
         # The layers of a small network are too small to share among cores: each thread takes whole frames.
-        spread = batch_size is None and self.batch_size > 1 and compute.device.type == "cpu" and not compiled
-        self.workers = min(torch.get_num_threads(), WORKERS) if spread else 1
+        self._is_spread = (
+            batch_size is None and self.batch_size > 1 and compute.device.type == "cpu" and not compiled
+        )
         self.compositor = Compositor(self.model)
         self._paints = paints
         for name in self.config.painters:
@@ -85,6 +87,11 @@ class Renderer:
         self._compiled: dict[bool, Callable[..., tuple[Tensor, ...]]] = {}
         if compiled:
             self._compiled = {True: torch.compile(self._frames), False: torch.compile(self._drawings)}
+
+    @cached_property
+    def workers(self) -> int:
+        """How many threads render at once, each a batch of its own; by torch's threads at the first frame."""
+        return min(torch.get_num_threads(), WORKERS) if self._is_spread else 1
 
     @property
     def size(self) -> int:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.retarget import GazeKind, Mode, Reference, Transfer
+from mcnet_cli.animation.transfer import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.face.detect import DetectorName

@@ -4,10 +4,17 @@
 turns either into validated `Weights`. Importing this package is cheap; torch loads with the first name.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcnet_cli.checkpoint.safetensors_file import FORMAT, Description, is_safetensors, read_header
+from mcnet_cli.checkpoint.safetensors_file import (
+    FORMAT,
+    LANDMARKS_ENTRY,
+    Description,
+    is_safetensors,
+    read_header,
+)
 from mcnet_cli.errors import WeightsError
 from mcnet_cli.files import require_regular_file
 
@@ -21,7 +28,15 @@ if TYPE_CHECKING:
     )
 
 _LOADED_LATER = "Weights", "build_model", "detector_digest", "read_weights", "write_weights"
-__all__ = ["Weights", "build_model", "detector_digest", "read_weights", "weights_framing", "write_weights"]
+__all__ = [
+    "Weights",
+    "build_model",
+    "detector_digest",
+    "read_weights",
+    "weights_framing",
+    "weights_landmarks",
+    "write_weights",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,6 +46,20 @@ def __getattr__(name: str) -> Any:
     from mcnet_cli.checkpoint import weights_file
 
     return getattr(weights_file, name)
+
+
+def weights_landmarks(path: Path) -> tuple[int, ...] | None:
+    """Which landmark each keypoint of a network is, by the header of its file alone, without torch.
+
+    Empty for learned keypoints. None for files that don't say so, or can't be used, as `read_weights` tells.
+    """
+    try:
+        metadata = read_header(path).metadata if is_safetensors(path) else {}
+        if metadata.get("mcnet.format") != FORMAT:
+            return None
+        return tuple(map(int, json.loads(metadata.get(LANDMARKS_ENTRY, "[]"))))
+    except (WeightsError, ValueError, TypeError, OverflowError, RecursionError):
+        return None
 
 
 def weights_framing(path: Path) -> dict[str, float] | None:

@@ -22,6 +22,7 @@ from mcnet_cli.checkpoint.official import (
 from mcnet_cli.checkpoint.safetensors_file import (
     FLOATS,
     FORMAT,
+    LANDMARKS_ENTRY,
     Description,
     read_header,
     read_tensors,
@@ -34,7 +35,7 @@ from mcnet_cli.model.config import PainterConfig
 
 FILE_LIMIT = 4 << 30  # bytes; an official checkpoint with its optimizers has 1.3 GB
 PARAMETER_LIMIT = 500_000_000  # the paper's network has 102 million
-LANDMARKS_ENTRY, PAINTER_ENTRY = "mcnet.landmarks", "mcnet.painter"
+PAINTER_ENTRY = "mcnet.painter"
 
 
 @dataclass(frozen=True, slots=True)

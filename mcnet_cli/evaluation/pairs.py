@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcnet_cli.animation import Animator, Transfer
-from mcnet_cli.animation.driving import Driving, OpenFrames, pictures_of
+from mcnet_cli.animation.driving import Driving, pictures_of
 from mcnet_cli.animation.source import face_picture
 from mcnet_cli.arrays import Picture, resized
 from mcnet_cli.checkpoint import Weights, read_weights
@@ -26,6 +26,7 @@ from mcnet_cli.evaluation.request import ANIMATION, RECONSTRUCTION, EvaluationRe
 from mcnet_cli.files import require_regular_file
 from mcnet_cli.media import is_picture, open_frames
 from mcnet_cli.media.clips import PICTURE_SUFFIXES, ClipPath, find_clips
+from mcnet_cli.motion.following import OpenFrames
 
 FILE_LIMIT = 64 << 20  # bytes of a file of pairs
 DRIVINGS_KEPT = 32  # whose motion is kept for the next pair or row: about 0.7 kB a frame

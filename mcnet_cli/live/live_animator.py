@@ -17,8 +17,9 @@ from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.frames import frames_of, naming_weights
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
-from mcnet_cli.animation.retarget import Pose, Retargeting, Transfer
+from mcnet_cli.animation.retarget import Pose, Retargeting
 from mcnet_cli.animation.source import EncodedFace, FaceFinder, Portrait, face_picture, on_square
+from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.face import CropBox, Framing, clip_box, rolled_box, turned

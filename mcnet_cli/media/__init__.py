@@ -1,7 +1,7 @@
 """Reading and writing videos and pictures frame by frame, with ffmpeg and Pillow."""
 
 from mcnet_cli.media.codecs import CODECS, DEFAULT_QUALITY, QUALITIES, Codec, Coding, Quality, choose_coding
-from mcnet_cli.media.decode import is_picture, open_arrays, open_frames, read_still
+from mcnet_cli.media.decode import decoded_rate, is_picture, open_arrays, open_frames, read_still
 from mcnet_cli.media.ffmpeg import ffmpeg_binary, ffmpeg_version
 from mcnet_cli.media.frames import FrameSink, FrameSource, SoundTrack, Span
 from mcnet_cli.media.hardware import HWACCELS, Hwaccel
@@ -25,6 +25,7 @@ __all__ = [
     "as_photo",
     "as_picture",
     "choose_coding",
+    "decoded_rate",
     "encode_picture",
     "ffmpeg_binary",
     "ffmpeg_version",

@@ -78,6 +78,14 @@ def open_frames(
     return opened(path, fps=fps, span=span, strict=strict)
 
 
+def decoded_rate(driving: Path, fps: Fraction | None) -> Fraction | None:
+    """The rate that a driving's frames are decoded at: `fps`, or None for its own if that is lower."""
+    if fps is None or driving.is_dir():
+        return fps
+    with open_frames(driving, max_frames=1) as frames:
+        return fps if fps <= frames.frame_rate else None
+
+
 def read_still(path: Path, at_s: float | None = None) -> tuple[Frame, NDArray[np.uint8] | None]:
     """A picture as `read_photo` reads it; of a video or an animation the frame that is shown at `at_s`.
 

@@ -12,17 +12,10 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from mcnet_cli.compositing.head import MIDDLE
 from mcnet_cli.errors import UsageError
-from mcnet_cli.face.expression import NECK, Expression, expressed, head_rotations, template
-from mcnet_cli.face.outer import MESH
-from mcnet_cli.face.topology import BODY_POINTS, MESH_POINTS
-from mcnet_cli.model import Keypoints
-from mcnet_cli.motion.regions import head_points_of
+from mcnet_cli.face.expression import Expression
 
 Floats = NDArray[np.float32]
 
@@ -51,15 +44,6 @@ WIDER = 0.4  # an eye opens wider by this share of its opening at 1
 # lids 30 mm wide. And the degrees downwards that the upper lid follows.
 GAZE_REACH = (0.2, 0.13)
 GAZE_DOWN_DEG = 20.0
-SHOULDERS = BODY_POINTS[1:]
-# Degrees that a face looks aside up to which a motion turns it by its whole, and from which on by its least.
-ASIDE_DEG, LEAST_ROOM = (12.0, 35.0), 0.35
-BODY_SHARE = 0.4  # of the head's way, that shoulders and neck go along
-_SHAPES = [
-    place
-    for place, name in enumerate(CONTROLS)
-    if name in ("mouth", "smile", "rounding", "left_eye", "right_eye", "gaze_y", "brows")
-]
 Track = tuple[tuple[float, float], ...]  # times in seconds, and the value at each
 MAX_TIME_S = 24 * 3600.0
 
@@ -167,65 +151,6 @@ class Controls:
             gaze_y=-GAZE_DOWN_DEG * at["gaze_y"],
             brows=at["brows"],
         )
-
-
-class ControlledFace:
-    """A source's face that controls pose and shape.
-
-    landmarks: (468, 2) of it in any unit; None where they are unknown, then an average face moves. numbers:
-    which landmark each keypoint is.
-    """
-
-    def __init__(self, landmarks: NDArray[Any] | None, numbers: Sequence[int]) -> None:
-        self._points = head_points_of(tuple(numbers))
-        self._rest = template() if landmarks is None else _at_rest(landmarks)
-        self._places = [place for place, number in enumerate(numbers) if number < MESH_POINTS]
-        self._mesh = [numbers[place] for place in self._places]
-        self._rises = torch.tensor([number in SHOULDERS for number in numbers])
-
-    def room_to_turn(self, keypoints: Keypoints) -> float:
-        """The share of a motion's turns that suits the face: less of them the more it looks aside already.
-
-        Turned further, it would have to show what the source hides.
-        """
-        aside_deg = np.degrees(
-            np.arccos(np.clip(float(self._points.pose(keypoints.values).rotation[0, 2, 2]), -1, 1))
-        )
-        return float(np.interp(aside_deg, ASIDE_DEG, (1.0, LEAST_ROOM)))
-
-    def moved(self, keypoints: Keypoints, controls: Controls) -> Keypoints:
-        """B keypoints, after what controls of B frames add to their pose and expression."""
-        values = keypoints.values
-        pose = self._points.pose(values)
-        head = self._points.in_space(values, pose) @ pose.rotation + self._expressions(controls)
-        turns = torch.from_numpy(head_rotations(*controls.turns)).float()
-        neck = torch.from_numpy(NECK - MIDDLE).float()
-        head = (head - neck) @ turns.mT + neck
-        seen = (head @ pose.rotation.mT)[..., :2]
-        shift = torch.from_numpy(np.stack([controls["x"], -controls["y"]], axis=-1))[:, None]
-        seen = pose.centre[:, None] + pose.scale[:, None, None] * (seen + shift)
-        rise = torch.from_numpy(controls["shoulders"])[:, None] * pose.scale[:, None] * self._rises
-        body = values + BODY_SHARE * pose.scale[:, None, None] * shift
-        body = body - torch.stack([torch.zeros_like(rise), rise], dim=-1)
-        return Keypoints(torch.where(self._points.of_body[:, None], body, seen), keypoints.jacobians)
-
-    def _expressions(self, controls: Controls) -> Tensor:
-        """(B, K, 3) what the expressions of B frames add to the keypoints of a face at rest."""
-        added = np.zeros((len(controls), len(self._points.points), 3))
-        for row in np.flatnonzero(controls.values[:, _SHAPES].any(1)).tolist():
-            shaped = expressed(self._rest, controls.expression(row))
-            added[row, self._places] = (shaped - self._rest)[self._mesh]
-        return torch.from_numpy(added).float()
-
-
-def _at_rest(landmarks: NDArray[Any]) -> NDArray[np.float64]:
-    """(468, 3) a face as if it looked ahead, in heights of the mesh, with the depths of an average one."""
-    points = head_points_of(MESH)
-    values = torch.from_numpy(np.asarray(landmarks, np.float32))[None]
-    pose = points.pose(values)
-    ahead = (points.in_space(values, pose) @ pose.rotation)[0].numpy()
-    rest: NDArray[np.float64] = ahead.astype(np.float64) + MIDDLE
-    return rest
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.errors import InputError, UsageError, counted, shown
 from mcnet_cli.face.outer import MESH
 from mcnet_cli.files import check_free
-from mcnet_cli.model import Keypoints
 from mcnet_cli.motion.blending import (
     blended,
     concatenated,
@@ -32,7 +29,6 @@ from mcnet_cli.motion.controls import Keyframes, eased
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file, read_motion, write_motion
 from mcnet_cli.motion.reference import best_reference, hull_scale, on_face
-from mcnet_cli.motion.relative_motion import relative_motion
 from mcnet_cli.motion.timing import JOINT_S, MotionEdit, faded
 from mcnet_cli.options import require_between
 from mcnet_cli.reports import json_values
@@ -145,6 +141,8 @@ def edit(request: EditRequest) -> EditReport:
     motions = {path: _read(path, request.edit.rate) for path in request.inputs}
     numbers: tuple[int, ...] = ()
     if sum(motion.is_recorded for motion in motions.values()) > 1:
+        from mcnet_cli.checkpoint import read_weights  # torch loads here
+
         config = read_weights(resolve_weights(request.weights, fetch=request.fetch)).config
         numbers = config.keypoints.landmarks
     motion = joined([motions[path] for path in request.motions], numbers)
@@ -251,7 +249,12 @@ def _alike(motion: Motion, other: Motion, numbers: Sequence[int]) -> Motion:
 
 def _carried_over(motion: Motion, onto: Motion, numbers: Sequence[int]) -> Motion:
     """A recorded motion as if it were that of another one's person."""
-    start, end = _reference(onto), 0
+    import torch  # only motions of several people need it
+
+    from mcnet_cli.model import Keypoints
+    from mcnet_cli.motion.relative_motion import relative_motion
+
+    start = _reference(onto)
     if motion.landmarks is not None and onto.landmarks is not None:
         end = best_reference(onto.landmarks[start], motion.landmarks, motion.found)
     else:

@@ -1,7 +1,7 @@
 """The landmarks of one face over a clip: what is kept of its frames while they pass by."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,10 @@ class LandmarkTrack:
         self._irises = bytearray()
         self._found = bytearray()
         self._measures = bytearray()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs, which adds no frames: not the pictures that hair is followed by."""
+        return self.__dict__ | {"_outer": None}
 
     def __len__(self) -> int:
         return len(self._found)

@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mcnet_cli.arrays import gaussian_over_time
 from mcnet_cli.face.topology import IRIS_POINTS
-from mcnet_cli.model import Keypoints
 from mcnet_cli.motion.bridging import MAX_BRIDGED_S, between
 from mcnet_cli.motion.controls import Controls
+
+if TYPE_CHECKING:
+    import torch
+
+    from mcnet_cli.model import Keypoints
 
 Floats = NDArray[np.float32]
 SMOOTHING_REACH = 4.0  # standard deviations
@@ -166,8 +169,12 @@ class Motion:
         change = np.square(np.diff(values, axis=0)).mean(0).sum()
         return bool(change >= STILL_CHANGE * values.var(0).sum())
 
-    def keypoints(self, rows: slice | int, device: torch.device | str = "cpu") -> Keypoints:
+    def keypoints(self, rows: slice | int, device: "torch.device | str" = "cpu") -> "Keypoints":
         """Keypoints of some frames; of one frame as a batch of one."""
+        import torch  # loaded here, so that a motion can be asked for without it
+
+        from mcnet_cli.model import Keypoints
+
         if isinstance(rows, int):
             rows = slice(rows, rows + 1)
         values = torch.from_numpy(self.values[rows]).to(device)

@@ -7,10 +7,9 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mcnet_cli.checkpoint.safetensors_file import Header, read_header, read_tensors, write_tensors
@@ -18,12 +17,14 @@ from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face.topology import MESH_POINTS
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.media import Span
-from mcnet_cli.model import ModelConfig
 from mcnet_cli.motion.blending import part, resampled
 from mcnet_cli.motion.bundled import bundled_motion
 from mcnet_cli.motion.controls import CONTROLS, Controls
 from mcnet_cli.motion.motion import FRAME_LIMIT, IRISES, RECORDED, Motion
 from mcnet_cli.options import RATE_LIMITS
+
+if TYPE_CHECKING:
+    from mcnet_cli.model import ModelConfig
 
 MOTION_SUFFIX = ".motion"
 # What a file may hold. Beyond these it is taken for damaged or hostile.
@@ -55,6 +56,8 @@ def write_motion(path: Path, motion: Motion, *, overwrite: bool = False) -> None
         >>> len(read_motion(Path("wave.motion")))
         5
     """
+    import torch  # loaded here, so that names of motion files can be judged without it
+
     series: dict[str, NDArray[Any] | None] = {
         name: getattr(motion, name) for name in (*RECORDED, "found", "weights")
     }
@@ -126,7 +129,7 @@ def is_motion_file(path: Path) -> bool:
 
 def known_motion(
     path: Path,
-    config: ModelConfig,
+    config: "ModelConfig",
     digest: str,
     *,
     span: Span,
@@ -156,7 +159,7 @@ def known_motion(
     return motion
 
 
-def require_fit(motion: Motion, config: ModelConfig, digest: str, name: str) -> None:
+def require_fit(motion: Motion, config: "ModelConfig", digest: str, name: str) -> None:
     """InputError if a motion isn't of the keypoints that a network needs."""
     if not motion.is_recorded:
         return

@@ -6,17 +6,7 @@ eyes and brows apart.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
-import cv2
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from mcnet_cli.compositing.head import HeadPoints, Pose
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face.outer import average_face
 from mcnet_cli.face.topology import MESH_POINTS
@@ -68,40 +58,6 @@ def _require_region(option: str, name: str) -> None:
         raise UsageError(f"{option} {name}: there is no such region", hint=f"there are {', '.join(REGIONS)}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RegionalMotion:
-    """Scales the parts of motions of keypoints that are landmarks.
-
-    points: the keypoints on an average head. factors: (K, 1), of their expression. pose: of the pose.
-    """
-
-    points: HeadPoints
-    factors: Tensor
-    pose: float
-
-    @classmethod
-    def of(cls, numbers: Sequence[int], factors: Factors) -> "RegionalMotion":
-        """For keypoints that are these landmarks."""
-        parts = [part_of(number) for number in numbers]
-        return cls(
-            head_points_of(tuple(numbers)), torch.tensor([[factors[part]] for part in parts]), factors["pose"]
-        )
-
-    def __call__(self, driving: Tensor, reference: Tensor) -> Tensor:
-        """(B, K, 2) keypoints of a driving, from the reference (1, K, 2) on by as much as the factors say."""
-        before, after = self.points.pose(reference), self.points.pose(driving)
-        rest = self.points.in_space(reference, before) @ before.rotation
-        change = self.points.in_space(driving, after) @ after.rotation - rest
-        pose = scaled_pose(before, after, self.pose)
-        seen = (rest + self.factors * change) @ pose.rotation.mT
-        values = pose.centre[:, None] + pose.scale[:, None, None] * seen[..., :2]
-        of_body = reference + self.pose * (driving - reference)
-        return torch.where(self.points.of_body[:, None], of_body, values)
-
-
-head_points_of = lru_cache(maxsize=8)(HeadPoints)
-
-
 def part_of(number: int) -> str:
     """The part of the face that a landmark belongs to; those beyond the mesh go with the pose."""
     if number >= MESH_POINTS:
@@ -113,21 +69,3 @@ def part_of(number: int) -> str:
         return "eyes"
     is_cheek = y > CHEEKS_BELOW and abs(x) > CHEEKS_BESIDE and depth < CHEEKS_BEFORE
     return "lips" if y > LIPS_BELOW or is_cheek else "face"
-
-
-def scaled_pose(before: Pose, after: Pose, factor: float) -> Pose:
-    """From one pose, (1,), towards others, (B,), by a factor: the way, the turn and the growth."""
-    turn = (after.rotation @ before.rotation.mT).numpy()
-    rotations = np.stack([_scaled_turn(each, factor) for each in turn.astype(np.float64)])
-    return Pose(
-        scale=before.scale * (after.scale / before.scale).pow(factor),
-        rotation=torch.from_numpy(rotations).to(before.rotation) @ before.rotation,
-        centre=before.centre + factor * (after.centre - before.centre),
-    )
-
-
-def _scaled_turn(turn: NDArray[Any], factor: float) -> NDArray[Any]:
-    """(3, 3) a rotation about the same axis by `factor` times the angle."""
-    axis, _ = cv2.Rodrigues(turn)
-    scaled: NDArray[Any] = cv2.Rodrigues(factor * axis)[0]
-    return scaled

@@ -18,7 +18,7 @@ from mcnet_cli.compositing.head import Pose
 from mcnet_cli.face import SIDES
 from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_CORNERS, MOUTH_OPENING, OUTER_EYE_CORNERS
 from mcnet_cli.model import Keypoints, transfer_motion
-from mcnet_cli.motion.regions import head_points_of
+from mcnet_cli.motion.heads import head_points_of
 
 OUTER_LIPS = {13: (0,), 14: (17,)}  # mesh points of the outer lips that follow one of the inner lips
 # Distance between the landmarks of shut lids, over that of the eyes' outer corners. In blinks of seven videos

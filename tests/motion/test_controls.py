@@ -13,7 +13,8 @@ from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.compositing.head import HeadPoints
 from mcnet_cli.face import LID_OPENINGS, MOUTH_OPENING, opening
 from mcnet_cli.model import Keypoints
-from mcnet_cli.motion.controls import CONTROLS, ControlledFace
+from mcnet_cli.motion.controls import CONTROLS
+from mcnet_cli.motion.heads import ControlledFace
 
 NUMBERS = animator().landmarks
 AT = {number: place for place, number in enumerate(NUMBERS)}

@@ -10,7 +10,7 @@ from mcnet_cli.face import OUTER, SIDES
 from mcnet_cli.face.outer import BODY, average_face
 from mcnet_cli.face.topology import BODY_POINTS
 from mcnet_cli.model import Keypoints, transfer_motion
-from mcnet_cli.motion.regions import head_points_of
+from mcnet_cli.motion.heads import head_points_of
 from mcnet_cli.motion.relative_motion import (
     BROW_GAIN,
     LARGEST_HAIR_OFFSET,
