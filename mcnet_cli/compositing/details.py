@@ -295,7 +295,7 @@ def _square_of(front: Front, canvas: Canvas, movement: Movement, square: Square,
 
 def _overlap(low: float, high: float, line: slice) -> bool:
     """Whether any of the pixels from `low` to `high` is in a window's rows or columns."""
-    return high > line.start - 1 and low < line.stop
+    return bool(line.start - 1 < high and low < line.stop)
 
 
 def _in_window(pixels: Tensor, window: Window) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
 from mcnet_cli.compositing.draw import Movement, draw_by_opencv, draw_by_torch
+from mcnet_cli.compositing.frame_memory import FrameMemory
 from mcnet_cli.compositing.layers import PhotoLayers
 from mcnet_cli.compositing.mover import Mover
 from mcnet_cli.compositing.plate import Picture
@@ -47,7 +48,7 @@ class PhotoCompositor:
         eye_painter: EyePainter | None = None,
         placing: Sequence[int] = (),
     ) -> None:
-        self.layers = layers
+        self.layers, self._memory = layers, FrameMemory(layers.plate)
         self._plate = None if by_opencv else torch.from_numpy(layers.plate).to(device)
         self._movers = [
             Mover(
@@ -82,7 +83,7 @@ class PhotoCompositor:
 
     def _drawn_by_opencv(self, drawings: Sequence[Drawing]) -> list[Picture]:
         each = [*self._movements(drawings)]
-        frames = [self.layers.plate.copy() for _ in each]
+        frames = [self._memory.frame() for _ in each]
         for front, movements in zip(self.layers.fronts, zip(*each, strict=True), strict=True):
             draw_by_opencv(front, movements, [frame[front.rows, front.columns] for frame in frames])
         return frames

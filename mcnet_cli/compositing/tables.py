@@ -55,8 +55,8 @@ class Tables:
 
         halvings = max(1, round(2 * max(front.scale)) // STEP_PER).bit_length() - 1
         step = min(BLOCK, 1 << halvings)
-        lines = [middles(line, step).astype(np.float32) for line in (front.x, front.y)]
-        coarse, axes = (tensor(lines[0]), tensor(lines[1])), (tensor(front.x), tensor(front.y))
+        x_coarse, y_coarse = (middles(line, step).astype(np.float32) for line in (front.x, front.y))
+        coarse, axes = (tensor(x_coarse), tensor(y_coarse)), (tensor(front.x), tensor(front.y))
         height, width = len(front.y), len(front.x)
         y, x = (
             ENLARGED * (BLOCK * np.arange(-1, -(-n // BLOCK) + 1) + (BLOCK - 1) / 2) for n in (height, width)
@@ -78,7 +78,7 @@ class Tables:
             across=tensor(front.across),
             resting=tensor(np.stack(np.meshgrid(x, y + rows_above))),
             scale=tensor(scale),
-            cells=FineCells(front, step, coarse, *lines, origin.astype(np.float32), scale),
+            cells=FineCells(front, step, coarse, x_coarse, y_coarse, origin.astype(np.float32), scale),
             face=tensor(front.face),
             colours_down=tensor(front.colours_down).to(device),
             colours_across=tensor(front.colours_across).to(device),

@@ -68,7 +68,7 @@ class Correction:
 
     def windows(self, axes: Axes) -> list[Window]:
         """Of each picture of the batch the part of `window` in which something is due in it."""
-        each = zip(self.places.split(1), self.reach, strict=True)
+        each = zip(self.places[:, None], self.reach, strict=True)
         return [window_around(places, reach, axes) for places, reach in each]
 
     def side(self, axes: Axes, window: Window) -> Tensor:
@@ -229,7 +229,7 @@ def _shared(shares: Tensor, due: Tensor) -> Tensor:
     """(B, h, w, 2): corrections due at K keypoints, (B, K, 2), by (B, K, h, w) shares, at most 1 in all."""
     shares = shares / shares.sum(1, keepdim=True).clamp_min(1)
     shared: Tensor = due.transpose(1, 2) @ shares.flatten(2)
-    return rearrange(shared.unflatten(2, shares.shape[2:]), "b c h w -> b h w c")
+    return rearrange(shared, "b c (h w) -> b h w c", h=shares.shape[2])
 
 
 def _along(axes: Axes, direction: Tensor, origins: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
