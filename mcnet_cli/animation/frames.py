@@ -105,14 +105,7 @@ def _photos(portrait: Portrait, renderer: Renderer, background: Background) -> M
             for face, pose in zip(portrait.faces, poses, strict=True)
         ]
 
-        def drawn() -> list[Later[Picture]]:
-            drawings = [drawing() for drawing in begun]
-            count = len(poses[0].keypoints)
-            return [
-                compositor.frame_soon([drawing[number] for drawing in drawings]) for number in range(count)
-            ]
-
-        return drawn
+        return lambda: compositor.frames_soon([drawing() for drawing in begun])
 
     return MakeFrames(begin)
 

@@ -98,7 +98,7 @@ class Drawing:
 
     def __getitem__(self, number: int) -> "Drawing":
         """One frame, as a batch of one."""
-        rows = slice(number, number + 1)
+        rows, first = slice(number, number + 1), (self.frames.start or 0) + number
         return Drawing(
             person=self.person[rows],
             whole=self.whole[rows],
@@ -107,7 +107,7 @@ class Drawing:
             driving=self.driving[rows],
             paint=self.paint,
             gaze=None if self.gaze is None else self.gaze[rows],
-            frames=rows,
+            frames=slice(first, first + 1),
         )
 
 

@@ -7,6 +7,8 @@ photo's pixels within the exact outline of lips or lids, so that their edge is a
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -82,11 +84,11 @@ class _Detail:
     def __init__(self, painter: MouthPainter | EyePainter, front: Front, canvas: Canvas) -> None:
         self._painter, self._front, self._canvas = painter, front, canvas
 
-    def _encode(self, before: Shape, resting: Tensor) -> SourceDetail:
-        """What the painter needs of the source. before: its own shape."""
+    def _encode(self, before: Shape, resting: Tensor) -> tuple[SourceDetail, Tensor]:
+        """What the painter needs of the source, and what it sees of it. before: the source's own shape."""
         square = before.square()
-        shape = before.within(square).map(self._canvas.upload)
-        return self._painter.encode(self._seen(Movement(resting, None, []), square), shape)
+        seen = self._seen(Movement(resting, None, []), square)
+        return self._painter.encode(seen, before.within(square).map(self._canvas.upload)), seen
 
     def _painted(
         self, movement: Movement, after: Shape, source: SourceDetail, strength: Tensor | float
@@ -117,27 +119,35 @@ class Mouth(_Detail):
         self._placing = [*placing]
         self._source: tuple[MouthShape, SourceDetail, Tensor] | None = None
 
-    def paint(self, movement: Movement, resting: Tensor, source: Tensor, driving: Tensor) -> Paint | None:
-        """What is painted, nothing where something covers the source's; None while the mouth doesn't open.
+    def strengths(self, resting: Tensor, source: Tensor, driving: Tensor) -> list[float]:
+        """How strongly the mouth is painted in each of B frames: 0 while it doesn't open, at most 1.
 
         resting: places in the enlarged front when nothing moves, as `Movement.places`. source, driving:
-        (1, K, 2) keypoints.
+        (1, K, 2) and (B, K, 2) keypoints.
         """
         if self._source is None:
             before = self._shape(source[:, self._placing])
-            self._source = before, self._encode(before, resting), self._is_seen(before, resting)
-        before, encoded, is_seen = self._source
-        points = driving[:, self._placing]
+            encoded, seen = self._encode(before, resting)
+            self._source = before, encoded, self._is_seen(before, seen)
+        before, _, is_seen = self._source
+        if is_seen.device.type == "cpu" and not is_seen:  # a GPU isn't waited for, and multiplies by 0
+            return [0.0] * len(driving)
         # points alone tell how far a mouth is open; most frames need no lips
-        strength = float(_opens(before.opening, MouthShape(points, before.arcs).opening, PARTED, WIDENED))
-        if not strength:
-            return None
-        return self._painted(movement, before.moved(points), encoded, strength * is_seen)
+        opening = MouthShape(driving[:, self._placing], before.arcs).opening
+        return list(map(float, _opens(before.opening, opening, PARTED, WIDENED)))
 
-    def _is_seen(self, before: MouthShape, resting: Tensor) -> Tensor:
+    def paint(self, movement: Movement, driving: Tensor, strength: float) -> Paint:
+        """What is painted in one frame; nothing where something covers the source's mouth.
+
+        driving: (1, K, 2) keypoints. strength: of `strengths`, which has been asked for before.
+        """
+        assert self._source is not None
+        before, encoded, is_seen = self._source
+        return self._painted(movement, before.moved(driving[:, self._placing]), encoded, strength * is_seen)
+
+    def _is_seen(self, before: MouthShape, seen: Tensor) -> Tensor:
         """() on the device, which isn't waited for: 0 if a mask or a veil covers the mouth, else 1."""
         square = before.square()
-        seen = self._seen(Movement(resting, None, []), square)
         _, out_of_lips = before.within(square).map(self._canvas.upload).distances(seen.shape[-1])
         light, around = seen.mean(1, keepdim=True), (out_of_lips < AROUND).float()
         count = around.sum().clamp_min(1)
@@ -164,28 +174,35 @@ class Eye(_Detail):
         self._parts, self._eye, self._lids = parts, eye, lids
         self._source: tuple[EyeShape, SourceDetail, float] | None = None
 
-    def paint(
-        self, movement: Movement, resting: Tensor, source: Tensor, driving: Tensor, gaze: Gaze
-    ) -> Paint | None:
-        """What is painted; None while the source shows all of the eye. Arguments as for `Mouth.paint`."""
-        eye, corners = self._eye, self._parts.eye_corners(driving)
-        radius = gaze.radii[:, eye].to(source)
+    def strengths(self, resting: Tensor, source: Tensor, driving: Tensor, gaze: Gaze) -> list[float]:
+        """How far the eye opens in each of B frames: 0 while the source shows all of it, at most 1.
+
+        Arguments as for `Mouth.strengths`.
+        """
         if self._source is None:
-            iris = _iris(gaze.source[:, eye].to(source), radius)
+            eye = self._eye
+            iris = _iris(gaze.source[:, eye].to(source), gaze.radii[:, eye].to(source))
             lids = self._lids.to(source)[None]
             middle = lids.shape[2] // 2
             before = EyeShape(torch.cat([lids[:, 0, [0, -1]], lids[:, :, middle], iris], 1), lids)
             own = self._parts.eye_corners(source)
             width = float(before.width / (own[:, 0] - own[:, 1]).norm(dim=-1))
-            self._source = before, self._encode(before, resting), width
-        before, encoded, width = self._source
-        lids = self._parts.lids(driving, eye)
-        apart = float((corners[:, 0] - corners[:, 1]).norm()) * width
-        opening = (lids[:, 0] - lids[:, 1]).norm(dim=-1) / apart
-        strength = float(_opens(before.opening, opening, EYE.parted, EYE.widened))
-        if not strength:
-            return None
-        grown = apart / float(before.width)
+            self._source = before, self._encode(before, resting)[0], width
+        before, _, width = self._source
+        lids, corners = self._parts.lids(driving, self._eye), self._parts.eye_corners(driving)
+        apart, open_by = ((pair[:, 0] - pair[:, 1]).norm(dim=-1) for pair in (corners, lids))
+        opening = open_by / (apart * width)
+        return list(map(float, _opens(before.opening, opening, EYE.parted, EYE.widened)))
+
+    def paint(
+        self, movement: Movement, source: Tensor, driving: Tensor, gaze: Gaze, strength: float
+    ) -> Paint:
+        """What is painted in one frame; arguments as for `Mouth.paint`."""
+        assert self._source is not None
+        (before, encoded, width), eye = self._source, self._eye
+        lids, corners = self._parts.lids(driving, eye), self._parts.eye_corners(driving)
+        radius = gaze.radii[:, eye].to(source)
+        grown = float((corners[:, 0] - corners[:, 1]).norm()) * width / float(before.width)
         after = before.moved(lids, before.points[:, 4:], self._parts.eye_corners(source), corners)
         shown = float(gaze.shown[0, eye])
         after = _looking(before, after, gaze.driving[:, eye].to(source), shown, grown * radius)
@@ -255,20 +272,30 @@ def _square_of(front: Front, canvas: Canvas, movement: Movement, square: Square,
         own, inside = _in_window(pixels, finer.window)
         near = _at(torch.from_numpy(finer.places), own, finer.step, finer.step)
         at = torch.where(inside[:, None], near, at)
+        low, high = (ends.tolist() for ends in pixels.flatten(0, 2).aminmax(dim=0))
         for due in finer.dues:
+            if not all(map(_overlap, low, high, reversed(due.window))):
+                continue
             own, inside = _in_window(pixels, due.window)
-            if inside.any():
-                due_here = _at(torch.from_numpy(due.shift), own, finer.step, 0)
-                share = _at(torch.from_numpy(due.share[None]), own, 1, 0)
-                at += inside[:, None] * share * due_here
+            due_here = _at(torch.from_numpy(due.shift), own, finer.step, 0)
+            share = _at(torch.from_numpy(due.share[None]), own, 1, 0)
+            at += inside[:, None] * share * due_here
     if fine > 1:
         at = F.interpolate(at, scale_factor=float(fine), mode="bilinear", align_corners=False)
     if canvas.picture is None:
-        found = rearrange(torch.from_numpy(taken(front, at[0].numpy())), "h w c -> 1 c h w").float()
-    else:
-        found = sampled(canvas.picture, canvas.upload(at[0]))[None]
+        here = taken(front, at[0].numpy()).astype(np.float32)
+        colours = here[..., :3] / np.maximum(here[..., 3:], 1)
+        if fine > 1:
+            colours = cv2.resize(colours, (size, size), interpolation=cv2.INTER_AREA)
+        return rearrange(torch.from_numpy(colours), "h w c -> 1 c h w")
+    found = sampled(canvas.picture, canvas.upload(at[0]))[None]
     seen = found[:, :3] / found[:, 3:].clamp_min(1)
     return F.avg_pool2d(seen, fine) if fine > 1 else seen
+
+
+def _overlap(low: float, high: float, line: slice) -> bool:
+    """Whether any of the pixels from `low` to `high` is in a window's rows or columns."""
+    return bool(line.start - 1 < high and low < line.stop)
 
 
 def _in_window(pixels: Tensor, window: Window) -> tuple[Tensor, Tensor]:

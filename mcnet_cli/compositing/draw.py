@@ -22,6 +22,7 @@ from mcnet_cli.transfers import upload
 # Blocks of rows that OpenCV draws at once: with more, what is computed for them leaves a processor's cache;
 # with fewer, more is computed twice where strips meet.
 STRIP_BLOCKS = 6
+LINE_PX = 16  # pixels of four bytes in a line of a cache
 
 Maps = NDArray[np.float32]
 Planes = Sequence[Maps] | Maps  # x and y
@@ -98,32 +99,73 @@ class Movement:
     paints: list[Paint]
 
 
-def draw_by_opencv(front: Front, movement: Movement, behind: Picture) -> None:
-    """Draws a front over what is behind it: (H, W, 3) colours, or (H, W, 4) colours times alpha and alpha.
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """Rows and columns of a front in which it can be seen.
 
-    Strip by strip, and of each only the columns in which the front can be seen.
+    solid: the columns, counted from the strip's first, in which it hides all that is behind it. origin: the
+    rows and columns of the enlarged front that it is taken from.
     """
-    blocks, finer = movement.places.numpy(), movement.finer
-    near = [] if finer is None else _near(finer)
-    inlays = [] if finer is None else [_inlaid(front, inlay, finer, near) for inlay in finer.inlays]
-    paints = [(paint.window, paint.share.numpy(), paint.colours.numpy()) for paint in movement.paints]
-    for strip, solid in _strips(front, blocks, finer, behind.shape[:2]):
-        rows, columns = strip
-        places = times(blocks[:, _around(rows), _around(columns)], BLOCK, _within(rows), _within(columns))
+
+    window: Window
+    solid: slice
+    origin: Window
+
+
+def draw_by_opencv(front: Front, movements: Sequence[Movement], behind: Sequence[Picture]) -> None:
+    """Draws a front over what is behind it in some frames.
+
+    behind: for each movement (H, W, 3) colours, or (H, W, 4) colours times alpha and the alpha.
+
+    Strip by strip, and of each only the columns in which the front can be seen. All frames take a strip from
+    about the same part of the front, which then is in the processor's cache.
+    """
+    makers = [_StripMaker(front, movement) for movement in movements]
+    for strips in _strips(front, movements, behind[0].shape[:2]):
+        seen = [number for number, strip in enumerate(strips) if strip is not None]
+        for number in seen:
+            strip = strips[number]
+            assert strip is not None
+            if number == seen[0]:
+                _fetch(front.picture, strip.origin)
+            _lay(makers[number].drawn(strip.window), behind[number][strip.window], strip.solid)
+
+
+class _StripMaker:
+    """Draws strips of a front as one frame moves it."""
+
+    def __init__(self, front: Front, movement: Movement) -> None:
+        self._front, self._blocks, finer = front, movement.places.numpy(), movement.finer
+        self._better: list[tuple[Window, Planes]] = []
+        self._inlays: list[tuple[Window, Picture, Maps]] = []
         if finer is not None:
-            here, own = common(strip, finer.window)
-            for line, better in zip(places, near, strict=True):
-                line[here] = better[own]
-        moved = taken(front, places)
-        for window, other, share in inlays:
-            here, own = common(strip, window)
-            if share[own].size:
+            near = _near(finer)
+            self._better = [(finer.window, near)]
+            self._inlays = [_inlaid(front, inlay, finer, near) for inlay in finer.inlays]
+        self._paints = [
+            (paint.window, paint.share.numpy(), paint.colours.numpy()) for paint in movement.paints
+        ]
+
+    def drawn(self, strip: Window) -> Picture:
+        """(h, w, 4): what the front shows in rows and columns, colours times matte and the matte."""
+        rows, columns = strip
+        blocks = self._blocks[:, _around(rows), _around(columns)]
+        places = times(blocks, BLOCK, _within(rows), _within(columns))
+        for window, better in self._better:
+            if _meet(strip, window):
+                here, own = common(strip, window)
+                for line, values in zip(places, better, strict=True):
+                    line[here] = values[own]
+        moved = taken(self._front, places)
+        for window, other, share in self._inlays:
+            if _meet(strip, window):
+                here, own = common(strip, window)
                 moved[here] = cv2.blendLinear(other[own], moved[here], share[own], 1 - share[own])
-        for window, share, colours in paints:
-            here, own = common(strip, window)
-            if share[own].size:
+        for window, share, colours in self._paints:
+            if _meet(strip, window):
+                here, own = common(strip, window)
                 _paint_over(moved[here], share[own], colours[own])
-        _lay(moved, behind[strip], solid)
+        return moved
 
 
 def _near(finer: Finer) -> Planes:
@@ -158,6 +200,16 @@ def _lay(front: Picture, behind: Picture, solid: slice) -> None:
             cv2.cvtColor(front[:, solid], cv2.COLOR_RGBA2RGB, behind[:, solid])
 
 
+def _fetch(picture: Picture, window: Window) -> None:
+    """Brings a window of an (H, W, 4) picture into the processor's cache, by one of every 16 pixels.
+
+    Places that wander through its rows, as those of a head that turns, would have a processor wait for each
+    line of memory; those that are asked for in order come ahead of it.
+    """
+    rows, columns = window
+    picture.view(np.uint32)[rows, columns.start : columns.stop : LINE_PX, 0].max(initial=0)
+
+
 def taken(front: Front, places: Planes) -> Picture:
     """(h, w, 4): what a front shows at places x and y, (h, w) each."""
     x, y = places
@@ -166,54 +218,64 @@ def taken(front: Front, places: Planes) -> Picture:
 
 
 def _strips(
-    front: Front, blocks: Planes, finer: Finer | None, size: tuple[int, ...]
-) -> Iterator[tuple[Window, slice]]:
-    """The strips of a front of (H, W) pixels in which it is seen, of places x and y of its blocks.
-
-    Of each its rows and columns; and the columns, counted from its first, in which it hides all behind it.
-    """
-    (height, width), (x, y) = size, blocks
+    front: Front, movements: Sequence[Movement], size: tuple[int, ...]
+) -> Iterator[list[_Strip | None]]:
+    """The strips of a front of (H, W) pixels from above: that of each frame; None where it isn't seen."""
+    height, width = size
+    x, y = np.stack([movement.places.numpy() for movement in movements], 1)  # (B, h, w) each
     starts = np.arange(0, height, STRIP_BLOCKS * BLOCK)
     stops = np.minimum(starts + STRIP_BLOCKS * BLOCK, height)
-    slack = np.zeros((len(starts), 1), np.float32)
-    if finer is not None:
-        slack[(starts < finer.window[0].stop) & (stops > finer.window[0].start)] = finer.slack
+    slack = np.zeros((len(movements), len(starts)), np.float32)
+    for own, finer in zip(slack, (movement.finer for movement in movements), strict=True):
+        if finer is not None:
+            own[(starts < finer.window[0].stop) & (stops > finer.window[0].start)] = finer.slack
+    # where strips are taken from: rows, and columns between two blocks, the farthest to either side
+    blocks = starts // BLOCK, np.minimum(starts // BLOCK + STRIP_BLOCKS, y.shape[1] - 2) + 1
+    upper, lower = (
+        _extreme(find, found, *blocks) for find, found in ((np.minimum, y.min(2)), (np.maximum, y.max(2)))
+    )
+    reached = [
+        np.clip(edge.astype(int), 0, len(front.picture) - 1) for edge in (upper - slack, lower + slack + 1)
+    ]
+    low, high = (_extreme(find, x, *blocks) for find in (np.minimum, np.maximum))
+    low = np.minimum(low[..., 1:], low[..., :-1]) - slack[..., None]
+    high = np.maximum(high[..., 1:], high[..., :-1]) + slack[..., None]
+    tiles = [edge.ravel() // TILE for edge in reached]
 
-    around = starts // BLOCK, np.minimum(starts // BLOCK + STRIP_BLOCKS, len(y) - 2) + 1
-    reached = (
-        _extreme(np.minimum, y.min(1), *around) - slack,
-        _extreme(np.maximum, y.max(1), *around) + slack + 1,
-    )
-    tiles = [np.clip(edge[:, 0].astype(int), 0, len(front.picture) - 1) // TILE for edge in reached]
-    # where columns between two blocks are taken from, at the farthest to the left and to the right
-    corners = np.ones((STRIP_BLOCKS + 2, 2), np.uint8)
-    low, high = (
-        find(x, corners, anchor=(0, 0))[::STRIP_BLOCKS, :-1][: len(starts)]
-        for find in (cv2.erode, cv2.dilate)
-    )
-    low, high = low - slack, high + slack
-    left, right = (
-        _extreme(find, front.seen[:, n], *tiles) for n, find in enumerate((np.minimum, np.maximum))
-    )
-    begin, end = ends((low < right) & (high > left - 1)).T
-    left, right = (
-        _extreme(find, front.solid[:, n], *tiles) for n, find in enumerate((np.maximum, np.minimum))
-    )
+    def limits(runs: NDArray[np.int32], *finds: np.ufunc) -> Iterator[NDArray[np.int_]]:
+        """(B, N, 1) each: the first and the last column, as far as all or any of the rows go."""
+        for find, edge in zip(finds, runs.T, strict=True):
+            yield _extreme(find, edge[None], *tiles).reshape(*slack.shape, 1)
+
+    left, right = limits(front.seen, np.minimum, np.maximum)
+    begin, end = np.moveaxis(ends((low < right) & (high > left - 1)), -1, 0)
+    left, right = limits(front.solid, np.maximum, np.minimum)
     hides = (low >= left) & (high < right - 1)
-    inner, outer = ends(hides).T
-    outer = np.where(hides.sum(1) == outer - inner, outer, inner)  # if it is in one piece
+    inner, outer = np.moveaxis(ends(hides), -1, 0)
+    outer = np.where(hides.sum(-1) == outer - inner, outer, inner)  # if it is in one piece
     columns = np.clip(BLOCK * (begin - 1), 0, width), np.clip(BLOCK * end, 0, width)
     # between two blocks are the columns from the middle of the first of them to that of the other
     solid = (np.clip(BLOCK * edge - BLOCK // 2, *columns) - columns[0] for edge in (inner, outer))
-    strips = np.stack([starts, stops, *columns, *solid])[:, begin < end]
-    for top, bottom, first, last, inside, outside in strips.T.tolist():
-        yield (slice(top, bottom), slice(first, last)), slice(inside, outside)
+    sides = (
+        np.clip(np.take_along_axis(edge, block[..., None], 2)[..., 0], 0, front.picture.shape[1]).astype(int)
+        for edge, block in ((low, begin), (high, np.maximum(end - 1, 0)))
+    )
+    found = np.stack([*columns, *solid, *reached, *sides], -1).transpose(1, 0, 2).tolist()
+    for top, bottom, strips in zip(starts.tolist(), stops.tolist(), found, strict=True):
+        yield [_strip(slice(top, bottom), *strip) if strip[0] < strip[1] else None for strip in strips]
+
+
+def _strip(rows: slice, *ends: int) -> _Strip:
+    """One of `_strips`; ends: first and last of what it consists of."""
+    columns, solid, reached, sides = (slice(*pair) for pair in zip(ends[::2], ends[1::2], strict=True))
+    return _Strip((rows, columns), solid, (slice(reached.start, reached.stop + 1), sides))
 
 
 def _extreme(find: np.ufunc, values: NDArray[Any], first: Indices, last: Indices) -> NDArray[Any]:
-    """(N, 1): the least or greatest of values (M,) in N parts of them, by their first and last numbers."""
+    """(B, N, ...): the least or greatest values (B, M, ...) in N parts of them, by first and last numbers."""
     bounds = np.stack([first, last + 1], 1).ravel()
-    found: NDArray[Any] = find.reduceat(np.append(values, values[-1]), bounds)[::2, None]
+    values = np.concatenate([values, values[:, -1:]], 1)
+    found: NDArray[Any] = find.reduceat(values, bounds, axis=1)[:, ::2]
     return found
 
 
@@ -278,6 +340,13 @@ def _within(line: slice) -> slice:
     """Where rows or columns are in the enlarged blocks around them."""
     first = BLOCK * (line.start // BLOCK - 1)
     return slice(line.start - first, line.stop - first)
+
+
+def _meet(strip: Window, window: Window) -> bool:
+    """Whether they have anything in common."""
+    return all(
+        line.start < other.stop and other.start < line.stop for line, other in zip(strip, window, strict=True)
+    )
 
 
 def common(strip: Window, window: Window) -> tuple[Window, Window]:

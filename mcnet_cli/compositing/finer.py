@@ -4,7 +4,7 @@ What a frame changes here are some thousand numbers around eyes and mouth. So nu
 the least time to call, wherever the network is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from mcnet_cli.compositing.compose import Drawing
 from mcnet_cli.compositing.draw import Due, Finer, Inlay, Maps, common, times
 from mcnet_cli.compositing.front import BLOCK, Front
 from mcnet_cli.compositing.front_picture import ENLARGED
-from mcnet_cli.compositing.gaze import Lids, LidsLine, MovedIris, moved_irises
+from mcnet_cli.compositing.gaze import Gaze, Lids, LidsLine, MovedIris, moved_irises
 from mcnet_cli.compositing.plate import Floats
 from mcnet_cli.model.face_parts import SEAM, FaceParts
 from mcnet_cli.model.windows import Axes, Window
@@ -28,6 +28,7 @@ SURELY = 7
 # that rises, and above a lid that shuts, the motion may turn back: lashes and brows would be seen twice.
 # Looked at on five portraits: with 0.3 lids that shut bend brows, with 0.1 raised brows draw out lashes.
 LEAST_ADVANCE = 0.15
+EYES = 2  # which come before the mouth
 FADE = 0.2  # what that changes fades at the edges of a window, over this share of its sides
 
 
@@ -35,7 +36,7 @@ FADE = 0.2  # what that changes fades at the edges of a window, over this share 
 class FineCells:
     """Every `step` by `step` pixels of a front.
 
-    axes: coordinates of the middles of their columns and rows, on the network's device; x, y: the same.
+    axes: coordinates of the middles of their columns and rows, on the CPU; x, y: the same.
     origin, scale: (2,) each, where coordinates are 0 in the enlarged front, and its pixels a unit of them.
     """
 
@@ -47,42 +48,64 @@ class FineCells:
     origin: Maps
     scale: Maps
 
-    def finer(self, field: Tensor, places: Tensor, drawing: Drawing, parts: FaceParts) -> Finer:
-        """What a frame does around eyes and mouth.
+    def finer(self, field: Tensor, places: Tensor, drawing: Drawing, parts: FaceParts) -> Iterator[Finer]:
+        """What each of B frames does around eyes and mouth.
 
-        field: (1, 64, 64, 2), its motion. places: as in a `Movement`.
+        field: (B, 64, 64, 2), their motion. places: (B, 2, ...), as in a `Movement` each.
         """
         corrections = parts.corrections(field, drawing.source, drawing.driving, self.axes)
-        around, scale = _union([part.window for part in corrections]), self.scale[:, None, None]
-        finer = _between_blocks(places.cpu().numpy(), around, BLOCK // self.step)
+        dues = [[_pixels_of(maps, self.scale) for maps in (part.above, part.below)] for part in corrections]
+        windows = zip(*(part.windows(self.axes) for part in corrections), strict=True)
         # the way down a face is the same for eyes and mouth
-        down, width = corrections[0].down[0].cpu().numpy(), SEAM * float(corrections[0].scale[0, 0])
-        above, dues, lines, slack = finer[:, 1:-1, 1:-1], [], [], 0.0
+        downs, widths = corrections[0].down.numpy(), (SEAM * corrections[0].scale[:, 0]).tolist()
+        middles = [part.middle[:, 0].numpy() for part in corrections]
+        for frame, own in enumerate(windows):
+            lines = [LidsLine(middle[frame], downs[frame], widths[frame]) for middle in middles]
+            due = [
+                [maps[frame][:, *common(part.window, window)[0]] for maps in both]
+                for part, both, window in zip(corrections, dues, own, strict=True)
+            ]
+            gaze = None if drawing.gaze is None else drawing.gaze[frame : frame + 1]
+            yield self._finer(places[frame].numpy(), own, due, lines, gaze)
+
+    def _finer(
+        self,
+        places: Maps,
+        windows: Sequence[Window],
+        dues: Sequence[Sequence[Maps]],
+        lines: list[LidsLine],
+        gaze: Gaze | None,
+    ) -> Finer:
+        """What one frame does.
+
+        windows, dues, lines: of both eyes and the mouth, what is due in (2, h, w) cells above and below the
+        line where lids or lips meet.
+        """
+        around = _union(windows)
+        finer = _between_blocks(places, around, BLOCK // self.step)
+        above, shares, slack = finer[:, 1:-1, 1:-1], [], 0.0
         eyes = np.zeros_like(above)  # what is below the lines between lids, besides `above`
-        for part in corrections:
-            due, due_below = (
-                maps[0].cpu().numpy().transpose(2, 0, 1) * scale for maps in (part.above, part.below)
-            )
-            here, _ = common(around, part.window)
-            lines.append(LidsLine(part.middle[0, 0].cpu().numpy(), down, width))
-            if part is not corrections[-1]:  # which is the mouth
-                self._unfold(above[1, *here], due[1], due_below[1], part.window, lines[-1])
+        for number, (window, line, (due, due_below)) in enumerate(zip(windows, lines, dues, strict=True)):
+            here, _ = common(around, window)
+            is_eye = number < EYES
+            if is_eye:
+                self._unfold(above[1, *here], due[1], due_below[1], window, line)
             above[:, *here] += due
             slack += max(float(np.abs(maps).max()) for maps in (due, due_below))
             due_below -= due
-            dues += self._due(part.window, due_below, lines[-1])
-            if part is not corrections[-1]:
+            shares += self._due(window, due_below, line)
+            if is_eye:
                 eyes[:, *here] += due_below
         inlays = []
-        if drawing.gaze is not None:
-            lids = self._lids(around, above, above + eyes, lines[:2])
-            across = np.array([down[1], -down[0]])
-            pixel = 1 / max(self.front.scale)
+        if gaze is not None:
+            x, y = (line[part] for line, part in zip((self.x, self.y), around[::-1], strict=True))
+            lids = Lids(x, y, above, eyes, lines[:EYES], self.origin, self.scale)
+            (right, down), pixel = lines[0].down, 1 / max(self.front.scale)
             least, edge = LEAST_SHIFT_PX * pixel, LID_EDGE_PX * pixel
-            irises = moved_irises(drawing.gaze, lids, across, least=least, edge=edge)
+            irises = moved_irises(gaze, lids, np.array([down, -right]), least=least, edge=edge)
             inlays = [self._inlay(iris, around, edge) for iris in irises]
             slack += max((float(np.abs(inlay.shift).max()) for inlay in inlays), default=0.0)
-        return Finer(self._pixels(around), self.step, finer, dues, inlays, slack)
+        return Finer(self._pixels(around), self.step, finer, shares, inlays, slack)
 
     def _unfold(self, rows: Maps, due: Maps, due_below: Maps, window: Window, line: LidsLine) -> None:
         """Changes what is due around an eye, so that its rows are taken from places in the same order.
@@ -92,14 +115,8 @@ class FineCells:
         """
         is_above = line.distances(self.x[window[1]], self.y[window[0]]) < 0
         least = LEAST_ADVANCE * ENLARGED * self.step
-        due -= _disorder(-(rows + due)[::-1], is_above[::-1], least)[::-1]
-        due_below += _disorder(rows + due_below, ~is_above, least)
-
-    def _lids(self, window: Window, above: Maps, below: Maps, lines: list[LidsLine]) -> Lids:
-        """What moved irises depend on, in coordinates."""
-        origin, scale = self.origin[:, None, None], self.scale[:, None, None]
-        places, places_below = (((maps - origin) / scale).transpose(1, 2, 0) for maps in (above, below))
-        return Lids(self.x[window[1]], self.y[window[0]], places, places_below, lines)
+        _order(rows[::-1], due[::-1], is_above[::-1], least, -1)
+        _order(rows, due_below, ~is_above, least, 1)
 
     def _due(self, window: Window, shift: Maps, line: LidsLine) -> list[Due]:
         """What is due below a line in a window of cells; nothing where all of that is above it."""
@@ -137,16 +154,18 @@ class FineCells:
         return rows, columns
 
 
-def _disorder(rows: Maps, where: NDArray[np.bool_], least: float) -> Maps:
-    """(h, w): what to add to rows so that each goes on from the one before by `least`, where they count."""
-    if not (where[1:] & (np.diff(rows, axis=0) < least)).any():
-        return np.zeros_like(rows)
+def _order(rows: Maps, due: Maps, where: NDArray[np.bool_], least: float, way: int) -> None:
+    """Changes what is due so that each row, with it, goes on from the one before by `least`.
+
+    rows, due: (h, w). where: (h, w), which of them count. way: 1, or -1 if the first row is the lowest.
+    """
+    found = way * (rows + due)
+    if not (where[1:] & (found[1:] - found[:-1] < least)).any():
+        return
     even = least * np.arange(len(rows), dtype=np.float32)[:, None]
-    level = np.where(where, rows - even, np.finfo(np.float32).min)
+    level = np.where(where, found - even, np.finfo(np.float32).min)
     down, across = (_fading(length) for length in rows.shape)
-    added = np.where(where, np.maximum.accumulate(level, axis=0) - level, 0)
-    found: Maps = (down[:, None] * across) * added
-    return found
+    due += way * (down[:, None] * across) * np.where(where, np.maximum.accumulate(level, axis=0) - level, 0)
 
 
 def _fading(count: int) -> Floats:
@@ -154,6 +173,12 @@ def _fading(count: int) -> Floats:
     at = np.arange(count, dtype=np.float32) + 0.5
     fading: Floats = np.clip(np.minimum(at, count - at) / (FADE * count), 0, 1)
     return fading
+
+
+def _pixels_of(maps: Tensor, scale: Maps) -> Maps:
+    """(B, 2, h, w) pixels of the enlarged front, of (B, h, w, 2) coordinates; scale as in `FineCells`."""
+    found: Maps = maps.numpy().transpose(0, 3, 1, 2) * scale[:, None, None]
+    return found
 
 
 def _union(windows: Sequence[Window]) -> Window:

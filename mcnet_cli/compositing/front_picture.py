@@ -73,9 +73,9 @@ def _endless(runs: NDArray[np.int_], width: int) -> NDArray[np.int32]:
 
 
 def ends(flags: NDArray[np.bool_]) -> NDArray[np.int_]:
-    """(N, 2): the first 1 in each row of (N, W) flags, and what follows the last one; both 0 without any."""
-    first, last = flags.argmax(1), flags.shape[1] - flags[:, ::-1].argmax(1)
-    found: NDArray[np.int_] = np.where(np.any(flags, 1, keepdims=True), np.stack([first, last], 1), 0)
+    """(..., 2): the first 1 in each row of (..., W) flags, and what follows the last one; 0 without any."""
+    first, last = flags.argmax(-1), flags.shape[-1] - flags[..., ::-1].argmax(-1)
+    found: NDArray[np.int_] = np.where(np.any(flags, -1, keepdims=True), np.stack([first, last], -1), 0)
     return found
 
 

@@ -78,8 +78,10 @@ class LidsLine:
 class Lids:
     """What a frame does around both eyes, before irises are moved.
 
-    x, y: (w,) and (h,) coordinates of columns and rows. above, below: (h, w, 2) where in the source they are
-    taken from, if they are above and if they are below the lines where lids meet. lines: that of each eye.
+    x, y: (w,) and (h,) coordinates of columns and rows. above: (2, h, w), x and y, where in the enlarged
+    front they are taken from if they are above the lines where lids meet; below: what is added to that if
+    they are below. lines: that of each eye. origin, scale: (2,) each, where coordinates are 0 in the enlarged
+    front, and its pixels a unit of them.
     """
 
     x: Floats
@@ -87,21 +89,26 @@ class Lids:
     above: Floats
     below: Floats
     lines: list[LidsLine]
+    origin: Floats
+    scale: Floats
 
     def taken(self, eye: int, window: Window) -> Floats:
         """(h, w, 2): where in the source the pixels of a window around an eye are taken from."""
         rows, columns = window
-        share = self.lines[eye].below(self.x[columns], self.y[rows])[..., None]
-        mixed: Floats = self.above[window] + share * (self.below[window] - self.above[window])
-        return mixed
+        share = self.lines[eye].below(self.x[columns], self.y[rows])
+        return self._coordinates(self.above[:, *window] + share * self.below[:, *window])
 
     def taken_at(self, eye: int, place: Floats) -> Floats:
         """(2,): where in the source a place (2,) at an eye is taken from."""
         first, last = np.array([self.x[0], self.y[0]]), np.array([self.x[-1], self.y[-1]])
         at = (place - first) / np.maximum(last - first, 1e-6)
         above, below = (_at(maps, *at) for maps in (self.above, self.below))
-        mixed: Floats = above + self.lines[eye].below(place[:1], place[1:])[0] * (below - above)
-        return mixed
+        return self._coordinates(above + self.lines[eye].below(place[:1], place[1:])[0] * below)
+
+    def _coordinates(self, pixels: Floats) -> Floats:
+        """(..., 2) coordinates of (2, ...) pixels of the enlarged front."""
+        found: Floats = (pixels.transpose(*range(1, pixels.ndim), 0) - self.origin) / self.scale
+        return found
 
     def window(self, place: Floats, reach: float) -> Window:
         """The rows and columns, one at least, within `reach` of a place."""
@@ -168,13 +175,11 @@ def _sigmoid(values: Floats) -> Floats:
 
 
 def _at(maps: Floats, x: float, y: float) -> Floats:
-    """(C,): (h, w, C) maps at a place, 0 and 1 being the first and last columns and rows; linearly."""
-    (top, down), (left, right) = (_split(at, side) for at, side in zip((y, x), maps.shape, strict=False))
-    upper, lower = (
-        line[left] + right * (line[min(left + 1, len(line) - 1)] - line[left])
-        for line in (maps[top], maps[min(top + 1, len(maps) - 1)])
-    )
-    found: Floats = upper + down * (lower - upper)
+    """(C,): (C, h, w) maps at a place, 0 and 1 being the first and last columns and rows; linearly."""
+    (top, down), (left, right) = (_split(at, side) for at, side in zip((y, x), maps.shape[1:], strict=True))
+    corners = maps[:, top : top + 2, left : left + 2]
+    rows = corners[:, 0] + down * (corners[:, -1] - corners[:, 0])
+    found: Floats = rows[:, 0] + right * (rows[:, -1] - rows[:, 0])
     return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from einops import einsum
+from einops import einsum, rearrange
 from torch import Tensor
 
 from mcnet_cli.model.geometry import (
@@ -53,7 +53,8 @@ class Correction:
     """What has to be added to a deformation around an eye or the mouth.
 
     window: of the picture. above, below: (B, h, w, 2) what is due on either side of the line where lids or
-    lips meet, both smooth. middle, down, scale: (B, 1, 2), (B, 2) and (B, 1), the line.
+    lips meet, both smooth. middle, down, scale: (B, 1, 2), (B, 2) and (B, 1), the line. places, reach:
+    (B, K, 2) and (B,), around which and how far something is due.
     """
 
     window: Window
@@ -62,6 +63,13 @@ class Correction:
     middle: Tensor
     down: Tensor
     scale: Tensor
+    places: Tensor
+    reach: Tensor
+
+    def windows(self, axes: Axes) -> list[Window]:
+        """Of each picture of the batch the part of `window` in which something is due in it."""
+        each = zip(self.places[:, None], self.reach, strict=True)
+        return [window_around(places, reach, axes) for places, reach in each]
 
     def side(self, axes: Axes, window: Window) -> Tensor:
         """(B, h, w): 0 above the line, 1 below it, in a window of a picture."""
@@ -173,7 +181,8 @@ class FaceParts:
         x, y = (_along(axes, way, places, units[..., n]) for n, way in enumerate((across, down)))
         for group, above, below in GROUPS:
             at, due = places[:, group], missing[:, group]
-            window = window_around(at, REACHED * units[:, group].max(), axes)
+            reach = REACHED * units[:, group].amax((1, 2))
+            window = window_around(at, reach.max(), axes)
             squares = _summed(x, group, window).square() + _summed(y, group, window).square()
             shares = torch.exp(-squares / 2)
             shares = (shares - LEAST_SHARE).clamp_min(0) / (1 - LEAST_SHARE)  # no step at the window's edge
@@ -185,6 +194,8 @@ class FaceParts:
                     middle=(at[:, :1] + at[:, -1:]) / 2,
                     down=down,
                     scale=scale,
+                    places=at,
+                    reach=reach,
                 )
             )
         return corrections
@@ -217,8 +228,8 @@ class FaceParts:
 def _shared(shares: Tensor, due: Tensor) -> Tensor:
     """(B, h, w, 2): corrections due at K keypoints, (B, K, 2), by (B, K, h, w) shares, at most 1 in all."""
     shares = shares / shares.sum(1, keepdim=True).clamp_min(1)
-    flat: Tensor = shares.flatten(2).transpose(1, 2) @ due
-    return flat.view(len(flat), *shares.shape[2:], 2)
+    shared: Tensor = due.transpose(1, 2) @ shares.flatten(2)
+    return rearrange(shared, "b c (h w) -> b h w c", h=shares.shape[2])
 
 
 def _along(axes: Axes, direction: Tensor, origins: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:

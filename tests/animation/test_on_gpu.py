@@ -293,11 +293,12 @@ def test_frames_are_drawn_without_waiting_for_the_device(on_meta: None) -> None:
         paint=lambda frames, window: painted[frames, :, *window],
     )
     compositor = lite_on_meta().photo_compositor(photo_layers(source.photo, source.people, cpu.size))
-    compositor.drawn_by_torch([drawing[0]])  # encodes mouth and eyes
-    assert compositor._movement(0, drawing[1]).paints
+    [*compositor.drawn_by_torch([drawing])]  # encodes mouth and eyes
+    assert all(movement.paints for (movement,) in compositor._movements([drawing]))
     with undisturbed():
-        frame = compositor.drawn_by_torch([drawing[1]])
-    assert (frame.shape, frame.dtype, frame.device) == (source.photo.shape, torch.uint8, META)
+        frames = [*compositor.drawn_by_torch([drawing])]
+    for frame in frames:
+        assert (frame.shape, frame.dtype, frame.device) == (source.photo.shape, torch.uint8, META)
 
 
 def test_painters_paint_without_being_waited_for(on_meta: None) -> None:

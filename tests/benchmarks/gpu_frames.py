@@ -116,11 +116,7 @@ def _by_opencv(animator: Animator, portrait: Portrait) -> MakeFrames:
         (pose,) = poses
         begun = renderer.draw_soon(face.source, pose.keypoints, pose.gaze)
 
-        def drawn() -> list[Later[Picture]]:
-            drawing = fetched(begun())
-            return [compositor.frame_soon([drawing[number]]) for number in range(len(pose.keypoints))]
-
-        return drawn
+        return lambda: compositor.frames_soon([fetched(begun())])
 
     return MakeFrames(begin)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from face_tools import animator, example
 
-from mcnet_cli.compositing import Drawing, Gaze, PhotoCompositor, PhotoLayers, photo_layers
+from mcnet_cli.compositing import Drawing, Gaze, PhotoCompositor, PhotoLayers, details, photo_layers
 from mcnet_cli.model.config import PainterConfig
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
 from mcnet_cli.model.detail_shape import beyond_arcs
@@ -87,6 +87,24 @@ def test_paint_stays_between_the_lips() -> None:
 
 def test_a_mouth_that_stays_shut_is_not_painted() -> None:
     assert apart(drawn(0), drawn(0, painted=False)).max() <= 1
+
+
+def test_a_covered_mouth_is_looked_at_once_and_never_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[object] = []
+    square_of = details._square_of
+
+    def noted(*of: object) -> torch.Tensor:
+        cut.append(of)
+        return square_of(*of)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(details, "_square_of", noted)
+    drawn(1)
+    assert len(cut) == 2  # the source's and the frame's
+    cut.clear()
+    monkeypatch.setattr(details, "LEAST_CONTRAST", 1.0)
+    monkeypatch.setattr(MouthPainter, "forward", None)
+    drawn(1)
+    assert len(cut) == 1
 
 
 def test_a_mouth_opens_by_and_by() -> None:

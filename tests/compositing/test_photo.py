@@ -255,6 +255,28 @@ def test_what_is_painted_can_be_left_out() -> None:
     assert (compositor(layers).frame([black]) != warped).any()
 
 
+@pytest.mark.parametrize("by_opencv", [True, False])
+def test_frames_of_a_batch_are_those_that_are_made_one_by_one(by_opencv: bool) -> None:
+    face, model = example().faces[0], animator().renderer.model
+    motion = animator().motion(EXAMPLES / "driving.mp4", max_frames=42)
+    pose = Retargeting(motion, Transfer(), face, animator().landmarks, 0).pose(np.array([12, 35, 41]))
+    drawing = animator().renderer.draw(face.source, pose.keypoints, pose.gaze)
+    drawn = PhotoCompositor(
+        photo_layers(example().photo, example().people, 256),
+        model.parts,
+        torch.device("cpu"),
+        by_opencv=by_opencv,
+        painter=model.painter,
+        eye_painter=model.eye_painter,
+        placing=model.placing,
+    )
+    together = [frame() for frame in drawn.frames_soon([drawing])]
+    for number, frame in enumerate(together):
+        apart = np.abs(drawn.frame([drawing[number]]).astype(int) - frame)
+        assert apart.max() <= 1 and (apart > 0).mean() < 1e-5  # but for rounding
+    assert np.abs(together[0].astype(int) - together[2]).max() > 60
+
+
 @pytest.mark.slow
 def test_opencv_and_torch_draw_the_same_pictures() -> None:
     layers = photo_layers(example().photo, example().people, 256)
