@@ -26,7 +26,8 @@ class Tables:
 
     canvas: coordinates of the front's pixels; and on the device what is drawn.
     resting: (2, ⌈H/8⌉ + 2, ⌈W/8⌉ + 2) where blocks' middles are in the enlarged picture when nothing moves.
-    scale: (2,) pixels of the enlarged picture a unit of coordinates.
+    scale: (2,) pixels of the enlarged picture a unit of coordinates. cell_area: pixels of the photo that a
+        cell of dense motion covers.
     cells: of what is finer than blocks.
     colours_down, colours_across: (H, S) and (W, S), which interpolate the network's S² pixels, on the device.
     colours_rows, colours_columns: the first of these pixels that each row and column is made of, and what
@@ -39,6 +40,7 @@ class Tables:
     across: Tensor
     resting: Tensor
     scale: Tensor
+    cell_area: float
     cells: FineCells
     face: Tensor
     colours_down: Tensor
@@ -78,6 +80,7 @@ class Tables:
             across=tensor(front.across),
             resting=tensor(np.stack(np.meshgrid(x, y + rows_above))),
             scale=tensor(scale),
+            cell_area=float(np.prod(2 / (CELLS - 1) * np.array(front.scale))),
             cells=FineCells(front, step, coarse, x_coarse, y_coarse, origin.astype(np.float32), scale),
             face=tensor(front.face),
             colours_down=tensor(front.colours_down).to(device),
