@@ -26,10 +26,10 @@ SOFT_EDGE = 0.012
 DISTRUST = 0.15
 # Share of paint below which a frame is left as it is warped.
 NO_PAINT = 1 / 255
-# Area of paint, in cells of dense motion, up to which a frame is left as it is warped, and from which on all is
-# painted. A cell is a thirtieth of a face's height. On seven pairs of photos and drivings no pixel of the
-# result differs by more than 8 levels from one with all paint, and the decoder runs for a seventh of the frames
-# instead of for nearly all.
+# Area of paint, in cells of dense motion, up to which a frame is left as it is warped, and from which on all
+# is painted. A cell is a thirtieth of a face's height. On seven pairs of photos and drivings no pixel of the
+# result differs by more than 8 levels from one with all paint, and the decoder runs for a seventh of the
+# frames instead of for nearly all.
 LEAST_PAINT = (2.0, 4.0)
 
 
