@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
 from mcnet_cli.compositing.decoded import decoder_paints
 from mcnet_cli.compositing.details import Canvas, Eye, Mouth
-from mcnet_cli.compositing.draw import Movement
+from mcnet_cli.compositing.draw import Movement, Paint
 from mcnet_cli.compositing.front import Front
 from mcnet_cli.compositing.tables import Tables
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
@@ -46,27 +47,42 @@ class Mover:
         if parts is not None:
             field = parts.settled(field, drawing.source, drawing.driving)
         places = tables.places(field)
-        finer = None if parts is None else tables.cells.finer(field, places, drawing, parts)
+        movements = [Movement(own, None, []) for own in places]
+        if parts is not None:
+            finer = tables.cells.finer(field, places, drawing, parts)
+            movements = [Movement(own, around, []) for own, around in zip(places, finer, strict=True)]
         gaze, known = drawing.gaze, (tables.resting, drawing.source, drawing.driving)
         eyes = [] if gaze is None else self._eyes
-        decoded, mouth, opening = None, [], []
-        if self._paints:
-            mouth = [] if self._mouth is None else self._mouth.strengths(*known)
-            opening = [] if gaze is None else [(eye, eye.strengths(*known, gaze)) for eye in eyes]
-            decoded = decoder_paints(tables, field, drawing, parts, mouth=self._mouth is None, eyes=not eyes)
-        for number, own in enumerate(places):
-            movement = Movement(own, None if finer is None else next(finer), [])
-            if decoded is not None:
-                one, paint = drawing[number], next(decoded)
-                if paint is not None:
-                    movement.paints.append(paint)
-                if self._mouth is not None and mouth[number]:
-                    movement.paints.append(self._mouth.paint(movement, one.driving, mouth[number]))
-                for eye, strengths in opening:
-                    if strengths[number] and one.gaze is not None:
-                        moved = movement, one.source, one.driving, one.gaze
-                        movement.paints.append(eye.paint(*moved, strengths[number]))
+        if not self._paints:
+            yield from movements
+            return
+        mouth = [0.0] * len(movements) if self._mouth is None else self._mouth.strengths(*known)
+        opening = [] if gaze is None else [(eye, eye.strengths(*known, gaze)) for eye in eyes]
+        decoded = decoder_paints(tables, field, drawing, parts, mouth=self._mouth is None, eyes=not eyes)
+        mouths = self._mouths(movements, drawing.driving, mouth)
+        for number, (movement, paint) in enumerate(zip(movements, decoded, strict=True)):
+            one = drawing[number]
+            if paint is not None:
+                movement.paints.append(paint)
+            if mouth[number]:
+                movement.paints.append(next(mouths))
+            for eye, strengths in opening:
+                if strengths[number] and one.gaze is not None:
+                    moved = movement, one.source, one.driving, one.gaze
+                    movement.paints.append(eye.paint(*moved, strengths[number]))
             yield movement
+
+    def _mouths(
+        self, movements: Sequence[Movement], driving: Tensor, strengths: Sequence[float]
+    ) -> Iterator[Paint]:
+        """What is painted in each frame whose mouth opens."""
+        opened = [number for number, strength in enumerate(strengths) if strength]
+        if self._mouth is not None and opened:
+            yield from self._mouth.paints(
+                [movements[number] for number in opened],
+                driving[opened],
+                [strengths[number] for number in opened],
+            )
 
 
 def _eyes(painter: EyePainter | None, parts: FaceParts | None, front: Front, canvas: Canvas) -> list[Eye]:

@@ -54,6 +54,14 @@ class SourceDetail:
     style: Tensor
     shape: Shape
 
+    def expand(self, batch: int) -> "SourceDetail":
+        """The same for `batch` frames; no copy is made."""
+
+        def expanded(values: Tensor) -> Tensor:
+            return values.expand(batch, *values.shape[1:])
+
+        return SourceDetail(expanded(self.tokens), expanded(self.style), self.shape.map(expanded))
+
 
 @dataclass(frozen=True, slots=True)
 class Painted:
