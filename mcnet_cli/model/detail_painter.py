@@ -184,7 +184,7 @@ class DetailPainter(nn.Module):
         x = torch.cat([x, self.beside(_cut(inputs, near))], 1)
         x = self.out(_active(self.last(_active(x))))
         with full_precision(x):
-            light, *values, share = _cut(x, seen_from(near, window)).float().split(1, 1)
+            light, *values, share = _cut(x, seen_from(near, window)).float().chunk(2 + self.CHROMAS, 1)
             inside = _cut(inside, window)
             mixed = zip(self.shares(values), tints.chromas, strict=True)
             tint = torch.stack([part * chroma for part, chroma in mixed]).sum(0)
