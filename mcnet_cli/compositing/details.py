@@ -29,7 +29,7 @@ from mcnet_cli.model.detail_shape import (
 )
 from mcnet_cli.model.eye_shape import IRIS, EyeShape
 from mcnet_cli.model.face_parts import FaceParts
-from mcnet_cli.model.geometry import grid_sample, ramp
+from mcnet_cli.model.geometry import constant, grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.model.outlines import EYE
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
@@ -56,6 +56,9 @@ LEAST_CONTRAST, AROUND = 0.035, 0.25
 # fourteen people mouths have 0.74 of real ones' sharpness inside without, 0.93 with it, at an error that is a
 # hundredth larger.
 SHARPENED, SHARPENED_PX = 0.5, 5
+# Pixels of a painter's square around lips or lids that paint is sampled from, with what sharpening sees; and
+# the side of the cells in which its part that is painted is counted.
+AROUND_PX, CELL_PX = 6, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +93,32 @@ class _Detail:
         seen = self._seen(Movement(resting, None, []), square)
         return self._painter.encode(seen, before.within(square).map(self._canvas.upload)), seen
 
-    def _painted(self, movements: Sequence[Movement], after: Shape, source: SourceDetail) -> list[Painted]:
-        """What the painter paints of B shapes, each in its frame; in one go, which takes less time."""
+    def _painted(
+        self, movements: Sequence[Movement], after: Shape, source: SourceDetail
+    ) -> tuple[list[Painted], Window]:
+        """What the painter paints of B shapes, each in its frame; in one go, which takes less time.
+
+        The part of their squares that is painted is the same for all; it comes with them.
+        """
         squares = [after[number : number + 1].square() for number in range(len(movements))]
         seen = [self._seen(movement, square) for movement, square in zip(movements, squares, strict=True)]
-        shape = after.within(after.square()).map(self._canvas.upload)
-        paint = self._painter(torch.cat(seen), shape, source.expand(len(movements)))
-        return [*map(Painted, paint.colours.split(1), paint.share.split(1))]
+        square = after.square()
+        inside = _inside(square.within(finer(after.arcs[:, :2])), self._painter.config.size)
+        shape = after.within(square).map(self._canvas.upload)
+        paint = self._painter(torch.cat(seen), shape, source.expand(len(movements)), inside)
+        return [*map(Painted, paint.colours.split(1), paint.share.split(1))], inside
 
-    def _laid(self, paint: Painted, after: Shape, strength: Tensor | float) -> Paint:
-        """What is painted of one shape, at the front's own size, within its outline."""
+    def _laid(self, paint: Painted, inside: Window, after: Shape, strength: Tensor | float) -> Paint:
+        """What is painted of one shape, at the front's own size, within its outline.
+
+        inside: the part of its square that is painted.
+        """
         square, canvas = after.square(), self._canvas
         window, distances = _distances(finer(after.arcs[:, :2]), after.width, canvas)
-        within = square.map(canvas.upload).within(grid_of(canvas.device_axes, window)[None])
+        places = square.map(canvas.upload).within(grid_of(canvas.device_axes, window)[None])
+        places = _in_part(places, inside, self._painter.config.size)
         layers = torch.cat([_sharpened(paint), paint.share], 1)
-        laid = grid_sample(layers, within, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
+        laid = grid_sample(layers, places, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
         share = strength * limit(distances) * laid[3]
         return Paint(window, share, 255 * rearrange(laid[:3], "c h w -> h w c").contiguous())
 
@@ -150,8 +164,9 @@ class Mouth(_Detail):
         assert self._source is not None
         before, encoded, is_seen = self._source
         after = before.moved(driving[:, self._placing])
-        for number, paint in enumerate(self._painted(movements, after, encoded)):
-            yield self._laid(paint, after[number : number + 1], strengths[number] * is_seen)
+        paints, inside = self._painted(movements, after, encoded)
+        for number, paint in enumerate(paints):
+            yield self._laid(paint, inside, after[number : number + 1], strengths[number] * is_seen)
 
     def _is_seen(self, before: MouthShape, seen: Tensor) -> Tensor:
         """() on the device, which isn't waited for: 0 if a mask or a veil covers the mouth, else 1."""
@@ -214,8 +229,8 @@ class Eye(_Detail):
         after = before.moved(lids, before.points[:, 4:], self._parts.eye_corners(source), corners)
         shown = float(gaze.shown[0, eye])
         after = _looking(before, after, gaze.driving[:, eye].to(source), shown, grown * radius)
-        (paint,) = self._painted([movement], after, encoded)
-        return self._laid(paint, after, strength * float(self._painter.hidden(before, after)))
+        (paint,), inside = self._painted([movement], after, encoded)
+        return self._laid(paint, inside, after, strength * float(self._painter.hidden(before, after)))
 
 
 def _iris(centre: Tensor, radius: Tensor) -> Tensor:
@@ -254,6 +269,28 @@ def _sharpened(paint: Painted) -> Tensor:
     colours = paint.colours
     soft = F.avg_pool2d(colours, SHARPENED_PX, 1, SHARPENED_PX // 2, count_include_pad=False)
     return (colours + SHARPENED * (colours - soft)).clamp(0, 1)
+
+
+def _inside(arcs: Tensor, size: int) -> Window:
+    """The part of a square of `size` pixels around what two arcs enclose, in its coordinates, in whole cells.
+
+    Cells, so that windows have few sizes: for each new one a processor's convolutions are prepared anew.
+    """
+    pixels = (arcs.flatten(0, -2) + 1) * (size / 2)
+    low, high = (pixels.amin(0) - AROUND_PX).tolist(), (pixels.amax(0) + AROUND_PX).tolist()
+    columns, rows = (
+        slice(max(int(first // CELL_PX) * CELL_PX, 0), min(-int(-last // CELL_PX) * CELL_PX, size))
+        for first, last in zip(low, high, strict=True)
+    )
+    return rows, columns
+
+
+def _in_part(places: Tensor, window: Window, size: int) -> Tensor:
+    """Places (..., 2) in a square of `size` pixels as places in a window of it; -1 and 1 are the edges."""
+    rows, columns = window
+    sides = constant((columns.stop - columns.start, rows.stop - rows.start), places.device)
+    first = constant((columns.start, rows.start), places.device)
+    return ((places + 1) * size - 2 * first) / sides - 1
 
 
 def _distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window, Tensor]:

@@ -31,8 +31,13 @@ LIPS_AT_CORNER = 0.1
 # corners of the eyes, tried on six people. The larger, the more of what lies around lids and lips
 # goes along; the smaller, the more of the lids and lips themselves stays behind.
 LID_REACH, LIP_REACH, CORNER_REACH = (0.12, 0.07), (0.14, 0.06), (0.1, 0.1)
+# How far up an upper lid's correction reaches, in distances of the lid to the brow. It falls evenly to 0, so
+# that lashes are stretched no more than the skin above them: a Gaussian draws heavy ones apart into dark half
+# moons when lids shut. If it reached further, brows would be bent.
+TO_BROW = 0.65
 # In the order of `FaceParts._corrected_keypoints`.
 REACHES = torch.tensor([*[LID_REACH] * 4, *[LIP_REACH] * 2, *[CORNER_REACH] * 2, *[LIP_REACH] * 2])
+LIDS = 4  # the first ones: of each eye the upper lid's before the lower one's
 # Those that overlap share what is due: both lids of an eye, all of the mouth. Of each group the first so many
 # count above the line where lids or lips meet, those from a second number on below it, so that the mouth's
 # corners are on both sides. The line runs between the first and the last.
@@ -177,15 +182,18 @@ class FaceParts:
         places = driving[:, self._corrected_keypoints]
         missing = self._missing(deformation, source, driving, self._corrected_keypoints)
         across, down, scale = axes_of_line(driving[:, self.eyes[2]], driving[:, self.eyes[5]])
-        units, corrections = REACHES.to(driving) * scale[..., None], []
+        units, corrections = self._reaches(driving, scale), []
         x, y = (_along(axes, way, places, units[..., n]) for n, way in enumerate((across, down)))
         for group, above, below in GROUPS:
             at, due = places[:, group], missing[:, group]
             reach = REACHED * units[:, group].amax((1, 2))
             window = window_around(at, reach.max(), axes)
-            squares = _summed(x, group, window).square() + _summed(y, group, window).square()
-            shares = torch.exp(-squares / 2)
+            aside, up = _summed(x, group, window), _summed(y, group, window)
+            shares = torch.exp(-(aside.square() + up.square()) / 2)
             shares = (shares - LEAST_SHARE).clamp_min(0) / (1 - LEAST_SHARE)  # no step at the window's edge
+            if self.brows and group.start < LIDS:
+                evenly = (1 - up[:, :above].abs() / REACHED).clamp_min(0)
+                shares[:, :above] = evenly * (1 - (aside[:, :above] / REACHED).square()).clamp_min(0).square()
             corrections.append(
                 Correction(
                     window,
@@ -199,6 +207,14 @@ class FaceParts:
                 )
             )
         return corrections
+
+    def _reaches(self, driving: Tensor, scale: Tensor) -> Tensor:
+        """(B, 10, 2): standard deviations along and across; of upper lids across, a third of the reach."""
+        units = REACHES.to(driving) * scale[..., None]
+        if self.brows:
+            lids, brows = driving[:, [self.eyes[0], self.eyes[3]], None], driving[:, None, [*self.brows]]
+            units[:, 0:LIDS:2, 1] = TO_BROW / REACHED * (lids - brows).norm(dim=-1).amin(-1)
+        return units
 
     def _missing(
         self, deformation: Tensor, source: Tensor, driving: Tensor, numbers: Sequence[int]

@@ -44,6 +44,21 @@ def enlarged(window: Window, step: int, axes: Axes) -> Window:
     return rows, columns
 
 
+def grown(window: Window, by: int, size: int) -> Window:
+    """A window with so many more rows and columns on each side, within a square of `size` pixels."""
+    rows, columns = (slice(max(part.start - by, 0), min(part.stop + by, size)) for part in window)
+    return rows, columns
+
+
+def seen_from(around: Window, window: Window) -> Window:
+    """A window, counted from the first row and column of one around it."""
+    rows, columns = (
+        slice(part.start - first.start, part.stop - first.start)
+        for part, first in zip(window, around, strict=True)
+    )
+    return rows, columns
+
+
 def _between(line: Tensor, first: float, last: float) -> slice:
     """The part of evenly rising coordinates from `first` to `last`, one at least."""
     start, step, count = float(line[0]), float(line[-1] - line[0]) / max(len(line) - 1, 1), len(line)

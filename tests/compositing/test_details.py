@@ -128,9 +128,9 @@ def test_the_painter_sees_the_frame_as_it_is_drawn(monkeypatch: pytest.MonkeyPat
     seen = []
     paint = MouthPainter.forward
 
-    def noted(made: MouthPainter, warped: torch.Tensor, shape: MouthShape, source: object) -> object:
+    def noted(made: MouthPainter, warped: torch.Tensor, shape: MouthShape, *others: object) -> object:
         seen.append((warped, shape))
-        return paint(made, warped, shape, source)  # type: ignore[arg-type]
+        return paint(made, warped, shape, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(MouthPainter, "forward", noted)
     drawn(1)

@@ -15,6 +15,7 @@ from mcnet_cli.model.config import PainterConfig
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, SourceDetail, limit
 from mcnet_cli.model.eye_shape import EyeShape
 from mcnet_cli.model.mouth_shape import MouthShape
+from mcnet_cli.model.windows import Window
 
 SMALL = PainterConfig(size=32, channels=(12, 8, 8), tokens=4)
 WITH_PAINTER = replace(PRESETS["lite"], painter=SMALL, eye_painter=SMALL)
@@ -84,6 +85,20 @@ def test_a_batch_is_painted_as_each_alone() -> None:
         alone = made(seen[rows], mouths[rows], made.encode(seen[rows], own[rows]))
         assert torch.allclose(alone.colours, together.colours[rows], atol=1e-5)
         assert torch.allclose(alone.share, together.share[rows], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [(slice(8, 24), slice(4, 28)), (slice(0, 12), slice(0, 32)), (slice(20, 32), slice(16, 32))],
+)
+def test_a_window_is_painted_as_a_part_of_the_whole(window: Window) -> None:
+    config = replace(SMALL, size=64)
+    made, seen, mouths = painter(config), pictures(2, 64), shape(0.4, 0.7)
+    source = made.encode(seen, shape(0.0, 0.2))
+    rows, columns = (slice(2 * part.start, 2 * part.stop) for part in window)
+    whole, part = made(seen, mouths, source), made(seen, mouths, source, (rows, columns))
+    assert torch.allclose(part.colours, whole.colours[..., rows, columns], atol=1e-5)
+    assert torch.allclose(part.share, whole.share[..., rows, columns], atol=1e-5)
 
 
 def test_stretched_lips_between_a_shut_mouths_lips_are_not_seen() -> None:

@@ -207,6 +207,20 @@ def test_where_lids_meet_nothing_is_left_of_the_eye() -> None:
         assert at(field, x, -0.02)[0, 1] < -0.05 < 0.05 < at(field, x, 0.02)[0, 1]
 
 
+def test_a_lid_that_shuts_stretches_lashes_no_more_than_the_skin_up_to_the_brow() -> None:
+    parts = FaceParts(mouth=range(6), eyes=range(6, 12), brows=(12, 13))
+    brows = torch.tensor([[[-0.25, -0.35], [0.25, -0.35]]])
+    source = torch.cat([face(eyes=0.16), brows], 1)
+    driving = source.clone()
+    driving[:, [6, 9]] = driving[:, [7, 10]]  # upper lids down to the lower ones
+    field = parts.corrected(coordinate_grid(*SIZE, source)[None], source, driving, (256, 256))
+    rows = torch.linspace(-0.34, 0.06, 60)
+    column = sampled(field, torch.stack([torch.full_like(rows, -0.25), rows], -1)[None])[0, :, 1]
+    assert abs(float(column[-1]) - (0.06 - 0.16)) < 0.02  # the lid is the source's
+    assert abs(float(column[0]) - rows[0]) < 1e-3  # the brow stays
+    assert (column.diff() / rows.diff()).min() > 0.35  # nothing twice, nothing drawn out to stripes
+
+
 def test_what_is_right_or_far_from_eyes_and_mouth_stays() -> None:
     rest = coordinate_grid(256, 256, torch.zeros(1)).permute(2, 0, 1)
     assert torch.allclose(corrected(face(), face())[0], rest, atol=1e-5)
