@@ -1,8 +1,7 @@
 """Fronts drawn over what is behind them: by OpenCV on a CPU, by torch on any device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,20 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcnet_cli.compositing.front import BLOCK, Front
-from mcnet_cli.compositing.front_picture import TILE, ends
 from mcnet_cli.compositing.plate import Picture, over
+from mcnet_cli.compositing.strips import strips_of
 from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.windows import Window
 from mcnet_cli.transfers import upload
 
-# Blocks of rows that OpenCV draws at once: with more, what is computed for them leaves a processor's cache;
-# with fewer, more is computed twice where strips meet.
-STRIP_BLOCKS = 6
 LINE_PX = 16  # pixels of four bytes in a line of a cache
 
 Maps = NDArray[np.float32]
 Planes = Sequence[Maps] | Maps  # x and y
-Indices = NDArray[np.int_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +94,6 @@ class Movement:
     paints: list[Paint]
 
 
-@dataclass(frozen=True, slots=True)
-class _Strip:
-    """Rows and columns of a front in which it can be seen.
-
-    solid: the columns, counted from the strip's first, in which it hides all that is behind it. origin: the
-    rows and columns of the enlarged front that it is taken from.
-    """
-
-    window: Window
-    solid: slice
-    origin: Window
-
-
 def draw_by_opencv(front: Front, movements: Sequence[Movement], behind: Sequence[Picture]) -> None:
     """Draws a front over what is behind it in some frames.
 
@@ -121,7 +103,12 @@ def draw_by_opencv(front: Front, movements: Sequence[Movement], behind: Sequence
     about the same part of the front, which then is in the processor's cache.
     """
     makers = [_StripMaker(front, movement) for movement in movements]
-    for strips in _strips(front, movements, behind[0].shape[:2]):
+    places = np.stack([movement.places.numpy() for movement in movements])
+    finer = [
+        None if each is None else (each.window[0], each.slack)
+        for each in (movement.finer for movement in movements)
+    ]
+    for strips in strips_of(front, places, finer, behind[0].shape[:2]):
         seen = [number for number, strip in enumerate(strips) if strip is not None]
         for number in seen:
             strip = strips[number]
@@ -215,68 +202,6 @@ def taken(front: Front, places: Planes) -> Picture:
     x, y = places
     taken: Picture = cv2.remap(front.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return taken
-
-
-def _strips(
-    front: Front, movements: Sequence[Movement], size: tuple[int, ...]
-) -> Iterator[list[_Strip | None]]:
-    """The strips of a front of (H, W) pixels from above: that of each frame; None where it isn't seen."""
-    height, width = size
-    x, y = np.stack([movement.places.numpy() for movement in movements], 1)  # (B, h, w) each
-    starts = np.arange(0, height, STRIP_BLOCKS * BLOCK)
-    stops = np.minimum(starts + STRIP_BLOCKS * BLOCK, height)
-    slack = np.zeros((len(movements), len(starts)), np.float32)
-    for own, finer in zip(slack, (movement.finer for movement in movements), strict=True):
-        if finer is not None:
-            own[(starts < finer.window[0].stop) & (stops > finer.window[0].start)] = finer.slack
-    # where strips are taken from: rows, and columns between two blocks, the farthest to either side
-    blocks = starts // BLOCK, np.minimum(starts // BLOCK + STRIP_BLOCKS, y.shape[1] - 2) + 1
-    upper, lower = (
-        _extreme(find, found, *blocks) for find, found in ((np.minimum, y.min(2)), (np.maximum, y.max(2)))
-    )
-    reached = [
-        np.clip(edge.astype(int), 0, len(front.picture) - 1) for edge in (upper - slack, lower + slack + 1)
-    ]
-    low, high = (_extreme(find, x, *blocks) for find in (np.minimum, np.maximum))
-    low = np.minimum(low[..., 1:], low[..., :-1]) - slack[..., None]
-    high = np.maximum(high[..., 1:], high[..., :-1]) + slack[..., None]
-    tiles = [edge.ravel() // TILE for edge in reached]
-
-    def limits(runs: NDArray[np.int32], *finds: np.ufunc) -> Iterator[NDArray[np.int_]]:
-        """(B, N, 1) each: the first and the last column, as far as all or any of the rows go."""
-        for find, edge in zip(finds, runs.T, strict=True):
-            yield _extreme(find, edge[None], *tiles).reshape(*slack.shape, 1)
-
-    left, right = limits(front.seen, np.minimum, np.maximum)
-    begin, end = np.moveaxis(ends((low < right) & (high > left - 1)), -1, 0)
-    left, right = limits(front.solid, np.maximum, np.minimum)
-    hides = (low >= left) & (high < right - 1)
-    inner, outer = np.moveaxis(ends(hides), -1, 0)
-    outer = np.where(hides.sum(-1) == outer - inner, outer, inner)  # if it is in one piece
-    columns = np.clip(BLOCK * (begin - 1), 0, width), np.clip(BLOCK * end, 0, width)
-    # between two blocks are the columns from the middle of the first of them to that of the other
-    solid = (np.clip(BLOCK * edge - BLOCK // 2, *columns) - columns[0] for edge in (inner, outer))
-    sides = (
-        np.clip(np.take_along_axis(edge, block[..., None], 2)[..., 0], 0, front.picture.shape[1]).astype(int)
-        for edge, block in ((low, begin), (high, np.maximum(end - 1, 0)))
-    )
-    found = np.stack([*columns, *solid, *reached, *sides], -1).transpose(1, 0, 2).tolist()
-    for top, bottom, strips in zip(starts.tolist(), stops.tolist(), found, strict=True):
-        yield [_strip(slice(top, bottom), *strip) if strip[0] < strip[1] else None for strip in strips]
-
-
-def _strip(rows: slice, *ends: int) -> _Strip:
-    """One of `_strips`; ends: first and last of what it consists of."""
-    columns, solid, reached, sides = (slice(*pair) for pair in zip(ends[::2], ends[1::2], strict=True))
-    return _Strip((rows, columns), solid, (slice(reached.start, reached.stop + 1), sides))
-
-
-def _extreme(find: np.ufunc, values: NDArray[Any], first: Indices, last: Indices) -> NDArray[Any]:
-    """(B, N, ...): the least or greatest values (B, M, ...) in N parts of them, by first and last numbers."""
-    bounds = np.stack([first, last + 1], 1).ravel()
-    values = np.concatenate([values, values[:, -1:]], 1)
-    found: NDArray[Any] = find.reduceat(values, bounds, axis=1)[:, ::2]
-    return found
 
 
 def draw_by_torch(picture: Tensor, movement: Movement, behind: Tensor) -> None:
