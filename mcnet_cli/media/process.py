@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, cast
 
 from mcnet_cli.errors import SystemFailure, shown
-from mcnet_cli.system import child_options, note_memory_of_child
+from mcnet_cli.system import child_options, enlarge_pipe, note_memory_of_child
 
 logger = logging.getLogger(__name__)
 
@@ -171,6 +171,9 @@ def running(
             f"can't run ffmpeg ({shown(arguments[0])}): {error.strerror}",
             hint="set MCNET_FFMPEG to a working ffmpeg, or unset it",
         ) from error
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            enlarge_pipe(pipe)
     child = Child(process, Log(watch))
     try:
         yield child
