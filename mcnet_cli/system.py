@@ -205,7 +205,7 @@ def child_options(descriptors: Iterable[int] = ()) -> dict[str, Any]:
 
 
 def enlarge_pipe(pipe: IO[bytes]) -> None:
-    """Has a pipe hold a frame of video instead of 64 kB, where the system can, so that both ends wait less."""
+    """Has a pipe hold 1 MB instead of 64 kB, where the system can: both ends wait less for each other."""
     try:
         import fcntl
 

@@ -22,8 +22,8 @@ class Encoder:
 
     name: ffmpeg's. pixels: the pixel format; None lets ffmpeg choose. alpha: whether frames are stored with
     transparency. uploaded: what ffmpeg calls the format of frames in the memory of a device, if they have to
-    be brought there. levels: more options for each quality; empty if there is only one quality. quick: options by
-    which it takes less time, for files that are somewhat larger.
+    be brought there. levels: more options for each quality; empty if there is only one quality. quick:
+    options by which it takes less time, for files that are somewhat larger.
     """
 
     name: str
@@ -72,7 +72,8 @@ def levels(option: str, *values: Any) -> dict[Quality, dict[str, Any]]:
 # Compared with preset `fast` and crf 18, files in H.264 of `high` are 13 to 34 % larger, but the SSIM of
 # faces is no lower (on two photos 0.990 and 0.974 against 0.990 and 0.970), and encoding takes less than half
 # the time. Other codecs have about the SSIM of h264 at the same quality: on a photo and a drawing that move,
-# within 0.01 from `good` on, up to 0.026 more for drafts.
+# within 0.01 from `good` on, up to 0.026 more for drafts. `quick` halves the encoder's time: files of eight
+# people's clips are 17 % larger, with the same SSIM and 0.04 dB less.
 _X264 = Encoder(
     name="libx264",
     pixels="yuv420p",

@@ -94,7 +94,7 @@ class CropBuffer:
         self._corners.append(self._corner)
 
     def pictures(self, count: int) -> Iterator[Picture]:
-        """The first `count` of the kept pictures, (h, w, 3). Each is valid until the next one is asked for."""
+        """The first `count` of the kept pictures, (h, w, 3), each valid until the next one is asked for."""
         self._file.seek(0)
         width, height = self._kept
         picture = np.empty((height, width, 3), np.uint8)
