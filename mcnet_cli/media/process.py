@@ -154,7 +154,7 @@ def running(
     """
 
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(arguments),
             stdin=stdin,
             stdout=stdout,
@@ -163,6 +163,9 @@ def running(
             env=child_environment(),
             **child_options(descriptors),
         )
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            enlarge_pipe(pipe)
+        return process
 
     try:
         process = _undisturbed(start)
@@ -171,9 +174,6 @@ def running(
             f"can't run ffmpeg ({shown(arguments[0])}): {error.strerror}",
             hint="set MCNET_FFMPEG to a working ffmpeg, or unset it",
         ) from error
-    for pipe in (process.stdin, process.stdout):
-        if pipe:
-            enlarge_pipe(pipe)
     child = Child(process, Log(watch))
     try:
         yield child
