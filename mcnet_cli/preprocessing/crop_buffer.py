@@ -11,9 +11,7 @@ gone before the system writes it.
 
 import tempfile
 from collections.abc import Iterator
-from io import FileIO
 from pathlib import Path
-from typing import cast
 
 import cv2
 import numpy as np
@@ -56,7 +54,7 @@ class CropBuffer:
         self._folder = folder
         try:
             # A frame is larger than any buffer. `close` ends it.
-            self._file = cast(FileIO, tempfile.TemporaryFile(dir=folder, buffering=0))  # noqa: SIM115
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         except OSError as error:
             raise system_failure(error, folder / "a clip") from error
 
