@@ -226,3 +226,12 @@ def test_a_display_that_does_not_answer_is_none(monkeypatch: pytest.MonkeyPatch)
     assert not system.has_display()
     monkeypatch.delenv("DISPLAY")
     assert not system.has_display()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes of other systems have their own size")
+def test_a_pipe_holds_more_than_64_kb() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with open(reader, "rb"), open(writer, "wb", buffering=0) as pipe:
+        system.enlarge_pipe(pipe)
+        assert pipe.write(bytes(1 << 19)) == 1 << 19

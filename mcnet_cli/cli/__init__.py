@@ -44,13 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _run(words)
+        _signals.end_at_once()  # in here, so that a signal is either caught below or ends the process
     except BaseException as error:  # really all: a signal may arrive as any of them
         _signals.end_at_once()
         from mcnet_cli.cli._console import conclude
 
         code = conclude(error, words)
     gc.collect()  # a signal may have come before a block was entered that it left: its clean-up runs now
-    _signals.end_at_once()
     return _signals.exit_code() or code
 
 

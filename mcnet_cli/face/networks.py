@@ -112,9 +112,9 @@ class AttentionMesh:
         self._trunk = read_network("face/face_mesh.tflite")
         # Each with its points and its corners, the picture's left one first.
         self._heads = (
-            (read_network("face/face_mesh_lips.tflite"), LIPS, MOUTH_CORNERS),
-            (read_network("face/face_mesh_left_eye.tflite"), LEFT_EYE, (33, 133)),
-            (read_network("face/face_mesh_right_eye.tflite"), RIGHT_EYE, (362, 263)),
+            (read_network("face/face_mesh_lips.tflite"), np.array(LIPS), np.array(MOUTH_CORNERS)),
+            (read_network("face/face_mesh_left_eye.tflite"), np.array(LEFT_EYE), np.array((33, 133))),
+            (read_network("face/face_mesh_right_eye.tflite"), np.array(RIGHT_EYE), np.array((362, 263))),
         )
 
     def operations(self) -> tuple[float, float]:
@@ -137,14 +137,15 @@ class AttentionMesh:
         """
         points, irises = trunk.points.copy(), []
         rows = np.ascontiguousarray(trunk.features.transpose(1, 2, 0))
-        for network, numbers, corners in self._heads:
-            window = _window(trunk.points[list(numbers), :2], trunk.points[list(corners), :2])
+        windows = [_window(points[numbers, :2], points[corners, :2]) for _, numbers, corners in self._heads]
+        seen = _cut(rows, np.stack(windows))
+        for (network, numbers, _), window, planes in zip(self._heads, windows, seen, strict=True):
             places = [
                 found.reshape(-1, 2) @ window[:, :2].T + window[:, 2]
-                for found in run_network(network, as_planes(_cut(rows, window)))
+                for found in run_network(network, planes[None])
             ]
             irises += [place for place in places if len(place) == IRIS_POINTS]
-            (points[list(numbers), :2],) = (place for place in places if len(place) != IRIS_POINTS)
+            (points[numbers, :2],) = (place for place in places if len(place) != IRIS_POINTS)
         return points, np.concatenate(irises)
 
 
@@ -160,10 +161,11 @@ def _window(points: Array, corners: Array) -> Matrix:
     return np.column_stack([linear, middle - linear.sum(1) * (HEAD_UNITS / 2)]).astype(np.float32)
 
 
-def _cut(features: Matrix, window: Matrix) -> Matrix:
-    """(16, 16, C) of (H, W, C) features in a window, between them linearly; 0 outside."""
+def _cut(features: Matrix, windows: Matrix) -> Matrix:
+    """(N, C, 16, 16) of (H, W, C) features in (N, 2, 3) windows, between them linearly; 0 outside."""
     height, width, channels = features.shape
-    x, y = (window[:, :2] @ WINDOW_GRID + window[:, 2:]) / INPUT_PER_FEATURE - np.float32(0.5)
+    places = (windows[:, :, :2] @ WINDOW_GRID + windows[:, :, 2:]) / INPUT_PER_FEATURE - np.float32(0.5)
+    x, y = places.transpose(1, 0, 2).reshape(2, -1)
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     left, top = np.clip(np.floor(x), 0, width - 2), np.clip(np.floor(y), 0, height - 2)
     right, lower = (x - left)[:, None], ((y - top) * inside)[:, None]
@@ -171,4 +173,5 @@ def _cut(features: Matrix, window: Matrix) -> Matrix:
     rows, place = features.reshape(-1, channels), (top * width + left).astype(np.intp)
     above = rows[place] * (1 - right) + rows[place + 1] * right
     below = rows[place + width] * (1 - right) + rows[place + width + 1] * right
-    return np.asarray((above * upper + below * lower).reshape(WINDOW_PX, WINDOW_PX, channels), np.float32)
+    seen = (above * upper + below * lower).reshape(-1, WINDOW_PX, WINDOW_PX, channels)
+    return np.ascontiguousarray(seen.transpose(0, 3, 1, 2), np.float32)

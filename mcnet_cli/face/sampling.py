@@ -3,6 +3,7 @@
 Coordinates are continuous pixels: pixel i covers [i, i + 1), so a picture spans (0, 0) to (width, height).
 """
 
+import math
 from typing import Any, Literal, TypeVar
 
 import cv2
@@ -59,12 +60,16 @@ def _shrunk(picture: Any, scale: Matrix) -> tuple[Any, tuple[int, int]]:
     across, down = (max(1, int(1 / s)) for s in scale)
     if across > 1 or down > 1:
         picture = _block_means(picture, across, down)
-    left_over = 1 / (scale * (across, down))
-    if (left_over > 1 + 1e-3).any():
-        # as wide as the mean of the pixels that become one: its variance is the square of their count over 12
-        deviations = np.sqrt(np.maximum(left_over**2 - 1, SMALLEST_BLUR) / 12)
-        picture = cv2.GaussianBlur(picture, (3, 3), sigmaX=deviations[0], sigmaY=deviations[1])
-    return picture, (across, down)
+    return blurred(picture, 1 / (scale * (across, down))), (across, down)
+
+
+def blurred(picture: Any, counts: Matrix) -> Any:
+    """The picture averaged for a sampling that makes one of (2,) so many pixels, fewer than two, each way."""
+    if (counts <= 1 + 1e-3).all():
+        return picture
+    # as wide as the mean of the pixels that become one: its variance is the square of their count over 12
+    deviations = np.sqrt(np.maximum(counts**2 - 1, SMALLEST_BLUR) / 12)
+    return cv2.GaussianBlur(picture, (3, 3), sigmaX=deviations[0], sigmaY=deviations[1])
 
 
 def _block_means(picture: Any, across: int, down: int) -> Any:
@@ -90,14 +95,24 @@ def _shown_part(
     transform: Matrix, size: tuple[int, int], width: int, height: int
 ) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) of the picture's pixels that the canvas shows; at least one pixel."""
-    canvas = np.array([(0, 0), (size[0], 0), (0, size[1]), size], np.float64)
-    corners = (canvas - transform[:, 2]) @ np.linalg.inv(transform[:, :2]).T
+    (a, b, x), (c, d, y) = transform.tolist()  # plain numbers: numpy takes ten times as long for so few
+    area = a * d - b * c
+    corners = [(right - x, lower - y) for right in (0, size[0]) for lower in (0, size[1])]
+    columns = [(d * right - b * lower) / area for right, lower in corners]
+    rows = [(a * lower - c * right) / area for right, lower in corners]
     # One canvas pixel may cover many of the picture's: the margin is counted in the larger of both.
-    margin = MARGIN * np.maximum(1, 1 / np.linalg.norm(transform[:, :2], axis=0))
-    limit = (width, height)
-    first = np.clip(np.floor(corners.min(0) - margin), 0, np.subtract(limit, 1)).astype(int)
-    last = np.clip(np.ceil(corners.max(0) + margin), first + 1, limit).astype(int)
-    return int(first[0]), int(first[1]), int(last[0]), int(last[1])
+    margins = (MARGIN * max(1.0, 1 / math.hypot(*column)) for column in ((a, c), (b, d)))
+    (left, right), (top, bottom) = (
+        _within(min(places) - margin, max(places) + margin, side)
+        for places, margin, side in zip((columns, rows), margins, (width, height), strict=True)
+    )
+    return left, top, right, bottom
+
+
+def _within(low: float, high: float, limit: int) -> tuple[int, int]:
+    """A range of whole pixels, at least one, between 0 and the limit."""
+    first = min(max(math.floor(low), 0), limit - 1)
+    return first, min(max(math.ceil(high), first + 1), limit)
 
 
 def box_transform(x: float, y: float, width: float, height: float, size: tuple[int, int]) -> Matrix:

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -78,6 +79,7 @@ def open_output(
     quality: Quality = DEFAULT_QUALITY,
     hwaccel: Hwaccel = "none",
     comment: str | None = None,
+    quick: bool = False,
 ) -> Iterator[FrameSink]:
     """Opens a film for writing. At the end of the block it is complete, counted, and has its final name.
 
@@ -103,6 +105,7 @@ def open_output(
         hwaccel: `auto` has a GPU encode h264, h265 and av1 if one can, so has the name of a kind of hardware,
             with a warning if it can't.
         comment: a text in ASCII that the file, or each picture, says of itself. Not for stdout.
+        quick: take less time to encode, for a file that is somewhat larger. Only h264 knows a way.
 
     Raises:
         UsageError: the format is unknown or can't hold the transparency or codec asked for, the target
@@ -112,7 +115,7 @@ def open_output(
         BrokenPipeError: the reader of stdout left.
     """
     kind = output_kind(str(target))
-    coding = choose_coding(str(target), codec=codec, quality=quality, alpha=alpha)
+    coding = replace(choose_coding(str(target), codec=codec, quality=quality, alpha=alpha), quick=quick)
     opened: AbstractContextManager[FrameSink]
     warnings: list[str] = []
     if kind == "stdout":

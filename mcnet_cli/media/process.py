@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, cast
 
 from mcnet_cli.errors import SystemFailure, shown
-from mcnet_cli.system import child_options, note_memory_of_child
+from mcnet_cli.system import child_options, enlarge_pipe, note_memory_of_child
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def running(
     """
 
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             list(arguments),
             stdin=stdin,
             stdout=stdout,
@@ -163,6 +163,9 @@ def running(
             env=child_environment(),
             **child_options(descriptors),
         )
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            enlarge_pipe(pipe)
+        return process
 
     try:
         process = _undisturbed(start)

@@ -12,13 +12,12 @@ gone before the system writes it.
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.sampling import Picture, resample
+from mcnet_cli.face.sampling import Picture, blurred, resample
 from mcnet_cli.files import system_failure
 from mcnet_cli.preprocessing.placement import Matrix, corners, inverse, side_px
 from mcnet_cli.preprocessing.request import Settings
@@ -54,7 +53,8 @@ class CropBuffer:
         self._corners: list[NDArray[np.int_]] = []  # of the window in each frame
         self._folder = folder
         try:
-            self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` ends it
+            # A frame is larger than any buffer. `close` ends it.
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         except OSError as error:
             raise system_failure(error, folder / "a clip") from error
 
@@ -84,18 +84,23 @@ class CropBuffer:
             whole = part[: self._kept[1] * self._shrink, : self._kept[0] * self._shrink]
             part = np.asarray(cv2.resize(whole, self._kept, interpolation=cv2.INTER_AREA))
         try:
-            self._file.write(np.ascontiguousarray(part).data)
+            data = np.ascontiguousarray(part).data.cast("B")
+            while data:
+                data = data[self._file.write(data) :]
         except OSError as error:
             raise system_failure(error, self._folder / "a clip") from error
         self._corners.append(self._corner)
 
     def pictures(self, count: int) -> Iterator[Picture]:
-        """The first `count` of the kept pictures, (h, w, 3)."""
+        """The first `count` of the kept pictures, (h, w, 3), each valid until the next one is asked for."""
         self._file.seek(0)
         width, height = self._kept
+        picture = np.empty((height, width, 3), np.uint8)
         for _ in range(count):
-            data = self._file.read(height * width * 3)
-            yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+            data = picture.data.cast("B")
+            while data and (count_read := self._file.readinto(data)):
+                data = data[count_read:]
+            yield picture
 
     def transform(self, number: int) -> Matrix:
         """(2, 3) from the pixels of frame `number` to its kept picture's."""
@@ -112,17 +117,19 @@ class CropBuffer:
         low, high = np.maximum((-left, -top), 0), np.maximum((left + side, top + side) - self._sides, 0)
         inside = picture[max(top, 0) : top + side, max(left, 0) : left + side]
         whole = cv2.copyMakeBorder(inside, low[1], high[1], low[0], high[0], cv2.BORDER_REPLICATE)
-        return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_CUBIC))
+        if side <= self._size:
+            return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_CUBIC))
+        return np.asarray(cv2.resize(blurred(whole, np.full(2, side / self._size)), size))
 
     def _whole_square(self, number: int, placement: Matrix) -> tuple[tuple[int, int], int] | None:
-        """Corner and side of a placement's square in a kept picture; None unless whole pixels are enlarged.
+        """Corner and side of a placement's square in a kept picture; None unless these are whole pixels.
 
-        OpenCV enlarges these in a tenth of the time that a warp takes.
+        OpenCV resizes these in a tenth of the time that a warp takes.
         """
         numbers = np.array([*(placement[:, 2] - self._corners[number]), placement[0, 0] * self._size])
         left, top, side = np.rint(numbers).astype(int).tolist()
         is_whole = np.abs(numbers - (left, top, side)).max() < 1e-6 and not placement[0, 1]
-        if self._shrink > 1 or side > self._size or not is_whole:
+        if self._shrink > 1 or side >= 2 * self._size or not is_whole:
             return None
         is_seen = min(left, top) + side > 0 and left < self._kept[0] and top < self._kept[1]
         return ((left, top), side) if is_seen else None

@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 class Settings:
     """Everything that decides about the bytes of the results; UsageError for values out of range.
 
-    rule: `framing`, as weights want it, or `paper`, as VoxCeleb is cropped for the paper. framing: how the
-    square relates to the face (see `choose_framing`); with `paper` always the paper's. size: side of the
-    clips in pixels. format: `mp4` or `png`. fps: None for each video's own. align: `eyes` turns clips so that
-    the eyes are level. follow: whether each frame is aligned by itself. detect_every: frames from one search
-    for new faces to the next. min_frames: of a tube. min_face: pixels in the video, of the median face's
-    height (framing) or of the tube's longer side (paper). min_score: mean of the landmarks' scores.
-    min_sharpness: see `tube.sharpness`.
+    rule: `framing`, as weights want it, or `paper`, as VoxCeleb is cropped for the paper. framing: how
+    the square relates to the face (see `choose_framing`); with `paper` always the paper's. size: side of
+    the clips in pixels. format: `mp4` or `png`. fps: None for each video's own. align: `eyes` turns clips
+    so that the eyes are level. follow: whether each frame is aligned by itself. detect_every: frames from
+    one search for new faces to the next, while some are followed; while none is, at most 5. min_frames:
+    of a tube. min_face: pixels in the video, of the median face's height (framing) or of the tube's
+    longer side (paper). min_score: mean of the landmarks' scores. min_sharpness: see `tube.sharpness`.
     """
 
     rule: str = "framing"
@@ -43,7 +43,7 @@ class Settings:
     align: str = "none"
     follow: bool = False
     detector: str = "blazeface"
-    detect_every: int = 5
+    detect_every: int = 15
     min_frames: int = 64
     min_face: int | None = None
     min_score: float = 0.8

@@ -22,6 +22,7 @@ MIN_CUT_CHANGE = 18.0  # mean levels of brightness and colour; smaller changes a
 CUT_RATIO = 3.0  # to the median of recent changes; smaller changes are movement in a lively scene
 RECENT_CHANGES = 12
 MAX_WAITING_BYTES = 256 << 20  # of frames that wait for a batch of the detector
+EMPTY_STRIDE = 5  # frames at most from one search to the next, while no face is followed
 SAME_FACE = 0.5  # intersection over union from which two tubes show the same face
 
 
@@ -113,6 +114,8 @@ class TubeTracker:
         lost = any(found.get(tube.number) is None for tube in self._tubes)
         fresh: list[Landmarks] = []
         stride = self._settings.detect_every
+        if not self._tubes:
+            stride = min(stride, EMPTY_STRIDE)
         if faces is not None or lost or self._last_search is None or number - self._last_search >= stride:
             self._last_search = number
             if faces is None:

@@ -59,6 +59,8 @@ class Tube:
     missed: int = 0
     ended: End = "end"
     _sharpness: list[float] = field(default_factory=list)
+    _boxes: NDArray[np.float32] = field(default_factory=lambda: np.empty((MAX_FRAMES + 1, 4), np.float32))
+    _boxes_known: int = 0
 
     @property
     def region(self) -> Region:
@@ -82,6 +84,9 @@ class Tube:
             self._sharpness.append(sharpness(rgb, face.region.box))
         self.faces.append(face)
         self.missed = self.missed + 1 if face is None else 0
+        if face is not None:
+            self._boxes[self._boxes_known] = face.region.box
+            self._boxes_known += 1
 
     def end_before(self, face: Landmarks) -> End | None:
         """Why the face is to begin a new tube with this in the next frame; None if the tube goes on.
@@ -92,15 +97,16 @@ class Tube:
         settings = self.settings
         if len(self.faces) >= MAX_FRAMES:
             return "longest"
-        boxes = [known.region.box for known in self.faces if known is not None]
-        if settings.rule == "paper" and overlap(boxes[0], face.region.box) < MIN_OVERLAP:
+        if settings.rule == "paper" and overlap(self._boxes[0], face.region.box) < MIN_OVERLAP:
             return "moved"
         if settings.follow:
             return None if self._follows(face) else "moved"
         if settings.align == "eyes":
             square = level_placement(_points([*self.faces, face]), settings.framing, settings.size)
         else:
-            square = fixed_placement(np.stack([*boxes, face.region.box]), settings.framing, settings.size)
+            self._boxes[self._boxes_known] = face.region.box  # until a face is added there
+            boxes = self._boxes[: self._boxes_known + 1]
+            square = fixed_placement(boxes, settings.framing, settings.size)
         return None if self.buffer.holds(square) else "moved"
 
     def _follows(self, face: Landmarks) -> bool:

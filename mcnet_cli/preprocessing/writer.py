@@ -154,7 +154,7 @@ class Writer:
 def _encode(film: Path, frames: Iterable[Picture], size: tuple[int, int], rate: Fraction) -> None:
     """Writes a video or a folder of pictures, with one thread so that all machines give the same bytes."""
     pattern = film if film.suffix == ".mp4" else film / "%05d.png"
-    with open_output(pattern, size=size, frame_rate=rate, overwrite=True, threads=1) as sink:
+    with open_output(pattern, size=size, frame_rate=rate, overwrite=True, threads=1, quick=True) as sink:
         for frame in frames:
             sink.write(frame)
 

@@ -11,6 +11,7 @@ import pytest
 from animation_tools import NO_CROP, SIZE, frames_of, picture, rendered, write_clip, write_photo, write_tiny
 from face_tools import ODD_BOXES, example, portrait
 from face_tools import animator as default
+from media_tools import ffmpeg
 from PIL import Image
 from places import EXAMPLES
 
@@ -98,6 +99,24 @@ def test_a_driving_filmed_lying_down_moves_as_if_it_stood(turns: int) -> None:
     still = example().faces[0].source.keypoints.values.numpy()
     upright, lying = keypoints(nodding()), keypoints(turned(frame, turns) for frame in nodding())
     assert np.abs(lying - upright).mean() < 0.1 * np.abs(upright - still).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turn", ["transpose=1", "hflip,vflip", "transpose=2"])
+def test_a_film_that_is_turned_by_quarters_moves_as_the_upright_one(turn: str, tmp_path: Path) -> None:
+    face = example().faces[0]
+
+    def keypoints(graph: str, reference: str | int) -> np.ndarray:
+        film = tmp_path / "film.mkv"
+        ffmpeg("-i", EXAMPLES / "driving.mp4", "-vf", graph, "-frames:v", 40, "-c:v", "ffv1", film)
+        transfer = Transfer(reference=reference)
+        retargeting = Retargeting(default().motion(film), transfer, face, default().landmarks, 0.0)
+        return retargeting.keypoints(np.arange(0, 40, 2)).values.numpy()
+
+    still = face.source.keypoints.values.numpy()
+    for reference in ("first", 20):  # the best one may be another frame where two are about as good
+        upright = keypoints("null", reference)
+        assert np.abs(keypoints(turn, reference) - upright).mean() < 0.05 * np.abs(upright - still).mean()
 
 
 @pytest.mark.parametrize("degrees", [45, 75, 120])

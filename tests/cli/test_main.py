@@ -326,3 +326,16 @@ def test_python_m_gives_the_version() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("mcnet ")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_after_the_work_ends_the_process_without_a_traceback(number: int, code: int) -> None:
+    body = f"""
+import gc, os, sys
+from mcnet_cli.cli import main
+gc.collect = lambda: os.kill(os.getpid(), {number:d})  # which is the last thing that `main` does
+sys.exit(main(["--version"]))
+"""
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, "")

@@ -103,6 +103,19 @@ def test_a_better_quality_is_a_larger_file_and_high_is_the_default(
     assert (tmp_path / f"film{suffix}").read_bytes() == (tmp_path / f"high{suffix}").read_bytes()
 
 
+def test_a_film_that_is_encoded_quickly_is_as_good(tmp_path: Path) -> None:
+    errors, searches = [], []
+    for quick in (False, True):
+        film = tmp_path / f"{quick}.mp4"
+        write(film, 6, quick=quick)
+        _, frames = read(film)
+        wanted = np.stack(numbered_frames(6))
+        errors.append(np.abs(np.stack(frames).astype(int) - wanted).mean())
+        searches += re.findall(rb" subme=(\d) ", film.read_bytes())  # x264 notes its settings in the film
+    assert errors[1] < 1.1 * errors[0] + 0.1
+    assert searches == [b"2", b"1"]
+
+
 @pytest.mark.parametrize("name", ["film.mp4", "film.mov", "film.mkv", "film.webm", "film.webp", "%d.png"])
 def test_lossless_keeps_each_frame_bit_for_bit_and_odd_sides(tmp_path: Path, name: str) -> None:
     write(tmp_path / name, 6, size=(63, 49), codec="lossless")

@@ -114,6 +114,14 @@ def test_a_face_that_comes_later_is_found_within_the_stride(tmp_path: Path) -> N
     assert 4 <= rows[1]["first"] <= 6
 
 
+def test_a_scene_without_faces_is_searched_more_often_than_one_with_some(tmp_path: Path) -> None:
+    one, two = frame((5, 40, HEAD)), frame((5, 40, HEAD), (165, 60, HEAD))
+    film = write_film(tmp_path / "late.mp4", [EMPTY] * 3 + [one] * 4 + [two] * 20)
+    first, second = (row["first"] for row in cut_up(film, tmp_path / "out").rows)
+    assert first == 5
+    assert second == 20
+
+
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A film of a head that walks from left to right, 180 pixels in 36 frames."""

@@ -123,11 +123,13 @@ def test_a_square_is_held_if_all_that_it_shows_of_the_frame_is_kept(tmp_path: Pa
     buffer.close()
 
 
+@pytest.mark.parametrize("pixel", [0.5, 1.0, 1.375])
 @pytest.mark.parametrize("corner", [(100, 60), (-40, -30), (250, 180), (100.5, 60), (-200, 60)])
 def test_a_square_of_whole_pixels_looks_as_if_it_were_warped(
-    corner: tuple[float, float], tmp_path: Path
+    corner: tuple[float, float], pixel: float, tmp_path: Path
 ) -> None:
-    square, picture = np.array([[0.5, 0, corner[0]], [0, 0.5, corner[1]]]), scene(320, 240, [(60, 40, 150)])
+    square = np.array([[pixel, 0, corner[0]], [0, pixel, corner[1]]])
+    picture = scene(320, 240, [(60, 40, 150)])
     buffer = CropBuffer(square, Settings(size=256), (320, 240), tmp_path)
     buffer.add(picture)
     (kept,) = buffer.pictures(1)
