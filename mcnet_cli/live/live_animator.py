@@ -8,6 +8,7 @@ face that is calibrated first, and smoothed forwards alone.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from mcnet_cli.animation.frames import frames_of, naming_weights
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Pose, Retargeting
-from mcnet_cli.animation.source import EncodedFace, FaceFinder, Portrait, face_picture, on_square
+from mcnet_cli.animation.source import EncodedFace, Portrait, face_picture, on_square
 from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.face import CropBox, Framing, clip_box, rolled_box, turned
+from mcnet_cli.live.tracking import Tracking, TrackingHere
 from mcnet_cli.motion.gaze import EyeLandmarks, LiveGaze
 from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.motion.motion import Motion, next_velocity, weight_of_new
@@ -87,6 +89,7 @@ class LiveAnimator:
             `smooth` is None (what hardly moves is steadied) or 0 (nothing is).
         face: whose motion it is, if there are several: see `Animator.motion`.
         picture, background: as for `Animator.render`.
+        tracking: finds the landmarks of that face, such as a process of its own; None: in this process.
 
     Raises:
         UsageError: an animator without a detector, or what can't be done live.
@@ -111,6 +114,7 @@ class LiveAnimator:
         face: DrivingFace = "largest",
         picture: PictureKind = "photo",
         background: Background = "still",
+        tracking: Tracking | None = None,
     ) -> None:
         self._transfer = transfer or Transfer()
         if self._transfer.motion != "relative" or self._transfer.smooth:
@@ -121,9 +125,8 @@ class LiveAnimator:
         self._animator, self._shown = animator, (picture, background)
         self._follower = Follower(
             animator.renderer,
-            animator.finder,
+            tracking or TrackingHere(partial(animator.finder.tracker, face), animator.landmarks),
             animator.framing,
-            which=face,
             steady=self._transfer.smooth is None,
         )
         self.portrait = portrait
@@ -192,24 +195,21 @@ class LiveAnimator:
 class Follower:
     """Follows one face through frames that come one by one.
 
-    renderer: the network whose keypoints are found. finder: finds the face. framing: how the network wants
-    faces cropped. which: whom of several, see `Animator.motion`. steady: whether what hardly moves is
-    steadied.
+    renderer: the network whose keypoints are found. tracking: finds the face's landmarks. framing: how the
+    network wants faces cropped. steady: whether what hardly moves is steadied.
     """
 
     def __init__(
         self,
         renderer: Renderer,
-        finder: FaceFinder,
+        tracking: Tracking,
         framing: Framing,
         *,
-        which: DrivingFace = "largest",
         steady: bool = True,
     ) -> None:
-        self._renderer, self._finder, self._framing = renderer, finder, framing
-        self._which, self._is_steady = which, steady
-        self._tracker = finder.tracker(which)
-        self._track = self._new_track()
+        self._renderer, self._tracking, self._framing = renderer, tracking, framing
+        self._is_steady = steady
+        self._track: LandmarkTrack
         self._calibration: Calibration | None = None
 
     def calibrate(self, frames: Sequence[Picture]) -> Calibration:
@@ -217,9 +217,9 @@ class Follower:
 
         Raises InputError if fewer than half of the frames show a face.
         """
-        self._tracker, self._track = self._finder.tracker(self._which), self._new_track()
+        self._tracking.restart()
         for frame in frames:
-            self._track.add(self._tracker(frame), frame)
+            self._track = self._tracking.add(frame, keeps=True)
         found = self._track.found.copy()
         if not found.any() or found.mean() < MIN_FOUND_SHARE:
             raise InputError("no face was seen", hint="look at the camera, with light on the face")
@@ -243,8 +243,7 @@ class Follower:
         calibration = self._calibration
         if calibration is None:
             raise UsageError("no face has been calibrated yet", hint="call calibrate first")
-        self._track.forget()
-        self._track.add(self._tracker(frame), frame)
+        self._track = self._tracking.add(frame, keeps=False)
         is_found = bool(self._track.found[0])
         if is_found:
             motion = self._motion([frame], calibration.box)
@@ -255,9 +254,6 @@ class Follower:
             self._last, self._shift = motion, shift
         weight = self._presence.weight(is_found, time_s)
         return Followed(calibration, self._last, self._shift, weight, is_found)
-
-    def _new_track(self) -> LandmarkTrack:
-        return LandmarkTrack(whole=False, exact=self._renderer.landmarks)
 
     def _motion(self, frames: Sequence[Picture], box: CropBox) -> Motion:
         """Of the frames of the track that show a face, which are given."""

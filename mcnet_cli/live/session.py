@@ -99,12 +99,14 @@ class _Session:
         self._started_s: float | None = None  # the first followed frame's time
         self._is_asked_to_end = self._shows_inset = self._has_failed = self._is_lost = False
         self._wants_film = request.film is not None
+        self._under_way: Future[Seen] | None = None
         self._status, self._status_s, self._says_calibrating = Status(""), 0.0, False
 
     def run(self, capture: Capture, following: Following) -> None:
         """Shows and records until the end. Recordings are whole then, or gone where the session failed."""
         try:
-            self._loop(capture.shots, following)
+            with ThreadPoolExecutor(1, "following") as self._follower:
+                self._loop(capture.shots, following)
         except KeyboardInterrupt:  # ends the session as `q` does
             self._is_asked_to_end = True
         except InputError:
@@ -146,14 +148,29 @@ class _Session:
                 if self._is_late(shot):
                     break
                 came_s = time.monotonic()
-                seen = following.seen(shot)
-                self._show(seen)
+                seen = self._seen(shot, following)
+                if seen is not None:
+                    self._show(seen)
             elif self._request.input is None and time.monotonic() - came_s > STALL_S:
                 raise gone(self._feed.name)
-            if self._window is not None:
-                self._obey(self._window.key(), following)
+            if self._window is not None and (key := self._window.key()):
+                self._land()
+                self._obey(key, following)
             if seen is not None and seen.followed is not None:
                 self._count(seen, time.monotonic() - came_s)
+
+    def _seen(self, shot: Shot, following: Following) -> Seen | None:
+        """What was made of a shot; of the one before, if a process can follow this one's face meanwhile."""
+        if not self._loading.done() or self._loading.result().tracking is None:
+            return following.seen(shot)
+        before, self._under_way = self._under_way, self._follower.submit(following.seen, shot)
+        return None if before is None else before.result()
+
+    def _land(self) -> None:
+        """Waits for what is under way, which is not shown."""
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
 
     def _is_late(self, shot: Shot) -> bool:
         """Whether a frame comes after the time that the session was to last."""

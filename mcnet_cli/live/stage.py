@@ -1,5 +1,6 @@
 """The loaded network and the portraits that it moves, one at a time, no larger than there is time for."""
 
+import contextlib
 import functools
 import logging
 from pathlib import Path
@@ -12,6 +13,7 @@ from mcnet_cli.errors import InputError
 from mcnet_cli.live.live_animator import Followed, LiveAnimator
 from mcnet_cli.live.pace import FittingSize, frame_budget_s
 from mcnet_cli.live.request import MAX_SIDE_PX, LiveRequest
+from mcnet_cli.live.tracking import TrackingBeside, tracking_beside
 from mcnet_cli.media import read_image
 from mcnet_cli.system import processor_count
 
@@ -53,6 +55,8 @@ class Stage:
             smooth=None if request.steady else 0.0,
         )
         asked = request.background
+        self._processes = contextlib.ExitStack()
+        self.tracking = self._tracking()
         self.live = LiveAnimator(
             self.animator,
             self._whole,
@@ -60,6 +64,7 @@ class Stage:
             face=request.driving_face,
             picture=request.picture,
             background=read_image(asked) if isinstance(asked, Path) else asked,
+            tracking=self.tracking,
         )
         self.asked_size = max(self._whole.photo.shape[:2])
         self._fitting: FittingSize | None = None
@@ -93,7 +98,8 @@ class Stage:
         self._fitting = None if rate is None else FittingSize(self.size, frame_budget_s(rate))
 
     def leave(self) -> None:
-        """Gives torch back the threads that it had, which are the whole process's."""
+        """Ends its process, and gives torch back the threads that it had, which are the whole process's."""
+        self._processes.close()
         torch.set_num_threads(self._threads)
 
     def draw(self, followed: Followed) -> Picture:
@@ -118,6 +124,16 @@ class Stage:
             bound = MAX_SIDE_PX if self._fitting is None else self._fitting.longest
             self.live.portrait = self._whole.within(bound)
             return
+
+    def _tracking(self) -> TrackingBeside | None:
+        """A process that follows the face while this one draws the frame before.
+
+        None where each frame is wanted, in its order, or keypoints aren't landmarks, or on a single core.
+        """
+        landmarks = self.animator.landmarks
+        if self._request.every_frame or not landmarks or processor_count() == 1:
+            return None
+        return self._processes.enter_context(tracking_beside(self._request.driving_face, landmarks))
 
     def _encode(self, path: Path) -> Portrait:
         return self.animator.portrait(

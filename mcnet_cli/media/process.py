@@ -95,6 +95,11 @@ class Child:
             got += count
         return got
 
+    def read(self, count: int) -> bytes:
+        """So many bytes of the child's stdout, fewer at its end."""
+        buffer = bytearray(count)
+        return bytes(buffer[: self.read_exactly(memoryview(buffer))])
+
     def write_all(self, data: memoryview) -> None:
         """Sends `data`; blocks while the child is busy. BrokenPipeError if it has ended."""
         stdin = cast(IO[bytes], self.process.stdin)

@@ -188,8 +188,9 @@ class FollowingAhead:
         """
         while True:
             try:
-                message = _received(self._read)
+                message = received(self._child.read)
             except (EOFError, OSError, pickle.UnpicklingError):
+                log.debug("the process that follows the face has ended (%s)", self._child.log.reason)
                 return None
             if isinstance(message, Progress):
                 on_progress(message)
@@ -201,22 +202,16 @@ class FollowingAhead:
                 self._child.finish()
                 return message if isinstance(message, Followed) else None
 
-    def _read(self, count: int) -> bytes:
-        buffer = bytearray(count)
-        return bytes(buffer[: self._child.read_exactly(memoryview(buffer))])
-
 
 @contextlib.contextmanager
 def following_ahead(order: Order) -> Iterator[FollowingAhead | None]:
     """Starts a process that carries out the order, and ends it with the block; None if that can't be done."""
-    # The same modules as here, wherever they came from, and nothing from the current folder.
-    start = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
     with contextlib.ExitStack() as stack:
         try:
             child = stack.enter_context(
-                running([sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                running(python_call(serve), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             )
-            child.write_all(memoryview(_message(order)))
+            child.write_all(memoryview(packed(order)))
         except (SystemFailure, OSError):
             yield None
             return
@@ -227,7 +222,7 @@ def serve() -> None:
     """The main function of such a process: carries out the order on stdin, and answers on stdout."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what others print must not come between
-    order: Order = _received(sys.stdin.buffer.read)
+    order: Order = received(sys.stdin.buffer.read)
     cv2.setNumThreads(1)
     send = functools.partial(_send, answers)
     logger = logging.getLogger(LOGGER)
@@ -251,19 +246,33 @@ class _HandedOn(QueueHandler):
         self._send(record)
 
 
+def python_call(function: Callable[[], None]) -> list[str]:
+    """The arguments that start a Python of its own, which calls a function of a module.
+
+    It takes the same modules as this one, wherever they came from, and nothing from the current folder.
+    """
+    module, name = function.__module__, function.__name__
+    return [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path[:] = {sys.path!r}; from {module} import {name}; {name}()",
+    ]
+
+
 def _send(file: IO[bytes], message: Any) -> None:
     """Writes a message whole; OSError if whoever reads is gone."""
-    data = memoryview(_message(message))
+    data = memoryview(packed(message))
     while data:
         data = data[file.write(data) :]
 
 
-def _message(content: Any) -> bytes:
+def packed(content: Any) -> bytes:
+    """What another process has to read to receive this."""
     data = pickle.dumps(content)
     return len(data).to_bytes(LENGTH_BYTES, "little") + data
 
 
-def _received(read: Callable[[int], bytes]) -> Any:
+def received(read: Callable[[int], bytes]) -> Any:
     """The next message, from a process that this one started, or that started it; EOFError if it is gone."""
     length = read(LENGTH_BYTES)
     if len(length) < LENGTH_BYTES:
