@@ -18,8 +18,6 @@ from logging.handlers import QueueHandler
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
-
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
 from mcnet_cli.face import STEADY_LOOKS, BlazeFaceDetector, FaceMesh, FaceTracker, Landmarks
@@ -33,6 +31,8 @@ from mcnet_cli.threads import in_order
 
 FINDING = "finding the face in the driving"
 LOGGER = "mcnet_cli"  # whose messages a process of its own hands on
+# Of such a process: it leaves the cores to this one, which loads torch and has to be ready when it is.
+NICENESS = 10
 LENGTH_BYTES = 8  # before each message between processes: its length
 
 OpenFrames = Callable[[], FrameSource]
@@ -223,7 +223,8 @@ def serve() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what others print must not come between
     order: Order = received(sys.stdin.buffer.read)
-    cv2.setNumThreads(1)
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     send = functools.partial(_send, answers)
     logger = logging.getLogger(LOGGER)
     logger.handlers, logger.propagate = [_HandedOn(send)], False

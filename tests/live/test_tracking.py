@@ -24,7 +24,7 @@ def frames() -> list[Picture]:
 
 
 def found(tracking: Tracking) -> list[np.ndarray]:
-    """What it finds in two frames that are kept, in two that are not, and in one after it has forgotten all."""
+    """What it finds in two frames that are kept, in two that are not, and in one after a restart."""
     first, second, third, fourth = frames()
     tracks = [tracking.add(first, keeps=True).exact.copy(), tracking.add(second, keeps=True).exact.copy()]
     tracks += [tracking.add(third, keeps=False).exact.copy(), tracking.add(fourth, keeps=False).exact.copy()]
