@@ -27,12 +27,11 @@ from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.motion.motion_file import faceless, no_face_in
 from mcnet_cli.options import DrivingFace
 from mcnet_cli.progress import OnProgress, Progress
+from mcnet_cli.system import yield_cores
 from mcnet_cli.threads import in_order
 
 FINDING = "finding the face in the driving"
 LOGGER = "mcnet_cli"  # whose messages a process of its own hands on
-# Of such a process: it leaves the cores to this one, which loads torch and has to be ready when it is.
-NICENESS = 10
 LENGTH_BYTES = 8  # before each message between processes: its length
 
 OpenFrames = Callable[[], FrameSource]
@@ -223,8 +222,7 @@ def serve() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what others print must not come between
     order: Order = received(sys.stdin.buffer.read)
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    yield_cores()  # to the process that loads torch, and has to be ready when this one is
     send = functools.partial(_send, answers)
     logger = logging.getLogger(LOGGER)
     logger.handlers, logger.propagate = [_HandedOn(send)], False
