@@ -7,6 +7,7 @@ the driving.
 import contextlib
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,7 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
         >>> report.results[0].output, report.results[0].frames
         ('film.mp4', 5)
     """
+    began_s = time.monotonic()
     outputs = plan_outputs(request)
     require_inputs(request)
     crops = Crops(request.crop_json, request.source_crop, request.driving_crop)
@@ -62,7 +64,7 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
 
         # No source comes twice in one run, so only one is kept.
         caches = Caches(sources=LruCache(1))
-        return made_films(caches, request, outputs, crops, ahead, on_progress or silent)
+        return made_films(caches, request, outputs, crops, ahead, on_progress or silent, began_s=began_s)
 
 
 def plan(request: AnimationRequest) -> AnimationPlan:

@@ -34,10 +34,11 @@ log = logging.getLogger(__name__)
 
 def animate_with(caches: Caches, request: AnimationRequest, tell: OnProgress) -> AnimationReport:
     """As `animate`, with what is in the caches of earlier runs: the network, the driving, the sources."""
+    began_s = time.monotonic()
     outputs = plan_outputs(request)
     require_inputs(request)
     crops = Crops(request.crop_json, request.source_crop, request.driving_crop)
-    return made_films(caches, request, outputs, crops, None, tell)
+    return made_films(caches, request, outputs, crops, None, tell, began_s=began_s)
 
 
 def made_films(
@@ -47,12 +48,14 @@ def made_films(
     crops: Crops,
     ahead: FollowingAhead | None,
     tell: OnProgress,
+    *,
+    began_s: float,
 ) -> AnimationReport:
     """As `animate_with`, once outputs and inputs have been checked.
 
-    ahead: a process that follows the face in the only driving already.
+    ahead: a process that follows the face in the only driving already. began_s: when the work began, by
+    `time.monotonic`.
     """
-    began = time.monotonic()
     asked = request.background
     background: Background = read_image(asked) if isinstance(asked, Path) else asked
     with contextlib.nullcontext() if ahead is None else beside_another_process():
@@ -84,14 +87,14 @@ def made_films(
                     rate=shows.rate,
                     codec=output.coding.codec,
                     quality=output.coding.quality,
-                    seconds=now - began,
+                    seconds=now - began_s,
                     damaged=shows.damaged,
                     no_face=shows.no_face,
                     bridged=shows.bridged,
                     peak_memory_mb=peak_memory_mb(with_children=True),
                 )
             )
-            began = now
+            began_s = now
         if request.save_motion is not None:
             write_motion(request.save_motion, shows.kept, overwrite=request.overwrite)
         boxes = (tuple(face.box for face in faces if face.box is not None) for faces in found)

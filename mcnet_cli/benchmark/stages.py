@@ -84,7 +84,7 @@ MakeStage = Callable[..., Stage]
 
 
 def _imports() -> None:
-    subprocess.run([sys.executable, "-c", "import mcnet_cli.animation"], check=True)
+    subprocess.run([sys.executable, "-c", "from mcnet_cli.animation import Animator"], check=True)
 
 
 def _decode(clip: Path) -> None:
