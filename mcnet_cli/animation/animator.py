@@ -304,9 +304,7 @@ class Animator:
         motions = motions_of_faces(motion, portrait, self.renderer)
         shown_rows = transfer.shown_frames(*motions) if rows is None else np.asarray(rows, np.intp)
         if picture != "photo" and len(portrait.faces) > 1:
-            raise UsageError(
-                f"--picture {picture}: there is no one square of several faces", hint="take photo"
-            )
+            raise UsageError(f"--picture {picture}: several faces have no one square", hint="take photo")
         smooth = self.weights.smooth or 0.0
         make = frames_of(portrait, self.renderer, picture, background, size)
         return rendered(portrait, motions, transfer, self.renderer, make, rows=shown_rows, smooth=smooth)
@@ -322,10 +320,7 @@ class Animator:
         ahead: FollowingAhead | None = None,
         on_progress: OnProgress = silent,
     ) -> Driving:
-        """As `motion`, for frames that `opened` opens; returns crop, sound and damage as well.
-
-        ahead: a process that follows the face in them already.
-        """
+        """As `motion`, with crop, sound and damage. ahead: follows the face in these frames already."""
         if crop == "auto" and self.finder is None:
             raise UsageError("without a detector no face is found", hint="give crop=CropBox(x, y, w, h)")
         return read_driving(

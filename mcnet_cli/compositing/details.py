@@ -25,11 +25,13 @@ from mcnet_cli.model.detail_shape import (
     corner_frame,
     finer,
     in_frame,
+    in_part,
+    part_around,
     pixel_places,
 )
 from mcnet_cli.model.eye_shape import IRIS, EyeShape
 from mcnet_cli.model.face_parts import FaceParts
-from mcnet_cli.model.geometry import constant, grid_sample, ramp
+from mcnet_cli.model.geometry import grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.model.outlines import EYE
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
@@ -56,9 +58,6 @@ LEAST_CONTRAST, AROUND = 0.035, 0.25
 # fourteen people mouths have 0.74 of real ones' sharpness inside without, 0.93 with it, at an error that is a
 # hundredth larger.
 SHARPENED, SHARPENED_PX = 0.5, 5
-# Pixels of a painter's square around lips or lids that paint is sampled from, with what sharpening sees; and
-# the side of the cells in which its part that is painted is counted.
-AROUND_PX, CELL_PX = 6, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ class _Detail:
         squares = [after[number : number + 1].square() for number in range(len(movements))]
         seen = [self._seen(movement, square) for movement, square in zip(movements, squares, strict=True)]
         square = after.square()
-        inside = _inside(square.within(finer(after.arcs[:, :2])), self._painter.config.size)
+        inside = part_around(square.within(finer(after.arcs[:, :2])), self._painter.config.size)
         shape = after.within(square).map(self._canvas.upload)
         paint = self._painter(torch.cat(seen), shape, source.expand(len(movements)), inside)
         return [*map(Painted, paint.colours.split(1), paint.share.split(1))], inside
@@ -116,7 +115,7 @@ class _Detail:
         square, canvas = after.square(), self._canvas
         window, distances = _distances(finer(after.arcs[:, :2]), after.width, canvas)
         places = square.map(canvas.upload).within(grid_of(canvas.device_axes, window)[None])
-        places = _in_part(places, inside, self._painter.config.size)
+        places = in_part(places, inside, self._painter.config.size)
         layers = torch.cat([_sharpened(paint), paint.share], 1)
         laid = grid_sample(layers, places, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
         share = strength * limit(distances) * laid[3]
@@ -269,28 +268,6 @@ def _sharpened(paint: Painted) -> Tensor:
     colours = paint.colours
     soft = F.avg_pool2d(colours, SHARPENED_PX, 1, SHARPENED_PX // 2, count_include_pad=False)
     return (colours + SHARPENED * (colours - soft)).clamp(0, 1)
-
-
-def _inside(arcs: Tensor, size: int) -> Window:
-    """The part of a square of `size` pixels around what two arcs enclose, in its coordinates, in whole cells.
-
-    Cells, so that windows have few sizes: for each new one a processor's convolutions are prepared anew.
-    """
-    pixels = (arcs.flatten(0, -2) + 1) * (size / 2)
-    low, high = (pixels.amin(0) - AROUND_PX).tolist(), (pixels.amax(0) + AROUND_PX).tolist()
-    columns, rows = (
-        slice(max(int(first // CELL_PX) * CELL_PX, 0), min(-int(-last // CELL_PX) * CELL_PX, size))
-        for first, last in zip(low, high, strict=True)
-    )
-    return rows, columns
-
-
-def _in_part(places: Tensor, window: Window, size: int) -> Tensor:
-    """Places (..., 2) in a square of `size` pixels as places in a window of it; -1 and 1 are the edges."""
-    rows, columns = window
-    sides = constant((columns.stop - columns.start, rows.stop - rows.start), places.device)
-    first = constant((columns.start, rows.start), places.device)
-    return ((places + 1) * size - 2 * first) / sides - 1
 
 
 def _distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window, Tensor]:

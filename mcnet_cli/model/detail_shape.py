@@ -12,10 +12,16 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from mcnet_cli.model.geometry import constant
+from mcnet_cli.model.windows import Window
+
 # Least length that anything is divided by, in coordinates.
 NO_LENGTH = 1e-4
 # Distances from outlines, in a shape's widths, are cut here; they are computed at every `COARSE`-th pixel.
 FAR, COARSE = 0.4, 4
+# Pixels of a painter's square around lips or lids that paint is sampled from, with what sharpening sees; and
+# the side of the cells in which its part that is painted is counted.
+AROUND_PX, CELL_PX = 6, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +199,25 @@ def distance(points: Tensor, first: int, second: int) -> Tensor:
     """(B,) between two of (B, N, 2) points, never 0."""
     length: Tensor = (points[:, first] - points[:, second]).norm(dim=-1)
     return length.clamp_min(NO_LENGTH)
+
+
+def part_around(arcs: Tensor, size: int) -> Window:
+    """The part of a square of `size` pixels around what two arcs enclose, in its coordinates, in whole cells.
+
+    Cells, so that windows have few sizes: for each new one a processor's convolutions are prepared anew.
+    """
+    pixels = (arcs.flatten(0, -2) + 1) * (size / 2)
+    low, high = (pixels.amin(0) - AROUND_PX).tolist(), (pixels.amax(0) + AROUND_PX).tolist()
+    columns, rows = (
+        slice(max(int(first // CELL_PX) * CELL_PX, 0), min(-int(-last // CELL_PX) * CELL_PX, size))
+        for first, last in zip(low, high, strict=True)
+    )
+    return rows, columns
+
+
+def in_part(places: Tensor, window: Window, size: int) -> Tensor:
+    """Places (..., 2) in a square of `size` pixels as places in a window of it; -1 and 1 are the edges."""
+    rows, columns = window
+    sides = constant((columns.stop - columns.start, rows.stop - rows.start), places.device)
+    first = constant((columns.start, rows.start), places.device)
+    return ((places + 1) * size - 2 * first) / sides - 1
