@@ -141,7 +141,10 @@ def smooth_shifts(places: Tensor, shifts: Tensor, noise: Tensor, size: tuple[int
     """
     near = _kernel((places[:, :, None] - places[:, None]).square().sum(-1))
     # not by `solve`, which the oldest torch that we take lacks on Apple's GPUs
-    weights = inverse(near + torch.diag_embed(noise)) @ shifts
+    covariance = near + torch.diag_embed(noise)
+    if covariance.device.type != "mps":  # which has no float64; float32 is too coarse where places meet
+        covariance = covariance.double()
+    weights = (inverse(covariance) @ shifts.to(covariance)).to(shifts)
     across, down = squared_offsets(places, size)
     alike = _kernel(down[..., :, None] + across[..., None, :])
     everywhere: Tensor = einsum(alike, weights, "b k h w, b k c -> b h w c")
