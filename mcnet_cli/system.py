@@ -24,7 +24,7 @@ from typing import IO, Any
 from mcnet_cli.errors import SystemFailure, shown
 
 _PIPE_BYTES = 1 << 20  # as much as Linux lets a user ask for
-NICENESS = 10  # of 19; 0 is usual
+_NICENESS = 10  # of 19; 0 is usual
 _SIGXFSZ = 25  # the same number on Linux and macOS; Windows has no such signal
 
 
@@ -186,7 +186,7 @@ def processor_count() -> int:
 def yield_cores() -> None:
     """Has this process compute when others don't want to, for good; Windows doesn't know that."""
     if hasattr(os, "nice"):
-        os.nice(NICENESS)
+        os.nice(_NICENESS)
 
 
 def worker_start_method() -> str:

@@ -4,15 +4,14 @@
 turns either into validated `Weights`. Importing this package is cheap; torch loads with the first name.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcnet_cli.checkpoint.safetensors_file import (
     FORMAT,
-    LANDMARKS_ENTRY,
     Description,
     is_safetensors,
+    landmarks_in,
     read_header,
 )
 from mcnet_cli.errors import WeightsError
@@ -57,7 +56,7 @@ def weights_landmarks(path: Path) -> tuple[int, ...] | None:
         metadata = read_header(path).metadata if is_safetensors(path) else {}
         if metadata.get("mcnet.format") != FORMAT:
             return None
-        return tuple(map(int, json.loads(metadata.get(LANDMARKS_ENTRY, "[]"))))
+        return landmarks_in(metadata)
     except (WeightsError, ValueError, TypeError, OverflowError, RecursionError):
         return None
 

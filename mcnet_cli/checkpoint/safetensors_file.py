@@ -40,6 +40,11 @@ class Header:
     metadata: dict[str, str]
 
 
+def landmarks_in(metadata: Mapping[str, str]) -> tuple[int, ...]:
+    """Which landmark each keypoint is; empty for learned ones. ValueError or the like for a bad entry."""
+    return tuple(map(int, json.loads(metadata.get(LANDMARKS_ENTRY, "[]"))))
+
+
 def is_safetensors(path: Path) -> bool:
     """Whether a file begins as safetensors do: eight bytes with the header's length, then its JSON."""
     try:

@@ -24,6 +24,7 @@ from mcnet_cli.checkpoint.safetensors_file import (
     FORMAT,
     LANDMARKS_ENTRY,
     Description,
+    landmarks_in,
     read_header,
     read_tensors,
     write_tensors,
@@ -203,7 +204,7 @@ def _read_config(path: Path, metadata: Mapping[str, str]) -> ModelConfig:
     entry = ""
     try:
         if (entry := LANDMARKS_ENTRY) in metadata:
-            landmarks = tuple(map(int, json.loads(metadata[entry])))
+            landmarks = landmarks_in(metadata)
             if not landmarks:
                 raise ValueError
             config = _with(config, landmarks, config.painter)

@@ -85,7 +85,7 @@ def strips_of(
 
 
 def _strip(rows: slice, *ends: int) -> Strip:
-    """One of `_strips`; ends: first and last of what it consists of."""
+    """One of `strips_of`; ends: first and last of what it consists of."""
     columns, solid, reached, sides = (slice(*pair) for pair in zip(ends[::2], ends[1::2], strict=True))
     return Strip((rows, columns), solid, (slice(reached.start, reached.stop + 1), sides))
 

@@ -6,7 +6,6 @@ the landmarks of one while this process draws the one before.
 
 import contextlib
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import SystemFailure
 from mcnet_cli.face import STEADY_LOOKS, BlazeFaceDetector, FaceMesh, FaceTracker
 from mcnet_cli.media.process import Child, running
-from mcnet_cli.motion.following import packed, python_call, received
+from mcnet_cli.motion.following import answers_on_stdout, packed, python_call, received, send
 from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.options import DrivingFace
 
@@ -105,8 +104,7 @@ def tracking_beside(which: DrivingFace, exact: tuple[int, ...]) -> Iterator[Trac
 
 def serve() -> None:
     """The main function of such a process: frames on stdin, landmarks on stdout, until stdin ends."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what others print must not come between
+    answers = answers_on_stdout()
     cv2.setNumThreads(1)  # the other cores draw
     pixels = sys.stdin.buffer
     which, exact = received(pixels.read)
@@ -121,5 +119,4 @@ def serve() -> None:
             frame = np.frombuffer(data, np.uint8).reshape(head.shape)
             if head.restarts:
                 tracking.restart()
-            answers.write(packed(tracking.add(frame, keeps=head.keeps)))
-            answers.flush()
+            send(answers, tracking.add(frame, keeps=head.keeps))

@@ -219,18 +219,17 @@ def following_ahead(order: Order) -> Iterator[FollowingAhead | None]:
 
 def serve() -> None:
     """The main function of such a process: carries out the order on stdin, and answers on stdout."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what others print must not come between
+    answers = answers_on_stdout()
     order: Order = received(sys.stdin.buffer.read)
     yield_cores()  # to the process that loads torch, and has to be ready when this one is
-    send = functools.partial(_send, answers)
+    tell = functools.partial(send, answers)
     logger = logging.getLogger(LOGGER)
-    logger.handlers, logger.propagate = [_HandedOn(send)], False
+    logger.handlers, logger.propagate = [_HandedOn(tell)], False
     logger.setLevel(order.level)
     try:
-        send(order.done(send))
+        tell(order.done(tell))
     except McnetError as error:
-        send(error)
+        tell(error)
 
 
 class _HandedOn(QueueHandler):
@@ -258,7 +257,14 @@ def python_call(function: Callable[[], None]) -> list[str]:
     ]
 
 
-def _send(file: IO[bytes], message: Any) -> None:
+def answers_on_stdout() -> IO[bytes]:
+    """What was stdout, for answers alone: whatever else is printed goes to stderr from now on."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
+
+
+def send(file: IO[bytes], message: Any) -> None:
     """Writes a message whole; OSError if whoever reads is gone."""
     data = memoryview(packed(message))
     while data:
