@@ -29,7 +29,8 @@ class Stage:
     """One stage, measured.
 
     unit: what the timing and the operations are of. gflop: None where they are not counted. share: of the
-    machine's peak, in [0, 1]; None without operations.
+    machine's peak, above 1 only where other work slowed the machine while its peak was measured; None without
+    operations.
     """
 
     name: str
