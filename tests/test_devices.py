@@ -93,17 +93,23 @@ def test_an_unknown_device_is_a_usage_error(name: str) -> None:
         choose_device(name)
 
 
-def test_bf16_on_a_cpu_follows_what_torch_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = {}
-    for amx, avx in ((True, True), (False, True), (False, False)):
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
-        taken[amx, avx] = [choose("cpu", training=training).precision for training in (False, True)]
-    assert taken == {
-        (True, True): ["bf16", "bf16"],
-        (False, True): ["fp32", "bf16"],
-        (False, False): ["fp32", "fp32"],
-    }
+@pytest.mark.parametrize(
+    ("processor", "amx", "avx", "rendering", "training"),
+    [
+        ("Intel(R) Xeon(R) Processor", True, True, "bf16", "bf16"),
+        ("Intel(R) Xeon(R) Processor", False, True, "fp32", "bf16"),
+        ("AMD EPYC", False, True, "bf16", "bf16"),
+        ("AMD EPYC", False, False, "fp32", "fp32"),
+    ],
+)
+def test_bf16_on_a_cpu_follows_its_units_and_its_maker(
+    processor: str, amx: bool, avx: bool, rendering: str, training: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
+    monkeypatch.setattr("mcnet_cli.devices.processor_name", lambda: processor)
+    assert choose("cpu").precision == rendering
+    assert choose("cpu", training=True).precision == training
 
 
 @pytest.mark.parametrize(

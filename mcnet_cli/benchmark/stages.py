@@ -29,7 +29,7 @@ class Stage:
     """One stage, measured.
 
     unit: what the timing and the operations are of. gflop: None where they are not counted. share: of the
-    machine's peak, above 1 only where other work slowed the machine while its peak was measured; None without
+    machine's peak; over 1 where Winograd's algorithm multiplies less often than was counted; None without
     operations.
     """
 

@@ -50,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from mcnet_cli.cli._console import conclude
 
         code = conclude(error, words)
-    gc.collect()  # a signal may have come before a block was entered that it left: its clean-up runs now
+    if _signals.exit_code() is not None:
+        gc.collect()  # it may have come before a block was entered that it left: its clean-up runs now
+    if arguments is None:
+        gc.freeze()  # the process ends with this: it would take half a second to look through all of torch
     return _signals.exit_code() or code
 
 
