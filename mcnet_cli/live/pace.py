@@ -63,7 +63,8 @@ class FittingSize:
 
     It starts with the photo's own size and steps down, one size at a time, while the median of thirty frames
     takes too long. A step that gains less than a twentieth is taken back and is the last one: then the time
-    goes elsewhere, and a soft picture would come for nothing.
+    goes elsewhere, and a soft picture would come for nothing. The gain is judged by the lower quartile of both
+    thirties: how long the longest frames take depends on the face, such as on how wide its mouth is open.
 
     longest: the photo's longer side in pixels. budget_s: for one frame.
     """
@@ -73,7 +74,7 @@ class FittingSize:
         self._budget_s = budget_s
         self._times: list[float] = []
         self._ignored = IGNORED_FRAMES
-        self._before: tuple[int, float] | None = None  # the size before the last step, and its time a frame
+        self._before: tuple[int, float] | None = None  # the size before the last step, and its lower quartile
         self._is_settled = False
 
     def drawn(self, seconds: float) -> bool:
@@ -86,15 +87,16 @@ class FittingSize:
         self._times.append(seconds)
         if len(self._times) < JUDGED_FRAMES:
             return False
-        median, self._times = statistics.median(self._times), []
+        lower, median, _ = statistics.quantiles(self._times)
+        self._times = []
         before, self._before = self._before, None
-        if before is not None and median > (1 - MIN_GAIN) * before[1]:
+        if before is not None and lower > (1 - MIN_GAIN) * before[1]:
             self.longest, self._is_settled = before[0], True
             return True
         smaller = next((size for size in SIZES_PX if size < self.longest), None)
         if median <= self._budget_s or smaller is None:
             return False
-        self._before = self.longest, median
+        self._before = self.longest, lower
         self.longest, self._ignored = smaller, IGNORED_FRAMES
         return True
 

@@ -77,6 +77,16 @@ def test_a_step_that_gains_nothing_is_taken_back_and_is_the_last_one() -> None:
     assert size.longest == 1080
 
 
+def test_a_mouth_that_opens_meanwhile_does_not_undo_a_step_that_gains() -> None:
+    size = FittingSize(1080, TWENTIETH)
+    feed(size, 0.06)
+    for number in range(JUDGED_FRAMES + IGNORED_FRAMES):
+        size.drawn(0.048 if number % 3 == 0 else 0.07)
+    assert size.longest == 512
+    feed(size, 0.04, 500)
+    assert size.longest == 512
+
+
 def test_a_later_load_does_not_undo_a_step_that_has_gained() -> None:
     size = FittingSize(720, TWENTIETH)
     feed(size, 0.06)
