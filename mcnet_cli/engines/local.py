@@ -33,6 +33,8 @@ from mcnet_cli.system import release_signals, signals_held
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOGGER = "mcnet_cli"  # whose messages workers tell
 
+_is_leaving = False  # whether this process, a worker, is about to end
+
 log = logging.getLogger(__name__)
 
 
@@ -174,6 +176,7 @@ def _serve(connection: Connection, work: Work[Any, Any, Any], level: int) -> Non
 
     level: from which on the package's log is told to the parent.
     """
+    global _is_leaving
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sends SIGTERM
     signal.signal(signal.SIGTERM, _leave)
     release_signals(SIGNALS)
@@ -197,12 +200,19 @@ def _serve(connection: Connection, work: Work[Any, Any, Any], level: int) -> Non
         with contextlib.suppress(OSError):
             pipe.send(error)
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the interpreter ends undisturbed
+        _is_leaving = True
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # undoing must not be interrupted
-    raise SystemExit(128 + number)
+    """Ends a worker by a signal. Later ones change nothing: undoing must not be interrupted.
+
+    It stays the handler: Python prints a traceback of a signal that arrives while its handler is changed for
+    `SIG_IGN`.
+    """
+    global _is_leaving
+    if not _is_leaving:
+        _is_leaving = True
+        raise SystemExit(128 + number)
 
 
 def _end_with_parent() -> None:

@@ -63,8 +63,8 @@ class FittingSize:
 
     It starts with the photo's own size and steps down, one size at a time, while the median of thirty frames
     takes too long. A step that gains less than a twentieth is taken back and is the last one: then the time
-    goes elsewhere, and a soft picture would come for nothing. The gain is judged by the lower quartile of both
-    thirties: how long the longest frames take depends on the face, such as on how wide its mouth is open.
+    goes elsewhere, and a soft picture would come for nothing. The gain is judged by the lower quartiles of
+    both thirties: how long the longest frames take depends on the face, such as on how wide a mouth is open.
 
     longest: the photo's longer side in pixels. budget_s: for one frame.
     """
