@@ -67,7 +67,6 @@ def _run(words: list[str]) -> int:
     try:
         command = typer.main.get_command(application())
         with command.make_context("mcnet", list(words)) as context:  # it empties the list
-            importlib.import_module("numpy")  # torch would, and swallow a Ctrl-C that comes meanwhile
             command.invoke(context)
     except typer.Exit as error:  # --help and --version end by it
         return int(error.exit_code)
