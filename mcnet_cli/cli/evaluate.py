@@ -164,6 +164,8 @@ def evaluate(
 
     Example: mcnet evaluate heldout/ -w run/weights.safetensors -w lite -o report
     """
+    import numpy  # noqa: F401  # torch would load it, and swallow a Ctrl-C that comes meanwhile
+
     from mcnet_cli import evaluation
     from mcnet_cli.options import parse_batch_size, parse_names
 

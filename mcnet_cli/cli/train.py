@@ -112,6 +112,8 @@ def train(
 
     Example: mcnet train clips/ -o run --minutes 90
     """
+    import numpy  # noqa: F401  # torch would load it, and swallow a Ctrl-C that comes meanwhile
+
     from mcnet_cli import training  # torch loads here, not at --help
 
     policy = fetch_policy(fetch)

@@ -320,6 +320,22 @@ assert not heavy, heavy
     assert "mcnet animate portrait.jpg driving.mp4" in done.stdout
 
 
+@pytest.mark.parametrize("words", [["train", "none"], ["evaluate", "none", "-o", "report"]])
+def test_numpy_is_loaded_before_torch_which_swallows_signals_while_it_loads_it(words: list[str]) -> None:
+    code = f"""
+import sys
+from mcnet_cli.cli import main
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            print("numpy" in sys.modules)
+sys.meta_path.insert(0, Finder())
+main({words})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("True"), done.stderr
+
+
 def test_python_m_gives_the_version() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mcnet_cli", "--version"], capture_output=True, text=True, timeout=60
@@ -334,8 +350,9 @@ def test_a_signal_after_the_work_ends_the_process_without_a_traceback(number: in
     body = f"""
 import gc, os, sys
 from mcnet_cli.cli import main
-gc.collect = lambda: os.kill(os.getpid(), {number:d})  # which is the last thing that `main` does
-sys.exit(main(["--version"]))
+gc.freeze = lambda: os.kill(os.getpid(), {number:d})  # which is the last thing that `main` does
+sys.argv = ["mcnet", "--version"]
+sys.exit(main())
 """
     done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (code, "")
