@@ -31,7 +31,7 @@ from mcnet_cli.model.detail_shape import (
 )
 from mcnet_cli.model.eye_shape import IRIS, EyeShape
 from mcnet_cli.model.face_parts import FaceParts
-from mcnet_cli.model.geometry import grid_sample, ramp
+from mcnet_cli.model.geometry import constant, grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.model.outlines import EYE
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
@@ -54,10 +54,12 @@ FINEST = 2
 # Standard deviation of brightness in and around the lips, within `AROUND` widths of the mouth, below which
 # a mask or a veil covers them. In 173 photos and videos it is at least 0.047, on plain cloth nearly 0.
 LEAST_CONTRAST, AROUND = 0.035, 0.25
-# Sharpening: how far paint is taken from its mean over `SHARPENED_PX`² pixels, as sampling softens it. On
-# fourteen people mouths have 0.74 of real ones' sharpness inside without, 0.93 with it, at an error that is a
-# hundredth larger.
+# Sharpening: how far paint is taken from its mean over `SHARPENED_PX`² pixels, as sampling softens it. More
+# makes haloes: 1.0 brings gradients from 0.78 to 0.81 of real mouths', at an error that is a hundredth larger.
 SHARPENED, SHARPENED_PX = 0.5, 5
+# What paint is convolved by along both sides, in sixteenths: nothing passes of what alternates from pixel to
+# pixel, a grid that pixel shuffling leaves, and nearly all of what is coarser than three pixels.
+EVEN = (-1.0, 4.0, 10.0, 4.0, -1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,7 @@ class _Detail:
         window, distances = _distances(finer(after.arcs[:, :2]), after.width, canvas)
         places = square.map(canvas.upload).within(grid_of(canvas.device_axes, window)[None])
         places = in_part(places, inside, self._painter.config.size)
-        layers = torch.cat([_sharpened(paint), paint.share], 1)
-        laid = grid_sample(layers, places, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
+        laid = grid_sample(_finished(paint), places, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
         share = strength * limit(distances) * laid[3]
         return Paint(window, share, 255 * rearrange(laid[:3], "c h w -> h w c").contiguous())
 
@@ -263,11 +264,15 @@ def _opens(before: Tensor, after: Tensor, parted: Range, widened: Range) -> Tens
     return ramp(after, *parted) * ramp(after / before.clamp_min(LEAST_OPENING), *widened)
 
 
-def _sharpened(paint: Painted) -> Tensor:
-    """(B, 3, S, S) colours with stronger edges."""
-    colours = paint.colours
+def _finished(paint: Painted) -> Tensor:
+    """(B, 4, h, w) in [0, 1]: colours and share, without the painter's grid, colours with stronger edges."""
+    layers = F.pad(torch.cat([paint.colours, paint.share], 1), (len(EVEN) // 2,) * 4, mode="replicate")
+    line = constant(EVEN, layers.device) / sum(EVEN)
+    for shape in ((-1, 1), (1, -1)):
+        layers = F.conv2d(layers, line.view(1, 1, *shape).expand(4, -1, -1, -1), groups=4)
+    colours, share = layers.split((3, 1), 1)
     soft = F.avg_pool2d(colours, SHARPENED_PX, 1, SHARPENED_PX // 2, count_include_pad=False)
-    return (colours + SHARPENED * (colours - soft)).clamp(0, 1)
+    return torch.cat([colours + SHARPENED * (colours - soft), share], 1).clamp(0, 1)
 
 
 def _distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window, Tensor]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from face_tools import animator, example
 
 from mcnet_cli.compositing import Drawing, Gaze, PhotoCompositor, PhotoLayers, details, photo_layers
 from mcnet_cli.model.config import PainterConfig
-from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
+from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, Painted
 from mcnet_cli.model.detail_shape import beyond_arcs
 from mcnet_cli.model.geometry import Keypoints
 from mcnet_cli.model.mouth_shape import MouthShape
@@ -83,6 +84,26 @@ def test_paint_stays_between_the_lips() -> None:
     assert (difference[beyond < -0.06] > 8).mean() > 0.8
     # around the lips the decoder is what the painter replaces; it reaches a pixel or two over them
     assert (difference[beyond > 0.06] <= 1).mean() > 0.999
+
+
+@pytest.mark.parametrize("grid", [(0.2, 0.0), (0.0, 0.2), (0.1, 0.1)])
+def test_a_grid_that_alternates_from_pixel_to_pixel_is_not_shown(
+    grid: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def painted(_self: MouthPainter, warped: torch.Tensor, *of: Any) -> Painted:
+        rows, columns = of[2]
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        level = torch.linspace(0.3, 0.7, width).expand(len(warped), 3, height, width)
+        across, down = (torch.tensor([1.0, -1.0]).repeat(count // 2) for count in (width, height))
+        alternating = strength[0] * across + strength[1] * down[:, None]
+        return Painted(level + alternating, torch.ones(len(warped), 1, height, width))
+
+    monkeypatch.setattr(MouthPainter, "forward", painted)
+    strength = (0.0, 0.0)
+    even = drawn(1)
+    strength = grid
+    difference = apart(drawn(1), even)[lips_distances(1) < -0.06]
+    assert np.quantile(difference, 0.99) <= 1
 
 
 def test_a_mouth_that_stays_shut_is_not_painted() -> None:
