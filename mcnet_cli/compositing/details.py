@@ -55,7 +55,7 @@ FINEST = 2
 # a mask or a veil covers them. In 173 photos and videos it is at least 0.047, on plain cloth nearly 0.
 LEAST_CONTRAST, AROUND = 0.035, 0.25
 # Sharpening: how far paint is taken from its mean over `SHARPENED_PX`² pixels, as sampling softens it. More
-# makes haloes: 1.0 brings gradients from 0.78 to 0.81 of real mouths', at an error that is a hundredth larger.
+# makes haloes: 1.0 brings gradients from 0.78 to 0.81 of real mouths', at an error a hundredth larger.
 SHARPENED, SHARPENED_PX = 0.5, 5
 # What paint is convolved by along both sides, in sixteenths: nothing passes of what alternates from pixel to
 # pixel, a grid that pixel shuffling leaves, and nearly all of what is coarser than three pixels.
