@@ -31,7 +31,7 @@ from mcnet_cli.model.detail_shape import (
 )
 from mcnet_cli.model.eye_shape import IRIS, EyeShape
 from mcnet_cli.model.face_parts import FaceParts
-from mcnet_cli.model.geometry import constant, grid_sample, ramp
+from mcnet_cli.model.geometry import grid_sample, ramp
 from mcnet_cli.model.mouth_shape import MouthShape
 from mcnet_cli.model.outlines import EYE
 from mcnet_cli.model.windows import Axes, Window, enlarged, grid_of, window_around
@@ -57,9 +57,9 @@ LEAST_CONTRAST, AROUND = 0.035, 0.25
 # Sharpening: how far paint is taken from its mean over `SHARPENED_PX`² pixels, as sampling softens it. More
 # makes haloes: 1.0 brings gradients from 0.78 to 0.81 of real mouths', at an error a hundredth larger.
 SHARPENED, SHARPENED_PX = 0.5, 5
-# What paint is convolved by along both sides, in sixteenths: nothing passes of what alternates from pixel to
-# pixel, a grid that pixel shuffling leaves, and nearly all of what is coarser than three pixels.
-EVEN = (-1.0, 4.0, 10.0, 4.0, -1.0)
+# What paint is convolved by along both sides, from the middle on: nothing passes of what alternates from pixel
+# to pixel, a grid that pixel shuffling leaves, and nearly all of what is coarser than three pixels.
+EVEN = (10 / 16, 4 / 16, -1 / 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,11 @@ class _Detail:
 
     def _painted(
         self, movements: Sequence[Movement], after: Shape, source: SourceDetail
-    ) -> tuple[list[Painted], Window]:
+    ) -> tuple[tuple[Tensor, ...], Window]:
         """What the painter paints of B shapes, each in its frame; in one go, which takes less time.
 
-        The part of their squares that is painted is the same for all; it comes with them.
+        (1, 4, h, w) each, colours and share. The part of their squares that is painted is the same for all;
+        it comes with them.
         """
         squares = [after[number : number + 1].square() for number in range(len(movements))]
         seen = [self._seen(movement, square) for movement, square in zip(movements, squares, strict=True)]
@@ -107,18 +108,18 @@ class _Detail:
         inside = part_around(square.within(finer(after.arcs[:, :2])), self._painter.config.size)
         shape = after.within(square).map(self._canvas.upload)
         paint = self._painter(torch.cat(seen), shape, source.expand(len(movements)), inside)
-        return [*map(Painted, paint.colours.split(1), paint.share.split(1))], inside
+        return _finished(paint).chunk(len(movements)), inside
 
-    def _laid(self, paint: Painted, inside: Window, after: Shape, strength: Tensor | float) -> Paint:
+    def _laid(self, paint: Tensor, inside: Window, after: Shape, strength: Tensor | float) -> Paint:
         """What is painted of one shape, at the front's own size, within its outline.
 
-        inside: the part of its square that is painted.
+        paint, inside: of `_painted`.
         """
         square, canvas = after.square(), self._canvas
         window, distances = _distances(finer(after.arcs[:, :2]), after.width, canvas)
         places = square.map(canvas.upload).within(grid_of(canvas.device_axes, window)[None])
         places = in_part(places, inside, self._painter.config.size)
-        laid = grid_sample(_finished(paint), places, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
+        laid = grid_sample(paint, places, "bicubic", "border", align_corners=False)[0].clamp(0, 1)
         share = strength * limit(distances) * laid[3]
         return Paint(window, share, 255 * rearrange(laid[:3], "c h w -> h w c").contiguous())
 
@@ -265,12 +266,13 @@ def _opens(before: Tensor, after: Tensor, parted: Range, widened: Range) -> Tens
 
 
 def _finished(paint: Painted) -> Tensor:
-    """(B, 4, h, w) in [0, 1]: colours and share, without the painter's grid, colours with stronger edges."""
-    layers = F.pad(torch.cat([paint.colours, paint.share], 1), (len(EVEN) // 2,) * 4, mode="replicate")
-    line = constant(EVEN, layers.device) / sum(EVEN)
-    for shape in ((-1, 1), (1, -1)):
-        layers = F.conv2d(layers, line.view(1, 1, *shape).expand(4, -1, -1, -1), groups=4)
-    colours, share = layers.split((3, 1), 1)
+    """(B, 4, h, w) in [0, 1]: colours and share, without the painter's grid; colours with stronger edges."""
+    layers = torch.cat([paint.colours, paint.share], 1)
+    for dimension, pad in ((2, (0, 0, 2, 2)), (3, (2, 2, 0, 0))):
+        padded = F.pad(layers, pad, mode="replicate")
+        taps = [padded.narrow(dimension, start, layers.shape[dimension]) for start in range(5)]
+        layers = EVEN[0] * taps[2] + EVEN[1] * (taps[1] + taps[3]) + EVEN[2] * (taps[0] + taps[4])
+    colours, share = layers[:, :3], layers[:, 3:]
     soft = F.avg_pool2d(colours, SHARPENED_PX, 1, SHARPENED_PX // 2, count_include_pad=False)
     return torch.cat([colours + SHARPENED * (colours - soft), share], 1).clamp(0, 1)
 
