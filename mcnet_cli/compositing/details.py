@@ -57,8 +57,8 @@ LEAST_CONTRAST, AROUND = 0.035, 0.25
 # Sharpening: how far paint is taken from its mean over `SHARPENED_PX`² pixels, as sampling softens it. More
 # makes haloes: 1.0 brings gradients from 0.78 to 0.81 of real mouths', at an error a hundredth larger.
 SHARPENED, SHARPENED_PX = 0.5, 5
-# What paint is convolved by along both sides, from the middle on: nothing passes of what alternates from pixel
-# to pixel, a grid that pixel shuffling leaves, and nearly all of what is coarser than three pixels.
+# What paint is convolved by along both sides, from the middle on: nothing passes of what alternates from one
+# pixel to the next, a grid that pixel shuffling leaves, and nearly all of what is coarser than three pixels.
 EVEN = (10 / 16, 4 / 16, -1 / 16)
 
 
