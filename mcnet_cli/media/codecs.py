@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.media.ffmpeg import has_encoder, require_encoder
+from mcnet_cli.media.frames import Matrix
 from mcnet_cli.options import listed, require_among
 
 Codec = Literal["h264", "h265", "av1", "vp9", "prores", "lossless"]
@@ -41,6 +42,7 @@ class Coding:
 
     codec: a `Codec`, or what the file always holds: `vp8`, `webp`, `gif`, `png`, `jpeg` or `y4m`. quality:
     None if there is only one. encoder: None for the last four. quick: whether time counts more than size.
+    matrix: of frames that come as brightness and chroma; None if they come as RGB.
     """
 
     codec: str
@@ -48,6 +50,7 @@ class Coding:
     encoder: Encoder | None = None
     alpha: bool = False
     quick: bool = False
+    matrix: Matrix | None = None
 
     @property
     def is_rgb(self) -> bool:
@@ -62,6 +65,13 @@ class Coding:
         pixels = {} if self.encoder.pixels is None else {"pix_fmt": self.encoder.pixels}
         quick = self.encoder.quick if self.quick else {}
         return {"vcodec": self.encoder.name, **pixels, **self.encoder.options, **level, **quick}
+
+    @property
+    def input_pixels(self) -> str:
+        """What ffmpeg calls the pixels of the frames that come."""
+        if self.matrix is not None:
+            return "nv12"
+        return "rgba" if self.alpha else "rgb24"
 
 
 def levels(option: str, *values: Any) -> dict[Quality, dict[str, Any]]:

@@ -2,19 +2,31 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mcnet_cli.face import FACE_SCORE, BatchDetector, Detector, Face, FaceMesh, Landmarks, follow, overlap
-from mcnet_cli.face.landmarks import Points
+from mcnet_cli.face import (
+    FACE_SCORE,
+    BatchDetector,
+    Detector,
+    Face,
+    FaceMesh,
+    Landmarks,
+    Region,
+    follow,
+    overlap,
+)
+from mcnet_cli.face.landmarks import REGION_ENLARGEMENT, Points
+from mcnet_cli.face.networks import INPUT_PX
 from mcnet_cli.face.sampling import Picture
-from mcnet_cli.media.frames import Frame
 from mcnet_cli.preprocessing.crop_buffer import CropBuffer
 from mcnet_cli.preprocessing.placement import placements_of
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.tube import MAX_MISSED, MIN_OVERLAP, End, Tube
+from mcnet_cli.preprocessing.video_frame import VideoFrame
 
 CUT_PX = (64, 36)  # width and height at which frames are compared
 SAMPLED_PX = (5 * 64, 5 * 36)  # single pixels of a frame that this takes means of: all give the same result
@@ -37,11 +49,9 @@ class CutFinder:
         self._last: Picture | None = None
         self._changes: deque[float] = deque(maxlen=RECENT_CHANGES)
 
-    def __call__(self, rgb: Picture) -> bool:
-        """Whether (H, W, 3) `rgb` begins a scene; never for the first frame."""
-        samples = cv2.resize(rgb, SAMPLED_PX, interpolation=cv2.INTER_NEAREST)
-        small = cv2.resize(samples, CUT_PX, interpolation=cv2.INTER_AREA)
-        small = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)
+    def __call__(self, frame: VideoFrame) -> bool:
+        """Whether a scene begins with the next frame; never for the first one."""
+        small = frame.sampled(SAMPLED_PX, CUT_PX)
         last, self._last = self._last, small
         if last is None:
             return False
@@ -52,33 +62,44 @@ class CutFinder:
 
 
 def with_faces(
-    frames: Iterable[tuple[int, Frame]], detector: Detector, every: int, wanted: Callable[[int], bool]
-) -> Iterator[tuple[int, Frame, list[Face] | None]]:
-    """Adds to numbered frames (H, W, 3), all of one size, the faces in every n-th one, searched in batches.
+    frames: Iterable[tuple[int, VideoFrame]], detector: Detector, every: int, wanted: Callable[[int], bool]
+) -> Iterator[tuple[int, VideoFrame, list[Face] | None]]:
+    """Adds to numbered frames, all of one size, the faces in every n-th one, searched in batches.
 
     Only wanted frames whose number is a multiple of `every` are searched; the others have None. A detector
     that takes one picture at a time searches none, because it gains nothing from batches.
     """
     if not isinstance(detector, BatchDetector) or detector.batch_size == 1:
-        for number, rgb in frames:
-            yield number, rgb, None
+        for number, frame in frames:
+            yield number, frame, None
         return
-    waiting: list[tuple[int, Frame]] = []
-    for number, rgb in frames:
-        waiting.append((number, rgb))
-        if len(waiting) >= min(detector.batch_size * every, max(1, MAX_WAITING_BYTES // rgb.nbytes)):
+    waiting: list[tuple[int, VideoFrame]] = []
+    for number, frame in frames:
+        waiting.append((number, frame))
+        if len(waiting) >= min(detector.batch_size * every, max(1, MAX_WAITING_BYTES // frame.rgb.nbytes)):
             yield from _searched(waiting, detector, every, wanted)
             waiting.clear()
     yield from _searched(waiting, detector, every, wanted)
 
 
 def _searched(
-    frames: list[tuple[int, Frame]], detector: BatchDetector, every: int, wanted: Callable[[int], bool]
-) -> Iterator[tuple[int, Frame, list[Face] | None]]:
-    chosen = {number: rgb for number, rgb in frames if number % every == 0 and wanted(number)}
+    frames: list[tuple[int, VideoFrame]], detector: BatchDetector, every: int, wanted: Callable[[int], bool]
+) -> Iterator[tuple[int, VideoFrame, list[Face] | None]]:
+    chosen = {number: frame.rgb for number, frame in frames if number % every == 0 and wanted(number)}
     faces = dict(zip(chosen, detector.detect_batch([*chosen.values()]) if chosen else [], strict=True))
-    for number, rgb in frames:
-        yield number, rgb, faces.get(number)
+    for number, frame in frames:
+        yield number, frame, faces.get(number)
+
+
+def followed(frame: VideoFrame, mesh: FaceMesh, region: Region) -> Landmarks | None:
+    """The face that was in `region` a frame ago; None if it isn't there any more, or jumped.
+
+    Where the mesh sees half of the pixels or fewer, it looks at the frame with half of the sides.
+    """
+    if frame.half is None or region.side * REGION_ENLARGEMENT < 2 * INPUT_PX:
+        return follow(frame.rgb, mesh, region)
+    found = follow(frame.half, mesh, Region(region.box / 2, region.eyes / 2))
+    return found and replace(found, points=found.points * 2, irises=found.irises * 2)
 
 
 class TubeTracker:
@@ -103,14 +124,16 @@ class TubeTracker:
         self._last_search: int | None = None
 
     def __call__(
-        self, number: int, rgb: Picture, *, cut: bool, faces: list[Face] | None = None
+        self, number: int, frame: VideoFrame, *, cut: bool, faces: list[Face] | None = None
     ) -> list[Tube]:
         """Takes frame `number` and returns the tubes that ended before it.
 
         cut: whether a scene begins with it. faces: those in it, if it has been searched already.
         """
         ended = self.finish("cut") if cut else []
-        found = {tube.number: follow(rgb, self._mesh, tube.region) for tube in self._tubes if not tube.missed}
+        found = {
+            tube.number: followed(frame, self._mesh, tube.region) for tube in self._tubes if not tube.missed
+        }
         lost = any(found.get(tube.number) is None for tube in self._tubes)
         fresh: list[Landmarks] = []
         stride = self._settings.detect_every
@@ -119,20 +142,20 @@ class TubeTracker:
         if faces is not None or lost or self._last_search is None or number - self._last_search >= stride:
             self._last_search = number
             if faces is None:
-                faces = self._detector(rgb, thorough=not self._tubes)
-            fresh = self._assign(rgb, faces, found)
+                faces = self._detector(frame.rgb, thorough=not self._tubes)
+            fresh = self._assign(frame.rgb, faces, found)
         for tube in list(self._tubes):
             face = found.get(tube.number)
             if face is not None and (end := tube.end_before(face)):
                 ended.append(self._end(tube, end))
-                self._begin(tube.number, number, rgb, face)
+                self._begin(tube.number, number, frame, face)
                 continue
-            tube.add(rgb, face)
+            tube.add(frame, face)
             if tube.missed > MAX_MISSED:
                 ended.append(self._end(tube, "lost"))
         for face in fresh:
             self._count += 1
-            self._begin(self._count, number, rgb, face)
+            self._begin(self._count, number, frame, face)
         return ended + [self._end(tube, "double") for tube in list(_doubles(self._tubes))]
 
     def finish(self, end: End = "end") -> list[Tube]:
@@ -180,12 +203,12 @@ class TubeTracker:
         best = max(self._tubes, key=shared, default=None)
         return best if best is not None and shared(best) >= MIN_OVERLAP else None
 
-    def _begin(self, number: int, first: int, rgb: Picture, face: Landmarks) -> None:
+    def _begin(self, number: int, first: int, frame: VideoFrame, face: Landmarks) -> None:
         (square,) = placements_of(face.points[None], self._settings)
-        buffer = CropBuffer(square, self._settings, (rgb.shape[1], rgb.shape[0]), self._folder)
+        buffer = CropBuffer(square, self._settings, frame.size, self._folder, frame.matrix)
         tube = Tube(number, first, buffer, self._settings)
         self._tubes.append(tube)
-        tube.add(rgb, face)
+        tube.add(frame, face)
 
     def _end(self, tube: Tube, end: End) -> Tube:
         self._tubes.remove(tube)
