@@ -185,9 +185,11 @@ def _command(source: FrameSource, info: VideoInfo, span: Span, hwaccel: Hwaccel)
     stream = stream.filter("fps", fps=str(rate), start_time=0)
     if span.start_s and not is_seekable:
         stream = stream.filter("trim", start=f"{start_s:.6f}").filter("setpts", "PTS-STARTPTS")
-    stream = info.colours.applied(stream, info.width, info.height)
+    if source.matrix is None:
+        stream, pixels = info.colours.applied(stream, info.width, info.height), "rgb24"
+    else:
+        stream, pixels = stream.filter("scale", info.width, info.height), "yuv420p"
     limit = span.limit(rate)
-    pixels = "rgb24" if source.matrix is None else "yuv420p"
     count = {} if limit is None else {"vframes": limit}
     return compiled(stream.output("pipe:", format="rawvideo", pix_fmt=pixels, **count))
 

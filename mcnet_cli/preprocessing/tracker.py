@@ -35,6 +35,7 @@ CUT_RATIO = 3.0  # to the median of recent changes; smaller changes are movement
 RECENT_CHANGES = 12
 MAX_WAITING_BYTES = 256 << 20  # of frames that wait for a batch of the detector
 EMPTY_STRIDE = 5  # frames at most from one search to the next, while no face is followed
+SEARCHED_PX = 600  # longer side of frames, at least, that are searched for large faces
 SAME_FACE = 0.5  # intersection over union from which two tubes show the same face
 
 
@@ -76,7 +77,7 @@ def with_faces(
     waiting: list[tuple[int, VideoFrame]] = []
     for number, frame in frames:
         waiting.append((number, frame))
-        if len(waiting) >= min(detector.batch_size * every, max(1, MAX_WAITING_BYTES // frame.rgb.nbytes)):
+        if len(waiting) >= min(detector.batch_size * every, max(1, MAX_WAITING_BYTES // frame.rgb().nbytes)):
             yield from _searched(waiting, detector, every, wanted)
             waiting.clear()
     yield from _searched(waiting, detector, every, wanted)
@@ -85,7 +86,7 @@ def with_faces(
 def _searched(
     frames: list[tuple[int, VideoFrame]], detector: BatchDetector, every: int, wanted: Callable[[int], bool]
 ) -> Iterator[tuple[int, VideoFrame, list[Face] | None]]:
-    chosen = {number: frame.rgb for number, frame in frames if number % every == 0 and wanted(number)}
+    chosen = {number: frame.rgb() for number, frame in frames if number % every == 0 and wanted(number)}
     faces = dict(zip(chosen, detector.detect_batch([*chosen.values()]) if chosen else [], strict=True))
     for number, frame in frames:
         yield number, frame, faces.get(number)
@@ -94,12 +95,11 @@ def _searched(
 def followed(frame: VideoFrame, mesh: FaceMesh, region: Region) -> Landmarks | None:
     """The face that was in `region` a frame ago; None if it isn't there any more, or jumped.
 
-    Where the mesh sees half of the pixels or fewer, it looks at the frame with half of the sides.
+    A large face is shrunk for the mesh by means of whole blocks of pixels, which are made before they are RGB.
     """
-    if frame.half is None or region.side * REGION_ENLARGEMENT < 2 * INPUT_PX:
-        return follow(frame.rgb, mesh, region)
-    found = follow(frame.half, mesh, Region(region.box / 2, region.eyes / 2))
-    return found and replace(found, points=found.points * 2, irises=found.irises * 2)
+    shrink = frame.shrink_to(INPUT_PX, region.side * REGION_ENLARGEMENT)
+    found = follow(frame.rgb(shrink), mesh, Region(region.box / shrink, region.eyes / shrink))
+    return found and replace(found, points=found.points * shrink, irises=found.irises * shrink)
 
 
 class TubeTracker:
@@ -142,8 +142,8 @@ class TubeTracker:
         if faces is not None or lost or self._last_search is None or number - self._last_search >= stride:
             self._last_search = number
             if faces is None:
-                faces = self._detector(frame.rgb, thorough=not self._tubes)
-            fresh = self._assign(frame.rgb, faces, found)
+                faces = self._detected(frame)
+            fresh = self._assign(frame.rgb(), faces, found)
         for tube in list(self._tubes):
             face = found.get(tube.number)
             if face is not None and (end := tube.end_before(face)):
@@ -167,6 +167,14 @@ class TubeTracker:
         """Ends all tubes and deletes their pictures."""
         for tube in self.finish():
             tube.buffer.close()
+
+    def _detected(self, frame: VideoFrame) -> list[Face]:
+        """The faces in a frame; where some are followed, those that are large enough for a quick look."""
+        if not self._tubes:
+            return self._detector(frame.whole_rgb())
+        shrink = frame.shrink_to(SEARCHED_PX, max(frame.size))
+        faces = self._detector(frame.whole_rgb(shrink), thorough=False)
+        return [replace(face, box=face.box * shrink, eyes=face.eyes * shrink) for face in faces]
 
     def _assign(self, rgb: Picture, faces: list[Face], found: dict[int, Landmarks | None]) -> list[Landmarks]:
         """Adds the faces of tubes that were lost to `found`, and returns the faces that belong to no tube."""

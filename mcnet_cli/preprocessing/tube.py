@@ -82,7 +82,7 @@ class Tube:
         """Takes the next frame, with the face in it, or None if that was not found."""
         self.buffer.add(*frame.layers)
         if face is not None and len(self.faces) % SHARPNESS_EVERY == 0:
-            self._sharpness.append(sharpness(frame.rgb, face.region.box))
+            self._sharpness.append(sharpness(frame.rgb(), face.region.box))
         self.faces.append(face)
         self.missed = self.missed + 1 if face is None else 0
         if face is not None:
