@@ -70,7 +70,7 @@ class Coding:
     def input_pixels(self) -> str:
         """What ffmpeg calls the pixels of the frames that come."""
         if self.matrix is not None:
-            return "nv12"
+            return "yuv420p"
         return "rgba" if self.alpha else "rgb24"
 
 

@@ -57,8 +57,8 @@ def open_frames(
         strict: whether damage ends the iteration with InputError instead of a warning.
         audio_track: which of a video's sound tracks is meant, from 0; by default the one that players take.
         hwaccel: `auto`, or the name of a kind of hardware: it decodes videos if it can.
-        planar: whether frames of videos in 8 bits and 4:2:0, as nearly all are, stay brightness and chroma (see
-            `FrameSource.matrix`), which takes half of the bytes and no conversion. Others become RGB.
+        planar: whether frames of videos in 8 bits and 4:2:0, which nearly all are, stay brightness and chroma
+            (see `FrameSource.matrix`): half of the bytes, and no conversion. Others become RGB.
 
     Raises:
         InputError: the file can't be used. While iterating: no frame can be decoded, or damage with `strict`.

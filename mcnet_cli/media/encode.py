@@ -132,7 +132,7 @@ def _encoder(
         options = {"format": _CONTAINERS[suffix], **coding.options}
         tags = _RGB if coding.is_rgb else _VIDEO
         if coding.matrix is not None:
-            tags, options["pix_fmt"] = {**tags, "colorspace": coding.matrix}, coding.input_pixels
+            tags = {**tags, "colorspace": coding.matrix}
         elif not coding.is_rgb:
             stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv")
         if not coding.is_rgb:

@@ -86,8 +86,9 @@ class FrameSource:
     leaving the block ends the decoder.
 
     path: what the frames come from. width, height: of every frame. frame_rate: frames per second, exact.
-    matrix: None where frames are (H, W, 3) RGB. Else they are (H * 3/2, W): brightness, then one chroma and the
-    other, each of half of the sides, in 8 bits of limited range (yuv420p), by this matrix. frame_count_hint: the number of frames according to the header, if it has one. audio: the file with the
+    matrix: None where frames are (H, W, 3) RGB. Else they are (H * 3/2, W): brightness, then one chroma and
+    the other, each with half of the sides, in 8 bits of limited range (`yuv420p`), by this matrix.
+    frame_count_hint: the number of frames according to the header, if it has one. audio: the file with the
     sound, or None. audio_start_s: the first frame's time in that file. audio_track: which sound track of it.
 
     Complete after the iteration: frames_read; damaged, whether part of the file could not be used; warnings,
@@ -189,7 +190,9 @@ class FrameSink:
         Raises SystemFailure if the disk or ffmpeg fails, BrokenPipeError if nobody reads stdout any more.
         """
         if frame.shape != self._shape or frame.dtype != np.uint8:
-            raise ValueError(f"a frame of shape {frame.shape} and type {frame.dtype}, not {self._shape} bytes")
+            raise ValueError(
+                f"a frame of shape {frame.shape} and type {frame.dtype}, not {self._shape} bytes"
+            )
         self._send(np.ascontiguousarray(frame), self.frames_written)
         self.frames_written += 1
 

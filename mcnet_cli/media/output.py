@@ -107,8 +107,8 @@ def open_output(
             with a warning if it can't.
         comment: a text in ASCII that the file, or each picture, says of itself. Not for stdout.
         quick: take less time to encode, for a file that is somewhat larger. Only h264 knows a way.
-        matrix: None where frames are RGB. Else they are (H * 3/2, W): brightness, then both chromas by turns,
-            each of half of the sides, in 8 bits of limited range (nv12), by this matrix. For h264 of even sides.
+        matrix: None where frames are RGB. Else they are as a `FrameSource` with this matrix gives them, and
+            the film, in H.264 with even sides, says so.
 
     Raises:
         UsageError: the format is unknown or can't hold the transparency or codec asked for, the target

@@ -26,15 +26,13 @@ from mcnet_cli.preprocessing.request import Settings
 # Width of what is kept around the face, in sides of the first frame's square: how far the square may grow and
 # wander. A tube's square is not much larger than the face; one that follows the face needs room for a leap.
 WIDTH, TUBE_WIDTH, FOLLOWING_WIDTH = 1.6, 2.5, 2.0
-# How far chroma's pixels lie to the left of the middle of the pixels that they colour, in sides of their own.
-CHROMA_SITE = np.array([0.25, 0.0])
 
 
 class CropBuffer:
     """The surroundings of one face, frame by frame.
 
-    placement: the first frame's. frame_size: (width, height). folder: on the disk that takes the file. matrix:
-    that of `VideoFrame`, which frames and clips have in common.
+    placement: the first frame's. frame_size: (width, height). folder: on the disk that takes the file.
+    matrix: as `VideoFrame` says; clips have that of their frames.
     """
 
     def __init__(
@@ -53,11 +51,11 @@ class CropBuffer:
         self._size = settings.size
         self._limit = np.array(frame_size)
         side = side_px(placement, self._size) * width
-        # Windows begin and end with whole pixels of chroma, which has one for two of the frame's each way.
+        # Windows are of whole pixels of chroma, which has one for two of the frame's each way.
         self._step = 1 if matrix is None else 2
         whole = int(np.ceil(side / self._step)) * self._step
         self._sides = np.minimum(whole, self._limit)
-        # Up to so many rows and columns, of the coarsest layer, less one are left out at the lower and right edges.
+        # Up to so many rows and columns (of chroma) less one are left out at the lower and right edges.
         self._shrink = min(max(1, int(side / width / self._size)), int(self._sides.min()) // self._step)
         kept = self._sides // (self._shrink * self._step) * self._step
         self._kept = (int(kept[0]), int(kept[1]))
@@ -94,10 +92,9 @@ class CropBuffer:
 
         SystemFailure if the disk fails.
         """
-        kept, *chromas = map(self._reduced, layers)
         try:
-            for part in (kept, cv2.merge(chromas)) if chromas else (kept,):
-                data = np.ascontiguousarray(part).data.cast("B")
+            for layer in layers:
+                data = np.ascontiguousarray(self._reduced(layer)).data.cast("B")
                 while data:
                     data = data[self._file.write(data) :]
         except OSError as error:
@@ -116,20 +113,16 @@ class CropBuffer:
         return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA))
 
     def pictures(self, count: int) -> Iterator[list[Picture]]:
-        """The layers kept of the first `count` frames, valid until the next ones are asked for.
-
-        (h, w, 3) RGB alone, or (h, w) brightness and (h/2, w/2, 2) chroma.
-        """
+        """The layers that are kept of the first `count` frames, valid until the next ones are asked for."""
         self._file.seek(0)
         width, height = self._kept
-        pixels = width * height
         if self.matrix is None:
-            picture = np.empty(3 * pixels, np.uint8)
+            picture = np.empty(height * width * 3, np.uint8)
             layers = [picture.reshape(height, width, 3)]
         else:
-            picture = np.empty(3 * pixels // 2, np.uint8)
-            chroma = picture[pixels:].reshape(height // 2, width // 2, 2)
-            layers = [picture[:pixels].reshape(height, width), chroma]
+            picture = np.empty(height * width * 3 // 2, np.uint8)
+            chromas = picture[height * width :].reshape(2, height // 2, width // 2)
+            layers = [picture[: height * width].reshape(height, width), *chromas]
         for _ in range(count):
             data = picture.data
             while data and (count_read := self._file.readinto(data)):
@@ -143,43 +136,39 @@ class CropBuffer:
     def cropped(self, layers: Sequence[Picture], number: int, placement: Matrix) -> Picture:
         """The square of a placement in frame `number`, of which `layers` are kept.
 
-        (size, size, 3) RGB, or (size * 3/2, size): brightness, then both chromas by turns.
+        (size, size, 3) RGB, or (size * 3/2, size) as a `FrameSource` with the matrix gives frames.
         """
-        picture = self._cropped(layers[0], number, placement)
-        if len(layers) == 1:
-            return picture
-        transform = self.to_clip(placement, number)
-        site = CHROMA_SITE - transform[:, :2] @ CHROMA_SITE / self._shrink
-        transform[:, 2] = transform[:, 2] / 2 + site
-        chroma = _warped(layers[1], transform, (self._size // 2, self._size // 2))
-        return np.concatenate([picture, chroma.reshape(-1, self._size)])
-
-    def _cropped(self, picture: Picture, number: int, placement: Matrix) -> Picture:
-        size = (self._size, self._size)
         square = self._whole_square(number, placement)
-        if square is None:
-            return resample(picture, self.to_clip(placement, number), size)
-        (left, top), side = square
-        # Of what lies beyond the frame, the frame's border is shown.
-        low, high = np.maximum((-left, -top), 0), np.maximum((left + side, top + side) - self._sides, 0)
-        inside = picture[max(top, 0) : top + side, max(left, 0) : left + side]
-        whole = cv2.copyMakeBorder(inside, low[1], high[1], low[0], high[0], cv2.BORDER_REPLICATE)
-        if side <= self._size:
-            return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_CUBIC))
-        return np.asarray(cv2.resize(blurred(whole, np.full(2, side / self._size)), size))
+        transform = self.to_clip(placement, number)
+        steps = [self._kept[0] // layer.shape[1] for layer in layers]
+        parts = [
+            self._drawn(layer, transform, step)
+            if square is None
+            else _resized(layer, square // step, self._size // step)
+            for layer, step in zip(layers, steps, strict=True)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([part.ravel() for part in parts]).reshape(-1, self._size)
 
-    def _whole_square(self, number: int, placement: Matrix) -> tuple[tuple[int, int], int] | None:
-        """Corner and side of a placement's square in a kept picture; None unless these are whole pixels.
+    def _drawn(self, layer: Picture, transform: Matrix, step: int) -> Picture:
+        """Of a layer with a pixel for `step` kept ones each way, what the transform of kept pixels shows."""
+        size = self._size // step
+        return resample(layer, np.column_stack([transform[:, :2], transform[:, 2] / step]), (size, size))
+
+    def _whole_square(self, number: int, placement: Matrix) -> NDArray[np.int_] | None:
+        """Left, top and side of a placement's square in kept pixels; None unless all layers have whole ones.
 
         OpenCV resizes these in a tenth of the time that a warp takes.
         """
         numbers = np.array([*(placement[:, 2] - self._corners[number]), placement[0, 0] * self._size])
-        left, top, side = np.rint(numbers).astype(int).tolist()
-        is_whole = np.abs(numbers - (left, top, side)).max() < 1e-6 and not placement[0, 1]
+        square = np.rint(numbers / self._step).astype(int) * self._step
+        left, top, side = square.tolist()
+        is_whole = np.abs(numbers - square).max() < 1e-6 and not placement[0, 1]
         if self._shrink > 1 or side >= 2 * self._size or not is_whole:
             return None
         is_seen = min(left, top) + side > 0 and left < self._kept[0] and top < self._kept[1]
-        return ((left, top), side) if is_seen else None
+        return square if is_seen else None
 
     def to_clip(self, placement: Matrix, number: int) -> Matrix:
         """(2, 3) from pixels of the kept picture `number` to the clip's, for a placement in the frame."""
@@ -192,12 +181,14 @@ class CropBuffer:
         self._file.close()
 
 
-def _warped(chroma: Picture, transform: Matrix, size: tuple[int, int]) -> Picture:
-    """As `resample`, but linear where it enlarges, which is enough for colours and takes a fifth of the time."""
-    if np.linalg.norm(transform[:, :2], axis=0).min() < 1:
-        return resample(chroma, transform, size)
-    linear = transform[:, :2]
-    offset = transform[:, 2] + linear @ (0.5, 0.5) - 0.5  # OpenCV's coordinates name pixel centres
-    matrix = np.column_stack([linear, offset])
-    drawn = cv2.warpAffine(chroma, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(drawn)
+def _resized(picture: Picture, square: NDArray[np.int_], size: int) -> Picture:
+    """(size, size) or (size, size, 3): a square (left, top, side) of at most twice as many pixels."""
+    left, top, side = square.tolist()
+    height, width = picture.shape[:2]
+    inside = picture[max(top, 0) : top + side, max(left, 0) : left + side]
+    # Of what lies beyond the frame, the frame's border is shown.
+    borders = max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0)
+    whole = cv2.copyMakeBorder(inside, *borders, cv2.BORDER_REPLICATE)
+    if side <= size:
+        return np.asarray(cv2.resize(whole, (size, size), interpolation=cv2.INTER_CUBIC))
+    return np.asarray(cv2.resize(blurred(whole, np.full(2, side / size)), (size, size)))

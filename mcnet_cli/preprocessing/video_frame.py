@@ -1,7 +1,7 @@
 """A frame as it was decoded, and RGB of the parts that are looked at.
 
-Decoders give brightness and chroma in 4:2:0, and encoders take them. Only the networks want RGB, and what they
-look at is mostly shrunk at once, so it is made of the pixels that they ask for and never of whole videos.
+Decoders give brightness and chroma in 4:2:0, and encoders take them. Only the networks want RGB, and what
+they look at is mostly shrunk at once, so it is made of the pixels that they ask for, not of every frame.
 """
 
 from typing import cast
@@ -56,17 +56,21 @@ class VideoFrame:
         picture = self.rgb(shrink)
         return picture[0 : picture.shape[0], 0 : picture.shape[1]]
 
-    def sampled(self, samples: tuple[int, int], size: tuple[int, int]) -> NDArray[np.uint8]:
-        """(h, w, 3) brightness and chroma in 0 to 255: means of single pixels, of which there are `samples`."""
+    def sampled(self, size: tuple[int, int], each: int) -> NDArray[np.uint8]:
+        """(h, w, 3) brightness and chroma in 0 to 255, in `size` pixels: means of single ones of the frame's.
 
-        def means(layer: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            picked = cv2.resize(layer, samples, interpolation=cv2.INTER_NEAREST)
+        each: how many are taken for one each way, even; of chroma half as many.
+        """
+
+        def means(layer: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+            picked = cv2.resize(layer, (size[0] * count, size[1] * count), interpolation=cv2.INTER_NEAREST)
             return np.asarray(cv2.resize(picked, size, interpolation=cv2.INTER_AREA))
 
-        if self.matrix is None:
-            return np.asarray(cv2.cvtColor(means(self.layers[0]), cv2.COLOR_RGB2YCrCb))
-        small = cv2.merge([*map(means, self.layers)])
-        return np.asarray(cv2.convertScaleAbs(cv2.subtract(small, BLACK), alpha=LUMA_GAIN))
+        luma, *chromas = self.layers
+        if not chromas:
+            return np.asarray(cv2.cvtColor(means(luma, each), cv2.COLOR_RGB2YCrCb))
+        small = cv2.merge([means(luma, each), *(means(chroma, each // 2) for chroma in chromas)])
+        return np.asarray(cv2.addWeighted(small, LUMA_GAIN, small, 0, -LUMA_GAIN * BLACK))
 
 
 class _RgbView:
@@ -109,7 +113,7 @@ class _RgbView:
 
 
 def _means(plane: Plane, first: tuple[int, int], count: tuple[int, int], block: int, parts: int) -> Plane:
-    """Of so many blocks, in rows and columns, the means of their parts, of which each has so many each way."""
+    """Of so many blocks, in rows and columns, the means of their parts; each block has `parts` squared."""
     (top, rows), (left, columns) = zip(first, count, strict=True)
     whole = plane[top * block : (top + rows) * block, left * block : (left + columns) * block]
     if block == parts:
