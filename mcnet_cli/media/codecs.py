@@ -89,7 +89,7 @@ _X264 = Encoder(
     pixels="yuv420p",
     options={"preset": "veryfast"},
     levels=levels("crf", 28, 21, 16, 10),
-    quick={"x264-params": "me=dia:subme=1:partitions=i4x4,i8x8:weightp=0"},
+    quick={"x264-params": "me=dia:subme=1:partitions=i8x8:weightp=0:bframes=1:b-adapt=0:scenecut=0"},
 )
 _X265 = Encoder(
     name="libx265",

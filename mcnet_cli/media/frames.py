@@ -190,9 +190,8 @@ class FrameSink:
         Raises SystemFailure if the disk or ffmpeg fails, BrokenPipeError if nobody reads stdout any more.
         """
         if frame.shape != self._shape or frame.dtype != np.uint8:
-            raise ValueError(
-                f"a frame of shape {frame.shape} and type {frame.dtype}, not {self._shape} bytes"
-            )
+            wanted = f"{self.width}x{self.height} pixels, {self._shape} bytes"
+            raise ValueError(f"a frame of shape {frame.shape} and type {frame.dtype}, not of {wanted}")
         self._send(np.ascontiguousarray(frame), self.frames_written)
         self.frames_written += 1
 

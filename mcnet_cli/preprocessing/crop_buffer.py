@@ -26,6 +26,8 @@ from mcnet_cli.preprocessing.request import Settings
 # Width of what is kept around the face, in sides of the first frame's square: how far the square may grow and
 # wander. A tube's square is not much larger than the face; one that follows the face needs room for a leap.
 WIDTH, TUBE_WIDTH, FOLLOWING_WIDTH = 1.6, 2.5, 2.0
+# How far to the left of the middle of the four pixels that it colours a pixel of chroma is, in its own sides.
+CHROMA_SITE = np.array([0.25, 0.0])
 
 
 class CropBuffer:
@@ -116,6 +118,7 @@ class CropBuffer:
         """The layers that are kept of the first `count` frames, valid until the next ones are asked for."""
         self._file.seek(0)
         width, height = self._kept
+        layers: list[Picture]
         if self.matrix is None:
             picture = np.empty(height * width * 3, np.uint8)
             layers = [picture.reshape(height, width, 3)]
@@ -138,37 +141,29 @@ class CropBuffer:
 
         (size, size, 3) RGB, or (size * 3/2, size) as a `FrameSource` with the matrix gives frames.
         """
-        square = self._whole_square(number, placement)
-        transform = self.to_clip(placement, number)
-        steps = [self._kept[0] // layer.shape[1] for layer in layers]
-        parts = [
-            self._drawn(layer, transform, step)
-            if square is None
-            else _resized(layer, square // step, self._size // step)
-            for layer, step in zip(layers, steps, strict=True)
-        ]
-        if len(parts) == 1:
-            return parts[0]
+        luma, *chromas = layers
+        square, transform = self._whole_square(number, placement), self.to_clip(placement, number)
+        size = (self._size, self._size)
+        shown = resample(luma, transform, size) if square is None else _resized(luma, square, self._size)
+        if not chromas:
+            return shown
+        site = CHROMA_SITE - transform[:, :2] @ CHROMA_SITE / self._shrink
+        transform[:, 2] = transform[:, 2] / 2 + site
+        parts = [shown, *(_drawn(chroma, transform, self._size // 2) for chroma in chromas)]
         return np.concatenate([part.ravel() for part in parts]).reshape(-1, self._size)
 
-    def _drawn(self, layer: Picture, transform: Matrix, step: int) -> Picture:
-        """Of a layer with a pixel for `step` kept ones each way, what the transform of kept pixels shows."""
-        size = self._size // step
-        return resample(layer, np.column_stack([transform[:, :2], transform[:, 2] / step]), (size, size))
-
-    def _whole_square(self, number: int, placement: Matrix) -> NDArray[np.int_] | None:
-        """Left, top and side of a placement's square in kept pixels; None unless all layers have whole ones.
+    def _whole_square(self, number: int, placement: Matrix) -> tuple[int, int, int] | None:
+        """Left, top and side of a placement's square in a kept picture; None unless these are whole pixels.
 
         OpenCV resizes these in a tenth of the time that a warp takes.
         """
         numbers = np.array([*(placement[:, 2] - self._corners[number]), placement[0, 0] * self._size])
-        square = np.rint(numbers / self._step).astype(int) * self._step
-        left, top, side = square.tolist()
-        is_whole = np.abs(numbers - square).max() < 1e-6 and not placement[0, 1]
+        left, top, side = np.rint(numbers).astype(int).tolist()
+        is_whole = np.abs(numbers - (left, top, side)).max() < 1e-6 and not placement[0, 1]
         if self._shrink > 1 or side >= 2 * self._size or not is_whole:
             return None
         is_seen = min(left, top) + side > 0 and left < self._kept[0] and top < self._kept[1]
-        return square if is_seen else None
+        return (left, top, side) if is_seen else None
 
     def to_clip(self, placement: Matrix, number: int) -> Matrix:
         """(2, 3) from pixels of the kept picture `number` to the clip's, for a placement in the frame."""
@@ -181,9 +176,9 @@ class CropBuffer:
         self._file.close()
 
 
-def _resized(picture: Picture, square: NDArray[np.int_], size: int) -> Picture:
+def _resized(picture: Picture, square: tuple[int, int, int], size: int) -> Picture:
     """(size, size) or (size, size, 3): a square (left, top, side) of at most twice as many pixels."""
-    left, top, side = square.tolist()
+    left, top, side = square
     height, width = picture.shape[:2]
     inside = picture[max(top, 0) : top + side, max(left, 0) : left + side]
     # Of what lies beyond the frame, the frame's border is shown.
@@ -192,3 +187,18 @@ def _resized(picture: Picture, square: NDArray[np.int_], size: int) -> Picture:
     if side <= size:
         return np.asarray(cv2.resize(whole, (size, size), interpolation=cv2.INTER_CUBIC))
     return np.asarray(cv2.resize(blurred(whole, np.full(2, side / size)), (size, size)))
+
+
+def _drawn(chroma: Picture, transform: Matrix, size: int) -> Picture:
+    """(size, size): as `resample`, but linear where it enlarges, which takes chroma a fifth of the time."""
+    linear = transform[:, :2]
+    counts = 1 / np.linalg.norm(linear, axis=0)
+    if counts.max() >= 2:
+        return resample(chroma, transform, (size, size))
+    offset = transform[:, 2] + linear @ (0.5, 0.5) - 0.5  # OpenCV's coordinates name pixel centres
+    matrix = np.column_stack([linear, offset])
+    smooth = blurred(chroma, counts)
+    drawn = cv2.warpAffine(
+        smooth, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(drawn)

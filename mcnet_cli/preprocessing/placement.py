@@ -46,13 +46,11 @@ def placements_of(points: Array, settings: Settings) -> NDArray[np.float64]:
 def fixed_placement(extents: Array, framing: Framing, size: int) -> Matrix:
     """One placement for a whole clip, of whole pixels, which are enlarged several times as fast as others.
 
-    They are even, so that chroma, which has half as many, has whole ones too.
-
     extents: (T, 4) left, top, right, bottom of the mesh in each frame.
     """
     box = extents_box(extents, framing)
-    left, top, side = (2.0 * round(number / 2) for number in (box.x, box.y, box.width))
-    whole = CropBox(left, top, side, side)
+    side = float(round(box.width))
+    whole = CropBox(float(round(box.x)), float(round(box.y)), side, side)
     return _matrix(whole, np.eye(2), size)
 
 

@@ -99,7 +99,8 @@ def followed(frame: VideoFrame, mesh: FaceMesh, region: Region) -> Landmarks | N
     A large face is shrunk for the mesh by means of blocks of pixels, which are made before they are RGB.
     """
     shrink = frame.shrink_to(INPUT_PX, region.side * REGION_ENLARGEMENT)
-    found = follow(frame.rgb(shrink), mesh, Region(region.box / shrink, region.eyes / shrink))
+    factor = np.float32(1 / shrink)
+    found = follow(frame.rgb(shrink), mesh, Region(region.box * factor, region.eyes * factor))
     return found and replace(found, points=found.points * shrink, irises=found.irises * shrink)
 
 

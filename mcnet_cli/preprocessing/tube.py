@@ -82,7 +82,9 @@ class Tube:
         """Takes the next frame, with the face in it, or None if that was not found."""
         self.buffer.add(*frame.layers)
         if face is not None and len(self.faces) % SHARPNESS_EVERY == 0:
-            self._sharpness.append(sharpness(frame.rgb(), face.region.box))
+            box = face.region.box
+            shrink = frame.shrink_to(SHARPNESS_PX, float((box[2:] - box[:2]).min()))
+            self._sharpness.append(sharpness(frame.rgb(shrink), box * np.float32(1 / shrink)))
         self.faces.append(face)
         self.missed = self.missed + 1 if face is None else 0
         if face is not None:
