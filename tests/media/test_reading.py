@@ -118,6 +118,9 @@ def test_a_size_that_changes_is_scaled_to_the_first_and_warned_of(tmp_path: Path
     assert {frame.shape for frame in frames} == {(48, 64, 3)}
     assert len(frames) >= 11
     assert "64x48, 96x48" in source.warnings[0]
+    source, frames = read(tmp_path / "both.ts", planar=True)
+    assert {frame.shape for frame in frames} == {(72, 64)}
+    assert "64x48, 96x48" in source.warnings[0]
 
 
 def test_cover_art_is_not_the_video(tmp_path: Path) -> None:
