@@ -188,7 +188,9 @@ def _command(source: FrameSource, info: VideoInfo, span: Span, hwaccel: Hwaccel)
     if source.matrix is None:
         stream, pixels = info.colours.applied(stream, info.width, info.height), "rgb24"
     else:
-        stream, pixels = stream.filter("scale", info.width, info.height), "yuv420p"
+        # The filter would copy frames of the wanted size. If that changes, ffmpeg scales to the first one.
+        stream = stream if info.is_square else stream.filter("scale", info.width, info.height)
+        pixels = "yuv420p"
     limit = span.limit(rate)
     count = {} if limit is None else {"vframes": limit}
     return compiled(stream.output("pipe:", format="rawvideo", pix_fmt=pixels, **count))

@@ -3,10 +3,9 @@
 Where a clip's square lies is known only when its tube ends, and each video is decoded once. So what surrounds
 the face, wider than the first frame's square, is kept as raw pixels in a file without a name: it needs no
 memory, and nothing is left after a kill. Pictures at least twice as fine as the clip are reduced first by a
-whole number, which is the fastest way, so that a frame takes at most 2 MB for clips of 256 pixels, whatever
-the video's size. Compressed it would take a fifth of the
-space, and as much time as all other work together. Much of it never reaches the disk, because the file is
-gone before the system writes it.
+whole number, which is the fastest way, so that a frame takes at most 1 MB for clips of 256 pixels, or 2 MB of
+RGB, whatever the video's size. Compressed it would take a fifth of the space, and as much time as all other
+work together. Much of it never reaches the disk, because the file is gone before the system writes it.
 """
 
 import tempfile

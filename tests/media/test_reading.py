@@ -88,6 +88,8 @@ def test_wide_pixels_become_square(tmp_path: Path) -> None:
     )
     assert (source.width, source.height) == (64, 48)
     assert frames[0].shape == (48, 64, 3)
+    _, planes = read(tmp_path / "wide.mp4", planar=True)
+    assert planes[0].shape == (72, 64)
 
 
 def test_a_variable_rate_becomes_constant_without_drift(tmp_path: Path) -> None:
