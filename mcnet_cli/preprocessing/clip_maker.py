@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mcnet_cli.engines import MAX_ATTEMPTS, TICK_S, Tell, Work
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
-from mcnet_cli.face import Detector, Face, FaceMesh, faces_in, make_detector
+from mcnet_cli.face import BatchDetector, Detector, Face, FaceMesh, faces_in, make_detector
 from mcnet_cli.files import SYSTEM_ERRNOS, system_failure
 from mcnet_cli.media import FrameSource, is_picture, open_frames, read_image
 from mcnet_cli.media.frames import frame_at
@@ -161,8 +161,8 @@ def _cut_up(file: InputFile, writer: Writer, networks: Networks, on_frames: OnFr
     segments, settings = file.segments, networks.settings
     start_s = float(min(segment.start_s for segment in segments)) if segments else 0.0
     end_s = float(max(segment.end_s for segment in segments)) if segments else None
-    # Pictures of clips are RGB, and detectors that take whole frames want it.
-    planar = settings.format == "mp4" and settings.detector == "blazeface"
+    # PNGs are RGB, and so are the frames that detectors take several of.
+    planar = settings.format == "mp4" and not isinstance(networks.detector, BatchDetector)
     with ExitStack() as stack:
         frames = stack.enter_context(
             open_frames(file.path, fps=settings.fps, start_s=start_s, end_s=end_s, planar=planar)
