@@ -44,6 +44,7 @@ def open_frames(
     strict: bool = False,
     audio_track: int | None = None,
     hwaccel: Hwaccel = "none",
+    planar: bool = False,
 ) -> FrameSource:
     """Opens a video, an animated or a single picture, or a folder of pictures as a stream of frames.
 
@@ -56,6 +57,8 @@ def open_frames(
         strict: whether damage ends the iteration with InputError instead of a warning.
         audio_track: which of a video's sound tracks is meant, from 0; by default the one that players take.
         hwaccel: `auto`, or the name of a kind of hardware: it decodes videos if it can.
+        planar: whether frames of videos in 8 bits and 4:2:0, which nearly all are, stay brightness and chroma
+            (see `FrameSource.matrix`): half of the bytes, and no conversion. Others become RGB.
 
     Raises:
         InputError: the file can't be used. While iterating: no frame can be decoded, or damage with `strict`.
@@ -69,7 +72,15 @@ def open_frames(
     span = Span(start_s, end_s, max_frames)
     kind = "folder" if path.is_dir() else kind_of(path)
     if kind == "video":
-        return _open_video(path, fps=fps, span=span, strict=strict, audio_track=audio_track, hwaccel=hwaccel)
+        return _open_video(
+            path,
+            fps=fps,
+            span=span,
+            strict=strict,
+            audio_track=audio_track,
+            hwaccel=hwaccel,
+            planar=planar,
+        )
     if audio_track is not None:
         raise no_such_track(path, audio_track, 0)
     if kind in DURATIONS:
@@ -126,6 +137,7 @@ def _open_video(
     strict: bool,
     audio_track: int | None,
     hwaccel: Hwaccel,
+    planar: bool,
 ) -> FrameSource:
     """Frames of the video `path`: frame i is the one that is shown at start + i / rate."""
     info = probe(path)
@@ -133,6 +145,7 @@ def _open_video(
     if audio_track is not None and audio_track >= info.audio_track_count:
         raise no_such_track(path, audio_track, info.audio_track_count)
     rate = fps or info.frame_rate
+    has_halves = info.width % 2 == info.height % 2 == 0
     source = FrameSource(
         lambda source: _decode(source, info, span, hwaccel),
         path=path,
@@ -143,6 +156,7 @@ def _open_video(
         audio_start_s=_start_s(span, rate),
         audio_track=track or 0,
         strict=strict,
+        matrix=info.colours.kept_matrix if planar and has_halves else None,
     )
     if info.duration_lies:
         source.warnings.append(f"the header of {shown(path)} claims a length that can't be: ignored")
@@ -171,10 +185,15 @@ def _command(source: FrameSource, info: VideoInfo, span: Span, hwaccel: Hwaccel)
     stream = stream.filter("fps", fps=str(rate), start_time=0)
     if span.start_s and not is_seekable:
         stream = stream.filter("trim", start=f"{start_s:.6f}").filter("setpts", "PTS-STARTPTS")
-    stream = info.colours.applied(stream, info.width, info.height)
+    if source.matrix is None:
+        stream, pixels = info.colours.applied(stream, info.width, info.height), "rgb24"
+    else:
+        # The filter would copy frames of the wanted size. If that changes, ffmpeg scales to the first one.
+        stream = stream if info.is_square else stream.filter("scale", info.width, info.height)
+        pixels = "yuv420p"
     limit = span.limit(rate)
     count = {} if limit is None else {"vframes": limit}
-    return compiled(stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **count))
+    return compiled(stream.output("pipe:", format="rawvideo", pix_fmt=pixels, **count))
 
 
 def _decode(
@@ -185,9 +204,11 @@ def _decode(
     # Wrong timestamps could have one frame repeated for days. Real clips take over a byte per frame.
     max_frames = max(_MIN_FRAME_LIMIT, info.path.stat().st_size)
     command = _command(source, info, span, hwaccel)
+    is_planar = source.matrix is not None
+    shape = (info.height * 3 // 2, info.width) if is_planar else (info.height, info.width, 3)
     with running(command, stdout=subprocess.PIPE, watch=_GRAPH_SIZE) as child:
         while True:
-            frame = np.empty((info.height, info.width, 3), np.uint8)
+            frame = np.empty(shape, np.uint8)
             view = frame.data.cast("B")
             if child.read_exactly(view) < len(view):
                 break

@@ -52,8 +52,8 @@ def open_file(
     suffix = target.suffix.lower()
     step = math.ceil(frame_rate / _MAX_GIF_RATE) if suffix == ".gif" else 1
     is_video = suffix in _CONTAINERS
-    make_even = is_video and not coding.is_rgb
-    frames = _raw_input(size, frame_rate / step, make_even=make_even, alpha=coding.alpha)
+    make_even = is_video and not coding.is_rgb and coding.matrix is None
+    frames = _raw_input(size, frame_rate / step, make_even=make_even, pixels=coding.input_pixels)
     with atomic_output(target, overwrite=overwrite) as part, _no_late_writer():
         with _encoder(frames, part, suffix, coding, threads, comment) as child:
 
@@ -61,7 +61,7 @@ def open_file(
                 if number % step == 0:
                     _feed(child, even(frame) if make_even else frame, target)
 
-            sink = FrameSink(size, send, alpha=coding.alpha)
+            sink = FrameSink(size, send, alpha=coding.alpha, is_planar=coding.matrix is not None)
             yield sink
             if not sink.frames_written:
                 raise InputError(f"there are no frames to write to {shown(target)}")
@@ -107,9 +107,8 @@ def open_stdout(*, size: tuple[int, int], frame_rate: Fraction) -> Iterator[Fram
         _finish(child, where)
 
 
-def _raw_input(size: tuple[int, int], frame_rate: Fraction, *, make_even: bool, alpha: bool = False) -> Any:
+def _raw_input(size: tuple[int, int], frame_rate: Fraction, *, make_even: bool, pixels: str = "rgb24") -> Any:
     width, height = (side + side % 2 if make_even else side for side in size)
-    pixels = "rgba" if alpha else "rgb24"
     return ffmpeg.input(
         "pipe:", format="rawvideo", pix_fmt=pixels, s=f"{width}x{height}", framerate=str(frame_rate)
     )
@@ -132,8 +131,11 @@ def _encoder(
     else:
         options = {"format": _CONTAINERS[suffix], **coding.options}
         tags = _RGB if coding.is_rgb else _VIDEO
-        if not coding.is_rgb:
+        if coding.matrix is not None:
+            tags = {**tags, "colorspace": coding.matrix}
+        elif not coding.is_rgb:
             stream = stream.filter("scale", out_color_matrix="bt709", out_range="tv")
+        if not coding.is_rgb:
             options |= {**tags, "color_range": "tv"}
         stream = stream.filter("format", options["pix_fmt"])
         stream = stream.filter("setparams", range="pc" if coding.is_rgb else "tv", **tags)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from mcnet_cli.files import require_regular_file
 from mcnet_cli.options import require_between
 
 Frame = NDArray[np.uint8]  # (H, W, 3), RGB
+Matrix = Literal["bt709", "smpte170m"]  # by which brightness and chroma are made of RGB, as ffmpeg calls it
 MAX_FRAME_PIXELS = 64 * 1024 * 1024
 _ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+[:,]")  # such as https: or concat:
 Producer = Callable[["FrameSource"], Generator[Frame, None, None]]
@@ -85,6 +86,8 @@ class FrameSource:
     leaving the block ends the decoder.
 
     path: what the frames come from. width, height: of every frame. frame_rate: frames per second, exact.
+    matrix: None where frames are (H, W, 3) RGB. Else they are (H * 3/2, W): brightness, then one chroma and
+    the other, each with half of the sides, in 8 bits of limited range (`yuv420p`), by this matrix.
     frame_count_hint: the number of frames according to the header, if it has one. audio: the file with the
     sound, or None. audio_start_s: the first frame's time in that file. audio_track: which sound track of it.
 
@@ -104,6 +107,7 @@ class FrameSource:
         audio_track: int = 0,
         audio_start_s: float = 0.0,
         strict: bool = False,
+        matrix: Matrix | None = None,
     ) -> None:
         self.path = path
         self.width, self.height = size
@@ -113,6 +117,7 @@ class FrameSource:
         self.audio_track = audio_track
         self.audio_start_s = audio_start_s
         self.strict = strict
+        self.matrix = matrix
         self.frames_read = 0
         self.damaged = False
         self.warnings: list[str] = []
@@ -154,16 +159,24 @@ class FrameSource:
 class FrameSink:
     """Takes frames one at a time. `open_output` makes one.
 
-    send: gets each frame with its number, from 0. alpha: whether frames are RGBA instead of RGB.
+    send: gets each frame with its number, from 0. alpha: whether frames are RGBA instead of RGB. is_planar:
+    whether they are brightness and chroma, as `open_output` says of `matrix`.
     frames_written: the number of frames so far. warnings: one line each, complete when the output's block has
     been left.
     """
 
     def __init__(
-        self, size: tuple[int, int], send: Callable[[Frame, int], None], *, alpha: bool = False
+        self,
+        size: tuple[int, int],
+        send: Callable[[Frame, int], None],
+        *,
+        alpha: bool = False,
+        is_planar: bool = False,
     ) -> None:
         self.width, self.height = size
         self.alpha = alpha
+        channels = 4 if alpha else 3
+        self._shape = (self.height * 3 // 2, self.width) if is_planar else (self.height, self.width, channels)
         self.frames_written = 0
         self.warnings: list[str] = []
         self._send = send
@@ -176,9 +189,8 @@ class FrameSink:
 
         Raises SystemFailure if the disk or ffmpeg fails, BrokenPipeError if nobody reads stdout any more.
         """
-        channels = 4 if self.alpha else 3
-        if frame.shape != (self.height, self.width, channels) or frame.dtype != np.uint8:
-            wanted = f"{self.width}x{self.height} pixels of {channels} bytes"
+        if frame.shape != self._shape or frame.dtype != np.uint8:
+            wanted = f"{self.width}x{self.height} pixels, {self._shape} bytes"
             raise ValueError(f"a frame of shape {frame.shape} and type {frame.dtype}, not of {wanted}")
         self._send(np.ascontiguousarray(frame), self.frames_written)
         self.frames_written += 1

@@ -15,7 +15,7 @@ from mcnet_cli.files import atomic_output, partial_name, publish, sweep_partials
 from mcnet_cli.media.codecs import DEFAULT_QUALITY, Codec, Quality, choose_coding
 from mcnet_cli.media.comments import commented_jpeg, commented_png
 from mcnet_cli.media.encode import open_file, open_stdout
-from mcnet_cli.media.frames import Frame, FrameSink, SoundTrack
+from mcnet_cli.media.frames import Frame, FrameSink, Matrix, SoundTrack
 from mcnet_cli.media.hardware import Hwaccel, hardware_coding
 from mcnet_cli.media.pictures import encode_picture, encode_png
 from mcnet_cli.media.sound import Sound
@@ -80,6 +80,7 @@ def open_output(
     hwaccel: Hwaccel = "none",
     comment: str | None = None,
     quick: bool = False,
+    matrix: Matrix | None = None,
 ) -> Iterator[FrameSink]:
     """Opens a film for writing. At the end of the block it is complete, counted, and has its final name.
 
@@ -106,6 +107,8 @@ def open_output(
             with a warning if it can't.
         comment: a text in ASCII that the file, or each picture, says of itself. Not for stdout.
         quick: take less time to encode, for a file that is somewhat larger. Only h264 knows a way.
+        matrix: None where frames are RGB. Else they are as a `FrameSource` with this matrix gives them, and
+            the film, in H.264 with even sides, says so.
 
     Raises:
         UsageError: the format is unknown or can't hold the transparency or codec asked for, the target
@@ -115,7 +118,10 @@ def open_output(
         BrokenPipeError: the reader of stdout left.
     """
     kind = output_kind(str(target))
-    coding = replace(choose_coding(str(target), codec=codec, quality=quality, alpha=alpha), quick=quick)
+    coding = choose_coding(str(target), codec=codec, quality=quality, alpha=alpha)
+    if matrix is not None and (coding.codec != "h264" or hwaccel != "none"):
+        raise ValueError(f"{coding.codec} can't hold frames as brightness and chroma")
+    coding = replace(coding, quick=quick, matrix=matrix)
     opened: AbstractContextManager[FrameSink]
     warnings: list[str] = []
     if kind == "stdout":

@@ -43,15 +43,17 @@ _MIN_BYTES_PER_S = 100  # a header that claims a longer film for the size of its
 class VideoInfo:
     """A video as it is to be shown: upright, with square pixels.
 
-    frame_rate: exact; a variable rate is converted to it. duration_s: what the header claims; None if it
-    claims nothing, or more than the file's bytes could hold (then `duration_lies`). format_name: ffmpeg's
-    demuxer. colours: how frames are stored. audio_track: the number, from 0, of the sound track that players
-    take, which need not be the first; None without sound that ffmpeg knows.
+    is_square: whether frames are stored in square pixels. frame_rate: exact; a variable rate is converted to
+    it. duration_s: what the header claims; None if it claims nothing, or more than the file's bytes could
+    hold (then `duration_lies`). format_name: ffmpeg's demuxer. colours: how frames are stored. audio_track:
+    the number, from 0, of the sound track that players take, which need not be the first; None without sound
+    that ffmpeg knows.
     """
 
     path: Path
     width: int
     height: int
+    is_square: bool
     frame_rate: Fraction
     duration_s: float | None
     audio_track: int | None
@@ -105,6 +107,7 @@ def probe(path: Path) -> VideoInfo:
     claimed = _claimed_duration(said)
     lies = claimed is not None and size_bytes < claimed * _MIN_BYTES_PER_S and claimed > 3600
     name_match, tracks = _FORMAT.search(said), _AUDIO.findall(said)
+    stored = width, height
     width, height = _square_pixels(width, height, Fraction(wide, high) if wide and high else Fraction(1))
     if width * height > MAX_FRAME_PIXELS:
         raise _too_large(path, width, height)
@@ -112,6 +115,7 @@ def probe(path: Path) -> VideoInfo:
         path=path,
         width=width,
         height=height,
+        is_square=(width, height) == stored,
         frame_rate=rate if rate <= _MAX_RATE else _DEFAULT_RATE,
         duration_s=None if lies else claimed,
         audio_track=_usual_track(tracks),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcnet_cli.media.ffmpeg import has_filter
+from mcnet_cli.media.frames import Matrix
 
 # "Stream #0:0(und): Video: hevc (Main 10) (hvc1 / 0x3163), yuv420p10le(tv, bt2020nc/bt2020/smpte2084,
 # progressive, left), 1920x1080"; of three equal names one is written, and of what is unknown nothing.
@@ -29,6 +30,7 @@ _TRANSFERS = {"bt709", "smpte170m", "iec61966-2-1", "linear", "bt2020-10", "bt20
 _WHITE_NITS, _PEAK_NITS = 203, 1000
 # Below this part of white, where faces are, nothing changes; above, tone-mapping makes room for highlights.
 _UNCHANGED = 0.5
+_KEPT: dict[str, Matrix] = {"bt709": "bt709", "smpte170m": "smpte170m", "bt470bg": "smpte170m"}
 _HD = (1280, 577)  # from here on players take untagged colours for BT.709, below for BT.601
 
 
@@ -52,6 +54,16 @@ class Colours:
     def is_hdr(self) -> bool:
         """Whether the brightest colours are brighter than a screen's white."""
         return self.transfer in _HDR
+
+    @property
+    def kept_matrix(self) -> Matrix | None:
+        """The matrix of frames that films can hold as they are stored; None for those to be converted."""
+        is_usual = self.pixels == "yuv420p" and not (self.is_full_range or self.is_interlaced)
+        if not is_usual or self._needs_conversion:
+            return None
+        if self.matrix == _UNKNOWN:
+            return "bt709" if self.is_hd else "smpte170m"
+        return _KEPT.get(self.matrix)
 
     @property
     def warning(self) -> str | None:

@@ -11,15 +11,16 @@ from pathlib import Path
 
 from mcnet_cli.engines import MAX_ATTEMPTS, TICK_S, Tell, Work
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
-from mcnet_cli.face import Detector, Face, FaceMesh, faces_in, make_detector
+from mcnet_cli.face import BatchDetector, Detector, Face, FaceMesh, faces_in, make_detector
 from mcnet_cli.files import SYSTEM_ERRNOS, system_failure
 from mcnet_cli.media import FrameSource, is_picture, open_frames, read_image
-from mcnet_cli.media.frames import Frame, frame_at
+from mcnet_cli.media.frames import frame_at
 from mcnet_cli.preprocessing.inputs import InputFile, Segment
 from mcnet_cli.preprocessing.records import Records, done_record, failed_record, unfinished_record
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.tracker import CutFinder, TubeTracker, with_faces
 from mcnet_cli.preprocessing.tube import Tube
+from mcnet_cli.preprocessing.video_frame import VideoFrame
 from mcnet_cli.preprocessing.writer import Writer, sizes_of
 
 OnFrames = Callable[
@@ -157,27 +158,30 @@ def make_clips(file: InputFile, writer: Writer, networks: Networks, on_frames: O
 
 def _cut_up(file: InputFile, writer: Writer, networks: Networks, on_frames: OnFrames) -> list[str]:
     """Tracks the faces of a video and has their clips written as they end; returns the decoder's warnings."""
-    segments = file.segments
+    segments, settings = file.segments, networks.settings
     start_s = float(min(segment.start_s for segment in segments)) if segments else 0.0
     end_s = float(max(segment.end_s for segment in segments)) if segments else None
+    # PNGs are RGB, and so are the frames that detectors take several of.
+    planar = settings.format == "mp4" and not isinstance(networks.detector, BatchDetector)
     with ExitStack() as stack:
         frames = stack.enter_context(
-            open_frames(file.path, fps=networks.settings.fps, start_s=start_s, end_s=end_s)
+            open_frames(file.path, fps=settings.fps, start_s=start_s, end_s=end_s, planar=planar)
         )
         cutters = [_SegmentCutter(segment, frames, writer, networks) for segment in segments or (None,)]
         for cutter in cutters:
             stack.callback(cutter.tracker.close)
         begins_scene = CutFinder()
+        first = frame_at(start_s, frames.frame_rate)
         searched = with_faces(
-            enumerate(frames, frame_at(start_s, frames.frame_rate)),
+            ((number, VideoFrame(pixels, frames.matrix)) for number, pixels in enumerate(frames, first)),
             networks.detector,
-            networks.settings.detect_every,
+            settings.detect_every,
             wanted=lambda number: any(cutter.wants(number) for cutter in cutters),
         )
-        for number, rgb, faces in searched:
-            cut = begins_scene(rgb)
+        for number, frame, faces in searched:
+            cut = begins_scene(frame)
             for cutter in cutters:
-                cutter.take(number, rgb, cut=cut, faces=faces)
+                cutter.take(number, frame, cut=cut, faces=faces)
             on_frames(frames.frames_read, frames.frame_count_hint)
         for cutter in cutters:
             cutter.write(cutter.tracker.finish())
@@ -205,12 +209,12 @@ class _SegmentCutter:
         """Whether frame `number` belongs to the segment."""
         return number >= self._first and (self._end is None or number < self._end)
 
-    def take(self, number: int, rgb: Frame, *, cut: bool, faces: list[Face] | None) -> None:
+    def take(self, number: int, frame: VideoFrame, *, cut: bool, faces: list[Face] | None) -> None:
         """Tracks faces through the next frame of the video."""
         if number == self._end:
             self.write(self.tracker.finish())
         elif self.wants(number):
-            self.write(self.tracker(number, rgb, cut=cut, faces=faces))
+            self.write(self.tracker(number, frame, cut=cut, faces=faces))
 
     def write(self, tubes: list[Tube]) -> None:
         """Has the clips of tubes that have ended written, and deletes their pictures."""

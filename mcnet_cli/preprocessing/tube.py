@@ -29,6 +29,7 @@ from mcnet_cli.preprocessing.placement import (
     share_outside,
 )
 from mcnet_cli.preprocessing.request import Settings
+from mcnet_cli.preprocessing.video_frame import VideoFrame
 
 MAX_FRAMES = 1024  # VoxCeleb preprocessing
 MIN_OVERLAP = 0.25  # intersection over union of the first and the current box (VoxCeleb preprocessing)
@@ -77,11 +78,13 @@ class Tube:
         """The number of that last frame."""
         return self.first + self.frames - 1
 
-    def add(self, rgb: Picture, face: Landmarks | None) -> None:
+    def add(self, frame: VideoFrame, face: Landmarks | None) -> None:
         """Takes the next frame, with the face in it, or None if that was not found."""
-        self.buffer.add(rgb)
+        self.buffer.add(*frame.layers)
         if face is not None and len(self.faces) % SHARPNESS_EVERY == 0:
-            self._sharpness.append(sharpness(rgb, face.region.box))
+            box = face.region.box
+            shrink = frame.shrink_to(SHARPNESS_PX, float((box[2:] - box[:2]).min()))
+            self._sharpness.append(sharpness(frame.rgb(shrink), box * np.float32(1 / shrink)))
         self.faces.append(face)
         self.missed = self.missed + 1 if face is None else 0
         if face is not None:

@@ -17,6 +17,7 @@ from mcnet_cli.face import Landmarks, resample
 from mcnet_cli.face.sampling import Picture
 from mcnet_cli.files import atomic_output, system_failure, unique_name
 from mcnet_cli.media import ffmpeg_version, open_output, write_image
+from mcnet_cli.media.frames import Matrix
 from mcnet_cli.preprocessing.inputs import InputFile, Segment, safe_name
 from mcnet_cli.preprocessing.placement import inverse
 from mcnet_cli.preprocessing.request import Settings
@@ -63,13 +64,14 @@ class Writer:
             row |= {"status": "dropped", "reason": reason}
             return
         target = self._target(row["identity"], f"{self.file.name}#{tube.first:06d}-{tube.last:06d}")
-        pictures = tube.buffer.pictures(tube.frames)
+        kept = tube.buffer.pictures(tube.frames)
         cropped = (
-            tube.buffer.cropped(picture, number, placement)
-            for number, (picture, placement) in enumerate(zip(pictures, candidate.placements, strict=True))
+            tube.buffer.cropped(layers, number, placement)
+            for number, (layers, placement) in enumerate(zip(kept, candidate.placements, strict=True))
         )
         suffix = ".mp4" if settings.format == "mp4" else ""
-        self._write(row, target.with_name(target.name + suffix), cropped, candidate, rate)
+        film = target.with_name(target.name + suffix)
+        self._write(row, film, cropped, candidate, rate, tube.buffer.matrix)
 
     def write_portrait(self, number: int, rgb: Picture, face: Landmarks) -> None:
         """Writes the `number`-th face of a picture as a portrait, unless there is a reason to drop it."""
@@ -131,6 +133,7 @@ class Writer:
         frames: Iterable[Picture],
         candidate: Candidate,
         rate: Fraction,
+        matrix: Matrix | None = None,
     ) -> None:
         """Writes a film (a video, a picture, or a folder of pictures) and its landmarks, both or neither."""
         name = film.name.removesuffix(film.suffix if film.suffix in (".mp4", ".png") else "")
@@ -145,16 +148,20 @@ class Writer:
             (frame,) = frames
             write_image(film, frame, overwrite=True)
         else:
-            _encode(film, frames, (self.settings.size, self.settings.size), rate)
+            _encode(film, frames, (self.settings.size, self.settings.size), rate, matrix)
         points, irises = candidate.in_clip(candidate.points), candidate.in_clip(candidate.irises)
         write_landmarks(landmarks, points, irises, candidate.scores, self.settings.size)
         row["clip"] = film.relative_to(self.output).as_posix()
 
 
-def _encode(film: Path, frames: Iterable[Picture], size: tuple[int, int], rate: Fraction) -> None:
+def _encode(
+    film: Path, frames: Iterable[Picture], size: tuple[int, int], rate: Fraction, matrix: Matrix | None
+) -> None:
     """Writes a video or a folder of pictures, with one thread so that all machines give the same bytes."""
     pattern = film if film.suffix == ".mp4" else film / "%05d.png"
-    with open_output(pattern, size=size, frame_rate=rate, overwrite=True, threads=1, quick=True) as sink:
+    with open_output(
+        pattern, size=size, frame_rate=rate, overwrite=True, threads=1, quick=True, matrix=matrix
+    ) as sink:
         for frame in frames:
             sink.write(frame)
 

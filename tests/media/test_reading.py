@@ -88,6 +88,8 @@ def test_wide_pixels_become_square(tmp_path: Path) -> None:
     )
     assert (source.width, source.height) == (64, 48)
     assert frames[0].shape == (48, 64, 3)
+    _, planes = read(tmp_path / "wide.mp4", planar=True)
+    assert planes[0].shape == (72, 64)
 
 
 def test_a_variable_rate_becomes_constant_without_drift(tmp_path: Path) -> None:
@@ -117,6 +119,9 @@ def test_a_size_that_changes_is_scaled_to_the_first_and_warned_of(tmp_path: Path
     source, frames = read(tmp_path / "both.ts")
     assert {frame.shape for frame in frames} == {(48, 64, 3)}
     assert len(frames) >= 11
+    assert "64x48, 96x48" in source.warnings[0]
+    source, frames = read(tmp_path / "both.ts", planar=True)
+    assert {frame.shape for frame in frames} == {(72, 64)}
     assert "64x48, 96x48" in source.warnings[0]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from media_tools import ffmpeg, read
 
-from mcnet_cli.media import ffmpeg_binary
+from mcnet_cli.media import ffmpeg_binary, open_output
 
 CODED = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "4"]
 # Gradients of skin and grey: what HDR shows below paper white, tone-mapping leaves as it is.
@@ -93,6 +93,42 @@ def test_colours_come_out_as_they_were_meant(tmp_path: Path, case: str) -> None:
     middles = np.arange(len(SHADES)) * size[0] // len(SHADES) + size[0] // (2 * len(SHADES))
     assert np.abs(frames[0][24, middles].astype(int) - SHADES).max() <= 6
     assert not source.warnings
+
+
+@pytest.mark.parametrize(
+    ("case", "matrix"),
+    [
+        ("bt601", "smpte170m"),
+        ("bt709", "bt709"),
+        ("untagged-sd", "smpte170m"),
+        ("untagged-hd", "bt709"),
+        ("full-range", None),
+    ],
+)
+def test_frames_that_films_can_hold_as_they_are_keep_their_colours(
+    tmp_path: Path, case: str, matrix: str | None
+) -> None:
+    filters, options, size = COLOURS[case]
+    clip = write_colours(tmp_path / "clip.mp4", filters + ",format=yuv420p", *options, size=size)
+    source, frames = read(clip, planar=True)
+    assert source.matrix == matrix
+    film = tmp_path / "film.mp4"
+    with open_output(film, size=size, frame_rate=source.frame_rate, matrix=source.matrix) as sink:
+        for frame in frames:
+            sink.write(frame)
+    _, shown = read(film)
+    middles = np.arange(len(SHADES)) * size[0] // len(SHADES) + size[0] // (2 * len(SHADES))
+    assert np.abs(shown[0][24, middles].astype(int) - SHADES).max() <= 8
+
+
+def test_other_frames_become_rgb_whatever_is_asked_for(tmp_path: Path) -> None:
+    for case in ("hlg-of-a-phone", "pq-of-odd-size", "display-p3", "rgb-of-a-screen-recorder"):
+        filters, options, size = COLOURS[case]
+        source, frames = read(
+            write_colours(tmp_path / f"{case}.mp4", filters, *options, size=size), planar=True
+        )
+        assert source.matrix is None
+        assert frames[0].shape == (size[1], size[0], 3)
 
 
 def test_an_ffmpeg_that_cannot_convert_hdr_is_said_once(

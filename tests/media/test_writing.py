@@ -306,6 +306,11 @@ def test_a_frame_of_another_shape_is_refused(tmp_path: Path) -> None:
         open_output(tmp_path / "a.mp4", size=(64, 48), frame_rate=Fraction(25)) as sink,
     ):
         sink.write(np.zeros((64, 48, 3), np.uint8))
+    with (
+        pytest.raises(ValueError, match="vp9"),
+        open_output(tmp_path / "a.webm", size=(64, 48), frame_rate=Fraction(25), matrix="bt709"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_what_is_kept_of_a_face_is_exact_and_has_no_name(tmp_path: Path) -> None
         buffer.add(picture)
     assert os.listdir(tmp_path) == []
     offset = -buffer.transform(0)[:, 2].astype(int)
-    for kept, picture in zip(buffer.pictures(3), frames, strict=True):
+    for (kept,), picture in zip(buffer.pictures(3), frames, strict=True):
         height, width = kept.shape[:2]
         assert (kept == picture[offset[1] : offset[1] + height, offset[0] : offset[0] + width]).all()
     buffer.close()
@@ -103,7 +103,7 @@ def test_a_large_face_is_kept_at_twice_the_clips_resolution(tmp_path: Path) -> N
     square = np.array([[8.0, 0, 500], [0, 8.0, 200]])
     buffer = CropBuffer(square, Settings(size=64), (1920, 1080), tmp_path)
     buffer.add(scene(1920, 1080, []))
-    (kept,) = buffer.pictures(1)
+    ((kept,),) = buffer.pictures(1)
     assert kept.shape[0] < 1080 / 3
     combined = buffer.to_clip(square, 0)
     shown = np.vstack([np.column_stack([combined]), [0, 0, 1]]) @ np.vstack([buffer.transform(0), [0, 0, 1]])
