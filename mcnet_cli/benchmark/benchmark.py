@@ -23,6 +23,7 @@ from mcnet_cli.benchmark.measuring import Peak, Timing, operations, peak, second
 from mcnet_cli.benchmark.stages import RATE, Inputs, Stage, stages
 from mcnet_cli.checkpoint import Weights, build_model
 from mcnet_cli.compositing import Compositor
+from mcnet_cli.devices import choose
 from mcnet_cli.errors import SystemFailure
 from mcnet_cli.media import open_frames, open_output, read_image
 from mcnet_cli.model import optimised
@@ -96,7 +97,8 @@ class WholeCommand:
 class BenchmarkReport:
     """Everything that was measured, and where.
 
-    threads: of torch. stages: empty unless they were asked for.
+    threads: of torch. peak: of the device, in the network's precision. opencv_peak: of the CPU in float32, in
+    which OpenCV computes the networks that find faces. stages: empty unless they were asked for.
     """
 
     processor: str
@@ -105,6 +107,7 @@ class BenchmarkReport:
     threads: int
     weights: str
     peak: Peak
+    opencv_peak: Peak
     network: NetworkPair
     command: WholeCommand
     stages: tuple[Stage, ...]
@@ -120,7 +123,8 @@ class BenchmarkReport:
         lines = [
             f"{self.processor}, {self.threads} threads; {self.weights} on {self.device} in {self.precision}",
             f"peak: {self.peak.matrix_product:.0f} GFLOP/s in a matrix product, "
-            f"{self.peak.convolution:.0f} in a convolution",
+            f"{self.peak.convolution:.0f} in a convolution; of what OpenCV computes in fp32 on the CPU: "
+            f"{self.opencv_peak.largest:.0f}",
             f"whole command: {command.frames} frames of {command.size[0]}x{command.size[1]} in "
             f"{command.seconds:.1f} s, {command.rate:.1f} frames/s, {command.cpu_seconds:.1f} s of "
             f"processor time{memory}",
@@ -173,12 +177,14 @@ def benchmark(request: BenchmarkRequest, on_progress: OnProgress = silent) -> Be
         inputs, photo = _inputs(request, Path(name))
         tell()
         best = peak(animator.compute)
+        opencv_best = peak(choose("cpu", "fp32"))
         tell()
         pair = _network(animator.weights, animator.compute.device, request.rounds)
         tell()
         measured = []
         if request.stages:
-            for stage in stages(animator, inputs, rounds=request.rounds, peak=best.largest):
+            peaks = {"peak": best.largest, "opencv_peak": opencv_best.largest}
+            for stage in stages(animator, inputs, rounds=request.rounds, **peaks):
                 measured.append(stage)
                 tell()
         command = _whole_command(request, animator, photo, inputs)
@@ -190,6 +196,7 @@ def benchmark(request: BenchmarkRequest, on_progress: OnProgress = silent) -> Be
         threads=torch.get_num_threads(),
         weights=animator.weights.path.stem,
         peak=best,
+        opencv_peak=opencv_best,
         network=pair,
         command=command,
         stages=tuple(measured),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,8 @@ class Stage:
     """One stage, measured.
 
     unit: what the timing and the operations are of. gflop: None where they are not counted. share: of the
-    machine's peak; over 1 where Winograd's algorithm multiplies less often than was counted; None without
-    operations.
+    peak of what computes it; over 1 where Winograd's algorithm multiplies less often than was counted; None
+    without operations.
     """
 
     name: str
@@ -55,13 +56,20 @@ class Inputs:
     folder: Path
 
 
-def stages(animator: Animator, inputs: Inputs, *, rounds: int, peak: float) -> Iterator[Stage]:
-    """Measures one stage after the other. peak: the machine's, in GFLOP/s."""
+def stages(
+    animator: Animator, inputs: Inputs, *, rounds: int, peak: float, opencv_peak: float
+) -> Iterator[Stage]:
+    """Measures one stage after the other.
+
+    peak, opencv_peak: of the device in the network's precision, and of the CPU in float32, in GFLOP/s.
+    """
     device = animator.compute.device
 
-    def stage(name: str, work: Work, unit: str, units: int = 1, gflop: float | None = None) -> Stage:
+    def stage(
+        name: str, work: Work, unit: str, units: int = 1, gflop: float | None = None, best: float = peak
+    ) -> Stage:
         timing = Timing.of(*seconds_of([work], device, rounds=rounds), units)
-        share = None if gflop is None else gflop / timing.wall * 1000 / peak
+        share = None if gflop is None else gflop / timing.wall * 1000 / best
         return Stage(name, unit, timing, gflop, share)
 
     def counted(name: str, work: Work, units: int) -> Stage:
@@ -71,7 +79,7 @@ def stages(animator: Animator, inputs: Inputs, *, rounds: int, peak: float) -> I
 
     yield stage("imports", _imports, "run")
     yield stage("decode", lambda: _decode(inputs.clip), "frame", inputs.count)
-    yield from _tracking(animator, inputs, stage)
+    yield from _tracking(animator, inputs, partial(stage, best=opencv_peak))
     portrait = animator.portrait(inputs.photo)
     yield stage("source", lambda: animator.portrait(inputs.photo), "source")
     yield stage("photo's layers", lambda: _layers(portrait, animator), "source")
