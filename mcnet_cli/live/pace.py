@@ -8,7 +8,8 @@ TARGET_RATE = 20.0  # frames a second that are to be drawn at least, unless the 
 # Bounds of a photo's longer side in pixels. Below the last the network itself takes most of the time.
 SIZES_PX = (1920, 1440, 1080, 720, 512, 384, 256)
 JUDGED_FRAMES, IGNORED_FRAMES = 30, 5  # whose median decides, and after a change of size the first ones
-MIN_GAIN = 0.05  # of the time; a smaller size that gains less is of no use
+MIN_GAIN = 0.05  # of the time; smaller sizes that gain less are of no use
+STEPS_JUDGED = 2  # together: what one gains may be hidden by how a face moves meanwhile
 RATE_SPAN_S = 1.0
 
 
@@ -62,9 +63,10 @@ class FittingSize:
     """Chooses how large a photo is shown: the largest of `SIZES_PX` that is drawn in time.
 
     It starts with the photo's own size and steps down, one size at a time, while the median of thirty frames
-    takes too long. A step that gains less than a twentieth is taken back and is the last one: then the time
-    goes elsewhere, and a soft picture would come for nothing. The gain is judged by the lower quartiles of
-    both thirties: how long the longest frames take depends on the face, such as on how wide a mouth is open.
+    takes too long. Two steps that together gain less than a twentieth are taken back and are the last ones:
+    then the time goes elsewhere, and a soft picture would come for nothing. The gain is judged by the lower
+    quartiles of both thirties: how long the longest frames take depends on the face, such as on how wide a
+    mouth is open.
 
     longest: the photo's longer side in pixels. budget_s: for one frame.
     """
@@ -74,7 +76,7 @@ class FittingSize:
         self._budget_s = budget_s
         self._times: list[float] = []
         self._ignored = IGNORED_FRAMES
-        self._before: tuple[int, float] | None = None  # the size before the last step, and its lower quartile
+        self._steps: list[tuple[int, float]] = []  # sizes before the last steps, with their lower quartiles
         self._is_settled = False
 
     def drawn(self, seconds: float) -> bool:
@@ -89,14 +91,16 @@ class FittingSize:
             return False
         lower, median, _ = statistics.quantiles(self._times)
         self._times = []
-        before, self._before = self._before, None
-        if before is not None and lower > (1 - MIN_GAIN) * before[1]:
-            self.longest, self._is_settled = before[0], True
-            return True
         smaller = next((size for size in SIZES_PX if size < self.longest), None)
+        if self._steps and (len(self._steps) == STEPS_JUDGED or smaller is None):
+            size, before = self._steps.pop(0)
+            if lower > (1 - MIN_GAIN) * before:
+                self.longest, self._is_settled = size, True
+                return True
         if median <= self._budget_s or smaller is None:
+            self._steps.clear()
             return False
-        self._before = self.longest, lower
+        self._steps.append((self.longest, lower))
         self.longest, self._ignored = smaller, IGNORED_FRAMES
         return True
 

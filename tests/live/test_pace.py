@@ -68,23 +68,34 @@ def test_single_slow_frames_make_no_photo_smaller() -> None:
     assert size.longest == 1080
 
 
-def test_a_step_that_gains_nothing_is_taken_back_and_is_the_last_one() -> None:
-    size = FittingSize(1080, TWENTIETH)
+@pytest.mark.parametrize(("longest", "steps"), [(1080, 2), (300, 1)])
+def test_steps_that_gain_nothing_are_taken_back_and_are_the_last_ones(longest: int, steps: int) -> None:
+    size = FittingSize(longest, TWENTIETH)
     feed(size, 0.1)
-    feed(size, 0.099)
-    assert size.longest == 1080
+    for _ in range(steps):
+        assert size.longest < longest
+        feed(size, 0.099)
+    assert size.longest == longest
     feed(size, 0.2, 500)
-    assert size.longest == 1080
+    assert size.longest == longest
+
+
+def test_a_step_that_gains_little_is_followed_by_one_that_may_gain_more() -> None:
+    size = FittingSize(1080, TWENTIETH)
+    for seconds in (0.06, 0.058, 0.045):
+        feed(size, seconds)
+    feed(size, 0.045, 500)
+    assert size.longest == 512
 
 
 def test_a_mouth_that_opens_meanwhile_does_not_undo_a_step_that_gains() -> None:
     size = FittingSize(1080, TWENTIETH)
     feed(size, 0.06)
-    for number in range(JUDGED_FRAMES + IGNORED_FRAMES):
+    for number in range(2 * (JUDGED_FRAMES + IGNORED_FRAMES)):
         size.drawn(0.048 if number % 3 == 0 else 0.07)
-    assert size.longest == 512
+    assert size.longest == 384
     feed(size, 0.04, 500)
-    assert size.longest == 512
+    assert size.longest == 384
 
 
 def test_a_later_load_does_not_undo_a_step_that_has_gained() -> None:
