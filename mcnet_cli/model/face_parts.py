@@ -34,7 +34,7 @@ LID_REACH, LIP_REACH, CORNER_REACH = (0.12, 0.07), (0.14, 0.06), (0.1, 0.1)
 # How far up an upper lid's correction reaches, in distances of the lid to the brow. It falls evenly to 0, so
 # that lashes are stretched no more than the skin above them: a Gaussian draws heavy ones apart into dark half
 # moons when lids shut. If it reached further, brows would be bent.
-TO_BROW = 0.65
+TO_BROW = 0.68
 # In the order of `FaceParts._corrected_keypoints`.
 REACHES = torch.tensor([*[LID_REACH] * 4, *[LIP_REACH] * 2, *[CORNER_REACH] * 2, *[LIP_REACH] * 2])
 LIDS = 4  # the first ones: of each eye the upper lid's before the lower one's
