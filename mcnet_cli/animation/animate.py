@@ -5,21 +5,21 @@ the driving.
 """
 
 import contextlib
-import logging
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcnet_cli.animation.paths import Crops, Output, driving_opener, plan_outputs, require_inputs
+from mcnet_cli.animation.paths import Crops, Output, checked_paths, driving_opener
 from mcnet_cli.animation.report import AnimationPlan, AnimationReport, PlannedSource
 from mcnet_cli.animation.request import AnimationRequest
 from mcnet_cli.checkpoint import weights_landmarks
 from mcnet_cli.errors import McnetError, shown
 from mcnet_cli.media import read_still
-from mcnet_cli.motion.following import LOGGER, FollowingAhead, Order, following_ahead
+from mcnet_cli.motion.following import FollowingAhead, Order, following_ahead
 from mcnet_cli.motion.motion_file import is_motion_file
+from mcnet_cli.processes import log_level
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import resolve_weights
 
@@ -55,9 +55,7 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
         ('film.mp4', 5)
     """
     began_s = time.monotonic()
-    outputs = plan_outputs(request)
-    require_inputs(request)
-    crops = Crops(request.crop_json, request.source_crop, request.driving_crop)
+    outputs, crops = checked_paths(request)
     with _following_ahead(request, crops) as ahead:
         from mcnet_cli.animation.caches import Caches, LruCache  # torch loads here
         from mcnet_cli.animation.films import made_films
@@ -79,9 +77,7 @@ def plan(request: AnimationRequest) -> AnimationPlan:
         >>> [source.output_size for source in plan(request).sources]
         [(512, 512)]
     """
-    outputs = plan_outputs(request)
-    require_inputs(request)
-    crops = Crops(request.crop_json, request.source_crop, request.driving_crop)
+    outputs, crops = checked_paths(request)
 
     from mcnet_cli.animation.performance import planned_driving  # torch loads here
     from mcnet_cli.animation.renderer import suitable_batch_size
@@ -140,7 +136,7 @@ def _order(request: AnimationRequest, crops: Crops) -> Order | None:
         whole=request.save_motion is not None,
         exact=landmarks,
         requires_face=request.on_no_face == "fail",
-        level=logging.getLogger(LOGGER).getEffectiveLevel(),
+        level=log_level(),
     )
 
 

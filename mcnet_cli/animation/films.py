@@ -13,7 +13,7 @@ from mcnet_cli.animation.caches import Caches, Source
 from mcnet_cli.animation.command_line import command_line
 from mcnet_cli.animation.driving import pictures_of
 from mcnet_cli.animation.frames import film_size, longest_side
-from mcnet_cli.animation.paths import Crops, Output, Outputs, open_driving, plan_outputs, require_inputs
+from mcnet_cli.animation.paths import Crops, Output, Outputs, checked_paths, open_driving
 from mcnet_cli.animation.performance import Performance, performance, read_performance
 from mcnet_cli.animation.report import AnimationReport, AnimationResult, made_by
 from mcnet_cli.animation.request import AnimationRequest, Background
@@ -35,9 +35,7 @@ log = logging.getLogger(__name__)
 def animate_with(caches: Caches, request: AnimationRequest, tell: OnProgress) -> AnimationReport:
     """As `animate`, with what is in the caches of earlier runs: the network, the driving, the sources."""
     began_s = time.monotonic()
-    outputs = plan_outputs(request)
-    require_inputs(request)
-    crops = Crops(request.crop_json, request.source_crop, request.driving_crop)
+    outputs, crops = checked_paths(request)
     return made_films(caches, request, outputs, crops, None, tell, began_s=began_s)
 
 

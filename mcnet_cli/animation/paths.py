@@ -220,6 +220,16 @@ class Outputs:
             raise
 
 
+def checked_paths(request: AnimationRequest) -> tuple[Outputs, Crops]:
+    """Where the films go, and what is cropped, if outputs and inputs can be used.
+
+    Raises as `plan_outputs` and `require_inputs` do; InputError for a bad file of crops.
+    """
+    outputs = plan_outputs(request)
+    require_inputs(request)
+    return outputs, Crops(request.crop_json, request.source_crop, request.driving_crop)
+
+
 def plan_outputs(request: AnimationRequest) -> Outputs:
     """Where the films go. UsageError for a bad, taken or ambiguous name, or one of an input."""
     if not request.sources:

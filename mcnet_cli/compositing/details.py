@@ -59,7 +59,7 @@ LEAST_CONTRAST, AROUND = 0.035, 0.25
 SHARPENED, SHARPENED_PX = 0.5, 5
 # What paint is convolved by along both sides, from the middle on: nothing passes of what alternates from one
 # pixel to the next, a grid that pixel shuffling leaves, and nearly all of what is coarser than three pixels.
-EVEN = (10 / 16, 4 / 16, -1 / 16)
+GRID_FILTER = (10 / 16, 4 / 16, -1 / 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,11 +267,13 @@ def _opens(before: Tensor, after: Tensor, parted: Range, widened: Range) -> Tens
 
 def _finished(paint: Painted) -> Tensor:
     """(B, 4, h, w) in [0, 1]: colours and share, without the painter's grid; colours with stronger edges."""
-    layers = torch.cat([paint.colours, paint.share], 1)
+    layers, (middle, near, far) = torch.cat([paint.colours, paint.share], 1), GRID_FILTER
     for dimension, pad in ((2, (0, 0, 2, 2)), (3, (2, 2, 0, 0))):
         padded = F.pad(layers, pad, mode="replicate")
-        taps = [padded.narrow(dimension, start, layers.shape[dimension]) for start in range(5)]
-        layers = EVEN[0] * taps[2] + EVEN[1] * (taps[1] + taps[3]) + EVEN[2] * (taps[0] + taps[4])
+        before, last, here, next_, after = (
+            padded.narrow(dimension, start, layers.shape[dimension]) for start in range(5)
+        )
+        layers = middle * here + near * (last + next_) + far * (before + after)
     colours, share = layers[:, :3], layers[:, 3:]
     soft = F.avg_pool2d(colours, SHARPENED_PX, 1, SHARPENED_PX // 2, count_include_pad=False)
     return torch.cat([colours + SHARPENED * (colours - soft), share], 1).clamp(0, 1)
@@ -295,7 +297,7 @@ def _square_of(front: Front, canvas: Canvas, movement: Movement, square: Square,
     fine = min(max(1, round(2 * float(square.half) / pixel / size)), FINEST)
     places = square.beyond(pixel_places(size, square.centre)[None])
     first = torch.stack([axis[0] for axis in canvas.axes])
-    # x and y in planes of their own, in which arithmetic takes half of the time
+    # x and y in planes of their own, in which arithmetic takes less time
     pixels = rearrange(places, "b h w c -> b c h w").contiguous()
     pixels = rearrange((pixels - first[:, None, None]) / pixel, "b c h w -> b h w c")
     at = _at(movement.places, pixels, BLOCK, BLOCK)

@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
@@ -28,11 +27,10 @@ from mcnet_cli.engines.work import (
     Tell,
     Work,
 )
+from mcnet_cli.processes import log_level, send_log, show_log
 from mcnet_cli.system import release_signals, signals_held
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-LOGGER = "mcnet_cli"  # whose messages workers tell
-
 _is_leaving = False  # whether this process, a worker, is about to end
 
 log = logging.getLogger(__name__)
@@ -76,8 +74,7 @@ class _Pool:
         """
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        level = logging.getLogger(LOGGER).getEffectiveLevel()
-        process = context.Process(target=_serve, args=(theirs, self.work, level), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, self.work, log_level()), daemon=True)
         with signals_held(SIGNALS):
             process.start()
             self.workers.append(_Worker(process, ours))
@@ -143,7 +140,7 @@ def _receive(pool: _Pool, worker: _Worker) -> Iterator[Event[Any, Any]]:
     if isinstance(message, BaseException):
         raise message
     if isinstance(message, logging.LogRecord):
-        logging.getLogger(message.name).handle(message)
+        show_log(message)
         return
     if isinstance(message, Event):
         yield message
@@ -153,22 +150,16 @@ def _receive(pool: _Pool, worker: _Worker) -> Iterator[Event[Any, Any]]:
     pool.feed(worker)
 
 
-class _Pipe(QueueHandler):
+class _Pipe:
     """A worker's way to its parent, for several threads. What the package logs takes it too."""
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(queue=None)  # type: ignore[arg-type]  # `enqueue` needs none
         self._connection, self._lock = connection, threading.Lock()
 
     def send(self, message: Any) -> None:
         """Sends one message whole."""
         with self._lock:
             self._connection.send(message)
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Sends what was logged."""
-        with contextlib.suppress(OSError):
-            self.send(record)
 
 
 def _serve(connection: Connection, work: Work[Any, Any, Any], level: int) -> None:
@@ -182,9 +173,7 @@ def _serve(connection: Connection, work: Work[Any, Any, Any], level: int) -> Non
     release_signals(SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe = _Pipe(connection)
-    logger = logging.getLogger(LOGGER)
-    logger.handlers, logger.propagate = [pipe], False
-    logger.setLevel(level)
+    send_log(pipe.send, level)
     result = None  # of the item before, by which the next one is asked for
     try:
         state = work.prepare()

@@ -153,7 +153,7 @@ class _Session:
             elif self._request.input is None and time.monotonic() - came_s > STALL_S:
                 raise gone(self._feed.name)
             if self._window is not None and (key := self._window.key()):
-                self._land()
+                self._drop_under_way()
                 self._obey(key, following)
             if seen is not None and seen.followed is not None:
                 self._count(seen, time.monotonic() - came_s)
@@ -165,8 +165,8 @@ class _Session:
         before, self._under_way = self._under_way, self._follower.submit(following.seen, shot)
         return None if before is None else before.result()
 
-    def _land(self) -> None:
-        """Waits for what is under way, which is not shown."""
+    def _drop_under_way(self) -> None:
+        """Waits for the face that is being followed, which is not shown then."""
         if self._under_way is not None:
             self._under_way.result()
             self._under_way = None

@@ -19,9 +19,9 @@ from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import SystemFailure
 from mcnet_cli.face import STEADY_LOOKS, BlazeFaceDetector, FaceMesh, FaceTracker
 from mcnet_cli.media.process import Child, running
-from mcnet_cli.motion.following import answers_on_stdout, packed, python_call, received, send
 from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.options import DrivingFace
+from mcnet_cli.processes import answers_on_stdout, packed, python_call, received, send
 
 
 class Tracking(Protocol):

@@ -7,16 +7,13 @@ own can be far on its way by the time that the network is ready.
 import contextlib
 import functools
 import logging
-import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from logging.handlers import QueueHandler
 from pathlib import Path
-from typing import IO, Any
 
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, McnetError, SystemFailure, shown
@@ -26,13 +23,12 @@ from mcnet_cli.media.process import Child, running
 from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.motion.motion_file import faceless, no_face_in
 from mcnet_cli.options import DrivingFace
+from mcnet_cli.processes import answers_on_stdout, packed, python_call, received, send, send_log, show_log
 from mcnet_cli.progress import OnProgress, Progress
 from mcnet_cli.system import yield_cores
 from mcnet_cli.threads import in_order
 
 FINDING = "finding the face in the driving"
-LOGGER = "mcnet_cli"  # whose messages a process of its own hands on
-LENGTH_BYTES = 8  # before each message between processes: its length
 
 OpenFrames = Callable[[], FrameSource]
 
@@ -151,7 +147,7 @@ def _tell_who_moves(tracker: FaceTracker, path: Path) -> None:
 class Order:
     """What a process of its own is to follow; arguments as for `follow_driving` and `FaceTracker`.
 
-    level: from which on what it logs is handed on.
+    level: from which on what it logs is sent.
     """
 
     opened: OpenFrames
@@ -194,7 +190,7 @@ class FollowingAhead:
             if isinstance(message, Progress):
                 on_progress(message)
             elif isinstance(message, logging.LogRecord):
-                logging.getLogger(message.name).handle(message)
+                show_log(message)
             elif isinstance(message, McnetError):
                 raise message
             else:
@@ -223,63 +219,8 @@ def serve() -> None:
     order: Order = received(sys.stdin.buffer.read)
     yield_cores()  # to the process that loads torch, and has to be ready when this one is
     tell = functools.partial(send, answers)
-    logger = logging.getLogger(LOGGER)
-    logger.handlers, logger.propagate = [_HandedOn(tell)], False
-    logger.setLevel(order.level)
+    send_log(tell, order.level)
     try:
         tell(order.done(tell))
     except McnetError as error:
         tell(error)
-
-
-class _HandedOn(QueueHandler):
-    """Sends what is logged."""
-
-    def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
-        super().__init__(queue=None)  # type: ignore[arg-type]  # `enqueue` needs none
-        self._send = send
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Sends a record that has been made ready for it."""
-        self._send(record)
-
-
-def python_call(function: Callable[[], None]) -> list[str]:
-    """The arguments that start a Python of its own, which calls a function of a module.
-
-    It takes the same modules as this one, wherever they came from, and nothing from the current folder.
-    """
-    module, name = function.__module__, function.__name__
-    return [
-        sys.executable,
-        "-c",
-        f"import sys; sys.path[:] = {sys.path!r}; from {module} import {name}; {name}()",
-    ]
-
-
-def answers_on_stdout() -> IO[bytes]:
-    """What was stdout, for answers alone: whatever else is printed goes to stderr from now on."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return answers
-
-
-def send(file: IO[bytes], message: Any) -> None:
-    """Writes a message whole; OSError if whoever reads is gone."""
-    data = memoryview(packed(message))
-    while data:
-        data = data[file.write(data) :]
-
-
-def packed(content: Any) -> bytes:
-    """What another process has to read to receive this."""
-    data = pickle.dumps(content)
-    return len(data).to_bytes(LENGTH_BYTES, "little") + data
-
-
-def received(read: Callable[[int], bytes]) -> Any:
-    """The next message, from a process that this one started, or that started it; EOFError if it is gone."""
-    length = read(LENGTH_BYTES)
-    if len(length) < LENGTH_BYTES:
-        raise EOFError
-    return pickle.loads(read(int.from_bytes(length, "little")))
