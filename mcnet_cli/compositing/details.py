@@ -270,10 +270,8 @@ def _finished(paint: Painted) -> Tensor:
     layers, (middle, near, far) = torch.cat([paint.colours, paint.share], 1), GRID_FILTER
     for dimension, pad in ((2, (0, 0, 2, 2)), (3, (2, 2, 0, 0))):
         padded = F.pad(layers, pad, mode="replicate")
-        before, last, here, next_, after = (
-            padded.narrow(dimension, start, layers.shape[dimension]) for start in range(5)
-        )
-        layers = middle * here + near * (last + next_) + far * (before + after)
+        taps = [padded.narrow(dimension, start, layers.shape[dimension]) for start in range(5)]
+        layers = middle * taps[2] + near * (taps[1] + taps[3]) + far * (taps[0] + taps[4])
     colours, share = layers[:, :3], layers[:, 3:]
     soft = F.avg_pool2d(colours, SHARPENED_PX, 1, SHARPENED_PX // 2, count_include_pad=False)
     return torch.cat([colours + SHARPENED * (colours - soft), share], 1).clamp(0, 1)
