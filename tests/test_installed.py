@@ -34,7 +34,8 @@ def test_a_file_that_hides_a_library_is_named(tmp_path: Path, module: str, name:
     program = (
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; from mcnet_cli.cli import main; "
     )
-    words = ["animate", str(ROOT / "examples/portrait.jpg"), str(ROOT / "examples/driving.mp4"), "--dry-run"]
+    inputs = [str(ROOT / "examples/portrait.jpg"), str(ROOT / "examples/driving.mp4")]
+    words = ["animate", *inputs, "-o", str(tmp_path / "film.mp4"), "--dry-run"]
     done = subprocess.run(
         [sys.executable, "-c", f"{program}sys.exit(main({words!r}))"], capture_output=True, text=True
     )
