@@ -177,11 +177,13 @@ class PainterConfig:
 
     size: side in pixels of the squares around them that it sees; 0 for no painter.
     channels: at a half, a quarter and an eighth of that size. tokens: of its memory bank; 0 for no bank.
+    enlarger: channels of what doubles its paint for larger mouths; 0 for none.
     """
 
     size: int = 0
     channels: tuple[int, ...] = (24, 48, 80)
     tokens: int = 64
+    enlarger: int = 0
 
     def __post_init__(self) -> None:
         _bounded("painter.size", self.size, 0, 512)
@@ -192,6 +194,7 @@ class PainterConfig:
             all(c % 4 == 0 for c in self.channels), "painter.channels", self.channels, "must be fourfold"
         )
         _bounded("painter.tokens", self.tokens, 0, 4096)
+        _bounded("painter.enlarger", self.enlarger, 0, 128)
 
     def to_json(self) -> str:
         """The config as JSON."""

@@ -20,7 +20,12 @@ from mcnet_cli.training.objective_config import (
 # How clips are cropped that `mcnet preprocess` makes: `animate` crops the same way.
 FRAMING = Framing().as_json()
 # What `painter.part` names.
-PAINTERS_OF = {"all": PAINTERS, "mouths": ("painter",), "eyes": ("eye_painter",)}
+PAINTERS_OF = {
+    "all": PAINTERS,
+    "mouths": ("painter",),
+    "eyes": ("eye_painter",),
+    "enlarger": ("painter",),
+}
 SMALL_PX = 128  # side of the pictures in the first part of a run
 
 

@@ -169,9 +169,10 @@ class KeypointTraining:
 class PainterTraining:
     """The stages after all others, in which those detail painters learn that the model has.
 
-    part: which of them learn: "mouths", "eyes" or "all".
-    steps: of each painter; 0 leaves it as it is. alone: of those, the first ones, without a discriminator.
-        Both are at most the run's own steps, so that a trial run stays short.
+    part: which of them learn: "mouths", "eyes" or "all"; "enlarger": only what enlarges the paint of mouths.
+    steps: of each painter; 0 leaves all as they are. enlarger_steps: of an enlarger, after its painter.
+    alone: of either, the first ones, without a discriminator. None is more than the run's own steps, so that
+        a trial run stays short.
     only: the run has no other stage; the rest of the network stays that of the weights it begins with.
     per_clip: pairs of frames that are collected of a clip, whose mouths or eyes are wide enough; each takes
         0.1 MB. batch_size: mouths or eyes in a step. learning_rate: of the painter, twice that in the steps
@@ -183,8 +184,9 @@ class PainterTraining:
     faded, colour, blurred: as in augmentation; the share of pairs that are made softer.
     """
 
-    part: Literal["all", "mouths", "eyes"] = "all"
+    part: Literal["all", "mouths", "eyes", "enlarger"] = "all"
     steps: int = 3500
+    enlarger_steps: int = 2000
     alone: int = 350
     only: bool = False
     per_clip: int = 28
@@ -205,7 +207,17 @@ class PainterTraining:
 
     def __post_init__(self) -> None:
         require_within(
-            self, 0, 1e6, "steps", "alone", "pixel", "perceptual", "gan", "feature_matching", "roughness"
+            self,
+            0,
+            1e6,
+            "steps",
+            "enlarger_steps",
+            "alone",
+            "pixel",
+            "perceptual",
+            "gan",
+            "feature_matching",
+            "roughness",
         )
         require_within(self, 1, 1e6, "per_clip", "batch_size")
         require_within(self, 0, 1, "learning_rate", "discriminator_rate", "decay_from", "final_rate", "ema")
@@ -215,9 +227,10 @@ class PainterTraining:
         """The stage after a run of so many steps."""
         if self.only:
             return self
-        return replace(self, steps=min(self.steps, steps), alone=min(self.alone, steps))
+        fewer = {name: min(getattr(self, name), steps) for name in ("steps", "enlarger_steps", "alone")}
+        return replace(self, **fewer)
 
-    def rate(self, step: int) -> float:
-        """The factor of the learning rates at a step."""
-        late = max(0.0, step / max(self.steps, 1) - self.decay_from) / max(1 - self.decay_from, 1e-6)
+    def rate(self, share: float) -> float:
+        """The factor of the learning rates when a share of the steps, in [0, 1], is done."""
+        late = max(0.0, share - self.decay_from) / max(1 - self.decay_from, 1e-6)
         return 1 - late * (1 - self.final_rate)

@@ -5,7 +5,7 @@ training is what it sees in use.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +31,17 @@ from mcnet_cli.training.frames import Array, as_tensor
 SHIFT, SCALE, TURN = 0.025, 0.05, 0.05
 
 
+PAIRED = ("warped", "real", "points", "arcs", "of", "fineness")  # what `PainterData` has of pairs
+
+
 @dataclass(frozen=True, slots=True)
 class PainterData:
     """N moved mouths or eyes of M sources, as squares of S pixels; shapes are in their coordinates.
 
     warped, real: (N, 3, S, S) uint8, the source moved and the frame that it should look like.
     points, arcs: (N, P, 2) and (N, A, L, 2) the driving's shape, with the source's outlines carried along.
-    of: (N,) the number of the source. sources: (M, 3, S, S) uint8.
-    source_points, source_arcs: (M, P, 2) and (M, A, L, 2).
+    of: (N,) the number of the source. fineness: (N,) pixels of the frames over those of the squares, along a
+    side. sources: (M, 3, S, S) uint8. source_points, source_arcs: (M, P, 2) and (M, A, L, 2).
     """
 
     warped: Tensor
@@ -46,12 +49,18 @@ class PainterData:
     points: Tensor
     arcs: Tensor
     of: Tensor
+    fineness: Tensor
     sources: Tensor
     source_points: Tensor
     source_arcs: Tensor
 
     def __len__(self) -> int:
         return len(self.of)
+
+    def pairs(self, numbers: Tensor) -> "PainterData":
+        """Some of the pairs, of all the sources."""
+        chosen = {name: getattr(self, name)[numbers] for name in PAIRED}
+        return replace(self, **chosen)
 
     @classmethod
     def joined(cls, parts: Sequence["PainterData"]) -> "PainterData":
@@ -142,6 +151,7 @@ class MovedSource:
             points=inside.points.cpu(),
             arcs=inside.arcs.cpu(),
             of=torch.zeros(count, dtype=torch.long),
+            fineness=(square.half * (self.frames.shape[-1] / size)).float().cpu(),
             sources=_sampled(picture, own.grid(size * fine), fine),
             source_points=inner.points.cpu(),
             source_arcs=inner.arcs.cpu(),

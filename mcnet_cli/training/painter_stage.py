@@ -5,25 +5,22 @@ the painter's work replaces that inside alone. The rest of the network stays as 
 """
 
 import copy
+import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import MCNet
-from mcnet_cli.model.detail_painter import DetailPainter, Painted, limit
-from mcnet_cli.model.detail_shape import Shape
+from mcnet_cli.model.detail_paint import Painted
+from mcnet_cli.model.detail_painter import DetailPainter
 from mcnet_cli.progress import OnProgress, Progress
-from mcnet_cli.training.augment import ColourChange
 from mcnet_cli.training.checkpoints import (
     Checkpoint,
     load_latest,
@@ -36,7 +33,7 @@ from mcnet_cli.training.checkpoints import (
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
 from mcnet_cli.training.discriminator import InsideDiscriminator, Insides
-from mcnet_cli.training.objective_config import PainterTraining
+from mcnet_cli.training.painter_batch import PainterBatch, augmented, batch_of
 from mcnet_cli.training.painter_data import FacePart, collect, taught_parts
 from mcnet_cli.training.painter_squares import PainterData
 from mcnet_cli.training.sampling import rng_of
@@ -49,8 +46,10 @@ R1_EVERY, PERCEPTUAL_EVERY = 4, 2
 FIGURES_OVER = 50
 # Share of paint alone in the loss of pixels, beside that of the result.
 PAINT_SHARE = 0.5
-# Standard deviations of the blur that makes pairs softer, in pixels.
-BLUR_PX = 0.3, 1.7
+# Pixels of a clip a pixel of a square from which on its mouth teaches the enlarger: smaller ones are soft.
+LARGE = 0.8
+
+logger = logging.getLogger(__name__)
 
 
 def train_painters(
@@ -72,84 +71,21 @@ def train_painters(
         kept = folder / f"{part.name}.safetensors"
         if not kept.is_file():
             collect(part, model, clips, config, compute, on_progress).save(kept)
-        data, stage = PainterData.load(kept), PainterStage(part, painter, config, compute, perceptual, folder)
-        stage.resume()
-        losses = stage.learn(data, on_progress)
-        painter.load_state_dict(stage.average.state_dict())
-        found |= {part.name: float(len(data))} | {f"{part.name}_{k}": v for k, v in losses.items()}
+        data = PainterData.load(kept)
+        found[part.name] = float(len(data))
+        if config.painter.part != "enlarger":
+            stage = PainterStage(part, painter, config, compute, perceptual, folder)
+            found |= stage.taught(painter, data, on_progress)
+        if painter.enlarger is not None and config.painter.enlarger_steps:
+            large = data.pairs((data.fineness >= LARGE).nonzero()[:, 0])
+            if not len(large):
+                logger.warning(
+                    "no clip shows mouths that are large enough for the painter's enlarger to learn"
+                )
+                continue
+            enlarging = EnlargerStage(part, painter, config, compute, perceptual, folder)
+            found |= enlarging.taught(painter.enlarger, large, on_progress)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class PainterBatch:
-    """A batch of moved mouths or eyes as the painter sees them.
-
-    warped, real: (B, 3, S, S) in [0, 1]. shape: the drivings'. inside: (B, 1, S, S), what may be painted.
-    sources, source_shape: the sources' own.
-    """
-
-    warped: Tensor
-    real: Tensor
-    shape: Shape
-    inside: Tensor
-    sources: Tensor
-    source_shape: Shape
-
-    def painted(self, painter: DetailPainter) -> tuple[Tensor, Painted]:
-        """The squares with what `painter` paints in them, and the paint."""
-        paint = painter(self.warped, self.shape, painter.encode(self.sources, self.source_shape))
-        return torch.lerp(self.warped, paint.colours, self.inside * paint.share), paint
-
-
-def batch_of(part: FacePart, data: PainterData, chosen: Tensor, device: torch.device) -> PainterBatch:
-    """The chosen pairs without augmentation."""
-    of = data.of[chosen]
-    warped, real, sources = (
-        pictures.to(device).float() / 255
-        for pictures in (data.warped[chosen], data.real[chosen], data.sources[of])
-    )
-    shape = part.shape(data.points[chosen].to(device), data.arcs[chosen].to(device))
-    own = part.shape(data.source_points[of].to(device), data.source_arcs[of].to(device))
-    inside, _ = shape.distances(warped.shape[-1], step=2)
-    return PainterBatch(warped, real, shape, limit(inside), sources, own)
-
-
-def augmented(batch: PainterBatch, setting: PainterTraining, rng: np.random.Generator) -> PainterBatch:
-    """The batch with pairs mirrored, recoloured and blurred at random, source and driving alike."""
-    count = len(batch.warped)
-    colour = ColourChange.draw(count, setting.colour, setting.faded, rng)
-    flipped = torch.from_numpy(rng.random(count) < 0.5).to(batch.warped.device)
-    sigma = rng.uniform(*BLUR_PX, count) * (rng.random(count) < setting.blurred)
-    pictures = [
-        _softened(_mirrored(colour(each), flipped), sigma)
-        for each in (batch.warped, batch.real, batch.sources)
-    ]
-    shapes = [_mirrored_shape(shape, flipped) for shape in (batch.shape, batch.source_shape)]
-    inside = _mirrored(batch.inside, flipped)
-    return PainterBatch(pictures[0], pictures[1], shapes[0], inside, pictures[2], shapes[1])
-
-
-def _mirrored(pictures: Tensor, flipped: Tensor) -> Tensor:
-    return torch.where(flipped[:, None, None, None], pictures.flip(3), pictures)
-
-
-def _mirrored_shape(shape: Shape, flipped: Tensor) -> Shape:
-    other = shape.mirrored()
-    points = torch.where(flipped[:, None, None], other.points, shape.points)
-    return type(shape)(points, torch.where(flipped[:, None, None, None], other.arcs, shape.arcs))
-
-
-def _softened(pictures: Tensor, sigma: np.ndarray) -> Tensor:
-    """(B, 3, H, W) pictures, each blurred by a Gaussian of its own sigma in pixels; 0 leaves it as it is."""
-    reach = math.ceil(3 * BLUR_PX[1])
-    offsets = torch.arange(-reach, reach + 1, device=pictures.device)
-    widths = torch.from_numpy(sigma).to(pictures).clamp_min(1e-3)
-    line = torch.exp(-offsets.square() / (2 * widths[:, None].square()))
-    line = (line / line.sum(1, keepdim=True)).repeat_interleave(3, 0)
-    flat = F.pad(pictures, (reach,) * 4, mode="replicate").flatten(0, 1)[None]
-    flat = F.conv2d(flat, line[:, None, None, :], groups=len(line))
-    flat = F.conv2d(flat, line[:, None, :, None], groups=len(line))
-    return flat.reshape(pictures.shape)
 
 
 class PainterStage:
@@ -167,11 +103,12 @@ class PainterStage:
         """folder: its subfolder named like the part gets the checkpoints."""
         torch.manual_seed(config.seed)
         setting, device = config.painter, compute.device
-        self.part, self.folder = part, folder / part.name
+        self.part, self.folder, self.steps = part, folder / part.name, setting.steps
         self.config, self.setting, self.compute = config, setting, compute
         self.perceptual, self.step = perceptual, 0
-        self.average = copy.deepcopy(painter).to(device).eval().requires_grad_(False)
-        self.painter = copy.deepcopy(painter).to(device).train().requires_grad_(True)
+        learning = self._learning(painter)
+        self.average = copy.deepcopy(learning).to(device).eval().requires_grad_(False)
+        self.painter = copy.deepcopy(learning).to(device).train().requires_grad_(True)
         self.discriminator = InsideDiscriminator().to(device)
         self.networks: dict[str, nn.Module] = {"painter": self.painter, "discriminator": self.discriminator}
         for network in (*self.networks.values(), self.average):
@@ -182,10 +119,17 @@ class PainterStage:
             for name, network in self.networks.items()
         }
 
+    def taught(self, network: nn.Module, data: PainterData, on_progress: OnProgress) -> dict[str, float]:
+        """Goes on to the end, and gives `network` what was learned; the losses, named for a log."""
+        self.resume()
+        losses = self.learn(data, on_progress)
+        network.load_state_dict(self.average.state_dict())
+        return {f"{self.folder.name}_{name}": value for name, value in losses.items()}
+
     def learn(self, data: PainterData, on_progress: OnProgress) -> dict[str, float]:
         """Runs to the end; mean losses of the last steps. Saves first if `on_progress` raises."""
         setting, rows = self.setting, list[dict[str, float]]()
-        while self.step < setting.steps:
+        while self.step < self.steps:
             rng = rng_of(self.config.seed, self.step, 10)
             chosen = torch.from_numpy(rng.integers(len(data), size=setting.batch_size))
             with torch.no_grad():
@@ -193,7 +137,7 @@ class PainterStage:
             row = self.update(batch)
             if bad := next((name for name, value in row.items() if not math.isfinite(value)), None):
                 raise InputError(
-                    f"step {self.step} of the painter of {self.part.name}: {bad} is not finite",
+                    f"step {self.step} of the painter of {self.folder.name}: {bad} is not finite",
                     hint="lower painter.learning_rate",
                 )
             self.step += 1
@@ -203,7 +147,7 @@ class PainterStage:
                 self.save()
             try:
                 figures = f"steps, L1 inside {pixel:.4f}"
-                on_progress(Progress(f"painting {self.part.name}", self.step, setting.steps, figures))
+                on_progress(Progress(f"painting {self.folder.name}", self.step, self.steps, figures))
             except BaseException:
                 self.save()
                 raise
@@ -215,7 +159,8 @@ class PainterStage:
         setting, step = self.setting, self.step
         self._set_rates()
         with self.compute.autocast():
-            result, paint = batch.painted(self.painter)
+            paint = self._paint(batch)
+        result = torch.lerp(batch.warped, paint.colours, batch.inside * paint.share)
         shown = torch.lerp(batch.real, result, batch.inside)
         losses = {"pixel": self._pixel(result, paint, batch)}
         total = setting.pixel * losses["pixel"]
@@ -233,6 +178,15 @@ class PainterStage:
         self._step("painter", total)
         update_average(self.average, self.painter, setting.ema, step)
         return {name: loss.item() for name, loss in losses.items()}
+
+    def _learning(self, painter: DetailPainter) -> nn.Module:
+        """The network that learns."""
+        return painter
+
+    def _paint(self, batch: PainterBatch) -> Painted:
+        """What is painted by what learns."""
+        assert isinstance(self.painter, DetailPainter)
+        return batch.paint(self.painter)
 
     def _pixel(self, result: Tensor, paint: Painted, batch: PainterBatch) -> Tensor:
         """Mean absolute error inside lips or lids: of the result and, for a part, of the paint alone."""
@@ -258,7 +212,7 @@ class PainterStage:
         optimizer.step()
 
     def _set_rates(self) -> None:
-        setting, factor = self.setting, self.setting.rate(self.step)
+        setting, factor = self.setting, self.setting.rate(self.step / max(self.steps, 1))
         alone = 2.0 if self.step < setting.alone else 1.0
         self.optimizers["painter"].param_groups[0]["lr"] = alone * factor * setting.learning_rate
         self.optimizers["discriminator"].param_groups[0]["lr"] = factor * setting.discriminator_rate
@@ -291,6 +245,30 @@ class PainterStage:
             restore_optimizer(name, optimizer, found.state)
         self.step = found.facts["step"]
         return True
+
+
+class EnlargerStage(PainterStage):
+    """The training of what doubles a painter's paint, which stays as it is; arguments as for that."""
+
+    def __init__(
+        self,
+        part: FacePart,
+        painter: DetailPainter,
+        config: RunConfig,
+        compute: Compute,
+        perceptual: PerceptualDistance | None,
+        folder: Path,
+    ) -> None:
+        super().__init__(part, painter, config, compute, perceptual, folder)
+        self.folder, self.steps = folder / f"large {part.name}", config.painter.enlarger_steps
+        self.fixed = copy.deepcopy(painter).to(compute.device).eval().requires_grad_(False)
+
+    def _learning(self, painter: DetailPainter) -> nn.Module:
+        assert painter.enlarger is not None
+        return painter.enlarger
+
+    def _paint(self, batch: PainterBatch) -> Painted:
+        return batch.enlarged(self.fixed, self.painter)
 
 
 def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:

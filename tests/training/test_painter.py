@@ -17,9 +17,10 @@ from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.training import RunConfig, initial_weights
 from mcnet_cli.training.dataset import load_dataset
 from mcnet_cli.training.learner import Learner
+from mcnet_cli.training.painter_batch import augmented, batch_of
 from mcnet_cli.training.painter_data import EYES, MOUTHS, FacePart, collect, taught_parts
 from mcnet_cli.training.painter_squares import PainterData
-from mcnet_cli.training.painter_stage import PainterStage, augmented, batch_of
+from mcnet_cli.training.painter_stage import EnlargerStage, PainterStage
 from mcnet_cli.training.process_group import Launch, ProcessGroup
 from mcnet_cli.training.sampling import rng_of
 
