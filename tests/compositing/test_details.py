@@ -12,7 +12,8 @@ from face_tools import animator, example
 
 from mcnet_cli.compositing import Drawing, Gaze, PhotoCompositor, PhotoLayers, details, photo_layers
 from mcnet_cli.model.config import PainterConfig
-from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, Painted
+from mcnet_cli.model.detail_paint import Painted
+from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
 from mcnet_cli.model.detail_shape import beyond_arcs
 from mcnet_cli.model.geometry import Keypoints
 from mcnet_cli.model.mouth_shape import MouthShape
@@ -31,6 +32,12 @@ def painter(size: int = 64) -> MouthPainter:
     return MouthPainter(PainterConfig(size=size, channels=(12, 16, 16), tokens=4)).eval()
 
 
+@cache
+def enlarging(size: int) -> MouthPainter:
+    torch.manual_seed(0)
+    return MouthPainter(PainterConfig(size=size, channels=(12, 16, 16), tokens=4, enlarger=8)).eval()
+
+
 def placing() -> list[int]:
     model = animator().renderer.model
     config = replace(model.config, painter=PainterConfig(size=64))
@@ -47,13 +54,20 @@ def drawing(share: float) -> Drawing:
     return animator().renderer.draw(face.source, Keypoints(values))
 
 
-def drawn(share: float, *, painted: bool = True, by_opencv: bool = True, outlines: bool = True) -> np.ndarray:
+def drawn(
+    share: float,
+    *,
+    painted: bool = True,
+    by_opencv: bool = True,
+    outlines: bool = True,
+    made: MouthPainter | None = None,
+) -> np.ndarray:
     parts, device = animator().renderer.model.parts, torch.device("cpu")
     known = layers()
     if not outlines:
         fronts = tuple(replace(front, mouth=None) for front in known.fronts)
         known = replace(known, fronts=fronts)
-    made = painter() if painted else None
+    made = made or (painter() if painted else None)
     compositor = PhotoCompositor(
         known, parts, device, by_opencv=by_opencv, painter=made, placing=placing() if painted else ()
     )
@@ -104,6 +118,26 @@ def test_a_grid_that_alternates_from_pixel_to_pixel_is_not_shown(
     strength = grid
     difference = apart(drawn(1), even)[lips_distances(1) < -0.06]
     assert np.quantile(difference, 0.99) <= 1
+
+
+def test_large_mouths_are_painted_at_twice_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[int, int]] = []
+    enlarged = MouthPainter.enlarged
+
+    def noted(self: MouthPainter, paint: Painted, warped: torch.Tensor, *of: Any) -> Painted:
+        made = enlarged(self, paint, warped, *of)
+        sizes.append((warped.shape[-1], made.colours.shape[-1] // paint.colours.shape[-1]))
+        return made
+
+    monkeypatch.setattr(MouthPainter, "enlarged", noted)
+    plain, made = drawn(1), enlarging(16)
+    assert not sizes  # the painter has no enlarger
+    large = drawn(1, made=made)
+    assert sizes == [(32, 2)]
+    inside = apart(large, drawn(0))[lips_distances(1) < -0.06]
+    assert inside.mean() > 8 and apart(large, plain)[lips_distances(1) > 0.06].mean() < 1
+    drawn(1, made=enlarging(512))
+    assert len(sizes) == 1  # its squares show all of the photo
 
 
 def test_a_mouth_that_stays_shut_is_not_painted() -> None:

@@ -2,16 +2,19 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mcnet_cli.checkpoint import read_weights, write_weights
 from mcnet_cli.errors import WeightsError
 from mcnet_cli.model import PRESETS, MCNet, ModelConfig
 from mcnet_cli.model.config import PainterConfig
+from mcnet_cli.model.detail_paint import Painted
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, SourceDetail, limit
 from mcnet_cli.model.eye_shape import EyeShape
 from mcnet_cli.model.mouth_shape import MouthShape
@@ -99,6 +102,50 @@ def test_a_window_is_painted_as_a_part_of_the_whole(window: Window) -> None:
     whole, part = made(seen, mouths, source), made(seen, mouths, source, (rows, columns))
     assert torch.allclose(part.colours, whole.colours[..., rows, columns], atol=1e-5)
     assert torch.allclose(part.share, whole.share[..., rows, columns], atol=1e-5)
+
+
+@cache
+def enlarging() -> MouthPainter:
+    """A painter with an enlarger that adds something."""
+    made = painter(replace(SMALL, size=64, enlarger=8))
+    assert made.enlarger is not None
+    torch.nn.init.normal_(made.enlarger.out.weight, std=0.1)
+    return made
+
+
+def test_enlarged_paint_has_light_of_its_own_and_the_same_chromas() -> None:
+    made, large, mouth = enlarging(), pictures(2, 128), shape(0.4, 0.7)
+    paint = made(large[..., ::2, ::2], mouth, made.encode(large[..., ::2, ::2], shape(0.0, 0.2))).finished()
+    enlarged = made.enlarged(paint, large, mouth)
+    plain = F.interpolate(paint.layers, scale_factor=2.0, mode="bicubic").clamp(0, 1)
+    assert torch.equal(enlarged.share, plain[:, 3:])
+    added = enlarged.colours - plain[:, :3]
+    within = (enlarged.colours > 0).all(1) & (enlarged.colours < 1).all(1)
+    assert added.abs().max() > 0.01
+    assert (added.amax(1) - added.amin(1))[within].max() < 1e-5
+
+
+def test_an_enlarger_adds_nothing_before_it_has_learned() -> None:
+    made, large, mouth = painter(replace(SMALL, size=64, enlarger=8)), pictures(1, 128), shape(0.6)
+    paint = Painted(pictures(1, 64), pictures(1, 64)[:, :1])
+    plain = F.interpolate(paint.layers, scale_factor=2.0, mode="bicubic").clamp(0, 1)
+    assert torch.equal(made.enlarged(paint, large, mouth).layers, plain)
+
+
+def test_a_painter_without_an_enlarger_leaves_paint_as_it_is() -> None:
+    paint = Painted(pictures(1), pictures(1)[:, :1])
+    assert painter().enlarged(paint, pictures(1, 64), shape(0.6)) is paint
+
+
+def test_a_window_is_enlarged_as_a_part_of_the_whole() -> None:
+    made, large, mouth = enlarging(), pictures(2, 128), shape(0.4, 0.7)
+    whole = Painted(pictures(2, 64), pictures(2, 64)[:, :1])
+    rows, columns = slice(16, 48), slice(8, 56)
+    part = Painted(whole.colours[..., rows, columns], whole.share[..., rows, columns])
+    enlarged = made.enlarged(part, large, mouth, (rows, columns)).layers
+    expected = made.enlarged(whole, large, mouth).layers[..., 32:96, 16:112]
+    # of what is beyond the window, which is taken for empty, 16 pixels would be seen
+    assert torch.allclose(enlarged[..., 16:-16, 16:-16], expected[..., 16:-16, 16:-16], atol=1e-5)
 
 
 def test_stretched_lips_between_a_shut_mouths_lips_are_not_seen() -> None:

@@ -1,10 +1,12 @@
 """The stages in which detail painters learn: mouths and eyes, what they change, going on after a stop."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from training_tools import PAINTER, WITH_MOUTHS, config, run_training, write_mouths
 
 from mcnet_cli.checkpoint import build_model, read_weights
@@ -12,6 +14,8 @@ from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media.clips import find_clips
 from mcnet_cli.model import MCNet
+from mcnet_cli.model.config import PainterConfig
+from mcnet_cli.model.detail_painter import MouthPainter
 from mcnet_cli.model.eye_shape import EYE_ARCS
 from mcnet_cli.progress import OnProgress, Progress, silent
 from mcnet_cli.training import RunConfig, initial_weights
@@ -20,7 +24,7 @@ from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.painter_batch import augmented, batch_of
 from mcnet_cli.training.painter_data import EYES, MOUTHS, FacePart, collect, taught_parts
 from mcnet_cli.training.painter_squares import PainterData
-from mcnet_cli.training.painter_stage import EnlargerStage, PainterStage
+from mcnet_cli.training.painter_stage import PainterStage, train_painters
 from mcnet_cli.training.process_group import Launch, ProcessGroup
 from mcnet_cli.training.sampling import rng_of
 
@@ -129,6 +133,49 @@ def test_a_painter_goes_on_as_what_it_was(clips: Path, tmp_path: Path) -> None:
     assert stage.resume()
     with pytest.raises(UsageError, match="holds a painter of another architecture"):
         other.resume()
+
+
+def test_an_enlarger_learns_alone_from_large_mouths(
+    clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = settings("painter.part=enlarger", "painter.enlarger_steps=3", "model.painter.enlarger=4")
+    torch.manual_seed(0)
+    model = MCNet(run.model).eval()
+    assert model.painter is not None and model.painter.enlarger is not None
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    data = gathered(clips, run)
+    kept = tmp_path / "mouths.safetensors"
+
+    def train() -> dict[str, float]:
+        return train_painters(model, taught, run, choose("cpu", "fp32"), None, tmp_path, silent)
+
+    taught = load_dataset(find_clips(clips), run, clips).clips
+    replace(data, fineness=torch.full_like(data.fineness, 0.5)).save(kept)
+    train()
+    assert "no clip shows mouths that are large enough" in caplog.text
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    replace(data, fineness=torch.full_like(data.fineness, 1.2)).save(kept)
+    assert "large mouths_discriminator" in train()
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(before[name], tensor)}
+    assert changed and all(name.startswith("painter.enlarger.") for name in changed)
+
+
+def test_pairs_know_how_fine_their_frames_were(clips: Path) -> None:
+    mouths = gathered(clips, settings())
+    finer = gathered(clips, settings("model.painter.size=16"))
+    assert torch.allclose(finer.fineness.mean(), 2 * mouths.fineness.mean(), rtol=0.2)
+
+
+def test_an_enlarger_sees_paint_and_every_other_real_mouth_at_half_the_size(clips: Path) -> None:
+    mouths = gathered(clips, settings())
+    seen = batch_of(MOUTHS, mouths, torch.arange(2), torch.device("cpu"))
+    torch.manual_seed(0)
+    made = MouthPainter(PainterConfig(size=32, channels=(12, 8, 8), tokens=0, enlarger=4)).eval()
+    assert made.enlarger is not None
+    enlarged = seen.enlarged(made, made.enlarger).colours  # it adds nothing yet
+    expected = torch.stack([seen.paint(made).colours[0], seen.real[1]])
+    expected = F.interpolate(F.avg_pool2d(expected, 2), scale_factor=2.0, mode="bicubic").clamp(0, 1)
+    assert torch.allclose(enlarged, expected, atol=1e-5)
 
 
 @pytest.mark.slow
