@@ -144,8 +144,8 @@ def test_a_window_is_enlarged_as_a_part_of_the_whole() -> None:
     part = Painted(whole.colours[..., rows, columns], whole.share[..., rows, columns])
     enlarged = made.enlarged(part, large, mouth, (rows, columns)).layers
     expected = made.enlarged(whole, large, mouth).layers[..., 32:96, 16:112]
-    # of what is beyond the window, which is taken for empty, 16 pixels would be seen
-    assert torch.allclose(enlarged[..., 16:-16, 16:-16], expected[..., 16:-16, 16:-16], atol=1e-5)
+    # of what is beyond the window, which is taken for empty, 18 pixels would be seen
+    assert torch.allclose(enlarged[..., 18:-18, 18:-18], expected[..., 18:-18, 18:-18], atol=1e-5)
 
 
 def test_stretched_lips_between_a_shut_mouths_lips_are_not_seen() -> None:
