@@ -197,8 +197,11 @@ class PainterConfig:
         _bounded("painter.enlarger", self.enlarger, 0, 128)
 
     def to_json(self) -> str:
-        """The config as JSON."""
-        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+        """The config as JSON, without the enlarger where there is none: older versions don't know that field."""
+        data = dataclasses.asdict(self)
+        if not self.enlarger:
+            del data["enlarger"]
+        return json.dumps(data, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "PainterConfig":

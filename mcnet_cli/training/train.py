@@ -206,10 +206,12 @@ def _without_untrained(
 def _fits(initial: ModelConfig, wanted: ModelConfig) -> bool:
     """Whether weights of the architecture `initial` can begin a run of `wanted`.
 
-    They may lack detail painters.
+    They may lack detail painters, or a painter's enlarger.
     """
     painters: dict[str, Any] = {name: PainterConfig() for name in PAINTERS}  # whatever those of size 0 are
-    painters |= {name: getattr(wanted, name) for name in initial.painters}
+    for name in initial.painters:
+        own, painter = getattr(initial, name), getattr(wanted, name)
+        painters[name] = painter if own.enlarger else dataclasses.replace(painter, enlarger=0)
     return initial == dataclasses.replace(wanted, **painters)
 
 

@@ -103,6 +103,11 @@ def test_only_the_painter_learns_and_the_file_has_it(clips: Path, tmp_path: Path
     assert report.steps == 0
     assert "looking for mouths that open" in stages and stages.count("painting mouths") == 4
     assert "painter_mouths_discriminator" in (tmp_path / "run" / "log.jsonl").read_text()
+    more = settings("painter.part=enlarger", "painter.enlarger_steps=1", "model.painter.enlarger=4")
+    enlarging = run_training(clips, tmp_path / "more", more, init=initial_weights(str(report.weights)))
+    before, after = after, read_weights(enlarging.weights)
+    assert not before.config.painter.enlarger and after.config.painter.enlarger == 4
+    assert all(torch.equal(after.state[name], tensor) for name, tensor in before.state.items())
 
 
 @pytest.mark.slow
