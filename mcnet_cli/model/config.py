@@ -197,11 +197,15 @@ class PainterConfig:
         _bounded("painter.enlarger", self.enlarger, 0, 128)
 
     def to_json(self) -> str:
-        """The config as JSON, without the enlarger where there is none: older versions don't know that field."""
+        """The config as JSON."""
+        return json.dumps(self.entries(), separators=(",", ":"))
+
+    def entries(self) -> dict[str, Any]:
+        """All fields; without `enlarger` where there is none, as older versions don't know it."""
         data = dataclasses.asdict(self)
         if not self.enlarger:
             del data["enlarger"]
-        return json.dumps(data, separators=(",", ":"))
+        return data
 
     @classmethod
     def from_json(cls, text: str) -> "PainterConfig":
@@ -291,8 +295,9 @@ class ModelConfig:
         data = dataclasses.asdict(self)
         if not self.keypoints.landmarks:
             del data["keypoints"]["landmarks"]
-        for name in set(PAINTERS) - set(self.painters):
+        for name in PAINTERS:
             del data[name]
+        data |= {name: getattr(self, name).entries() for name in self.painters}
         for part, names in NEWER_FIELDS.items():
             default = getattr(DEFAULT, part)
             for name in names:
