@@ -17,7 +17,7 @@ from torch import Tensor
 from mcnet_cli.compositing.draw import Movement, Paint, larger, sampled, taken
 from mcnet_cli.compositing.front import BLOCK, Front
 from mcnet_cli.compositing.gaze import Gaze
-from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, Painted, SourceDetail, limit
+from mcnet_cli.model.detail_painter import EyePainter, MouthPainter, SourceDetail, limit
 from mcnet_cli.model.detail_shape import (
     Shape,
     Square,
@@ -54,12 +54,6 @@ FINEST = 2
 # Standard deviation of brightness in and around the lips, within `AROUND` widths of the mouth, below which
 # a mask or a veil covers them. In 173 photos and videos it is at least 0.047, on plain cloth nearly 0.
 LEAST_CONTRAST, AROUND = 0.035, 0.25
-# Sharpening: how far paint is taken from its mean over `SHARPENED_PX`² pixels, as sampling softens it. More
-# makes haloes: 1.0 brings gradients from 0.78 to 0.81 of real mouths', at an error a hundredth larger.
-SHARPENED, SHARPENED_PX = 0.5, 5
-# What paint is convolved by along both sides, from the middle on: nothing passes of what alternates from one
-# pixel to the next, a grid that pixel shuffling leaves, and nearly all of what is coarser than three pixels.
-GRID_FILTER = (10 / 16, 4 / 16, -1 / 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +97,12 @@ class _Detail:
         it comes with them.
         """
         squares = [after[number : number + 1].square() for number in range(len(movements))]
-        seen = [self._seen(movement, square) for movement, square in zip(movements, squares, strict=True)]
+        seen = torch.cat([self._seen(*each) for each in zip(movements, squares, strict=True)])
         square = after.square()
         inside = part_around(square.within(finer(after.arcs[:, :2])), self._painter.config.size)
         shape = after.within(square).map(self._canvas.upload)
-        paint = self._painter(torch.cat(seen), shape, source.expand(len(movements)), inside)
-        return _finished(paint).chunk(len(movements)), inside
+        paint = self._painter(seen, shape, source.expand(len(movements)), inside).finished()
+        return paint.layers.chunk(len(movements)), inside
 
     def _laid(self, paint: Tensor, inside: Window, after: Shape, strength: Tensor | float) -> Paint:
         """What is painted of one shape, at the front's own size, within its outline.
@@ -263,18 +257,6 @@ def _opens(before: Tensor, after: Tensor, parted: Range, widened: Range) -> Tens
     parted, widened: openings in the driving, and ratios to those in the source, between which that rises.
     """
     return ramp(after, *parted) * ramp(after / before.clamp_min(LEAST_OPENING), *widened)
-
-
-def _finished(paint: Painted) -> Tensor:
-    """(B, 4, h, w) in [0, 1]: colours and share, without the painter's grid; colours with stronger edges."""
-    layers, (middle, near, far) = torch.cat([paint.colours, paint.share], 1), GRID_FILTER
-    for dimension, pad in ((2, (0, 0, 2, 2)), (3, (2, 2, 0, 0))):
-        padded = F.pad(layers, pad, mode="replicate")
-        taps = [padded.narrow(dimension, start, layers.shape[dimension]) for start in range(5)]
-        layers = middle * taps[2] + near * (taps[1] + taps[3]) + far * (taps[0] + taps[4])
-    colours, share = layers[:, :3], layers[:, 3:]
-    soft = F.avg_pool2d(colours, SHARPENED_PX, 1, SHARPENED_PX // 2, count_include_pad=False)
-    return torch.cat([colours + SHARPENED * (colours - soft), share], 1).clamp(0, 1)
 
 
 def _distances(arcs: Tensor, width: Tensor, canvas: Canvas) -> tuple[Window, Tensor]:

@@ -96,8 +96,9 @@ class PainterBatch:
     source_shape: Shape
 
     def painted(self, painter: DetailPainter) -> tuple[Tensor, Painted]:
-        """The squares with what `painter` paints in them, and the paint."""
-        paint = painter(self.warped, self.shape, painter.encode(self.sources, self.source_shape))
+        """The squares with what `painter` paints in them, and the paint, finished as in use."""
+        source = painter.encode(self.sources, self.source_shape)
+        paint = painter(self.warped, self.shape, source).finished()
         return torch.lerp(self.warped, paint.colours, self.inside * paint.share), paint
 
 
