@@ -12,13 +12,13 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcnet_cli.animation.replays import Replays, cuda_graph
 from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, build_model, detector_digest
 from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
 from mcnet_cli.devices import Compute, computing, exact
 from mcnet_cli.errors import SystemFailure, WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState, optimised
+from mcnet_cli.model.replays import Replays, cuda_graph
 from mcnet_cli.model.windows import Window
 from mcnet_cli.threads import Done, Item, in_order
 from mcnet_cli.transfers import Later, download, upload

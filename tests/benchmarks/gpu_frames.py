@@ -15,13 +15,13 @@ from torch import Tensor
 
 from mcnet_cli import Animator, Motion, Portrait, Transfer
 from mcnet_cli.animation.frames import MakeFrames, frames_of
-from mcnet_cli.animation.replays import Replays
 from mcnet_cli.animation.retarget import Pose, Retargeting
 from mcnet_cli.arrays import Picture, resized
 from mcnet_cli.compositing import Drawing, PhotoCompositor, photo_layers
 from mcnet_cli.media import open_frames, open_output, read_image
 from mcnet_cli.media.hardware import DEVICES, device_trouble, working_device, working_encoders
 from mcnet_cli.metrics import ssim
+from mcnet_cli.model.replays import Replays
 from mcnet_cli.model.windows import Window
 from mcnet_cli.transfers import Later
 
