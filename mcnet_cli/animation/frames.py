@@ -14,7 +14,6 @@ from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import AnimationRequest, Background, PictureKind
 from mcnet_cli.animation.retarget import Pose, Retargeting
 from mcnet_cli.animation.source import MAX_SIDE_PX, EncodedFace, Portrait, face_picture
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.arrays import Picture, filling, resized, size_within
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.errors import InputError, UsageError, WeightsError, counted, shown
@@ -22,6 +21,7 @@ from mcnet_cli.face import CropBox, turned
 from mcnet_cli.motion.blending import in_step
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import require_fit
+from mcnet_cli.motion.transfer import Transfer
 from mcnet_cli.transfers import Later
 
 POSED_AT_ONCE = 64  # frames whose poses are found together; a few take as long as one

@@ -9,7 +9,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.transfer import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import CropBox
 from mcnet_cli.face.detect import DetectorName
@@ -18,6 +17,7 @@ from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion
 from mcnet_cli.motion.controls import Keyframes
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.motion.timing import MotionEdit
+from mcnet_cli.motion.transfer import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.options import (
     RATE_LIMITS,
     SIZE_LIMITS_PX,

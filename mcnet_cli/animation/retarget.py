@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.source import EncodedFace, SourceFace
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import ROLL_POINTS, lies, remaining_roll_deg, roll_deg
@@ -32,6 +31,7 @@ from mcnet_cli.motion.reference import (
     telling,
 )
 from mcnet_cli.motion.relative_motion import LidsAndLips, damped_turns, relative_motion, strengthened
+from mcnet_cli.motion.transfer import Transfer
 
 Points = NDArray[Any]
 

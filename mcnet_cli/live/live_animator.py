@@ -20,7 +20,6 @@ from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
 from mcnet_cli.animation.retarget import Pose, Retargeting
 from mcnet_cli.animation.source import EncodedFace, Portrait, face_picture, on_square
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.face import CropBox, Framing, clip_box, rolled_box, turned
@@ -29,6 +28,7 @@ from mcnet_cli.motion.gaze import EyeLandmarks, LiveGaze
 from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.motion.motion import Motion, next_velocity, weight_of_new
 from mcnet_cli.motion.reference import TELLING_POINTS
+from mcnet_cli.motion.transfer import Transfer
 from mcnet_cli.options import DrivingFace
 
 Floats = NDArray[np.float64]
