@@ -57,8 +57,7 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
     began_s = time.monotonic()
     outputs, crops = checked_paths(request)
     with _following_ahead(request, crops) as ahead:
-        from mcnet_cli.animation.caches import Caches, LruCache  # torch loads here
-        from mcnet_cli.animation.films import made_films
+        from mcnet_cli.animation.films import Caches, LruCache, made_films  # torch loads here
 
         # No source comes twice in one run, so only one is kept.
         caches = Caches(sources=LruCache(1))

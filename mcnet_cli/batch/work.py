@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mcnet_cli.animation import AnimationRequest
-from mcnet_cli.animation.caches import Caches
-from mcnet_cli.animation.films import animate_with
+from mcnet_cli.animation.films import Caches, animate_with
 from mcnet_cli.batch.jobs import Job
 from mcnet_cli.batch.report import JobResult
 from mcnet_cli.devices import limit_threads

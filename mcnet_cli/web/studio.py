@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from mcnet_cli.animation import AnimationRequest, Animator, Portrait, Transfer
-from mcnet_cli.animation.caches import Caches, LruCache
 from mcnet_cli.animation.command_line import command_line
-from mcnet_cli.animation.films import animate_with
+from mcnet_cli.animation.films import Caches, LruCache, animate_with
 from mcnet_cli.animation.frames import MakeFrames, frames_of
 from mcnet_cli.animation.paths import default_name, open_driving, plan_outputs
 from mcnet_cli.animation.retarget import Retargeting
