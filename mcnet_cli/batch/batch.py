@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcnet_cli import engines
-from mcnet_cli.animation.paths import Outputs, planned
+from mcnet_cli.animation.paths import planned
 from mcnet_cli.batch.jobs import Job, at, paired_jobs, read_jobs
 from mcnet_cli.batch.report import BatchPlan, BatchReport, JobResult
 from mcnet_cli.batch.work import RECORDS, FilmMaker, JobWeights, Task
@@ -18,7 +18,7 @@ from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose_device
 from mcnet_cli.engines import ENGINES
 from mcnet_cli.errors import McnetError, UsageError, shown
-from mcnet_cli.files import check_free
+from mcnet_cli.files import check_free, made_folders
 from mcnet_cli.media import output_kind
 from mcnet_cli.options import require_among, require_between
 from mcnet_cli.progress import OnProgress, Progress, silent
@@ -238,7 +238,7 @@ def _folders(folder: Path | None, parents: Iterable[Path]) -> Iterator[None]:
 
     parents: the folders of all films.
     """
-    with Outputs((), folder).made_folder():
+    with contextlib.nullcontext() if folder is None else made_folders(folder):
         try:
             yield
         finally:

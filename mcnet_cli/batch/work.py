@@ -21,7 +21,14 @@ from mcnet_cli.batch.report import JobResult
 from mcnet_cli.devices import limit_threads
 from mcnet_cli.engines import MAX_ATTEMPTS, Tell, Work
 from mcnet_cli.errors import McnetError, SystemFailure, shown
-from mcnet_cli.files import SYSTEM_ERRNOS, atomic_output, stamp_of, sweep_partials, system_failure
+from mcnet_cli.files import (
+    SYSTEM_ERRNOS,
+    atomic_output,
+    make_folder,
+    stamp_of,
+    sweep_partials,
+    system_failure,
+)
 from mcnet_cli.progress import silent
 
 RECORDS, RECORD_FORMAT = "batch.records", 1
@@ -83,10 +90,7 @@ def read_record(film: Path) -> Record | None:
 def write_record(film: Path, record: Record) -> None:
     """Writes a film's record; SystemFailure if the disk fails."""
     path = record_path(film)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SystemFailure(f"can't make the folder {shown(path.parent)}: {error.strerror}") from error
+    make_folder(path.parent)
     with atomic_output(path, overwrite=True) as part:
         part.write_text(json.dumps(asdict(record), separators=(",", ":")), encoding="ascii")
 
