@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from mcnet_cli.arrays import Picture
+
 Floats = NDArray[Any]
 
 # Matte up to which a pixel shows the background alone.

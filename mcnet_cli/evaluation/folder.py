@@ -19,17 +19,14 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
-from numpy.typing import NDArray
 
-from mcnet_cli.arrays import resized, side_by_side
+from mcnet_cli.arrays import Picture, resized, side_by_side
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.evaluation.report import ClipResult, EvaluationReport, Row, figures_of, number
 from mcnet_cli.evaluation.request import ANIMATION, FIGURES, RECONSTRUCTION, REENACTMENT, EvaluationRequest
 from mcnet_cli.files import partial_name, sweep_partials, system_failure
 from mcnet_cli.media import read_image, write_image
 from mcnet_cli.system import sync_folder
-
-Picture = NDArray[np.uint8]
 
 JSON_FILE, CSV_FILE, MARKDOWN_FILE = "report.json", "report.csv", "report.md"
 PAGE_FILE, SHEET_FILE = "report.html", "sheet.png"

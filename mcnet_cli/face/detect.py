@@ -8,9 +8,10 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.face.landmarks import FaceMesh, Mesh, Points, Region
 from mcnet_cli.face.networks import as_planes, read_network, run_network, sigmoid
-from mcnet_cli.face.sampling import Picture, box_transform, resample
+from mcnet_cli.face.sampling import box_transform, resample
 
 DetectorName = Literal["blazeface", "face-alignment"]
 

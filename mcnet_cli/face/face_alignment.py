@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.face.detect import DetectorName, Face, checked
 from mcnet_cli.face.landmarks import FaceMesh, Points
-from mcnet_cli.face.sampling import Picture, box_transform, resample
+from mcnet_cli.face.sampling import box_transform, resample
 from mcnet_cli.files import SYSTEM_ERRNOS, atomic_output
 
 ORIGIN = "https://www.adrianbulat.com/downloads/python-fan/"

@@ -4,10 +4,10 @@ from typing import get_args
 
 import numpy as np
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face.detect import FACE_SCORE, BlazeFaceDetector, Detector, DetectorName, Face
 from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
-from mcnet_cli.face.sampling import Picture
 from mcnet_cli.options import DrivingFace
 
 MIN_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.sampling import Picture, blurred, resample
+from mcnet_cli.arrays import Picture
+from mcnet_cli.face.sampling import blurred, resample
 from mcnet_cli.files import system_failure
 from mcnet_cli.media.frames import Matrix as ColourMatrix
 from mcnet_cli.preprocessing.placement import Matrix, corners, inverse, side_px

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mcnet_cli import __version__
+from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, counted, shown
 from mcnet_cli.face import CropBox, Framing, crop
-from mcnet_cli.face.sampling import Picture
 from mcnet_cli.media import open_frames, read_image, write_image
 from mcnet_cli.preprocessing.records import INDEX, Record
 

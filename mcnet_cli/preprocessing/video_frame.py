@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.sampling import Picture
+from mcnet_cli.arrays import Picture
 from mcnet_cli.media.frames import Frame, Matrix
 
 Plane = NDArray[np.uint8]  # (H, W)
