@@ -22,7 +22,6 @@ from mcnet_cli.files import check_free, made_folders
 from mcnet_cli.media import output_kind
 from mcnet_cli.options import require_among, require_between
 from mcnet_cli.progress import OnProgress, Progress, silent
-from mcnet_cli.system import processor_count
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights, weights_name
 from mcnet_cli.weights.registry import entry_of
 from mcnet_cli.weights.store import sha256_of
@@ -101,9 +100,8 @@ def batch(
             waiting.append(job)
     tasks = tasks_of(waiting)
     if tasks:
-        workers = min(request.workers or _default_workers(maker), len(tasks))
-        threads = 1 if request.engine == "ray" else max(1, processor_count() // workers)
-        maker = replace(maker, threads=threads)
+        workers = min(request.workers or (1 if maker.gpu else engines.default_workers()), len(tasks))
+        maker = replace(maker, threads=engines.threads_of(request.engine, workers))
         with contextlib.ExitStack() as stack:
             parents = {(maker.folder / job.output).parent for job in waiting}
             stack.enter_context(_folders(_new_folder(request, maker.folder), parents))
@@ -225,11 +223,6 @@ def _usable(asked: str | None, fetch: Fetch) -> JobWeights:
     read_weights(path)
     name = weights_name(asked)
     return JobWeights(asked, name if entry_of(name) else str(path.absolute()), sha256_of(path))
-
-
-def _default_workers(maker: FilmMaker) -> int:
-    """One process a GPU, or for every second processor: decoders and encoders need some too."""
-    return 1 if maker.gpu else max(1, processor_count() // 2)
 
 
 @contextlib.contextmanager

@@ -32,7 +32,6 @@ from mcnet_cli.evaluation.work import (
 )
 from mcnet_cli.media.clips import split_of
 from mcnet_cli.progress import OnProgress, Progress, silent
-from mcnet_cli.system import processor_count
 from mcnet_cli.weights import NEVER, resolve_weights
 
 Outcome = TypeVar("Outcome", ClipResult, Failed)
@@ -144,9 +143,8 @@ def _events(work: PairWork, tasks: Sequence[Task], bench: Bench, tell: Tell) -> 
     engine, count = work.request.engine, work.request.workers
     if engine == "local" and (count or 1) == 1:
         return engines.run_here(work, tasks, bench, tell)
-    workers = min(count or max(1, processor_count() // 2), len(tasks))
-    threads = 1 if engine == "ray" else max(1, processor_count() // workers)
-    return engines.run(replace(work, threads=threads), tasks, engine, workers)
+    workers = min(count or engines.default_workers(), len(tasks))
+    return engines.run(replace(work, threads=engines.threads_of(engine, workers)), tasks, engine, workers)
 
 
 class _FramesMade:
