@@ -241,10 +241,8 @@ class EvaluationRequest:
         self._check_protocols()
         self._check_metrics()
         require_among("--detector", self.detector, DETECTORS)
-        if self.every < 1:
-            raise UsageError(f"--every {self.every}: must be at least 1")
-        if self.max_frames is not None and self.max_frames < 2:
-            raise UsageError(f"--max-frames {self.max_frames}: must be at least 2")
+        require_between("--every", self.every, 1, None)
+        require_between("--max-frames", self.max_frames, 2, None)
         for change in (self.settings, *self.variations):
             whole = self.settings.changed(change)
             if whole.paint is False and whole.picture != "face":

@@ -1,14 +1,12 @@
 """Finds faces in a picture with the detector of choice, and follows one through a clip."""
 
-from typing import get_args
-
 import numpy as np
 
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import UsageError
-from mcnet_cli.face.detect import FACE_SCORE, BlazeFaceDetector, Detector, DetectorName, Face
+from mcnet_cli.face.detect import FACE_SCORE, BlazeFaceDetector, Detector, Face
 from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
-from mcnet_cli.options import DrivingFace
+from mcnet_cli.options import DETECTORS, DrivingFace
 
 MIN_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background
 # Small faces are looked for in each of so many frames after the face was lost, then in every tenth.
@@ -35,7 +33,7 @@ def make_detector(name: str, device: str = "cpu") -> Detector:
         from mcnet_cli.face.face_alignment import FaceAlignmentDetector
 
         return FaceAlignmentDetector(device)
-    raise UsageError(f"there is no detector {name!r}", hint=f"detectors: {', '.join(get_args(DetectorName))}")
+    raise UsageError(f"there is no detector {name!r}", hint=f"detectors: {', '.join(DETECTORS)}")
 
 
 def faces_in(rgb: Picture, detector: Detector, mesh: FaceMesh) -> list[Landmarks]:

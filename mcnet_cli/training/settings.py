@@ -204,10 +204,4 @@ def write_config(path: Path, config: RunConfig) -> None:
     import tomli_w
 
     with atomic_output(path, overwrite=True) as part:
-        part.write_text(tomli_w.dumps(_plain(asdict(config))), encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+        part.write_text(tomli_w.dumps(asdict(config)), encoding="utf-8")
