@@ -11,8 +11,9 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.compositing.front import BLOCK, Front
-from mcnet_cli.compositing.plate import Picture, over
+from mcnet_cli.compositing.plate import over
 from mcnet_cli.compositing.strips import strips_of
 from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.windows import Window

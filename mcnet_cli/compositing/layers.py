@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.compositing.front import REACH, Front, Person, Square, front_of
-from mcnet_cli.compositing.plate import Floats, Picture, besides, over, times_alpha, without_people
+from mcnet_cli.compositing.plate import Floats, besides, over, times_alpha, without_people
 
 # Matte from which on a pixel hangs together with its neighbours as one person.
 BELONGS = 0.3
