@@ -28,7 +28,7 @@ SURELY = 7
 # that rises, and above a lid that shuts, the motion may turn back: lashes and brows would be seen twice.
 # Looked at on five portraits: with 0.3 lids that shut bend brows, with 0.1 raised brows draw out lashes.
 LEAST_ADVANCE = 0.15
-EYES = 2  # which come before the mouth
+EYE_COUNT = 2  # eyes come before the mouth
 FADE = 0.2  # what that changes fades at the edges of a window, over this share of its sides
 
 
@@ -87,7 +87,7 @@ class FineCells:
         eyes = np.zeros_like(above)  # what is below the lines between lids, besides `above`
         for number, (window, line, (due, due_below)) in enumerate(zip(windows, lines, dues, strict=True)):
             here, _ = common(around, window)
-            is_eye = number < EYES
+            is_eye = number < EYE_COUNT
             if is_eye:
                 self._unfold(above[1, *here], due[1], due_below[1], window, line)
             above[:, *here] += due
@@ -99,7 +99,7 @@ class FineCells:
         inlays = []
         if gaze is not None:
             x, y = (line[part] for line, part in zip((self.x, self.y), around[::-1], strict=True))
-            lids = Lids(x, y, above, eyes, lines[:EYES], self.origin, self.scale)
+            lids = Lids(x, y, above, eyes, lines[:EYE_COUNT], self.origin, self.scale)
             (right, down), pixel = lines[0].down, 1 / max(self.front.scale)
             least, edge = LEAST_SHIFT_PX * pixel, LID_EDGE_PX * pixel
             irises = moved_irises(gaze, lids, np.array([down, -right]), least=least, edge=edge)

@@ -21,13 +21,13 @@ from mcnet_cli.evaluation.pairs import Movers, Pair, expected_frames, pairs_of
 from mcnet_cli.evaluation.report import COPY, ClipResult, EvaluationReport, Failed, Row
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
 from mcnet_cli.evaluation.work import (
-    Bench,
     Measured,
     PairNews,
     PairWork,
     PlannedRow,
     RowNetwork,
     Task,
+    WorkState,
     tasks_of,
 )
 from mcnet_cli.media.clips import split_of
@@ -62,13 +62,13 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> Ev
         compute = choose(request.device, request.precision)
         plans = planned_rows(request, weights_files(request))
         instruments = choose_instruments(request, compute)
-        bench = Bench(instruments, Movers(request, compute))
+        state = WorkState(instruments, Movers(request, compute))
         # What can be downloaded has been by now, and other processes can't ask.
         work = PairWork(replace(request, fetch=NEVER), tuple(plans), strips)
         tasks = tasks_of(plans, pairs)
         rows = _Rows(plans, tasks, strips)
         progress = _FramesMade(plans, pairs, expected_frames(request, pairs), on_progress)
-        for event in stack.enter_context(closing(_events(work, tasks, bench, progress.tell))):
+        for event in stack.enter_context(closing(_events(work, tasks, state, progress.tell))):
             progress.tell(event.news)
             if event.finished is not None and event.result is not None:
                 rows.add(event.finished, event.result)
@@ -138,11 +138,11 @@ def planned_rows(request: EvaluationRequest, files: dict[str, Path]) -> list[Pla
     return rows
 
 
-def _events(work: PairWork, tasks: Sequence[Task], bench: Bench, tell: Tell) -> Events[Task, Measured]:
+def _events(work: PairWork, tasks: Sequence[Task], state: WorkState, tell: Tell) -> Events[Task, Measured]:
     """What the engine says that is asked for. One process, where it is enough, is this one."""
     engine, count = work.request.engine, work.request.workers
     if engine == "local" and (count or 1) == 1:
-        return engines.run_here(work, tasks, bench, tell)
+        return engines.run_here(work, tasks, state, tell)
     workers = min(count or engines.default_workers(), len(tasks))
     return engines.run(replace(work, threads=engines.threads_of(engine, workers)), tasks, engine, workers)
 

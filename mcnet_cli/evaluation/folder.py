@@ -128,7 +128,7 @@ class PageStrip:
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class ShownClip:
     """What the page shows of one of the best, median and worst clips."""
 
     label: str
@@ -138,13 +138,13 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A protocol's part of the page. compared: rows with weights and their shots, by figure."""
+    """A protocol's part of the page. compared: rows with weights and their shown clips, by figure."""
 
     protocol: str
     rows: Sequence[Row]
     figures: Sequence[str]
     ranking: str
-    compared: Mapping[str, Sequence[tuple[Row, Sequence[Shot]]]]
+    compared: Mapping[str, Sequence[tuple[Row, Sequence[ShownClip]]]]
 
     def wins(self, row: Row, figure: str) -> bool:
         """Whether a row has the best mean of all weights, if there is something to compare."""
@@ -201,7 +201,7 @@ def _section(report: EvaluationReport, protocol: str, in_page: Callable[[int, in
             (
                 row,
                 [
-                    Shot(label, row.results[clip], in_page(place, clip))
+                    ShownClip(label, row.results[clip], in_page(place, clip))
                     for label, clip in zip(LABELS, chosen(row.results, figure), strict=True)
                 ],
             )

@@ -54,7 +54,7 @@ class Measured:
 
 
 @dataclass(eq=False)
-class Bench:
+class WorkState:
     """What a process measures with. sizes: of networks that it has seen, by their files."""
 
     instruments: Instruments
@@ -63,7 +63,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class PairWork(Work[Task, Bench, Measured]):
+class PairWork(Work[Task, WorkState, Measured]):
     """Moves and measures pairs. strips: where pictures of them are kept, None if nobody looks at them."""
 
     request: EvaluationRequest
@@ -76,13 +76,13 @@ class PairWork(Work[Task, Bench, Measured]):
         """Whether networks run on a GPU."""
         return choose(self.request.device, self.request.precision).device.type == "cuda"
 
-    def prepare(self) -> Bench:
+    def prepare(self) -> WorkState:
         """The instruments; the process uses its share of the processors, if not less is asked for."""
         limit_threads(self.threads)
         compute = choose(self.request.device, self.request.precision)
-        return Bench(choose_instruments(self.request, compute), Movers(self.request, compute))
+        return WorkState(choose_instruments(self.request, compute), Movers(self.request, compute))
 
-    def do(self, item: Task, state: Bench, tell: Tell) -> Measured:
+    def do(self, item: Task, state: WorkState, tell: Tell) -> Measured:
         """Measures pairs. Tells after each frame how many of its pair have been made (`PairNews`)."""
         row = self.rows[item.row]
         mover = None if row.weights is None else state.movers.of(row.protocol, row.weights, row.settings)
@@ -117,7 +117,7 @@ class PairWork(Work[Task, Bench, Measured]):
         """A fault of the program ends the run."""
         raise error
 
-    def _size(self, row: PlannedRow, state: Bench) -> int:
+    def _size(self, row: PlannedRow, state: WorkState) -> int:
         """That of the row's pictures; of a copy, that of the first row's."""
         if row.weights is None:
             row = self.rows[0]
@@ -156,11 +156,11 @@ class PairWork(Work[Task, Bench, Measured]):
 
 
 def _telling(tell: Tell, pair: tuple[int, int]) -> OnFrame:
-    def told(made: int) -> None:
+    def tell_frames(made: int) -> None:
         news: PairNews = pair, made
         tell(news)
 
-    return told
+    return tell_frames
 
 
 def tasks_of(rows: Sequence[PlannedRow], pairs: Mapping[str, Sequence[Pair]]) -> list[Task]:

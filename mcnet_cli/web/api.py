@@ -244,12 +244,12 @@ class Api:
         """Work that ends with TooMuch when its film fills the disk up to the server's limit."""
 
         def made(tell: OnProgress) -> Film:
-            def told(progress: Progress) -> None:
+            def tell_within_room(progress: Progress) -> None:
                 if progress.done % ROOM_EVERY == 0:
                     self.storage.require_room(0)
                 tell(progress)
 
-            return work(told)
+            return work(tell_within_room)
 
         return made
 

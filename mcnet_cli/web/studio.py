@@ -250,12 +250,12 @@ class Studio:
     def _watching(self, tell: OnProgress) -> OnProgress:
         """`tell`, which also raises InputError if there are too many frames: headers may lie."""
 
-        def told(progress: Progress) -> None:
+        def tell_within_limits(progress: Progress) -> None:
             if max(progress.done, progress.total or 0) > self._limits.frames:
                 raise self._too_long()
             tell(progress)
 
-        return told
+        return tell_within_limits
 
     def _too_long(self) -> InputError:
         return InputError(
