@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from mcnet_cli.animation import AnimationRequest, Animator, Portrait, Transfer
-from mcnet_cli.animation.command_line import command_line
+from mcnet_cli.animation.command_line import command_line, parse_options
 from mcnet_cli.animation.films import Caches, LruCache, animate_with
 from mcnet_cli.animation.frames import MakeFrames, frames_of
 from mcnet_cli.animation.paths import default_name, open_driving, plan_outputs
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.arrays import Picture, resized, size_within
-from mcnet_cli.batch.jobs import parse_options
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
 from mcnet_cli.media import encode_picture, is_picture, open_frames, read_photo
 from mcnet_cli.media.kinds import is_video
@@ -270,7 +269,7 @@ def _parsed(options: Mapping[str, str]) -> dict[str, Any]:
     for name, text in options.items():
         if _holds_path(parse_options({name: text})):
             raise UsageError(f"{name} {shown(text)}: names a file", hint="files have to be sent")
-    return dict(parse_options(options))
+    return parse_options(options)
 
 
 def _holds_path(value: Any) -> bool:
