@@ -26,12 +26,13 @@ from mcnet_cli.evaluation.report import ClipResult, EvaluationReport, Row, figur
 from mcnet_cli.evaluation.request import ANIMATION, FIGURES, RECONSTRUCTION, REENACTMENT, EvaluationRequest
 from mcnet_cli.files import partial_name, sweep_partials, system_failure
 from mcnet_cli.media import read_image, write_image
+from mcnet_cli.media.pictures import caption
 from mcnet_cli.system import sync_folder
 
 JSON_FILE, CSV_FILE, MARKDOWN_FILE = "report.json", "report.csv", "report.md"
 PAGE_FILE, SHEET_FILE = "report.html", "sheet.png"
 FILES = {JSON_FILE, CSV_FILE, MARKDOWN_FILE, PAGE_FILE, SHEET_FILE}
-LABEL_PX, BACKGROUND, INK = 18, 24, (230, 230, 230)
+LABEL_PX = 18
 LABELS = ("best", "median", "worst")
 STRIP_PX, QUALITY = 192, 80  # height and quality of the pictures in the page
 ARROWS = {"more": "↑", "less": "↓", "one": "→ 1"}
@@ -112,7 +113,7 @@ def write_sheet(path: Path, results: Sequence[ClipResult], strips: Strips) -> No
     for label, clip in zip(LABELS, chosen(results, figure), strict=True):
         strip, result = strips.read(0, clip), results[clip]
         text = f"{label}: {result.driving}, {FIGURES[figure].title} {result.figures[figure]:.4g}"
-        rows += [_label(text, strip.shape[1]), strip]
+        rows += [caption(text, strip.shape[1], LABEL_PX), strip]
     width = max(row.shape[1] for row in rows)
     write_image(path, np.concatenate([np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0))) for r in rows]))
 
@@ -227,15 +228,6 @@ def _data_url(strip: Picture) -> str:
     file = io.BytesIO()
     Image.fromarray(strip).save(file, "WEBP", quality=QUALITY)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def _label(text: str, width: int) -> Picture:
-    from PIL import Image, ImageDraw
-
-    label = Image.new("RGB", (width, LABEL_PX), (BACKGROUND,) * 3)
-    printable = text.encode("ascii", "replace").decode()
-    ImageDraw.Draw(label).text((4, 3), printable, fill=INK)
-    return np.asarray(label, np.uint8)
 
 
 def check_outside(request: EvaluationRequest) -> None:
