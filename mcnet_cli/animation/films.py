@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class LruCache(Generic[Value]):
-    """A cache of the `limit` values that were used last, by keys that say what they depend on."""
+    """Keeps the `limit` values that were used last. A key names all that its value depends on."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -141,7 +141,7 @@ def _moving_still(request: AnimationRequest) -> tuple[Motion, MotionEdit]:
 
 
 def _shown_at(number: int, edit: MotionEdit, motion: Motion) -> int:
-    """Where a frame of a motion, or the one nearest to it, is after an edit. UsageError if it is cut off."""
+    """Which frame of the edited motion shows frame `number`, or the nearest. UsageError if it is cut off."""
     numbers = Controls.none(len(motion))
     numbers.values[:, 0] = np.arange(len(motion))
     shown = replace(edit, fade_in_s=0, returns=False).applied(Motion.of(numbers, motion.rate)).controls

@@ -148,7 +148,7 @@ def tasks_of(jobs: Sequence[Job]) -> list[Task]:
 
 
 def checked(request: BatchRequest) -> tuple[list[Job], FilmMaker]:
-    """All jobs, and what makes their films, after everything that can be checked before the work."""
+    """All jobs and what makes their films, once everything is checked that can be before the work."""
     folder, jobs, outputs = Path.cwd(), list[Job](), dict[str, Job]()
     new_folder = _new_folder(request, folder)
     weights: dict[str | None, JobWeights] = {}

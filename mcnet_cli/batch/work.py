@@ -197,7 +197,7 @@ class FilmMaker(Work[Task, Caches, list[JobResult]]):
             if result := self.done_before(job):
                 return result
             record = begin_record(film, self._wanted(job), self.run)
-            if record.attempts > 1:  # the process that was at it before has died
+            if record.attempts > 1:  # a process has died of it before
                 sweep_partials(film, older_s=0)
             if record.attempts > MAX_DEATHS:
                 record_path(film).unlink(missing_ok=True)

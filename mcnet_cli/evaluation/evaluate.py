@@ -192,7 +192,7 @@ class _Rows:
         self._networks: list[RowNetwork | None] = [None] * len(plans)
 
     def add(self, task: Task, measured: Measured) -> None:
-        """Takes a task's pairs; InputError if they are the last of their row, and none could be used."""
+        """Adds a task's pairs; InputError if they complete a row of which no pair could be used."""
         self._pairs[task.row].update(measured.pairs)
         self._networks[task.row] = self._networks[task.row] or measured.network
         failed = [pair for pair in measured.pairs.values() if isinstance(pair, Failed)]

@@ -242,7 +242,7 @@ def check_outside(request: EvaluationRequest) -> None:
 
 
 def check_folder(target: Path, *, overwrite: bool) -> None:
-    """UsageError if `target` may not become a report: taken without `overwrite`, or by anything else."""
+    """UsageError if `target` may not become a report: it is anything else, or one without `overwrite`."""
     if not target.parent.is_dir():
         raise UsageError(f"can't write {shown(target)}: its folder doesn't exist", hint="make it first")
     if not target.exists():

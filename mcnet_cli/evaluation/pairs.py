@@ -3,7 +3,6 @@
 import csv
 import json
 import statistics
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation import Animator, Transfer
 from mcnet_cli.animation.driving import Driving, pictures_of
+from mcnet_cli.animation.films import LruCache
 from mcnet_cli.animation.source import face_picture
 from mcnet_cli.arrays import Picture, resized
 from mcnet_cli.checkpoint import Weights, read_weights
@@ -169,7 +169,7 @@ class Mover:
     def __init__(self, request: EvaluationRequest, animator: Animator) -> None:
         self._request, self._animator = request, animator
         self._crops = ANIMATION in request.protocols
-        self._drivings: OrderedDict[Path, Driving] = OrderedDict()
+        self._drivings: LruCache[Driving] = LruCache(DRIVINGS_KEPT)
         self.size = animator.size
         tracked = animator.finder is not None and animator.landmarks
         self.keypoints = "tracked landmarks" if tracked else "the network's detector"
@@ -213,16 +213,14 @@ class Mover:
         )
 
     def _driving(self, path: Path, opened: OpenFrames, on_frame: OnFrame) -> Driving:
-        if path not in self._drivings:
-            self._drivings[path] = self._animator.read_driving(
-                opened,
-                crop="auto" if self._crops else "none",
-                whole_landmarks=False,
-                on_progress=lambda _progress: on_frame(0),
-            )
-            if len(self._drivings) > DRIVINGS_KEPT:
-                self._drivings.popitem(last=False)
-        return self._drivings[path]
+        read = partial(
+            self._animator.read_driving,
+            opened,
+            crop="auto" if self._crops else "none",
+            whole_landmarks=False,
+            on_progress=lambda _progress: on_frame(0),
+        )
+        return self._drivings.get(path, read)
 
 
 class Movers:

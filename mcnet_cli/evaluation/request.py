@@ -144,7 +144,7 @@ class Settings:
         return {name: value for name, value in self.given.items() if name in LIMITS}
 
     def changed(self, others: "Settings") -> "Settings":
-        """With what `others` give in place of these."""
+        """These settings, with those that `others` give in their place."""
         return replace(self, **others.given)
 
     def __str__(self) -> str:

@@ -93,7 +93,7 @@ class FaceTracker:
         return None if self._region is None else follow(rgb, self._mesh, self._region)
 
     def _surer(self, rgb: Picture, followed: Landmarks) -> Landmarks:
-        """What the detector finds about where a doubtful face is, if that is more likely one."""
+        """What the detector finds near a doubtful face, if that is more surely a face."""
         for face in self._by_likeness(self._detector(rgb, thorough=False)):
             found = self._mesh(rgb, face.region)
             if found.score > followed.score and _is_same(found, followed):

@@ -33,11 +33,11 @@ from mcnet_cli.options import DrivingFace
 
 Floats = NDArray[np.float64]
 
-MIN_FOUND_SHARE = 0.5  # of the frames that a face is calibrated by: so many have to show it
+MIN_FOUND_SHARE = 0.5  # of the frames for calibration, which have to show a face
 # A face that is lost: how long its last pose stays, how long the portrait then takes to become itself again,
 # and how long it takes to follow a face that is back.
 HOLD_S, LEAVE_S, RETURN_S = 0.5, 1.0, 0.3
-MIN_STEP_S = 1e-3  # between two frames, for the filter
+MIN_STEP_S = 1e-3  # what the filter takes for the time between two frames, at least
 EYE_PER_CORNERS = 0.25  # width of an eye over the distance of the outer corners, about
 NO_RATE = Fraction(1)  # of frames that come at no fixed pace
 

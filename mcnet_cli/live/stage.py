@@ -98,7 +98,7 @@ class Stage:
         self._fitting = None if rate is None else FittingSize(self.size, frame_budget_s(rate))
 
     def leave(self) -> None:
-        """Ends its process, and gives torch back the threads that it had, which are the whole process's."""
+        """Ends the tracking process. Torch gets back as many threads as it had: that is a global setting."""
         self._processes.close()
         torch.set_num_threads(self._threads)
 

@@ -245,7 +245,7 @@ class Generator(nn.Module):
         return None
 
     def _joined(self, y: Tensor, canvas: Canvas, step: int) -> Tensor:
-        """The decoder's input y at a size, coarsest first, with what is joined to it."""
+        """The decoder's features `y` before a step, 0 the coarsest, with what a subclass joins to them."""
         return y
 
 

@@ -18,17 +18,17 @@ ComputeBatch = Callable[[Keypoints], tuple[Tensor, ...]]
 Record = Callable[[ComputeBatch, Keypoints], ComputeBatch]
 
 RECORDINGS_KEPT = 4  # recordings, each of which holds a batch's feature maps
-MAX_DIFFERENCE = 1e-4  # of values in about [-1, 1], between what is computed and what is replayed
+MAX_DIFFERENCE = 1e-4  # between values that are computed and replayed, which are in about [-1, 1]
 
 log = logging.getLogger(__name__)
 
 
 class Replays:
-    """Computes batches, and from the third of a kind on replays what was recorded with the second.
+    """Computes batches. The second of a kind is recorded, and from the third on the recording is replayed.
 
-    The first warms up what libraries choose at a first call; a film of one batch isn't worth recording. A
-    recording is used only if it gives what was computed. Where it can't be made, or gives something else, all
-    is computed from then on.
+    In the first one libraries choose their algorithms; and a film of one batch isn't worth recording. A
+    recording is used only if a replay gives what was computed. Where none can be made, or it gives something
+    else, all further batches are computed.
 
     record: None never records.
     """

@@ -61,7 +61,7 @@ class ControlledFace:
         return float(np.interp(aside_deg, ASIDE_DEG, (1.0, LEAST_ROOM)))
 
     def moved(self, keypoints: Keypoints, controls: Controls) -> Keypoints:
-        """B keypoints, after what controls of B frames add to their pose and expression."""
+        """B keypoints whose pose and expression the controls of B frames have changed."""
         values = keypoints.values
         pose = self._points.pose(values)
         head = self._points.in_space(values, pose) @ pose.rotation + self._expressions(controls)

@@ -217,7 +217,7 @@ class LidsAndLips:
         return Keypoints(values, moved.jacobians)
 
     def kept_apart(self, keypoints: Keypoints) -> Keypoints:
-        """Keypoints, of which no lid or lip is beyond the other one that it meets."""
+        """Keypoints whose upper lids and upper lip never lie below the lower ones."""
         values = keypoints.values.clone()
         up = self._up(values)
         gap = SHUT_LID_GAP * self._apart(values, OUTER_EYE_CORNERS)
@@ -276,7 +276,7 @@ class Hair:
         return cls(tuple(numbers)) if {*SIDES, *OUTER_EYE_CORNERS} <= {*numbers} else None
 
     def near_head(self, driving: Keypoints, reference: Keypoints) -> Keypoints:
-        """`driving`, B frames, with hair held near where the head's turn from `reference` takes it."""
+        """The driving, B frames, with hair held near where the head's turn since `reference` takes it."""
         beside = [self.numbers.index(point) for point in SIDES]
         turned = self._posed(driving.values) - self._posed(reference.values)
         expected = reference.values[:, beside] + turned

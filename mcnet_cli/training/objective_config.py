@@ -151,8 +151,8 @@ class KeypointTraining:
 
     supervision: "landmarks" ties them to `model.keypoints.landmarks`, "none" is the paper's way, by
         equivariance.
-    detector_from, detector_share: from that share of the run on, in that share of the steps the other parts
-        see the detector's keypoints, otherwise the landmarks themselves.
+    detector_from: share of the run after which the other parts see the detector's keypoints in some steps
+        instead of the landmarks. detector_share: in what share of these steps.
     freeze: leaves the detector as it is.
     """
 

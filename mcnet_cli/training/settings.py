@@ -65,8 +65,8 @@ def configure(
     """The configuration of the run in the folder `run`. UsageError or InputError names what is wrong.
 
     configs: recipes' names and TOML files, each over the one before; without any, those of the run if it has
-    begun, else `lite`. model: an architecture to begin from. assignments, changes: the last words, as `a.b=c`
-    and as settings.
+    begun, else `lite`. model: an architecture to begin from. assignments, changes: what goes over all that,
+    as `a.b=c` and as settings.
     """
     begun = run / "config.toml"
     names = [*configs] or ([str(begun)] if begun.is_file() else [])

@@ -138,7 +138,7 @@ class Studio:
             probe_sound(upload.path, None)
 
     def picture(self, upload: Upload) -> bytes:
-        """A photo as the page shows it: a JPEG, whatever the file is, that says nothing else of it."""
+        """A photo as the page shows it: a JPEG whatever the file is, without its metadata."""
         photo = self._photo(upload)
         small = resized(photo, *size_within((photo.shape[1], photo.shape[0]), SHOWN_PX))
         return encode_picture(small, ".jpg")
@@ -309,7 +309,7 @@ def _named(*uploads: Upload) -> Iterator[None]:
 
 
 def _in_visitors_words(text: str, uploads: Sequence[Upload]) -> str:
-    """A message with files called by their visitors' names."""
+    """A message in which files have the names that their visitors gave them."""
     for upload in uploads:
         text = text.replace(shown(upload.path), shown(upload.name))
     return text
