@@ -116,7 +116,7 @@ def _following_ahead(request: AnimationRequest, crops: Crops) -> Iterator[Follow
 
 
 def _order(request: AnimationRequest, crops: Crops) -> Order | None:
-    """What such a process is to do; None where it can't be known without torch, or if no face is followed."""
+    """What that process is to do; None if it can't be known without torch, or no face has to be followed."""
     driving = request.driving
     if driving is None or request.bundled is not None or is_motion_file(driving) or request.face_drivings:
         return None

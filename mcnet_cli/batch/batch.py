@@ -227,9 +227,9 @@ def _usable(asked: str | None, fetch: Fetch) -> JobWeights:
 
 @contextlib.contextmanager
 def _folders(folder: Path | None, parents: Iterable[Path]) -> Iterator[None]:
-    """Makes the folder for the films. Removes at the end what holds nothing of it, and of folders of records.
+    """Makes the folder for the films. At the end empty folders go: that one, and those of records.
 
-    parents: the folders of all films.
+    parents: the folders of all films, beside which records are.
     """
     with contextlib.nullcontext() if folder is None else made_folders(folder):
         try:

@@ -46,7 +46,7 @@ class Record:
 
     wanted: digest of all that it depends on. before: the film that was there when the work began, None for
     none. replaces: whether that one was the batch's own. made: the film when the work ended, None while it
-    goes on. run: the run that began the work. attempts: how often it did. facts: for reports.
+    goes on. run: which run began the work. attempts: how often it has begun it. facts: for reports.
     """
 
     wanted: str

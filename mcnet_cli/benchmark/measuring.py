@@ -37,7 +37,7 @@ class Timing:
 
     @classmethod
     def of(cls, walls: NDArray[np.float64], cpus: NDArray[np.float64], units: int = 1) -> Self:
-        """Of the seconds of all rounds, each of so many units."""
+        """From the seconds that each round took, in which so many units of work were done."""
         low, middle, high = (1000 / units * np.quantile(walls, (0.25, 0.5, 0.75))).tolist()
         return cls(middle, 1000 / units * float(np.median(cpus)), low, high)
 

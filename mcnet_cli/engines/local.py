@@ -174,7 +174,7 @@ def _serve(connection: Connection, work: Work[Any, Any, Any], level: int) -> Non
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe = _Pipe(connection)
     send_log(pipe.send, level)
-    result = None  # of the item before, by which the next one is asked for
+    result = None  # sending an item's result asks for the next item
     try:
         state = work.prepare()
         while True:

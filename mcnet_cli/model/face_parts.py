@@ -267,7 +267,7 @@ def _summed(distances: tuple[Tensor, Tensor], group: slice, window: Window) -> T
 
 
 def _between_lips(mouth: Tensor) -> Tensor:
-    """(B, 4, 2) corners, upper and lower inner lip to the same with the inside's own corners."""
+    """The same (B, 4, 2) corners, upper and lower inner lip, but with the corners where the inside ends."""
     corners, lips = mouth[:, :2], mouth[:, 2:]
     return torch.cat([corners.lerp(corners.flip(1), LIPS_AT_CORNER), lips], dim=1)
 

@@ -26,7 +26,7 @@ from mcnet_cli.preprocessing.request import Settings
 # Width of what is kept around the face, in sides of the first frame's square: how far the square may grow and
 # wander. A tube's square is not much larger than the face; one that follows the face needs room for a leap.
 WIDTH, TUBE_WIDTH, FOLLOWING_WIDTH = 1.6, 2.5, 2.0
-# How far to the left of the middle of the four pixels that it colours a pixel of chroma is, in its own sides.
+# A pixel of chroma lies so far left of the middle of the four pixels that it colours, in its own sides.
 CHROMA_SITE = np.array([0.25, 0.0])
 
 
