@@ -17,7 +17,7 @@ from mcnet_cli.engines import Events, Tell
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.evaluation.folder import Strips, atomic_folder, check_outside, write_report
 from mcnet_cli.evaluation.measures import choose_instruments
-from mcnet_cli.evaluation.pairs import Movers, Pair, expected_frames, pairs_of
+from mcnet_cli.evaluation.pairs import Pair, PairMovers, expected_frames, pairs_of
 from mcnet_cli.evaluation.report import COPY, ClipResult, EvaluationReport, Failed, Row
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
 from mcnet_cli.evaluation.work import (
@@ -62,7 +62,7 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> Ev
         compute = choose(request.device, request.precision)
         plans = planned_rows(request, weights_files(request))
         instruments = choose_instruments(request, compute)
-        state = WorkState(instruments, Movers(request, compute))
+        state = WorkState(instruments, PairMovers(request, compute))
         # What can be downloaded has been by now, and other processes can't ask.
         work = PairWork(replace(request, fetch=NEVER), tuple(plans), strips)
         tasks = tasks_of(plans, pairs)

@@ -146,7 +146,7 @@ def _by_name(clips: Sequence[ClipPath]) -> dict[str, ClipPath]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moved:
+class MovedPair:
     """A pair that is ready to be made; the frames are made when they are asked for.
 
     source: (S, S, 3), what is moved. count: frames. frames: gives the driving's frames and those made for
@@ -160,7 +160,7 @@ class Moved:
     damaged: bool = False
 
 
-class Mover:
+class PairMover:
     """Moves sources with one network, and remembers the motion of drivings that further pairs need again.
 
     keypoints: where the network's come from. size: side of the network's frames in pixels.
@@ -180,7 +180,7 @@ class Mover:
         parameters = sum(tensor.numel() for tensor in self._animator.renderer.model.parameters())
         return WeightsFacts(parameters, *training_run(self._animator.weights.path.with_name(LOG_FILE)))
 
-    def move(self, pair: Pair, protocol: str, settings: Settings, on_frame: OnFrame) -> Moved:
+    def move(self, pair: Pair, protocol: str, settings: Settings, on_frame: OnFrame) -> MovedPair:
         """Reads source and driving; InputError if one of them can't be used."""
         if self._crops:
             portrait = self._animator.portrait(pair.source.path)
@@ -204,7 +204,7 @@ class Mover:
             with closing(made), closing(pictures_of(driving, opened, rows, size)) as real:
                 yield from zip(real, made, strict=True)
 
-        return Moved(
+        return MovedPair(
             source=source,
             count=len(rows),
             frames=frames,
@@ -223,15 +223,15 @@ class Mover:
         return self._drivings.get(path, read)
 
 
-class Movers:
-    """Movers for the rows of a report; a network stays loaded while the next row needs the same one."""
+class PairMovers:
+    """PairMovers for the rows of a report; a network stays loaded while the next row needs the same one."""
 
     def __init__(self, request: EvaluationRequest, compute: Compute) -> None:
         self._request, self._compute = request, compute
         self._weights: Weights | None = None
-        self._mover: tuple[object, Mover] | None = None
+        self._mover: tuple[object, PairMover] | None = None
 
-    def of(self, protocol: str, path: Path, settings: Settings) -> Mover:
+    def of(self, protocol: str, path: Path, settings: Settings) -> PairMover:
         """For a weights file, and settings, of which framing, keypoints and paint matter here."""
         if self._weights is None or self._weights.path != path:
             self._weights = self._mover = None  # two networks at once would need twice the memory
@@ -249,7 +249,7 @@ class Movers:
                 batch_size=self._request.batch_size,
                 paints=paints,
             )
-            self._mover = key, Mover(self._request, animator)
+            self._mover = key, PairMover(self._request, animator)
         return self._mover[1]
 
 
@@ -263,7 +263,7 @@ def _with_framing(weights: Weights, changes: dict[str, float]) -> Weights:
     return replace(weights, framing=weights.framing | changes)
 
 
-def unmoved(pair: Pair, request: EvaluationRequest, size: int) -> Moved:
+def unmoved(pair: Pair, request: EvaluationRequest, size: int) -> MovedPair:
     """The baseline of a reconstruction: every made frame is the source, (size, size, 3)."""
     source = resized(first_frame(pair.source), size, size)
     opened = partial(open_frames, pair.driving.path, max_frames=request.max_frames)
@@ -277,7 +277,7 @@ def unmoved(pair: Pair, request: EvaluationRequest, size: int) -> Moved:
                 if number in wanted:
                     yield resized(frame, size, size), source
 
-    return Moved(source, len(rows), shown_beside)
+    return MovedPair(source, len(rows), shown_beside)
 
 
 def first_frame(clip: ClipPath) -> Picture:

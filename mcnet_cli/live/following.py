@@ -11,7 +11,7 @@ from mcnet_cli.errors import InputError
 from mcnet_cli.live.feed import CapturedFrame
 
 if TYPE_CHECKING:
-    from mcnet_cli.live.live_animator import Followed, LiveAnimator
+    from mcnet_cli.live.live_animator import FollowedFace, LiveAnimator
 
 CALIBRATION_S = 1.0
 CALIBRATION_STEP_S = 0.09  # between the frames of that second that are looked at
@@ -28,7 +28,7 @@ class Seen:
 
     frame: CapturedFrame
     picture: Picture
-    followed: "Followed | None"
+    followed: "FollowedFace | None"
     calibrated: float = 1.0
     failed: bool = False
 

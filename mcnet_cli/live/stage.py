@@ -10,7 +10,7 @@ import torch
 from mcnet_cli.animation import Animator, Portrait, Transfer
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError
-from mcnet_cli.live.live_animator import Followed, LiveAnimator
+from mcnet_cli.live.live_animator import FollowedFace, LiveAnimator
 from mcnet_cli.live.pace import FittingSize, frame_budget_s
 from mcnet_cli.live.request import MAX_SIDE_PX, LiveRequest
 from mcnet_cli.live.tracking import TrackingBeside, tracking_beside
@@ -102,7 +102,7 @@ class Stage:
         self._processes.close()
         torch.set_num_threads(self._threads)
 
-    def draw(self, followed: Followed) -> Picture:
+    def draw(self, followed: FollowedFace) -> Picture:
         """The portrait, moved as the face that was followed."""
         return self.live.draw(followed)
 

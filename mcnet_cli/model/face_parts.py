@@ -23,7 +23,7 @@ from mcnet_cli.model.geometry import (
 from mcnet_cli.model.outlines import EDGE, EYE, MOUTH, SOFT_EDGE, Inside, Outline, axes_of_line
 from mcnet_cli.model.windows import Axes, Window, axes_of, window_around
 
-BROWS = 105, 334  # points of the face mesh: the middles of both brows
+BROW_MIDDLES = 105, 334  # points of the face mesh: the middles of both brows
 # Width of the lips at a corner, over the mouth's width: the inside begins so far from the corner.
 LIPS_AT_CORNER = 0.1
 

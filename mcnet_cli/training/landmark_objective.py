@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcnet_cli.face.topology import (
-    BROWS,
+    BROW_MIDDLES,
     EYE_OUTLINES,
     LID_OPENINGS,
     MOUTH_CORNERS,
@@ -37,7 +37,7 @@ LEFT_EYE, RIGHT_EYE = EYE_OUTLINES
 # Points around the mouth, and around eyes and brows: crops are centred on their mean.
 MOUTH_POINTS = (*MOUTH_CORNERS, *(edge[len(edge) // 2] for edge in OUTER_LIPS), *MOUTH_OPENING[0])
 _UPPER_LIDS, _LOWER_LIDS = zip(*LID_OPENINGS, strict=True)
-EYE_POINTS = (*OUTER_EYE_CORNERS, *_UPPER_LIDS, *_LOWER_LIDS, *(upper[2] for upper, _ in BROWS))
+EYE_POINTS = (*OUTER_EYE_CORNERS, *_UPPER_LIDS, *_LOWER_LIDS, *BROW_MIDDLES)
 
 
 def landmark_keypoints(points: Tensor, mirrored: Tensor, landmarks: tuple[int, ...]) -> Tensor:

@@ -74,7 +74,7 @@ class Posing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class FilmOrder:
     """A film that a visitor asks for.
 
     Args:
@@ -176,7 +176,7 @@ class Studio:
         """The motions that come with the program."""
         return [motion.as_json() for motion in bundled_motions()]
 
-    def prepare(self, order: Order, output: Path) -> tuple[str, Work]:
+    def prepare(self, order: FilmOrder, output: Path) -> tuple[str, Work]:
         """The command line that makes what is ordered, and the work that makes it as the file `output`.
 
         UsageError for options that make no sense, InputError for a film that would be too long.
@@ -199,7 +199,7 @@ class Studio:
 
         return command_line(by_name), work
 
-    def _requests(self, order: Order, output: Path) -> tuple[AnimationRequest, AnimationRequest]:
+    def _requests(self, order: FilmOrder, output: Path) -> tuple[AnimationRequest, AnimationRequest]:
         """What is ordered, by the names that the visitor's files have, and by those they have here."""
         options = _parsed(order.options)
         machine = self._request
