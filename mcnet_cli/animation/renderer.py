@@ -79,7 +79,7 @@ class Renderer:
         self.compositor = Compositor(self.model)
         self._paints = paints
         for name in self.config.painters:
-            # they take one mouth or eye at a time: autocast would take as long
+            # painters take one mouth or eye at a time: casting weights for each takes as long as their work
             getattr(self.model, name).to(compute.dtype)
         # A GPU gets work ahead, and nothing is asked of it meanwhile. (Tests let a CPU pass for one.)
         self.on_gpu = compute.device.type != "cpu"
@@ -169,7 +169,7 @@ class Renderer:
                 person, whole, occlusion, paint = self._moved(source, motion)
                 drawing = Drawing(person, whole, occlusion, *places, paint, gaze)
                 return lambda: drawing
-            # all is painted: a GPU would have to wait for the processor's word about what is seen of it
+            # all is painted: a GPU would have to wait until the processor has found out what is seen of it
             (*maps, painted), check = self._computed(source, motion, frames=False)
             person_soon, whole_soon, occlusion_soon = map(download, maps)
 

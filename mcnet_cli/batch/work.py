@@ -34,7 +34,7 @@ from mcnet_cli.progress import silent
 RECORDS, RECORD_FORMAT = "batch.records", 1
 
 Stamp = tuple[int, int]  # size in bytes, time in nanoseconds
-# After so many deaths of a process at a job, the next process leaves it out, and goes on with the task.
+# A job at which so many processes have died is left out by the next one, which goes on with the task.
 MAX_DEATHS = MAX_ATTEMPTS - 1
 
 log = logging.getLogger(__name__)

@@ -175,7 +175,7 @@ class Compositor:
         person, occlusion = motion.person, motion.occlusion
         if self._head is not None:
             person, share = self._head.turned(person, state.keypoints.values, driving.values)
-            # what the decoder paints is where the network's own motion has opened something
+            # the decoder paints where the network's own motion has opened something, and the surface's hasn't
             occlusion = torch.lerp(occlusion, torch.ones_like(occlusion), share[:, None, None, None])
         return Moved(motion, person, occlusion)
 

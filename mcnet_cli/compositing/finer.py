@@ -22,7 +22,7 @@ from mcnet_cli.model.windows import Axes, Window
 
 # Irises that would move by less than the first, in pixels, stay; the second is the width of the edge at lids.
 LEAST_SHIFT_PX, LID_EDGE_PX = 0.3, 1.5
-# Widths of the line where lids or lips meet, from where on next to nothing is on the other side of it.
+# Distance from the line where lids or lips meet, in its widths, beyond which its softness is not seen.
 SURELY = 7
 # How far apart neighbouring rows around an eye are taken from at least, in rows. Between a lid and a brow
 # that rises, and above a lid that shuts, the motion may turn back: lashes and brows would be seen twice.

@@ -132,7 +132,7 @@ class HeadSurface:
                 return motion, share
             grid = coordinate_grid(motion.shape[1], motion.shape[2], like=driving)
             shifts = _shifts_by_turn(grid, turn, before, after)
-            # what keypoints do besides what the turn does with the points in space that they are
+            # how keypoints move besides what the turn does to them as points in space
             seen_before, seen = (self._points.posed(pose.rotation)[..., :2] for pose in (before, after))
             rolled = _in_plane((seen[..., 0], seen[..., 1]), turn[..., None])
             by_turn = before.scale[:, None, None] * (seen_before - torch.stack(rolled, dim=-1))
@@ -174,7 +174,7 @@ def _shifts_by_turn(grid: Tensor, turn: Tensor, before: Pose, after: Pose) -> Te
     radii = ((x / SIDE).square() + (y / torch.where(y < 0, UP, DOWN)).square()).sqrt()
     nearer = (BESIDE[0] / radii.clamp_min(1e-6)).clamp_max(1)
     near = nearer * x, nearer * y
-    # a plane through the middle that faced the source's viewer
+    # beside the head the motion is that of a plane through its middle, which faced the source's viewer
     det = turn[:, 0, 0] * turn[:, 1, 1] - turn[:, 0, 1] * turn[:, 1, 0]
     beside = (
         (turn[:, 1, 1] * near[0] - turn[:, 1, 0] * near[1]) / det,

@@ -16,7 +16,8 @@ from mcnet_cli.compositing.front import BEYOND_CELLS, BLOCK, CELLS, Front, middl
 from mcnet_cli.compositing.front_picture import ENLARGED, ends
 from mcnet_cli.model.geometry import coordinate_grid
 
-# Corrections of lids and lips are interpolated between pixels so many of which are a square's side, or twice.
+# Corrections of lids and lips are computed at so many places along a square's side, or up to twice as many,
+# and interpolated.
 STEP_PER = 140
 
 

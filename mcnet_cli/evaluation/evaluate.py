@@ -63,7 +63,7 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> Ev
         plans = planned_rows(request, weights_files(request))
         instruments = choose_instruments(request, compute)
         state = WorkState(instruments, PairMovers(request, compute))
-        # What can be downloaded has been by now, and other processes can't ask.
+        # Whatever may be downloaded is here by now, and other processes can't ask the user.
         work = PairWork(replace(request, fetch=NEVER), tuple(plans), strips)
         tasks = tasks_of(plans, pairs)
         rows = _Rows(plans, tasks, strips)

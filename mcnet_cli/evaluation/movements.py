@@ -17,7 +17,7 @@ Points = NDArray[Any]
 
 PLACES_KEPT = 4096  # frames whose meshes are kept to know their mean place
 
-# Pairs of points of the face mesh whose summed distances, over that of the eyes, tell an expression.
+# Expressions by pairs of points of the face mesh: the sum of their distances, over that of the eyes.
 DISTANCES: dict[str, Pairs] = {
     "mouth": MOUTH_OPENING,
     "eyes": LID_OPENINGS,

@@ -31,7 +31,7 @@ from mcnet_cli.motion.following import OpenFrames
 FILE_LIMIT = 64 << 20  # bytes of a file of pairs
 DRIVINGS_KEPT = 32  # whose motion is kept for the next pair or row: about 0.7 kB a frame
 LOG_FILE = "log.jsonl"  # of a training run, beside its weights
-# What a protocol says of motion, where neither a setting nor `animate`'s defaults do.
+# How a protocol carries motion over, unless settings say otherwise.
 TRANSFERS: dict[str, dict[str, Any]] = {RECONSTRUCTION: {"motion": "absolute", "smooth": 0.0}}
 
 # Called after each frame that was read or made, with the number of those of a pair that have been made.

@@ -9,7 +9,7 @@ from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
 from mcnet_cli.options import DETECTORS, DrivingFace
 
 MIN_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background
-# Small faces are looked for in each of so many frames after the face was lost, then in every tenth.
+# After the face was lost, small faces are looked for too: in the first 25 frames, then in every tenth.
 THOROUGH_FRAMES, THOROUGH_EVERY = 25, 10
 # A face that is found again after it was lost is the same person's if it has moved by less than this many of
 # its sides, and its area has not changed by more than 1 / MIN_AREA.

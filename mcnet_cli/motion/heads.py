@@ -20,7 +20,8 @@ from mcnet_cli.motion.controls import CONTROLS, Controls
 from mcnet_cli.motion.transfer import Factors
 
 SHOULDERS = BODY_POINTS[1:]
-# Degrees that a face looks aside up to which a motion turns it by its whole, and from which on by its least.
+# A face that looks aside by less than the first angle is turned by all of a motion, beyond the second by the
+# least share; in between by less and less.
 ASIDE_DEG, LEAST_ROOM = (12.0, 35.0), 0.35
 BODY_SHARE = 0.4  # of the head's way, that shoulders and neck go along
 # Where the parts are on the average face, in its heights: brows with the forehead above a line; eyes between

@@ -53,11 +53,11 @@ class CropBuffer:
         self._size = settings.size
         self._limit = np.array(frame_size)
         side = side_px(placement, self._size) * width
-        # Windows are of whole pixels of chroma, which has one for two of the frame's each way.
+        # Windows begin and end between pixels of chroma, of which there is one for 2×2 of the frame's.
         self._step = 1 if matrix is None else 2
         whole = int(np.ceil(side / self._step)) * self._step
         self._sides = np.minimum(whole, self._limit)
-        # Up to so many rows and columns (of chroma) less one are left out at the lower and right edges.
+        # Blocks of so many pixels (of chroma) become one; what is left at lower and right edges isn't kept.
         self._shrink = min(max(1, int(side / width / self._size)), int(self._sides.min()) // self._step)
         kept = self._sides // (self._shrink * self._step) * self._step
         self._kept = (int(kept[0]), int(kept[1]))
