@@ -40,7 +40,7 @@ REACHES = torch.tensor([*[LID_REACH] * 4, *[LIP_REACH] * 2, *[CORNER_REACH] * 2,
 LIDS = 4  # the first ones: of each eye the upper lid's before the lower one's
 # Keypoints whose corrections overlap and are weighed against each other: both lids of an eye, all of the
 # mouth. Of each group those before the first number count above the line where lids or lips meet, and those
-# from the second on below it; a mouth's corners are on both sides. The line runs between the first and the last.
+# from the second on below it, the mouth's corners on both. The line runs between the first and the last.
 GROUPS = (slice(0, 2), 1, 1), (slice(2, 4), 1, 1), (slice(4, 10), 4, 2)
 # Standard deviation, in distances of the outer corners, of corrections around brows and corners; and how
 # inexact they may be there (what is added to a diagonal of 1).
