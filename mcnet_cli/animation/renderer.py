@@ -210,7 +210,7 @@ class Renderer:
                 work, items, self.workers, initializer=torch.set_num_threads, initargs=(share,)
             )
         finally:
-            torch.set_num_threads(threads)  # a part of what the workers set is everyone's
+            torch.set_num_threads(threads)  # some of what the workers set holds for the whole process
 
     def frames_in_order(
         self, begin: Callable[[Item], Later[list[Later[Done]]]], items: Iterable[Item]
@@ -222,14 +222,14 @@ class Renderer:
 
         begin: starts the network for an item; what it returns waits for that, and starts drawing.
         """
-        if not self.on_gpu or self.compute.device.type == "mps":  # which threads may not share
+        if not self.on_gpu or self.compute.device.type == "mps":  # which several threads may not use
             for frames in self.in_order(lambda item: [frame() for frame in begin(item)()], items):
                 yield from frames
             return
         with exact(self.compute.device):
             for drawn in in_order(lambda begun: begun(), map(begin, items), GPU_WORKERS):
                 while drawn:
-                    yield drawn.pop(0)()  # and its memory is free
+                    yield drawn.pop(0)()  # so its memory is free before the next one is drawn
 
     def _moved(
         self, source: EncodedSource, driving: Keypoints

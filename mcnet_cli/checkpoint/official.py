@@ -21,7 +21,7 @@ PARTS = ("generator", "kp_detector")
 BLUR_KERNELS = (
     "generator.dense_motion_network.down.weight",
     "kp_detector.down.weight",
-)  # constants, which we compute
+)
 PICKLE_LIMIT = 64 << 20  # bytes; the official file's structure takes 0.1 MB
 MEMBER_LIMIT = 20_000
 # A pickled 0x1950A86A20F9469CFC6C: what torch before 1.6 starts its files with.

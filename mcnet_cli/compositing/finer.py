@@ -29,7 +29,7 @@ SURELY = 7
 # Looked at on five portraits: with 0.3 lids that shut bend brows, with 0.1 raised brows draw out lashes.
 LEAST_ADVANCE = 0.15
 EYE_COUNT = 2  # eyes come before the mouth
-FADE = 0.2  # what that changes fades at the edges of a window, over this share of its sides
+FADE = 0.2  # the change that this asks for fades at the edges of a window, over this share of its sides
 
 
 @dataclass(frozen=True, slots=True, eq=False)
