@@ -302,8 +302,6 @@ def animate(
         **parse_options({name: value for name, value in typed.items() if value is not None}),
     )
     if dry_run:
-        planned = animation.plan(request)
-        console.report(planned.as_json(), planned.as_text())
+        console.report(animation.plan(request))
         return
-    report = animation.animate(request, console.progress)
-    console.report(report.as_json(), report.as_text())
+    console.report(animation.animate(request, console.progress))

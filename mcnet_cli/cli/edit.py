@@ -134,5 +134,4 @@ def edit(
         fetch=fetch_policy(fetch),
         overwrite=overwrite,
     )
-    report = make(request)
-    console.report(report.as_json(), report.as_text())
+    console.report(make(request))
