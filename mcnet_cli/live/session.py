@@ -190,7 +190,7 @@ class _Session:
         if self._started_s is None:
             self._started_s, self._first_s = seen.frame.time_s, time.monotonic()
             stage.begin(None if self._request.every_frame else float(self._feed.rate))
-        picture = stage.draw(seen.followed)
+        picture = stage.live.draw(seen.followed)
         if self._wants_film:
             self._wants_film = False
             self._recordings.start(picture, seen.frame.time_s, stage.number)

@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 
 from mcnet_cli.animation import Animator, Portrait, Transfer
-from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError
-from mcnet_cli.live.live_animator import FollowedFace, LiveAnimator
+from mcnet_cli.live.live_animator import LiveAnimator
 from mcnet_cli.live.pace import FittingSize, frame_budget_s
 from mcnet_cli.live.request import MAX_SIDE_PX, LiveRequest
 from mcnet_cli.live.tracking import TrackingBeside, tracking_beside
@@ -101,10 +100,6 @@ class Stage:
         """Ends the tracking process. Torch gets back as many threads as it had: that is a global setting."""
         self._processes.close()
         torch.set_num_threads(self._threads)
-
-    def draw(self, followed: FollowedFace) -> Picture:
-        """The portrait, moved as the face that was followed."""
-        return self.live.draw(followed)
 
     def took(self, seconds: float) -> None:
         """Tells how long a frame took to be followed and drawn; the next one may be smaller."""
