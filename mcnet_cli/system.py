@@ -303,8 +303,8 @@ def reader_has_left(descriptor: int) -> bool:
 def has_display() -> bool:
     """Whether there is a display that windows can be opened on.
 
-    On Linux that is an X server which answers; if the library that asks is missing, one that is named.
-    Windows and macOS always have one.
+    On Linux that is an X server that answers, or where the library is missing that could ask it, one that
+    $DISPLAY names. Windows and macOS always have one.
     """
     if sys.platform in ("win32", "darwin"):
         return True

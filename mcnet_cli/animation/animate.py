@@ -57,8 +57,7 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
     began_s = time.monotonic()
     outputs, crops = checked_paths(request)
     with _following_ahead(request, crops) as ahead:
-        from mcnet_cli.animation.caches import Caches, LruCache  # torch loads here
-        from mcnet_cli.animation.films import made_films
+        from mcnet_cli.animation.films import Caches, LruCache, made_films  # torch loads here
 
         # No source comes twice in one run, so only one is kept.
         caches = Caches(sources=LruCache(1))
@@ -117,7 +116,7 @@ def _following_ahead(request: AnimationRequest, crops: Crops) -> Iterator[Follow
 
 
 def _order(request: AnimationRequest, crops: Crops) -> Order | None:
-    """What such a process is to do; None where it can't be known without torch, or if no face is followed."""
+    """What that process is to do; None if it can't be known without torch, or no face has to be followed."""
     driving = request.driving
     if driving is None or request.bundled is not None or is_motion_file(driving) or request.face_drivings:
         return None

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.source import EncodedFace, SourceFace
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import ROLL_POINTS, lies, remaining_roll_deg, roll_deg
@@ -32,6 +31,7 @@ from mcnet_cli.motion.reference import (
     telling,
 )
 from mcnet_cli.motion.relative_motion import LidsAndLips, damped_turns, relative_motion, strengthened
+from mcnet_cli.motion.transfer import Transfer
 
 Points = NDArray[Any]
 
@@ -39,15 +39,15 @@ _ROLL_PLACES = [TELLING_POINTS.tolist().index(point) for point in ROLL_POINTS]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pose:
+class SourcePose:
     """How a source is posed in B frames: its keypoints, and its irises where they are known."""
 
     keypoints: Keypoints
     gaze: Gaze | None = None
 
-    def __getitem__(self, rows: slice) -> "Pose":
+    def __getitem__(self, rows: slice) -> "SourcePose":
         """That of some of the frames."""
-        return Pose(self.keypoints[rows], None if self.gaze is None else self.gaze[rows])
+        return SourcePose(self.keypoints[rows], None if self.gaze is None else self.gaze[rows])
 
 
 class Retargeting:
@@ -103,10 +103,10 @@ class Retargeting:
                 self._scale = hull_scale(ours, theirs)
         self._gaze = self._gaze_transfer(motion, face.face, number)
 
-    def pose(self, rows: NDArray[np.intp]) -> Pose:
+    def pose(self, rows: NDArray[np.intp]) -> SourcePose:
         """The source in the driving's frames `rows`."""
         keypoints = self.keypoints(rows)
-        return Pose(keypoints, None if self._gaze is None else self._gaze.gaze(rows, keypoints))
+        return SourcePose(keypoints, None if self._gaze is None else self._gaze.gaze(rows, keypoints))
 
     def keypoints(self, rows: NDArray[np.intp]) -> Keypoints:
         """The source's keypoints in the driving's frames `rows`."""
@@ -120,7 +120,7 @@ class Retargeting:
                 moved.jacobians[row] = self._source.jacobians[0]
         return moved
 
-    def pose_of(self, frame: Motion, shift: Points, weight: float) -> Pose:
+    def pose_of(self, frame: Motion, shift: Points, weight: float) -> SourcePose:
         """The source in a frame that isn't the motion's, such as a camera's, and is taken as it is.
 
         The motion is one frame then, the reference. frame: in the same crop. shift: (2,) how far its irises
@@ -131,9 +131,9 @@ class Retargeting:
         keypoints = strengthened(self._carried_over(rolled), self._source, weight)
         keypoints = self._controlled(keypoints, row)
         if self._gaze is None:
-            return Pose(keypoints)
+            return SourcePose(keypoints)
         turned = weight * self._factors["eyes"] * shift + self._controls.gaze_shifts[row]
-        return Pose(keypoints, self._gaze.shifted(torch.from_numpy(turned).float(), keypoints))
+        return SourcePose(keypoints, self._gaze.shifted(torch.from_numpy(turned).float(), keypoints))
 
     def _carried_over(self, frames: Motion) -> Keypoints:
         """The source's keypoints in frames of the driving, as what was recorded of them moves them."""

@@ -109,11 +109,10 @@ def batch(
         fetch=fetch_policy(fetch),
     )
     if dry_run:
-        planned = batches.plan(request)
-        console.report(planned.as_json(), planned.as_text())
+        console.report(batches.plan(request))
         return
     report = batches.batch(request, _tell, console.progress)
-    console.report(report.as_json(), report.as_text())
+    console.report(report)
     if report.failures:
         raise InputError(
             f"{len(report.failures)} of {len(report.results)} jobs failed",

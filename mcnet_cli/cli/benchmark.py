@@ -70,5 +70,4 @@ def benchmark(
         stages=stages,
         fetch=fetch_policy(fetch),
     )
-    report = run(request, console.progress)
-    console.show(report.as_json(), report.as_text())
+    console.show(run(request, console.progress))

@@ -196,6 +196,6 @@ def evaluate(
         raise UsageError("--markdown and --json both print on stdout", hint="take one of them")
     report = evaluation.evaluate(request, console.progress)
     if markdown:
-        console.show(report.as_json(), report.as_markdown())
+        console.show(report, report.as_markdown())
     else:
-        console.report(report.as_json(), report.as_text())
+        console.report(report)

@@ -140,14 +140,12 @@ def train(
     )
     if check_data:
         table = training.check_data(request, console.progress)
-        console.report(table.as_json(), table.as_text())
+        console.report(table)
         raise typer.Exit(0 if table.is_enough else 3)
     if dry_run:
-        plan = training.plan(request, console.progress)
-        console.report(plan.as_json(), plan.as_text())
+        console.report(training.plan(request, console.progress))
         return
-    report = training.train(request, console.progress)
-    console.report(report.as_json(), report.as_text())
+    console.report(training.train(request, console.progress))
 
 
 def _changes(

@@ -3,16 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.face.landmarks import FaceMesh, Mesh, Points, Region
 from mcnet_cli.face.networks import as_planes, read_network, run_network, sigmoid
-from mcnet_cli.face.sampling import Picture, box_transform, resample
-
-DetectorName = Literal["blazeface", "face-alignment"]
+from mcnet_cli.face.sampling import box_transform, resample
+from mcnet_cli.options import DetectorName
 
 FACE_SCORE = 0.5  # of the mesh: below, a candidate is no face
 CANDIDATE_SCORE = 0.5

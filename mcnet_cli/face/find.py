@@ -1,17 +1,15 @@
 """Finds faces in a picture with the detector of choice, and follows one through a clip."""
 
-from typing import get_args
-
 import numpy as np
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import UsageError
-from mcnet_cli.face.detect import FACE_SCORE, BlazeFaceDetector, Detector, DetectorName, Face
+from mcnet_cli.face.detect import FACE_SCORE, BlazeFaceDetector, Detector, Face
 from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
-from mcnet_cli.face.sampling import Picture
-from mcnet_cli.options import DrivingFace
+from mcnet_cli.options import DETECTORS, DrivingFace
 
 MIN_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background
-# Small faces are looked for in each of so many frames after the face was lost, then in every tenth.
+# After the face was lost, small faces are looked for too: in the first 25 frames, then in every tenth.
 THOROUGH_FRAMES, THOROUGH_EVERY = 25, 10
 # A face that is found again after it was lost is the same person's if it has moved by less than this many of
 # its sides, and its area has not changed by more than 1 / MIN_AREA.
@@ -35,7 +33,7 @@ def make_detector(name: str, device: str = "cpu") -> Detector:
         from mcnet_cli.face.face_alignment import FaceAlignmentDetector
 
         return FaceAlignmentDetector(device)
-    raise UsageError(f"there is no detector {name!r}", hint=f"detectors: {', '.join(get_args(DetectorName))}")
+    raise UsageError(f"there is no detector {name!r}", hint=f"detectors: {', '.join(DETECTORS)}")
 
 
 def faces_in(rgb: Picture, detector: Detector, mesh: FaceMesh) -> list[Landmarks]:
@@ -95,7 +93,7 @@ class FaceTracker:
         return None if self._region is None else follow(rgb, self._mesh, self._region)
 
     def _surer(self, rgb: Picture, followed: Landmarks) -> Landmarks:
-        """What the detector finds about where a doubtful face is, if that is more likely one."""
+        """What the detector finds near a doubtful face, if that is more surely a face."""
         for face in self._by_likeness(self._detector(rgb, thorough=False)):
             found = self._mesh(rgb, face.region)
             if found.score > followed.score and _is_same(found, followed):

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.face.networks import INPUT_PX, AttentionMesh, TrunkOutput
-from mcnet_cli.face.sampling import Picture, resample
+from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.topology import OUTER_EYE_CORNERS, Pairs
 
 Points = NDArray[np.float32]

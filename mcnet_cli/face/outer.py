@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.sampling import Picture, resample
+from mcnet_cli.arrays import Picture
+from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.topology import MESH_POINTS, OUTER, SKULL
 from mcnet_cli.face.upright import ROLL_POINTS, camera_roll_deg, roll_deg, rolled_points
 

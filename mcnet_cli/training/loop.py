@@ -223,7 +223,7 @@ class Training:
             )
 
     def _show(self, on_progress: OnProgress, began: State, log: RunLog) -> None:
-        """Reports the steps that are done of this call's work; of a length in minutes they are estimated."""
+        """Reports steps done of all in this call; their number is estimated if the length is in minutes."""
         done, total = self.state.step - began.step, self.total_steps
         if total is None:
             seconds, whole_s = self.state.elapsed_s, 60 * self.config.schedule.minutes

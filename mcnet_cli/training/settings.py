@@ -65,8 +65,8 @@ def configure(
     """The configuration of the run in the folder `run`. UsageError or InputError names what is wrong.
 
     configs: recipes' names and TOML files, each over the one before; without any, those of the run if it has
-    begun, else `lite`. model: an architecture to begin from. assignments, changes: the last words, as `a.b=c`
-    and as settings.
+    begun, else `lite`. model: an architecture to begin from. assignments, changes: what goes over all that,
+    as `a.b=c` and as settings.
     """
     begun = run / "config.toml"
     names = [*configs] or ([str(begun)] if begun.is_file() else [])
@@ -204,10 +204,4 @@ def write_config(path: Path, config: RunConfig) -> None:
     import tomli_w
 
     with atomic_output(path, overwrite=True) as part:
-        part.write_text(tomli_w.dumps(_plain(asdict(config))), encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+        part.write_text(tomli_w.dumps(asdict(config)), encoding="utf-8")

@@ -208,7 +208,9 @@ def _fits(initial: ModelConfig, wanted: ModelConfig) -> bool:
 
     They may lack detail painters.
     """
-    painters: dict[str, Any] = {name: PainterConfig() for name in PAINTERS}  # whatever those of size 0 are
+    painters: dict[str, Any] = {
+        name: PainterConfig() for name in PAINTERS
+    }  # all but their size doesn't matter where there are none
     painters |= {name: getattr(wanted, name) for name in initial.painters}
     return initial == dataclasses.replace(wanted, **painters)
 

@@ -115,7 +115,7 @@ class Cache:
         try:
             if path.resolve().is_relative_to(self.root.resolve()):
                 return path
-        except (OSError, RuntimeError):  # a loop of links
+        except (OSError, RuntimeError):  # links that lead in a circle
             pass
         raise WeightsError(f"{shown(path)} leads out of the cache", hint="remove that link")
 

@@ -6,11 +6,11 @@ import torch
 from face_tools import animator
 
 from mcnet_cli.animation.retarget import Retargeting
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.face import OUTER
 from mcnet_cli.face.expression import Expression
 from mcnet_cli.motion.heads import head_points_of
 from mcnet_cli.motion.reference import best_reference, hull_area, hull_scale, on_face
+from mcnet_cli.motion.transfer import Transfer
 from mcnet_cli.synthetic.identity import Identity
 from mcnet_cli.synthetic.mesh import Pose
 from mcnet_cli.synthetic.render import render

@@ -16,6 +16,7 @@ Fail = Callable[..., subprocess.CompletedProcess[str]]
 # A command of the real application that fails as a test asks.
 COMMAND = """
 import errno, os, signal, sys, time
+from types import SimpleNamespace
 import typer
 from mcnet_cli.cli import application
 from mcnet_cli.cli._console import console
@@ -287,7 +288,7 @@ def test_progress_is_plain_lines_without_a_terminal_and_nothing_when_quiet() -> 
 
 
 def test_a_report_is_text_on_stderr_or_json_on_stdout(fail: Fail) -> None:
-    body = "console.report({'frames': 3}, '3 frames')"
+    body = "console.report(SimpleNamespace(as_json=lambda: {'frames': 3}, as_text=lambda: '3 frames'))"
     plain, machine, quiet = fail(body=body), fail("--json", body=body), fail("-q", body=body)
     assert (plain.stdout, plain.stderr) == ("", "3 frames\n")
     assert (json.loads(machine.stdout), machine.stderr) == ({"frames": 3}, "")

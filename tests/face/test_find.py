@@ -6,7 +6,7 @@ from face_tools import detector, mesh, scene
 from occlusion_tools import microphone, passing
 
 from mcnet_cli.face import Detector, Face, FaceTracker, Landmarks, follow
-from mcnet_cli.face.detect import DetectorName
+from mcnet_cli.options import DetectorName
 
 EMPTY = scene(480, 320, [])
 

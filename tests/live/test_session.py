@@ -17,7 +17,7 @@ from places import EXAMPLES
 
 from mcnet_cli import InputError, Transfer, UsageError
 from mcnet_cli.live import LiveRequest, live, session
-from mcnet_cli.live.feed import CameraFeed, Shot
+from mcnet_cli.live.feed import CameraFeed, CapturedFrame
 from mcnet_cli.media import open_frames, read_image
 from mcnet_cli.progress import Progress
 
@@ -98,11 +98,11 @@ def test_what_was_recorded_until_the_camera_was_unplugged_is_kept(
     load = session._load
 
     class Camera(CameraFeed):
-        def __iter__(self) -> Iterator[Shot]:
+        def __iter__(self) -> Iterator[CapturedFrame]:
             loaded.wait(timeout=60)
-            for shot in super().__iter__():
+            for frame in super().__iter__():
                 time.sleep(1 / RATE)
-                yield replace(shot, captured_s=time.monotonic(), time_s=time.monotonic())
+                yield replace(frame, captured_s=time.monotonic(), time_s=time.monotonic())
 
     def loading(request: LiveRequest) -> object:
         stage = load(request)

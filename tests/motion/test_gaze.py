@@ -10,7 +10,7 @@ from face_tools import animator, example, mesh, portrait, portrait_face
 
 from mcnet_cli import Motion, Transfer
 from mcnet_cli.animation.frames import frames_of
-from mcnet_cli.animation.retarget import Pose, Retargeting
+from mcnet_cli.animation.retarget import Retargeting, SourcePose
 from mcnet_cli.errors import UsageError
 from mcnet_cli.model import Keypoints
 from mcnet_cli.motion.gaze import EyeLandmarks, gaze_shifts
@@ -130,5 +130,5 @@ def test_an_iris_stays_where_it_is_while_lids_close_over_it() -> None:
     gaze = retargeting._gaze.gaze(np.array([0]), blink)
     assert torch.allclose(gaze.driving, gaze.source, atol=1e-6)
     made = frames_of(example(), animator().renderer, "photo", "still", None)
-    (kept,), (moved,) = made([Pose(blink, gaze)]), made([Pose(blink)])
+    (kept,), (moved,) = made([SourcePose(blink, gaze)]), made([SourcePose(blink)])
     assert (kept != moved).any()
