@@ -19,6 +19,9 @@ CANDIDATE_SCORE = 0.5
 OVERLAP = 0.3  # intersection over union from which two boxes are one face
 SMALLEST_TILE_PX = 192  # below, a network sees the whole picture without loss
 BEYOND = 0.25  # of the picture's sides: how far out of it the third attempt looks
+# Below this score of all faces, one that stands on its head may be the one that is there: in a room that is
+# upside down, plants are taken for faces with scores of 0.85.
+DOUBTFUL = 0.99
 # Aspects of pixels in which pictures are looked at where nothing else helps: too wide, and too high by half.
 STRETCHED = ((2.0, 1.0), (1.0, 2.0))
 # The mesh lays itself on a face the wrong way round as well, with scores that are rarely above `SURE`. Those
@@ -79,8 +82,18 @@ class BlazeFaceDetector:
 
         thorough: look for faces of less than a tenth of the picture too, if there is no larger one.
         """
+        faces = self._upright(rgb, thorough)
+        if thorough and max((face.score for face in faces), default=0.0) < DOUBTFUL:
+            others = checked(rgb, self._full(rgb, _whole(rgb), upside_down=True), self._mesh)
+            return (
+                others if _best_odds(others) > CLEARLY * _best_odds(faces) else faces or self._stretched(rgb)
+            )
+        return faces
+
+    def _upright(self, rgb: Picture, thorough: bool) -> list[Face]:
+        """Faces as they are found best where they stand."""
         height, width = rgb.shape[:2]
-        whole = np.array([0, 0, width, height], np.float32)
+        whole = _whole(rgb)
         # A face that fills the picture is seen better with some black around it.
         wide = whole + np.array([-width, -height, width, height], np.float32) * BEYOND
         for model, view in ((self._full, whole), (self._back, whole), (self._back, wide)):
@@ -90,11 +103,17 @@ class BlazeFaceDetector:
             tiles = tiles_of(width, height, side)
             if faces := checked(rgb, [face for tile in tiles for face in self._full(rgb, tile)], self._mesh):
                 return faces
-        if thorough:
-            turned = self._full(rgb, whole, upside_down=True)
-            stretched = [face for pixel in STRETCHED for face in self._full(rgb, whole, pixel=pixel)]
-            return checked(rgb, turned, self._mesh) or checked(rgb, stretched, self._mesh)
         return []
+
+    def _stretched(self, rgb: Picture) -> list[Face]:
+        """Faces in pixels that are no squares."""
+        whole = _whole(rgb)
+        candidates = [face for pixel in STRETCHED for face in self._full(rgb, whole, pixel=pixel)]
+        return checked(rgb, candidates, self._mesh)
+
+
+def _whole(rgb: Picture) -> Points:
+    return np.array([0, 0, rgb.shape[1], rgb.shape[0]], np.float32)
 
 
 def tile_sides(width: int, height: int) -> list[int]:
@@ -192,7 +211,11 @@ def _right_way_round(rgb: Picture, region: Region, mesh: FaceMesh) -> Mesh:
     return best if _odds(best) > CLEARLY * _odds(as_it_is) else as_it_is
 
 
-def _odds(found: Mesh) -> float:
+def _best_odds(faces: list[Face]) -> float:
+    return max(map(_odds, faces), default=0.0)
+
+
+def _odds(found: Mesh | Face) -> float:
     """The chance that it is a face, over the chance that it is none."""
     return found.score / max(1 - found.score, 1e-9)
 

@@ -1,5 +1,6 @@
 """Finds faces in a picture with the detector of choice, and follows one through a clip."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -8,6 +9,7 @@ from mcnet_cli.errors import UsageError
 from mcnet_cli.face.detect import FACE_SCORE, BlazeFaceDetector, Detector, DetectorName, Face
 from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
 from mcnet_cli.face.sampling import Picture
+from mcnet_cli.face.upright import Size, turned, turned_points, turned_size, upright_turns
 from mcnet_cli.options import DrivingFace
 
 MIN_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background
@@ -54,6 +56,9 @@ def choose_face(faces: list[Landmarks], which: str | int) -> Landmarks:
 class FaceTracker:
     """Landmarks frame by frame: the last mesh is the next region, a detector runs only when that fails.
 
+    A face that lies is looked at in frames that are turned by quarters, so that what is found of it is the
+    same as if the film stood, whatever detector and mesh do better or worse in turned pictures.
+
     which: `largest`: the largest one, and after a cut whoever is there. `first`: the largest one too, but
     another person after a cut counts as no face. A number: the face with that number, from 0, left to right,
     of the first frame with so many, likewise.
@@ -72,6 +77,7 @@ class FaceTracker:
         self.changes: list[int] = []
         self.which = which
         self._frame = -1
+        self._turns = 0  # quarter turns, counterclockwise, that bring frames upright; all below is of those
         self._detector = detector
         self._mesh = mesh
         self._last: Landmarks | None = None
@@ -81,15 +87,32 @@ class FaceTracker:
     def __call__(self, rgb: Picture) -> Landmarks | None:
         """Landmarks in the next frame, (H, W, 3); None if there is no face."""
         self._frame += 1
-        found = self._followed(rgb)
+        upright = turned(rgb, self._turns)
+        found = self._followed(upright)
         if found is None:
-            found = self._detected(rgb)
+            found = self._brought_upright(upright, self._detected(upright))
         elif found.score < DOUBTED:
-            found = self._surer(rgb, found)
+            found = self._surer(upright, found)
         self._region = found.region if found else None
         self._missed = 0 if found else self._missed + 1
         self._last = found or self._last
-        return found
+        if found is None or not self._turns:
+            return found
+        return _turned_face(found, -self._turns, turned_size((rgb.shape[1], rgb.shape[0]), self._turns))
+
+    def _brought_upright(self, rgb: Picture, found: Landmarks | None) -> Landmarks | None:
+        """A face that the detector has found; if it lies, what is found of it in the frame turned upright."""
+        turns = 0 if found is None else upright_turns(found.points)
+        if found is None or not turns:
+            return found
+        self._turns = (self._turns + turns) % 4
+        self._last = _turned_face(found, turns, (rgb.shape[1], rgb.shape[0]))
+        upright = turned(rgb, turns)
+        for face in self._by_likeness(self._detector(upright)):
+            again = self._mesh(upright, face.region)
+            if again.score > FACE_SCORE and _is_same(again, self._last):
+                return again
+        return self._last
 
     def _followed(self, rgb: Picture) -> Landmarks | None:
         return None if self._region is None else follow(rgb, self._mesh, self._region)
@@ -137,6 +160,12 @@ def follow(rgb: Picture, mesh: FaceMesh, region: Region) -> Landmarks | None:
     """The face that was in `region` a frame ago; None if it isn't there any more, or jumped."""
     found = mesh.again(rgb, region)
     return found if found.score > FACE_SCORE and _near(found.region, region) else None
+
+
+def _turned_face(face: Landmarks, turns: int, size: Size) -> Landmarks:
+    """A face in a picture of (width, height) `size` after quarter turns of the picture."""
+    points, irises = (turned_points(each, turns, size) for each in (face.points, face.irises))
+    return replace(face, points=points, irises=irises)
 
 
 def _is_same(face: Landmarks, last: Landmarks) -> bool:
