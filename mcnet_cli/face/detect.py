@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -65,9 +66,9 @@ class BatchDetector(Detector, Protocol):
 
 
 class BlazeFaceDetector:
-    """The full-range model; where it finds nothing, the back-camera model; then parts of the picture.
+    """The full-range model; where it finds nothing, the picture upside down, then the back-camera model.
 
-    At last the picture upside down, and with pixels that are no squares. Faces are found at any angle.
+    Then parts of the picture, at last pixels that are no squares. Faces are found at any angle.
     """
 
     name: DetectorName = "blazeface"
@@ -82,24 +83,31 @@ class BlazeFaceDetector:
 
         thorough: look for faces of less than a tenth of the picture too, if there is no larger one.
         """
-        faces = self._upright(rgb, thorough)
-        if thorough and max((face.score for face in faces), default=0.0) < DOUBTFUL:
-            others = checked(rgb, self._full(rgb, _whole(rgb), upside_down=True), self._mesh)
-            return (
-                others if _best_odds(others) > CLEARLY * _best_odds(faces) else faces or self._stretched(rgb)
-            )
-        return faces
+        whole = _whole(rgb)
+        faces = checked(rgb, self._full(rgb, whole), self._mesh)
+        if not thorough or _surest(faces) >= DOUBTFUL:
+            return faces or self._by_back_camera(rgb)
+        turned = checked(rgb, self._full(rgb, whole, upside_down=True), self._mesh)
+        seen, faces = bool(faces), faces or self._by_back_camera(rgb)
+        if not seen and _sure(turned) and len(_sure(turned)) >= len(_sure(faces)):
+            return _sure(turned)
+        faces = faces or self._small(rgb)
+        if _surest(faces) < DOUBTFUL and _odds(_surest(turned)) > CLEARLY * _odds(_surest(faces)):
+            return turned
+        return faces or self._stretched(rgb)
 
-    def _upright(self, rgb: Picture, thorough: bool) -> list[Face]:
-        """Faces as they are found best where they stand."""
+    def _by_back_camera(self, rgb: Picture) -> list[Face]:
         height, width = rgb.shape[:2]
         whole = _whole(rgb)
         # A face that fills the picture is seen better with some black around it.
         wide = whole + np.array([-width, -height, width, height], np.float32) * BEYOND
-        for model, view in ((self._full, whole), (self._back, whole), (self._back, wide)):
-            if faces := checked(rgb, model(rgb, view), self._mesh):
-                return faces
-        for side in tile_sides(width, height) if thorough else ():
+        return checked(rgb, self._back(rgb, whole), self._mesh) or checked(
+            rgb, self._back(rgb, wide), self._mesh
+        )
+
+    def _small(self, rgb: Picture) -> list[Face]:
+        height, width = rgb.shape[:2]
+        for side in tile_sides(width, height):
             tiles = tiles_of(width, height, side)
             if faces := checked(rgb, [face for tile in tiles for face in self._full(rgb, tile)], self._mesh):
                 return faces
@@ -201,23 +209,29 @@ def checked(rgb: Picture, candidates: list[Face], mesh: FaceMesh) -> list[Face]:
 
 def _right_way_round(rgb: Picture, region: Region, mesh: FaceMesh) -> Mesh:
     """The mesh of what is in a region, turned by quarters if that is doubtful otherwise."""
+    score = attrgetter("score")
     found = mesh.glance(rgb, region)
     if found.score >= SURE:
         return found
     turned = [mesh.glance(rgb, each) for each in region.quarter_turns]
     for _ in range(FURTHER_LOOKS):
         turned = [mesh.glance(rgb, each.region) for each in turned]
-    as_it_is, best = max(found, turned[0], key=_odds), max(turned, key=_odds)
-    return best if _odds(best) > CLEARLY * _odds(as_it_is) else as_it_is
+    as_it_is, best = max(found, turned[0], key=score), max(turned, key=score)
+    return best if _odds(best.score) > CLEARLY * _odds(as_it_is.score) else as_it_is
 
 
-def _best_odds(faces: list[Face]) -> float:
-    return max(map(_odds, faces), default=0.0)
+def _sure(faces: list[Face]) -> list[Face]:
+    return [face for face in faces if face.score >= SURE]
 
 
-def _odds(found: Mesh | Face) -> float:
+def _surest(faces: list[Face]) -> float:
+    """The highest score; 0 without a face."""
+    return max((face.score for face in faces), default=0.0)
+
+
+def _odds(score: float) -> float:
     """The chance that it is a face, over the chance that it is none."""
-    return found.score / max(1 - found.score, 1e-9)
+    return score / max(1 - score, 1e-9)
 
 
 def _face(found: Mesh) -> Face:

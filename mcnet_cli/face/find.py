@@ -9,7 +9,16 @@ from mcnet_cli.errors import UsageError
 from mcnet_cli.face.detect import FACE_SCORE, BlazeFaceDetector, Detector, DetectorName, Face
 from mcnet_cli.face.landmarks import FaceMesh, Landmarks, Points, Region
 from mcnet_cli.face.sampling import Picture
-from mcnet_cli.face.upright import Size, turned, turned_points, turned_size, upright_turns
+from mcnet_cli.face.upright import (
+    ROLL_POINTS,
+    Size,
+    remaining_roll_deg,
+    roll_deg,
+    turned,
+    turned_points,
+    turned_size,
+    upright_turns,
+)
 from mcnet_cli.options import DrivingFace
 
 MIN_AREA = 0.4  # of the followed face's: a smaller one is somebody in the background
@@ -41,9 +50,25 @@ def make_detector(name: str, device: str = "cpu") -> Detector:
 
 
 def faces_in(rgb: Picture, detector: Detector, mesh: FaceMesh) -> list[Landmarks]:
-    """Landmarks of all faces in a picture, from left to right."""
-    found = [mesh(rgb, face.region) for face in detector(rgb)]
-    return sorted((f for f in found if f.score > FACE_SCORE), key=lambda f: float(f.points[:, 0].mean()))
+    """Landmarks of all faces in a picture, from left to right.
+
+    Those that lie are looked at in the picture turned upright, so that they are found as if they stood.
+    """
+    size, upright = (rgb.shape[1], rgb.shape[0]), {0: rgb}
+    detected = {0: detector(rgb)}
+    found = [mesh(rgb, face.region) for face in detected[0]]
+    faces = []
+    for face in (face for face in found if face.score > FACE_SCORE):
+        turns = upright_turns(face.points)
+        if turns not in detected:
+            upright[turns] = turned(rgb, turns)
+            detected[turns] = detector(upright[turns])
+        first = _levelled(_turned_face(face, turns, size), turns)
+        if turns or first.camera_roll_deg:
+            again = _found_again(upright[turns], first, detected[turns], mesh)
+            face = _turned_face(again, -turns, turned_size(size, turns))
+        faces.append(face)
+    return sorted(faces, key=lambda face: float(face.points[:, 0].mean()))
 
 
 def choose_face(faces: list[Landmarks], which: str | int) -> Landmarks:
@@ -77,7 +102,8 @@ class FaceTracker:
         self.changes: list[int] = []
         self.which = which
         self._frame = -1
-        self._turns = 0  # quarter turns, counterclockwise, that bring frames upright; all below is of those
+        # Quarter turns, counterclockwise, that bring frames upright, as all below are, and what roll is left.
+        self._turns, self._roll_deg = 0, 0.0
         self._detector = detector
         self._mesh = mesh
         self._last: Landmarks | None = None
@@ -93,6 +119,8 @@ class FaceTracker:
             found = self._brought_upright(upright, self._detected(upright))
         elif found.score < DOUBTED:
             found = self._surer(upright, found)
+        if found is not None and found.camera_roll_deg != self._roll_deg:
+            found = replace(found, camera_roll_deg=self._roll_deg)
         self._region = found.region if found else None
         self._missed = 0 if found else self._missed + 1
         self._last = found or self._last
@@ -102,17 +130,18 @@ class FaceTracker:
 
     def _brought_upright(self, rgb: Picture, found: Landmarks | None) -> Landmarks | None:
         """A face that the detector has found; if it lies, what is found of it in the frame turned upright."""
-        turns = 0 if found is None else upright_turns(found.points)
-        if found is None or not turns:
+        if found is None:
+            return None
+        turns = upright_turns(found.points)
+        if self._last is not None and not turns:
             return found
         self._turns = (self._turns + turns) % 4
-        self._last = _turned_face(found, turns, (rgb.shape[1], rgb.shape[0]))
-        upright = turned(rgb, turns)
-        for face in self._by_likeness(self._detector(upright)):
-            again = self._mesh(upright, face.region)
-            if again.score > FACE_SCORE and _is_same(again, self._last):
-                return again
-        return self._last
+        first = _levelled(_turned_face(found, turns, (rgb.shape[1], rgb.shape[0])), self._turns)
+        self._roll_deg = first.camera_roll_deg
+        if not (self._turns or self._roll_deg):
+            return found
+        self._last, upright = first, turned(rgb, turns)
+        return _found_again(upright, first, self._detector(upright), self._mesh)
 
     def _followed(self, rgb: Picture) -> Landmarks | None:
         return None if self._region is None else follow(rgb, self._mesh, self._region)
@@ -160,6 +189,24 @@ def follow(rgb: Picture, mesh: FaceMesh, region: Region) -> Landmarks | None:
     """The face that was in `region` a frame ago; None if it isn't there any more, or jumped."""
     found = mesh.again(rgb, region)
     return found if found.score > FACE_SCORE and _near(found.region, region) else None
+
+
+def _levelled(face: Landmarks, turns: int) -> Landmarks:
+    """A face in a picture that has been turned by quarters for it, with the camera's roll that is left."""
+    return replace(face, camera_roll_deg=remaining_roll_deg(roll_deg(face.points[list(ROLL_POINTS)]), turns))
+
+
+def _found_again(rgb: Picture, known: Landmarks, faces: list[Face], mesh: FaceMesh) -> Landmarks:
+    """A face that has been found in a turned picture, as it is found in the picture turned upright.
+
+    faces: what the detector finds in the latter.
+    """
+    place = _centre(known.region.box)
+    for face in sorted(faces, key=lambda face: float(np.linalg.norm(_centre(face.box) - place))):
+        found = mesh(rgb, replace(face.region, camera_roll_deg=known.camera_roll_deg))
+        if found.score > FACE_SCORE and _is_same(found, known):
+            return found
+    return known
 
 
 def _turned_face(face: Landmarks, turns: int, size: Size) -> Landmarks:

@@ -88,7 +88,9 @@ class LandmarkTrack:
         self._points.extend(_centred(points[self._kept], size).tobytes())
         self._irises.extend(_centred(irises, size).tobytes())
         # In upright frames, since optical flow finds something else in turned ones.
-        followed = points if self._outer is None else self._outer(turned(frame, self.turns), points)
+        followed = points
+        if self._outer is not None:
+            followed = self._outer(turned(frame, self.turns), points, self.turns)
         self._exact.extend(followed[self._exact_numbers].astype(np.float32).tobytes())
         self._measures.extend(np.array([face.log_odds, face.spread, yaw_deg(points)], np.float32).tobytes())
         if self._faces % self._stride == 0:
