@@ -88,12 +88,13 @@ class BlazeFaceDetector:
         if not thorough or _surest(faces) >= DOUBTFUL:
             return faces or self._by_back_camera(rgb)
         turned = checked(rgb, self._full(rgb, whole, upside_down=True), self._mesh)
-        seen, faces = bool(faces), faces or self._by_back_camera(rgb)
-        if not seen and _sure(turned) and len(_sure(turned)) >= len(_sure(faces)):
+        others = self._by_back_camera(rgb)
+        if not faces and _sure(turned) and len(_sure(turned)) >= len(_sure(others)):
             return _sure(turned)
-        faces = faces or self._small(rgb)
-        if _surest(faces) < DOUBTFUL and _odds(_surest(turned)) > CLEARLY * _odds(_surest(faces)):
-            return turned
+        faces = faces or others or self._small(rgb)
+        for found in (others, turned):
+            if _surest(faces) < DOUBTFUL and _odds(_surest(found)) > CLEARLY * _odds(_surest(faces)):
+                faces = found
         return faces or self._stretched(rgb)
 
     def _by_back_camera(self, rgb: Picture) -> list[Face]:
