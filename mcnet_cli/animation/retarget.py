@@ -28,6 +28,8 @@ from mcnet_cli.motion.reference import (
     best_reference,
     hull_scale,
     on_face,
+    reference_weights,
+    single_reference,
     telling,
 )
 from mcnet_cli.motion.relative_motion import LidsAndLips, damped_turns, relative_motion, strengthened
@@ -92,16 +94,16 @@ class Retargeting:
         if has_regions:
             self._by_region = RegionalMotion.of(self._numbers, self._factors)
         self._controls = self._all_controls(motion)
-        number = None
+        weights = None
         if is_relative:
-            number = self._reference_frame(motion, face.face.landmarks)
-            self._reference = self._motion.keypoints(number)
+            weights = self._reference_weights(motion, face.face.landmarks)
+            self._reference = self._motion.mean_keypoints(weights)
             if transfer.adapt_scale:
                 ours, theirs = (
                     on_face(k.values[0].numpy(), self._numbers) for k in (self._source, self._reference)
                 )
                 self._scale = hull_scale(ours, theirs)
-        self._gaze = self._gaze_transfer(motion, face.face, number)
+        self._gaze = self._gaze_transfer(motion, face.face, weights)
 
     def pose(self, rows: NDArray[np.intp]) -> SourcePose:
         """The source in the driving's frames `rows`."""
@@ -182,8 +184,13 @@ class Retargeting:
             self._smooth if self._transfer.smooth is None else self._transfer.smooth
         )
 
-    def _gaze_transfer(self, motion: Motion, face: SourceFace, reference: int | None) -> GazeTransfer | None:
-        """What moves the irises; None if nothing is known of them. reference: None in absolute motion."""
+    def _gaze_transfer(
+        self, motion: Motion, face: SourceFace, reference: NDArray[np.float32] | None
+    ) -> GazeTransfer | None:
+        """What moves the irises; None if nothing is known of them.
+
+        reference: (T,) the weights of the frames that motion starts from; None in absolute motion.
+        """
         if face.landmarks is None or face.irises is None or not {*OUTER_EYE_CORNERS} <= {*self._numbers}:
             return None
         corners = [self._numbers.index(corner) for corner in OUTER_EYE_CORNERS]
@@ -205,17 +212,20 @@ class Retargeting:
         shifts[self._shows_source] = 0
         return GazeTransfer(shifts, face.landmarks, face.irises, self._source, corners)
 
-    def _reference_frame(self, motion: Motion, source_landmarks: Points | None) -> int:
+    def _reference_weights(self, motion: Motion, source_landmarks: Points | None) -> NDArray[np.float32]:
+        """(T,) how much each frame counts in what relative motion starts from."""
         reference, usable = self._transfer.reference, motion.found
         if isinstance(reference, int):
-            return reference
+            return single_reference(reference, len(motion))
         if motion.weights is not None and (usable & (motion.weights > 0)).any():
             usable = usable & (motion.weights > 0)
         if reference == "first":
-            return int(usable.argmax())
+            return single_reference(int(usable.argmax()), len(motion))
         if motion.landmarks is not None and source_landmarks is not None:
-            return best_reference(telling(source_landmarks), telling(motion.landmarks), usable, LID_PLACES)
-        return best_reference(self._source.values[0].numpy(), self._motion.values, usable)
+            return reference_weights(telling(source_landmarks), telling(motion.landmarks), usable, LID_PLACES)
+        # Learned keypoints: the mean of their local frames would be none of a face.
+        frame = best_reference(self._source.values[0].numpy(), self._motion.values, usable)
+        return single_reference(frame, len(motion))
 
 
 def _roll_between(motion: Motion, face: SourceFace) -> float:

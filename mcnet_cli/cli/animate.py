@@ -124,8 +124,8 @@ def animate(
         motion_option(
             "--reference",
             metavar="best|first|N",
-            help="Driving frame that relative motion starts from. best: the one most like the source. "
-            "first: the first with a face. N: that frame, counted from 0.",
+            help="Driving frame that relative motion starts from. best: the one most like the source, or the "
+            "mean of those about as like it. first: the first with a face. N: that frame, counted from 0.",
         ),
     ] = "best",
     region: Region = "all",

@@ -47,8 +47,8 @@ class Transfer:
         motion: `relative` adds the change from a reference frame to the source's keypoints, so that the
             source keeps its shape; `absolute` takes the driving's keypoints as they are.
         adapt_scale: scale relative motion by how large the source's face is beside the driving's.
-        reference: the frame that relative motion starts from. `best`: the one most like the source. `first`:
-            the first with a face. A number: that frame, from 0.
+        reference: the frame that relative motion starts from. `best`: the one most like the source, or the
+            mean of those about as like it. `first`: the first with a face. A number: that frame, from 0.
         strength: factor on the displacement from the reference, one for all or by region, such as
             {"lips": 1.3, "pose": 0.6}; 0 is the source as it is.
         region: what moves: any of `lips`, `eyes`, `brows`, `expression`, `pose`, `all`. `pose` moves the
