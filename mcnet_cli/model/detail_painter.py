@@ -29,7 +29,7 @@ from mcnet_cli.model.windows import Window, grown, seen_from
 INSIDE, OUTSIDE = -0.035, 0.01
 # Distances from the outlines, in widths, between which skin and lips show their colours.
 SKIN, LIPS = (0.05, 0.3), (0.02, 0.0)
-# Weights of red, green and blue in the brightness, and the least brightness that chroma is divided by.
+# Weights of red, green and blue in the brightness (ITU-R BT.601), and the least that chroma is divided by.
 BRIGHTNESS, DARK = (0.299, 0.587, 0.114), 0.05
 # Longest chroma of lips that is believed; lipstick would make gums glow.
 REDDEST_LIPS = 0.7
