@@ -211,7 +211,8 @@ def _found_again(rgb: Picture, known: Landmarks, faces: list[Face], mesh: FaceMe
 def _turned_face(face: Landmarks, turns: int, size: Size) -> Landmarks:
     """A face in a picture of (width, height) `size` after quarter turns of the picture."""
     points, irises = (turned_points(each, turns, size) for each in (face.points, face.irises))
-    return replace(face, points=points, irises=irises)
+    roll = face.camera_roll_deg - 90 * turns
+    return replace(face, points=points, irises=irises, camera_roll_deg=roll)
 
 
 def _is_same(face: Landmarks, last: Landmarks) -> bool:

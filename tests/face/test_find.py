@@ -157,6 +157,7 @@ def test_a_face_that_lies_is_found_exactly_where_it_is_found_in_frames_that_stan
             points = turned_points(found.points, turns, turned_size((frame.shape[1], frame.shape[0]), turns))
             assert np.abs(points - expected.points).max() < 1e-3
             assert (found.score, found.spread) == (expected.score, expected.spread)
+            assert found.region.side == pytest.approx(expected.region.side, abs=1e-3)
     assert lying.changes == upright.changes
 
 
