@@ -235,3 +235,19 @@ def test_a_pipe_holds_more_than_64_kb() -> None:
     with open(reader, "rb"), open(writer, "wb", buffering=0) as pipe:
         system.enlarge_pipe(pipe)
         assert pipe.write(bytes(1 << 19)) == 1 << 19
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupts_wait_until_what_they_would_break_is_done(number: int) -> None:
+    done: list[str] = []
+    came: list[tuple[int, list[str]]] = []
+    before = signal.signal(number, lambda number, _frame: came.append((number, list(done))))
+    try:
+        with system.interrupts_later():
+            signal.raise_signal(number)
+            done.append("imported")
+        assert came == [(number, ["imported"])]
+        signal.raise_signal(number)
+        assert len(came) == 2, "at once again"
+    finally:
+        signal.signal(number, before)
