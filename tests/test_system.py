@@ -251,3 +251,27 @@ def test_interrupts_wait_until_what_they_would_break_is_done(number: int) -> Non
         assert len(came) == 2, "at once again"
     finally:
         signal.signal(number, before)
+
+
+def test_interrupts_that_our_parent_has_us_ignore_stay_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with system.interrupts_later():
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_interrupt_ends_the_process_at_once() -> None:
+    code = """
+import signal
+from mcnet_cli.system import interrupts_later
+with interrupts_later():
+    signal.raise_signal(signal.SIGTERM)
+    print("waits", flush=True)
+    signal.raise_signal(signal.SIGINT)
+    print("too late", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("waits\n", 130)

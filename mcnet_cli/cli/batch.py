@@ -17,6 +17,7 @@ from mcnet_cli.cli._options import (
     workers_option,
 )
 from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.system import interrupts_later
 
 if TYPE_CHECKING:
     from mcnet_cli.batch import JobResult
@@ -95,7 +96,8 @@ def batch(
 
     Example: mcnet batch --product 'sources/*.jpg' 'drivings/*.mp4' -o films
     """
-    from mcnet_cli import batch as batches
+    with interrupts_later():
+        from mcnet_cli import batch as batches  # torch loads here, not at --help
 
     request = batches.BatchRequest(
         jobs=jobs,

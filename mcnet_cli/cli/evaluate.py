@@ -25,6 +25,7 @@ from mcnet_cli.cli._options import (
     workers_option,
 )
 from mcnet_cli.errors import UsageError
+from mcnet_cli.system import interrupts_later
 
 measure_option = panel("What is measured")
 
@@ -164,9 +165,8 @@ def evaluate(
 
     Example: mcnet evaluate heldout/ -w run/weights.safetensors -w lite -o report
     """
-    import numpy  # noqa: F401  # torch would load it, and swallow a Ctrl-C that comes meanwhile
-
-    from mcnet_cli import evaluation
+    with interrupts_later():
+        from mcnet_cli import evaluation  # torch loads here, not at --help
     from mcnet_cli.options import parse_batch_size, parse_names
 
     request = evaluation.EvaluationRequest(

@@ -21,6 +21,7 @@ from mcnet_cli.cli._options import (
     panel,
 )
 from mcnet_cli.errors import UsageError
+from mcnet_cli.system import interrupts_later
 
 if TYPE_CHECKING:
     from mcnet_cli.training import Launch
@@ -112,9 +113,8 @@ def train(
 
     Example: mcnet train clips/ -o run --minutes 90
     """
-    import numpy  # noqa: F401  # torch would load it, and swallow a Ctrl-C that comes meanwhile
-
-    from mcnet_cli import training  # torch loads here, not at --help
+    with interrupts_later():
+        from mcnet_cli import training  # torch loads here, not at --help
 
     policy = fetch_policy(fetch)
     first = training.initial_weights(init, policy) if init else None
