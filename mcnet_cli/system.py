@@ -328,12 +328,18 @@ def lacks_system_library(error: ImportError) -> bool:
     return any(mark in str(error) for mark in (".so", ".dylib", "DLL load failed"))
 
 
+def load_torch() -> None:
+    """Imports torch, about a second in which Ctrl-C and TERM wait.
+
+    It would swallow a signal that comes while it loads numpy, and others would abort the process.
+    """
+    with interrupts_later():
+        import torch  # noqa: F401
+
+
 @contextlib.contextmanager
 def interrupts_later() -> Iterator[None]:
-    """Ctrl-C and TERM wait until the block ends; a second one ends the process at once.
-
-    For torch's import: it swallows signals that come while it loads numpy, and others abort the process.
-    """
+    """Ctrl-C and TERM wait until the block ends; a second one ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -21,7 +21,7 @@ from mcnet_cli.motion.following import FollowingAhead, Order, following_ahead
 from mcnet_cli.motion.motion_file import is_motion_file
 from mcnet_cli.processes import log_level
 from mcnet_cli.progress import OnProgress, silent
-from mcnet_cli.system import interrupts_later
+from mcnet_cli.system import load_torch
 from mcnet_cli.weights import resolve_weights
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
     began_s = time.monotonic()
     outputs, crops = checked_paths(request)
     with _following_ahead(request, crops) as ahead:
-        with interrupts_later():
-            from mcnet_cli.animation.films import Caches, LruCache, made_films  # torch loads here
+        load_torch()
+        from mcnet_cli.animation.films import Caches, LruCache, made_films
 
         # No source comes twice in one run, so only one is kept.
         caches = Caches(sources=LruCache(1))

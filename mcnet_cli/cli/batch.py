@@ -17,7 +17,7 @@ from mcnet_cli.cli._options import (
     workers_option,
 )
 from mcnet_cli.errors import InputError, UsageError
-from mcnet_cli.system import interrupts_later
+from mcnet_cli.system import load_torch
 
 if TYPE_CHECKING:
     from mcnet_cli.batch import JobResult
@@ -96,8 +96,8 @@ def batch(
 
     Example: mcnet batch --product 'sources/*.jpg' 'drivings/*.mp4' -o films
     """
-    with interrupts_later():
-        from mcnet_cli import batch as batches  # torch loads here, not at --help
+    load_torch()  # here, not at --help
+    from mcnet_cli import batch as batches
 
     request = batches.BatchRequest(
         jobs=jobs,

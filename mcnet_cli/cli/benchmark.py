@@ -15,7 +15,7 @@ from mcnet_cli.cli._options import (
     panel,
     weights_option,
 )
-from mcnet_cli.system import interrupts_later
+from mcnet_cli.system import load_torch
 
 measure_option = panel("What is measured")
 
@@ -57,9 +57,9 @@ def benchmark(
 
     Example: mcnet benchmark --stages
     """
-    with interrupts_later():
-        from mcnet_cli.benchmark import BenchmarkRequest  # torch loads here, not at --help
-        from mcnet_cli.benchmark import benchmark as run
+    load_torch()  # here, not at --help
+    from mcnet_cli.benchmark import BenchmarkRequest
+    from mcnet_cli.benchmark import benchmark as run
 
     request = BenchmarkRequest(
         weights=weights,

@@ -25,7 +25,7 @@ from mcnet_cli.cli._options import (
     workers_option,
 )
 from mcnet_cli.errors import UsageError
-from mcnet_cli.system import interrupts_later
+from mcnet_cli.system import load_torch
 
 measure_option = panel("What is measured")
 
@@ -165,8 +165,8 @@ def evaluate(
 
     Example: mcnet evaluate heldout/ -w run/weights.safetensors -w lite -o report
     """
-    with interrupts_later():
-        from mcnet_cli import evaluation  # torch loads here, not at --help
+    load_torch()  # here, not at --help
+    from mcnet_cli import evaluation
     from mcnet_cli.options import parse_batch_size, parse_names
 
     request = evaluation.EvaluationRequest(

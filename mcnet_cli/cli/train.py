@@ -21,7 +21,7 @@ from mcnet_cli.cli._options import (
     panel,
 )
 from mcnet_cli.errors import UsageError
-from mcnet_cli.system import interrupts_later
+from mcnet_cli.system import load_torch
 
 if TYPE_CHECKING:
     from mcnet_cli.training import Launch
@@ -113,8 +113,8 @@ def train(
 
     Example: mcnet train clips/ -o run --minutes 90
     """
-    with interrupts_later():
-        from mcnet_cli import training  # torch loads here, not at --help
+    load_torch()  # here, not at --help
+    from mcnet_cli import training
 
     policy = fetch_policy(fetch)
     first = training.initial_weights(init, policy) if init else None
