@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -333,31 +333,39 @@ def load_torch() -> None:
 
     It would swallow a signal that comes while it loads numpy, and others would abort the process.
     """
-    with interrupts_later():
+    with interrupts_noted() as came:
         import torch  # noqa: F401
+    if came:
+        signal.raise_signal(came[0])
 
 
 @contextlib.contextmanager
-def interrupts_later() -> Iterator[None]:
-    """Ctrl-C and TERM wait until the block ends; a second one ends the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def interrupts_noted(on_first: Callable[[], object] = lambda: None) -> Iterator[list[int]]:
+    """Lets Ctrl-C and TERM wait, for whoever asks for the numbers of those that came, which it yields.
+
+    A second one acts at once, as it would have before; one that our parent had us ignore stays ignored. In
+    threads, which no signal interrupts, nothing changes.
+
+    on_first: called when the first one comes.
+    """
     came: list[int] = []
+    before: dict[int, Any] = {}
 
     def note(number: int, _frame: FrameType | None) -> None:
-        if came:
-            os._exit(128 + number)
+        restore()
         came.append(number)
+        on_first()
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    heeded = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in heeded:
-        signal.signal(number, note)
-    try:
-        yield
-    finally:
-        for number, handler in heeded.items():
+    def restore() -> None:
+        for number, handler in before.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before |= {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+        for number in before:
+            signal.signal(number, note)
+    try:
+        yield came
+    finally:
+        restore()
