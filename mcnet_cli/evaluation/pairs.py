@@ -224,7 +224,7 @@ class PairMover:
 
 
 class PairMovers:
-    """PairMovers for the rows of a report; a network stays loaded while the next row needs the same one."""
+    """A `PairMover` for each row of a report; a network stays loaded while the next row needs the same."""
 
     def __init__(self, request: EvaluationRequest, compute: Compute) -> None:
         self._request, self._compute = request, compute
