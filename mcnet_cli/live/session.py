@@ -7,8 +7,9 @@ frame that comes too soon is left out, and never waits in a queue.
 
 import contextlib
 import logging
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from mcnet_cli.arrays import Picture, size_within
@@ -59,8 +60,9 @@ def live(request: LiveRequest, on_progress: OnProgress = silent) -> LiveReport:
         window = _opened_window(request, stack)
         # torch is loaded here, while the camera is shown and the first second passes
         loader = stack.enter_context(ThreadPoolExecutor(1, "loading"))
-        loading = loader.submit(_load, request)
-        stack.callback(_leave, loading)
+        is_over = threading.Event()
+        loading = loader.submit(_load, request, is_over)
+        stack.callback(_leave, loading, is_over)
         animator = loader.submit(lambda: loading.result().live)
         feed = _open_feed(request, animator)
         camera = None
@@ -107,6 +109,8 @@ class _Session:
             with ThreadPoolExecutor(1, "following") as self._follower:
                 self._loop(capture.frames, following)
         except KeyboardInterrupt:  # ends the session as `q` does
+            if not self._loading.done():  # nothing has been shown that could be reported
+                raise
             self._is_asked_to_end = True
         except InputError:
             self._recordings.finish()
@@ -257,14 +261,18 @@ class _Session:
             self._wants_film = not self._wants_film
 
 
-def _leave(loading: "Future[Stage]") -> None:
+def _leave(loading: "Future[Stage]", is_over: threading.Event) -> None:
+    is_over.set()
     if not loading.cancel() and loading.exception() is None:
         loading.result().leave()
 
 
-def _load(request: LiveRequest) -> "Stage":
+def _load(request: LiveRequest, is_over: threading.Event) -> "Stage":
+    """The network and the portraits; CancelledError if the session is over by the time torch is loaded."""
     from mcnet_cli.live.stage import Stage
 
+    if is_over.is_set():
+        raise CancelledError
     return Stage(request)
 
 
