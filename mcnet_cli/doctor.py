@@ -16,15 +16,11 @@ from typing import Any, Literal
 from mcnet_cli import __version__
 from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, counted, shown
 from mcnet_cli.files import system_failure
-from mcnet_cli.installed import failure_behind, install_line, pip_install
+from mcnet_cli.installed import failure_behind, install_line, pip_install, required
 from mcnet_cli.weights import Cache, find, registry, survey
 
 LITTLE_MB, TOO_LITTLE_MB = 2000, 100
 TEST_FRAMES = 4
-REQUIRED = (
-    "torch", "typer", "rich", "huggingface-hub", "opencv-python", "numpy", "ffmpeg-python", "imageio-ffmpeg",
-    "face-alignment", "safetensors", "einops", "Pillow", "tomli-w", "filelock",
-)  # fmt: skip
 ENCODERS = {
     "libx264": "mp4, mov and mkv",
     "aac": "their sound",
@@ -127,7 +123,7 @@ def _first_line(error: BaseException) -> str:
 def check_versions() -> Iterator[Finding]:
     """The versions of mcnet, Python and the libraries."""
     found: dict[str, str | None] = {}
-    for name in REQUIRED:
+    for name in required() or ["torch"]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

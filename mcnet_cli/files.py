@@ -104,6 +104,35 @@ def unique_name(name: str, taken: set[str]) -> str:
     return candidate
 
 
+@contextlib.contextmanager
+def made_folders(folder: Path) -> Iterator[None]:
+    """Makes a folder and those above it; removes the new ones that are empty if the block fails.
+
+    SystemFailure if one can't be made.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        try:
+            for path in reversed(missing):
+                path.mkdir()
+        except OSError as error:
+            raise system_failure(error, folder) from error
+        yield
+    except BaseException:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, unless they are there; SystemFailure if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemFailure(f"can't make the folder {shown(folder)}: {error.strerror}") from error
+
+
 def _short_name(target: Path) -> str:
     """The first 100 bytes of a name, which leave room for what makes a temporary name of it."""
     return target.name.encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")

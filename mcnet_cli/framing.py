@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-# What each of the numbers may be that say how a face lies in its square.
+# Bounds of the numbers that say how a face lies in its square.
 LIMITS = {"face_height": (0.05, 1.0), "center_x": (0.0, 1.0), "center_y": (0.0, 1.0)}
 
 

@@ -14,21 +14,32 @@ from mcnet_cli.errors import SystemFailure, shown
 DISTRIBUTION = "mcnet-cli"
 
 
+def required() -> list[str]:
+    """The libraries that mcnet can't do without, by the names of their packages."""
+    return [re.split(r"[^\w.-]", wanted, maxsplit=1)[0] for wanted, marker in _requirements() if not marker]
+
+
 def install_line(extra: str) -> str:
     """The command that installs what mcnet's optional dependencies `extra` (such as `heic`) name.
 
     It names the packages themselves, because mcnet may have been installed from a folder or an address.
     """
-    names = []
+    of_extra = re.compile(rf"extra\s*==\s*['\"]{extra}['\"]")
+    names = [wanted for wanted, marker in _requirements() if of_extra.search(marker)]
+    return pip_install(names or [f"{DISTRIBUTION}[{extra}]"])
+
+
+def _requirements() -> list[tuple[str, str]]:
+    """Packages with their versions, and the markers that say when they are wanted.
+
+    None where mcnet is run from a folder, without an installation.
+    """
     try:
         requirements = importlib.metadata.requires(DISTRIBUTION) or ()
-    except importlib.metadata.PackageNotFoundError:  # run from a folder, without an installation
-        requirements = ()
-    for requirement in requirements:
-        wanted, _, marker = requirement.partition(";")
-        if re.search(rf"extra\s*==\s*['\"]{extra}['\"]", marker):
-            names.append(wanted.strip())
-    return pip_install(names or [f"{DISTRIBUTION}[{extra}]"])
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    pairs = (requirement.partition(";") for requirement in requirements)
+    return [(wanted.strip(), marker) for wanted, _, marker in pairs]
 
 
 def pip_install(requirements: Sequence[str], *options: str) -> str:

@@ -10,11 +10,12 @@ from mcnet_cli.errors import UsageError
 
 FaceChoice = Literal["largest", "all"] | int  # of a source; numbers count from 0, left to right
 DrivingFace = Literal["largest", "first"] | int
+DetectorName = Literal["blazeface", "face-alignment"]
 BackgroundName = Literal["still", "moving", "transparent"]
 BackgroundChoice = BackgroundName | tuple[int, int, int] | Path  # a colour: red, green, blue
 
 CONTROL_OPTIONS = ("yaw", "pitch", "roll", "mouth", "smile", "eyes", "brows")
-DETECTORS = ("blazeface", "face-alignment")
+DETECTORS: tuple[DetectorName, ...] = get_args(DetectorName)
 SIZE_LIMITS_PX = (16, 4096)  # of a result's side
 RATE_LIMITS = (Fraction(1, 100), Fraction(1000))  # frames a second
 _BACKGROUNDS: tuple[BackgroundName, ...] = get_args(BackgroundName)

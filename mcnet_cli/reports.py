@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+
+class Report(Protocol):
+    """What a command has to say when it is done."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: JSON values."""
+
+    def as_text(self) -> str:
+        """For people."""
 
 
 def json_values(record: Any) -> dict[str, Any]:

@@ -16,9 +16,11 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from mcnet_cli.errors import SystemFailure, shown
@@ -303,8 +305,8 @@ def reader_has_left(descriptor: int) -> bool:
 def has_display() -> bool:
     """Whether there is a display that windows can be opened on.
 
-    On Linux that is an X server which answers; if the library that asks is missing, one that is named.
-    Windows and macOS always have one.
+    On Linux that is an X server that answers, or where the library is missing that could ask it, one that
+    $DISPLAY names. Windows and macOS always have one.
     """
     if sys.platform in ("win32", "darwin"):
         return True
@@ -324,3 +326,46 @@ def has_display() -> bool:
 def lacks_system_library(error: ImportError) -> bool:
     """Whether an import failed because a shared library of the system is missing."""
     return any(mark in str(error) for mark in (".so", ".dylib", "DLL load failed"))
+
+
+def load_torch() -> None:
+    """Imports torch, about a second in which Ctrl-C and TERM wait.
+
+    It would swallow a signal that comes while it loads numpy, and others would abort the process.
+    """
+    with interrupts_noted() as came:
+        import torch  # noqa: F401
+    if came:
+        signal.raise_signal(came[0])
+
+
+@contextlib.contextmanager
+def interrupts_noted(on_first: Callable[[], object] = lambda: None) -> Iterator[list[int]]:
+    """Lets Ctrl-C and TERM wait, for whoever asks for the numbers of those that came, which it yields.
+
+    A second one acts at once, as it would have before; one that our parent had us ignore stays ignored. In
+    threads, which no signal interrupts, nothing changes.
+
+    on_first: called when the first one comes.
+    """
+    came: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        restore()
+        came.append(number)
+        on_first()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before |= {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+        for number in before:
+            signal.signal(number, note)
+    try:
+        yield came
+    finally:
+        restore()

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mcnet_cli.animation import AnimationReport, AnimationRequest, Animator, animate
 from mcnet_cli.checkpoint import write_weights
 from mcnet_cli.media import ffmpeg_binary, open_frames, read_image, write_image
-from mcnet_cli.model import MCNet, ModelConfig
+from mcnet_cli.model import Keypoints, MCNet, ModelConfig
 from mcnet_cli.model.config import (
     GeneratorConfig,
     HourglassConfig,
@@ -20,6 +21,7 @@ from mcnet_cli.model.config import (
     MemoryConfig,
     MotionConfig,
 )
+from mcnet_cli.model.replays import ComputeBatch
 from mcnet_cli.motion import Motion
 
 SIZE = 64
@@ -138,3 +140,14 @@ def has_sound(path: Path) -> bool:
 def difference(one: np.ndarray, other: np.ndarray) -> float:
     """Mean absolute difference in levels."""
     return float(np.abs(one.astype(np.float32) - other).mean())
+
+
+def recorded(compute: ComputeBatch, motion: Keypoints) -> ComputeBatch:
+    """What a CUDA graph is: the same work on the same memory, which each replay overwrites."""
+    given = motion.map(torch.clone)
+
+    def replay(motion: Keypoints) -> tuple[Tensor, ...]:
+        given.values.copy_(motion.values)
+        return compute(given)
+
+    return replay

@@ -158,7 +158,7 @@ def test_little_room_is_a_problem(machine: Path, no_self_test: None, monkeypatch
 def test_a_missing_library_is_named_with_the_command(
     machine: Path, no_self_test: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "REQUIRED", ("torch", "no-such-library"))
+    monkeypatch.setattr(doctor, "required", lambda: ["torch", "no-such-library"])
     (found,) = problems(examine(Cache()))
     assert found.text == "not installed: no-such-library"
     assert str(found.fix).endswith("-m pip install no-such-library")

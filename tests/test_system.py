@@ -235,3 +235,39 @@ def test_a_pipe_holds_more_than_64_kb() -> None:
     with open(reader, "rb"), open(writer, "wb", buffering=0) as pipe:
         system.enlarge_pipe(pipe)
         assert pipe.write(bytes(1 << 19)) == 1 << 19
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupts_wait_until_what_they_would_break_is_done(number: int) -> None:
+    came: list[int] = []
+    before = signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        with system.interrupts_noted() as noted:
+            signal.raise_signal(number)
+            assert not came
+        assert (noted, came) == ([number], []), "whoever has waited decides"
+        signal.raise_signal(number)
+        assert len(came) == 1, "at once again"
+    finally:
+        signal.signal(number, before)
+
+
+def test_interrupts_that_our_parent_has_us_ignore_stay_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with system.interrupts_noted() as noted:
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+        assert not noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_interrupt_acts_at_once() -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt), system.interrupts_noted(lambda: done.append("told")) as noted:
+        signal.raise_signal(signal.SIGTERM)
+        done.append("waits")
+        signal.raise_signal(signal.SIGINT)
+        done.append("too late")
+    assert (noted, done) == ([signal.SIGTERM], ["told", "waits"])

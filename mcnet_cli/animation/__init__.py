@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mcnet_cli.animation.animate import animate, plan
 from mcnet_cli.animation.report import AnimationPlan, AnimationReport, AnimationResult
 from mcnet_cli.animation.request import AnimationRequest
-from mcnet_cli.animation.transfer import Transfer
+from mcnet_cli.motion.transfer import Transfer
 from mcnet_cli.weights.resolve import load_model
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from mcnet_cli.motion.following import FollowingAhead, Order, following_ahead
 from mcnet_cli.motion.motion_file import is_motion_file
 from mcnet_cli.processes import log_level
 from mcnet_cli.progress import OnProgress, silent
+from mcnet_cli.system import load_torch
 from mcnet_cli.weights import resolve_weights
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def animate(request: AnimationRequest, on_progress: OnProgress | None = None) ->
     began_s = time.monotonic()
     outputs, crops = checked_paths(request)
     with _following_ahead(request, crops) as ahead:
-        from mcnet_cli.animation.caches import Caches, LruCache  # torch loads here
-        from mcnet_cli.animation.films import made_films
+        load_torch()
+        from mcnet_cli.animation.films import Caches, LruCache, made_films
 
         # No source comes twice in one run, so only one is kept.
         caches = Caches(sources=LruCache(1))
@@ -117,7 +118,7 @@ def _following_ahead(request: AnimationRequest, crops: Crops) -> Iterator[Follow
 
 
 def _order(request: AnimationRequest, crops: Crops) -> Order | None:
-    """What such a process is to do; None where it can't be known without torch, or if no face is followed."""
+    """What that process is to do; None if it can't be known without torch, or no face has to be followed."""
     driving = request.driving
     if driving is None or request.bundled is not None or is_motion_file(driving) or request.face_drivings:
         return None

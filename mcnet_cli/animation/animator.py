@@ -23,7 +23,6 @@ from mcnet_cli.animation.source import (
     framing_of,
     read_source,
 )
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, read_weights
 from mcnet_cli.devices import Compute, choose
@@ -34,6 +33,7 @@ from mcnet_cli.motion.following import FollowingAhead, OpenFrames
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import known_motion
 from mcnet_cli.motion.timing import MotionEdit
+from mcnet_cli.motion.transfer import Transfer
 from mcnet_cli.options import DrivingFace, FaceChoice
 from mcnet_cli.progress import OnProgress, silent
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import AnimationRequest, Background, PictureKind
-from mcnet_cli.animation.retarget import Pose, Retargeting
+from mcnet_cli.animation.retarget import Retargeting, SourcePose
 from mcnet_cli.animation.source import MAX_SIDE_PX, EncodedFace, Portrait, face_picture
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.arrays import Picture, filling, resized, size_within
 from mcnet_cli.compositing import photo_layers
 from mcnet_cli.errors import InputError, UsageError, WeightsError, counted, shown
@@ -22,6 +21,7 @@ from mcnet_cli.face import CropBox, turned
 from mcnet_cli.motion.blending import in_step
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import require_fit
+from mcnet_cli.motion.transfer import Transfer
 from mcnet_cli.transfers import Later
 
 POSED_AT_ONCE = 64  # frames whose poses are found together; a few take as long as one
@@ -35,16 +35,16 @@ class MakeFrames:
     begin: starts the network; what it returns waits for that, and starts drawing. So a GPU is kept busy.
     """
 
-    begin: Callable[[Sequence[Pose]], Later[list[Later[Picture]]]]
+    begin: Callable[[Sequence[SourcePose]], Later[list[Later[Picture]]]]
 
-    def __call__(self, poses: Sequence[Pose]) -> list[Picture]:
+    def __call__(self, poses: Sequence[SourcePose]) -> list[Picture]:
         """All frames, finished."""
         return [frame() for frame in self.begin(poses)()]
 
     def then(self, change: Callable[[Picture], Picture]) -> "MakeFrames":
         """The same with something done to each finished frame."""
 
-        def begin(poses: Sequence[Pose]) -> Later[list[Later[Picture]]]:
+        def begin(poses: Sequence[SourcePose]) -> Later[list[Later[Picture]]]:
             begun = self.begin(poses)
             return lambda: [partial(_changed, frame, change) for frame in begun()]
 
@@ -69,7 +69,7 @@ def frames_of(
 def _network_squares(face: EncodedFace, renderer: Renderer, side: int) -> MakeFrames:
     """Makes the network's own squares, (side, side, 3)."""
 
-    def begin(poses: Sequence[Pose]) -> Later[list[Later[Picture]]]:
+    def begin(poses: Sequence[SourcePose]) -> Later[list[Later[Picture]]]:
         squares = renderer.render_soon(face.source, poses[0].keypoints)
         return lambda: [partial(resized, square, side, side) for square in squares()]
 
@@ -99,7 +99,7 @@ def _photos(portrait: Portrait, renderer: Renderer, background: Background) -> M
         )
     compositor = renderer.photo_compositor(layers)
 
-    def begin(poses: Sequence[Pose]) -> Later[list[Later[Picture]]]:
+    def begin(poses: Sequence[SourcePose]) -> Later[list[Later[Picture]]]:
         begun = [
             renderer.draw_soon(face.source, pose.keypoints, pose.gaze)
             for face, pose in zip(portrait.faces, poses, strict=True)
@@ -213,7 +213,7 @@ def _in_batches(
     count = renderer.batch_size
     many = count * max(1, POSED_AT_ONCE // count)
 
-    def batches() -> Iterator[list[Pose]]:
+    def batches() -> Iterator[list[SourcePose]]:
         for start in range(0, len(rows), many):
             poses = [each.pose(rows[start : start + many]) for each in retargetings]
             for first in range(0, len(poses[0].keypoints), count):

@@ -1,11 +1,11 @@
 """The files that a run reads and writes, all checked before the long work, and what it crops."""
 
-import contextlib
 import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from mcnet_cli.animation.request import AnimationRequest, Crop
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.face import CropBox
-from mcnet_cli.files import atomic_output, check_free, require_folder, require_regular_file, system_failure
+from mcnet_cli.files import atomic_output, check_free, made_folders, require_folder, require_regular_file
 from mcnet_cli.media import (
     Coding,
     FrameSource,
@@ -202,22 +202,9 @@ class Outputs:
     films: tuple[Output, ...]
     new_folder: Path | None
 
-    @contextlib.contextmanager
-    def made_folder(self) -> Iterator[None]:
+    def made_folder(self) -> AbstractContextManager[None]:
         """Makes the folder for the films, and removes it if the block fails before anything is in it."""
-        folder = self.new_folder
-        missing = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
-        try:
-            for path in reversed(missing):
-                path.mkdir()
-            yield
-        except BaseException as error:
-            for path in missing:
-                with contextlib.suppress(OSError):
-                    path.rmdir()
-            if isinstance(error, OSError) and folder is not None and not folder.exists():
-                raise system_failure(error, folder) from error
-            raise
+        return nullcontext() if self.new_folder is None else made_folders(self.new_folder)
 
 
 def checked_paths(request: AnimationRequest) -> tuple[Outputs, Crops]:

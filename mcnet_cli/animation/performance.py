@@ -13,7 +13,6 @@ from mcnet_cli.animation.driving import Driving
 from mcnet_cli.animation.paths import Crops, open_driving
 from mcnet_cli.animation.report import PlannedDriving
 from mcnet_cli.animation.request import AnimationRequest
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.checkpoint import Weights, detector_digest
 from mcnet_cli.errors import UsageError
 from mcnet_cli.model import ModelConfig
@@ -24,6 +23,7 @@ from mcnet_cli.motion.following import FollowingAhead
 from mcnet_cli.motion.motion import Motion
 from mcnet_cli.motion.motion_file import known_motion
 from mcnet_cli.motion.timing import EASE_S, MotionEdit
+from mcnet_cli.motion.transfer import Transfer
 from mcnet_cli.progress import OnProgress
 
 STILL_FILM_S = 3.0  # how long a film lasts in which controls stay as they are
@@ -141,7 +141,7 @@ def _moving_still(request: AnimationRequest) -> tuple[Motion, MotionEdit]:
 
 
 def _shown_at(number: int, edit: MotionEdit, motion: Motion) -> int:
-    """Where a frame of a motion, or the one nearest to it, is after an edit. UsageError if it is cut off."""
+    """Which frame of the edited motion shows frame `number`, or the nearest. UsageError if it is cut off."""
     numbers = Controls.none(len(motion))
     numbers.values[:, 0] = np.arange(len(motion))
     shown = replace(edit, fade_in_s=0, returns=False).applied(Motion.of(numbers, motion.rate)).controls

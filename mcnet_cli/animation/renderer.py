@@ -12,13 +12,13 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcnet_cli.animation.replays import Replays, cuda_graph
 from mcnet_cli.arrays import Picture
 from mcnet_cli.checkpoint import Weights, build_model, detector_digest
 from mcnet_cli.compositing import Compositor, Drawing, Gaze, PhotoCompositor, PhotoLayers, SourceLayers
 from mcnet_cli.devices import Compute, computing, exact
 from mcnet_cli.errors import SystemFailure, WeightsError, shown
 from mcnet_cli.model import Keypoints, MCNet, ModelConfig, SourceState, optimised
+from mcnet_cli.model.replays import Replays, cuda_graph
 from mcnet_cli.model.windows import Window
 from mcnet_cli.threads import Done, Item, in_order
 from mcnet_cli.transfers import Later, download, upload
@@ -79,7 +79,7 @@ class Renderer:
         self.compositor = Compositor(self.model)
         self._paints = paints
         for name in self.config.painters:
-            # they take one mouth or eye at a time: autocast would take as long
+            # painters take one mouth or eye at a time: casting weights for each takes as long as their work
             getattr(self.model, name).to(compute.dtype)
         # A GPU gets work ahead, and nothing is asked of it meanwhile. (Tests let a CPU pass for one.)
         self.on_gpu = compute.device.type != "cpu"
@@ -169,7 +169,7 @@ class Renderer:
                 person, whole, occlusion, paint = self._moved(source, motion)
                 drawing = Drawing(person, whole, occlusion, *places, paint, gaze)
                 return lambda: drawing
-            # all is painted: a GPU would have to wait for the processor's word about what is seen of it
+            # all is painted: a GPU would have to wait until the processor has found out what is seen of it
             (*maps, painted), check = self._computed(source, motion, frames=False)
             person_soon, whole_soon, occlusion_soon = map(download, maps)
 
@@ -210,7 +210,7 @@ class Renderer:
                 work, items, self.workers, initializer=torch.set_num_threads, initargs=(share,)
             )
         finally:
-            torch.set_num_threads(threads)  # a part of what the workers set is everyone's
+            torch.set_num_threads(threads)  # some of what the workers set holds for the whole process
 
     def frames_in_order(
         self, begin: Callable[[Item], Later[list[Later[Done]]]], items: Iterable[Item]
@@ -222,14 +222,14 @@ class Renderer:
 
         begin: starts the network for an item; what it returns waits for that, and starts drawing.
         """
-        if not self.on_gpu or self.compute.device.type == "mps":  # which threads may not share
+        if not self.on_gpu or self.compute.device.type == "mps":  # which several threads may not use
             for frames in self.in_order(lambda item: [frame() for frame in begin(item)()], items):
                 yield from frames
             return
         with exact(self.compute.device):
             for drawn in in_order(lambda begun: begun(), map(begin, items), GPU_WORKERS):
                 while drawn:
-                    yield drawn.pop(0)()  # and its memory is free
+                    yield drawn.pop(0)()  # so its memory is free before the next one is drawn
 
     def _moved(
         self, source: EncodedSource, driving: Keypoints

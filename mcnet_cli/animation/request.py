@@ -9,20 +9,21 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.animation.transfer import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.face import CropBox
-from mcnet_cli.face.detect import DetectorName
 from mcnet_cli.media import CODECS, DEFAULT_QUALITY, HWACCELS, QUALITIES, Codec, Hwaccel, Quality, Span
 from mcnet_cli.motion.bundled import DEFAULT, BundledMotion, bundled_motion
 from mcnet_cli.motion.controls import Keyframes
 from mcnet_cli.motion.motion_file import MOTION_SUFFIX, is_motion_file
 from mcnet_cli.motion.timing import MotionEdit
+from mcnet_cli.motion.transfer import GazeKind, Mode, Reference, Transfer
 from mcnet_cli.options import (
+    DETECTORS,
     RATE_LIMITS,
     SIZE_LIMITS_PX,
     BackgroundChoice,
     BackgroundName,
+    DetectorName,
     DrivingFace,
     FaceChoice,
     require_among,
@@ -158,7 +159,7 @@ class AnimationRequest:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        require_among("--detector", self.detector, get_args(DetectorName))
+        require_among("--detector", self.detector, DETECTORS)
         require_among("--on-no-face", self.on_no_face, get_args(NoFacePolicy))
         _ = self.transfer, self.edit, self.span  # which check their own
         if isinstance(self.face, int):

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from mcnet_cli.animation.source import EncodedFace, SourceFace
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.compositing import Gaze
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face import ROLL_POINTS, lies, remaining_roll_deg, roll_deg
@@ -29,9 +28,12 @@ from mcnet_cli.motion.reference import (
     best_reference,
     hull_scale,
     on_face,
+    reference_weights,
+    single_reference,
     telling,
 )
 from mcnet_cli.motion.relative_motion import LidsAndLips, damped_turns, relative_motion, strengthened
+from mcnet_cli.motion.transfer import Transfer
 
 Points = NDArray[Any]
 
@@ -39,15 +41,15 @@ _ROLL_PLACES = [TELLING_POINTS.tolist().index(point) for point in ROLL_POINTS]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pose:
+class SourcePose:
     """How a source is posed in B frames: its keypoints, and its irises where they are known."""
 
     keypoints: Keypoints
     gaze: Gaze | None = None
 
-    def __getitem__(self, rows: slice) -> "Pose":
+    def __getitem__(self, rows: slice) -> "SourcePose":
         """That of some of the frames."""
-        return Pose(self.keypoints[rows], None if self.gaze is None else self.gaze[rows])
+        return SourcePose(self.keypoints[rows], None if self.gaze is None else self.gaze[rows])
 
 
 class Retargeting:
@@ -92,21 +94,21 @@ class Retargeting:
         if has_regions:
             self._by_region = RegionalMotion.of(self._numbers, self._factors)
         self._controls = self._all_controls(motion)
-        number = None
+        weights = None
         if is_relative:
-            number = self._reference_frame(motion, face.face.landmarks)
-            self._reference = self._motion.keypoints(number)
+            weights = self._reference_weights(motion, face.face.landmarks)
+            self._reference = self._motion.mean_keypoints(weights)
             if transfer.adapt_scale:
                 ours, theirs = (
                     on_face(k.values[0].numpy(), self._numbers) for k in (self._source, self._reference)
                 )
                 self._scale = hull_scale(ours, theirs)
-        self._gaze = self._gaze_transfer(motion, face.face, number)
+        self._gaze = self._gaze_transfer(motion, face.face, weights)
 
-    def pose(self, rows: NDArray[np.intp]) -> Pose:
+    def pose(self, rows: NDArray[np.intp]) -> SourcePose:
         """The source in the driving's frames `rows`."""
         keypoints = self.keypoints(rows)
-        return Pose(keypoints, None if self._gaze is None else self._gaze.gaze(rows, keypoints))
+        return SourcePose(keypoints, None if self._gaze is None else self._gaze.gaze(rows, keypoints))
 
     def keypoints(self, rows: NDArray[np.intp]) -> Keypoints:
         """The source's keypoints in the driving's frames `rows`."""
@@ -120,7 +122,7 @@ class Retargeting:
                 moved.jacobians[row] = self._source.jacobians[0]
         return moved
 
-    def pose_of(self, frame: Motion, shift: Points, weight: float) -> Pose:
+    def pose_of(self, frame: Motion, shift: Points, weight: float) -> SourcePose:
         """The source in a frame that isn't the motion's, such as a camera's, and is taken as it is.
 
         The motion is one frame then, the reference. frame: in the same crop. shift: (2,) how far its irises
@@ -131,9 +133,9 @@ class Retargeting:
         keypoints = strengthened(self._carried_over(rolled), self._source, weight)
         keypoints = self._controlled(keypoints, row)
         if self._gaze is None:
-            return Pose(keypoints)
+            return SourcePose(keypoints)
         turned = weight * self._factors["eyes"] * shift + self._controls.gaze_shifts[row]
-        return Pose(keypoints, self._gaze.shifted(torch.from_numpy(turned).float(), keypoints))
+        return SourcePose(keypoints, self._gaze.shifted(torch.from_numpy(turned).float(), keypoints))
 
     def _carried_over(self, frames: Motion) -> Keypoints:
         """The source's keypoints in frames of the driving, as what was recorded of them moves them."""
@@ -182,8 +184,13 @@ class Retargeting:
             self._smooth if self._transfer.smooth is None else self._transfer.smooth
         )
 
-    def _gaze_transfer(self, motion: Motion, face: SourceFace, reference: int | None) -> GazeTransfer | None:
-        """What moves the irises; None if nothing is known of them. reference: None in absolute motion."""
+    def _gaze_transfer(
+        self, motion: Motion, face: SourceFace, reference: NDArray[np.float32] | None
+    ) -> GazeTransfer | None:
+        """What moves the irises; None if nothing is known of them.
+
+        reference: (T,) the weights of the frames that motion starts from; None in absolute motion.
+        """
         if face.landmarks is None or face.irises is None or not {*OUTER_EYE_CORNERS} <= {*self._numbers}:
             return None
         corners = [self._numbers.index(corner) for corner in OUTER_EYE_CORNERS]
@@ -205,17 +212,20 @@ class Retargeting:
         shifts[self._shows_source] = 0
         return GazeTransfer(shifts, face.landmarks, face.irises, self._source, corners)
 
-    def _reference_frame(self, motion: Motion, source_landmarks: Points | None) -> int:
+    def _reference_weights(self, motion: Motion, source_landmarks: Points | None) -> NDArray[np.float32]:
+        """(T,) how much each frame counts in what relative motion starts from."""
         reference, usable = self._transfer.reference, motion.found
         if isinstance(reference, int):
-            return reference
+            return single_reference(reference, len(motion))
         if motion.weights is not None and (usable & (motion.weights > 0)).any():
             usable = usable & (motion.weights > 0)
         if reference == "first":
-            return int(usable.argmax())
+            return single_reference(int(usable.argmax()), len(motion))
         if motion.landmarks is not None and source_landmarks is not None:
-            return best_reference(telling(source_landmarks), telling(motion.landmarks), usable, LID_PLACES)
-        return best_reference(self._source.values[0].numpy(), self._motion.values, usable)
+            return reference_weights(telling(source_landmarks), telling(motion.landmarks), usable, LID_PLACES)
+        # Learned keypoints: the mean of their local frames would be none of a face.
+        frame = best_reference(self._source.values[0].numpy(), self._motion.values, usable)
+        return single_reference(frame, len(motion))
 
 
 def _roll_between(motion: Motion, face: SourceFace) -> float:

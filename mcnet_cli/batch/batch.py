@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mcnet_cli import engines
-from mcnet_cli.animation.paths import Outputs, planned
+from mcnet_cli.animation.paths import planned
 from mcnet_cli.batch.jobs import Job, at, paired_jobs, read_jobs
 from mcnet_cli.batch.report import BatchPlan, BatchReport, JobResult
 from mcnet_cli.batch.work import RECORDS, FilmMaker, JobWeights, Task
@@ -18,11 +18,10 @@ from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.devices import choose_device
 from mcnet_cli.engines import ENGINES
 from mcnet_cli.errors import McnetError, UsageError, shown
-from mcnet_cli.files import check_free
+from mcnet_cli.files import check_free, made_folders
 from mcnet_cli.media import output_kind
 from mcnet_cli.options import require_among, require_between
 from mcnet_cli.progress import OnProgress, Progress, silent
-from mcnet_cli.system import processor_count
 from mcnet_cli.weights import NEVER, Fetch, resolve_weights, weights_name
 from mcnet_cli.weights.registry import entry_of
 from mcnet_cli.weights.store import sha256_of
@@ -101,9 +100,8 @@ def batch(
             waiting.append(job)
     tasks = tasks_of(waiting)
     if tasks:
-        workers = min(request.workers or _default_workers(maker), len(tasks))
-        threads = 1 if request.engine == "ray" else max(1, processor_count() // workers)
-        maker = replace(maker, threads=threads)
+        workers = min(request.workers or (1 if maker.gpu else engines.default_workers()), len(tasks))
+        maker = replace(maker, threads=engines.threads_of(request.engine, workers))
         with contextlib.ExitStack() as stack:
             parents = {(maker.folder / job.output).parent for job in waiting}
             stack.enter_context(_folders(_new_folder(request, maker.folder), parents))
@@ -150,7 +148,7 @@ def tasks_of(jobs: Sequence[Job]) -> list[Task]:
 
 
 def checked(request: BatchRequest) -> tuple[list[Job], FilmMaker]:
-    """All jobs, and what makes their films, after everything that can be checked before the work."""
+    """All jobs and what makes their films, once everything is checked that can be before the work."""
     folder, jobs, outputs = Path.cwd(), list[Job](), dict[str, Job]()
     new_folder = _new_folder(request, folder)
     weights: dict[str | None, JobWeights] = {}
@@ -227,18 +225,13 @@ def _usable(asked: str | None, fetch: Fetch) -> JobWeights:
     return JobWeights(asked, name if entry_of(name) else str(path.absolute()), sha256_of(path))
 
 
-def _default_workers(maker: FilmMaker) -> int:
-    """One process a GPU, or for every second processor: decoders and encoders need some too."""
-    return 1 if maker.gpu else max(1, processor_count() // 2)
-
-
 @contextlib.contextmanager
 def _folders(folder: Path | None, parents: Iterable[Path]) -> Iterator[None]:
-    """Makes the folder for the films. Removes at the end what holds nothing of it, and of folders of records.
+    """Makes the folder for the films. At the end empty folders go: that one, and those of records.
 
-    parents: the folders of all films.
+    parents: the folders of all films, beside which records are.
     """
-    with Outputs((), folder).made_folder():
+    with contextlib.nullcontext() if folder is None else made_folders(folder):
         try:
             yield
         finally:

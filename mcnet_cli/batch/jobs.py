@@ -9,20 +9,17 @@ import glob
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from mcnet_cli import options
 from mcnet_cli.animation import AnimationRequest
+from mcnet_cli.animation.command_line import OPTIONS, option_name, parse_options
 from mcnet_cli.animation.paths import default_name
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
-from mcnet_cli.face import parse_crop
 from mcnet_cli.files import require_regular_file, unique_name
 from mcnet_cli.media.pictures import natural_key
-from mcnet_cli.motion import Keyframes
 from mcnet_cli.motion.bundled import bundled_motion
 
 STDIN = "-"
@@ -118,7 +115,7 @@ def paired_jobs(
     """
     if folder is None:
         raise UsageError("--product: needs -o, a folder for the films")
-    asked = parse_options(defaults)
+    asked = job_options(defaults)
     found = [_matches(sources), _matches(drivings) if bundled_motion(drivings) is None else [drivings]]
     taken: set[str] = set()
     for driving in found[1]:
@@ -194,7 +191,7 @@ def _job(
     files = {name: values.pop(name) for name in FILES if name in values}
     key = json.dumps(values, sort_keys=True)
     if key not in shared:
-        shared[key] = {**parse_options(defaults), **parse_options(values)}
+        shared[key] = {**job_options(defaults), **job_options(values)}
     apart = [driving for _, driving in shared[key].get("face_drivings", ())]
     if apart and "driving" in files:
         raise UsageError("--face N=DRIVING takes the place of the driving", hint="leave that out")
@@ -212,82 +209,11 @@ def _job(
     return Job(place, files["source"], driven_by, output, shared[key])
 
 
-def parse_options(values: Mapping[str, Any]) -> Options:
-    """Options by their long names, with text or JSON values, as fields of `AnimationRequest`."""
-    fields: dict[str, Any] = {}
-    for typed, value in values.items():
-        name = typed.strip().replace("_", "-")
-        if name not in _OPTIONS:
+def job_options(values: Mapping[str, Any]) -> Options:
+    """Options of a job as `parse_options` returns them."""
+    for name in values:
+        if option_name(name) not in OPTIONS:
             raise UsageError(
-                f"a job has no option {shown(typed)}", hint=f"there are {', '.join((*FILES, *_OPTIONS))}"
+                f"a job has no option {shown(name)}", hint=f"there are {', '.join((*FILES, *OPTIONS))}"
             )
-        field, parse = _OPTIONS[name]
-        if field in fields and field != "controls":
-            raise UsageError(f"--{name}: is given twice")
-        try:
-            parsed = parse(_text(value))
-            if name == "face":
-                field, parsed = ("face_drivings", parsed[1]) if parsed[1] else (field, parsed[0])
-            if name == "gaze" and not isinstance(parsed, str):
-                field, parsed = "controls", Keyframes.of(gaze_x=parsed[0], gaze_y=parsed[1])
-            fields[field] = fields[field] | parsed if field in fields else parsed
-        except (ValueError, KeyError) as error:
-            kinds = {_flag: "true or false", int: "a whole number", float: "a number"}
-            kind = kinds.get(parse, "a text")
-            raise UsageError(f"--{name} {shown(str(value))}: must be {kind}") from error
-    return fields
-
-
-def _text(value: Any) -> str:
-    """What would be typed on the command line for a JSON value."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, str | int | float):
-        raise ValueError
-    return str(value)
-
-
-def _keyframes(name: str, text: str) -> Keyframes:
-    return Keyframes.of(**{name: options.parse_track(f"--{name}", text)})
-
-
-def _flag(text: str) -> bool:
-    return {"true": True, "false": False}[text.strip().lower()]
-
-
-def _same(parse: Callable[[str], Any], *names: str) -> dict[str, tuple[str, Callable[[str], Any]]]:
-    """Options whose field has their name."""
-    return {name: (name.replace("-", "_"), parse) for name in names}
-
-
-# The options of `mcnet animate` by their names: the field of AnimationRequest, and what makes its value of a
-# text. Left out are those of whole runs, and --save-motion, whose file would come after the film, which tells
-# that a job is done.
-_OPTIONS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    **_same(str, "weights", "device", "precision", "detector"),
-    **_same(str, "motion", "on-no-face", "picture", "codec", "quality", "hwaccel"),
-    **_same(_flag, "adapt-scale", "compare", "metadata", "compile", "strict", "ping-pong"),
-    **_same(float, "smooth", "speed"),
-    **_same(int, "size", "max-frames", "audio-track", "loop"),
-    **_same(options.parse_reference, "reference"),
-    **_same(options.parse_names, "region"),
-    **_same(options.parse_strength, "strength"),
-    **{name: ("controls", partial(_keyframes, name)) for name in options.CONTROL_OPTIONS},
-    "gaze": ("gaze", options.parse_gaze),
-    "duration": ("duration_s", options.parse_time),
-    "fade-in-motion": ("fade_in_s", options.parse_time),
-    "return": ("returns", _flag),
-    "face": ("face", lambda text: options.parse_faces([text])),
-    **_same(options.parse_driving_face, "driving-face"),
-    **_same(options.parse_background, "background"),
-    **_same(options.parse_audio, "audio"),
-    **_same(options.parse_volume, "volume"),
-    **_same(options.parse_rate, "fps"),
-    **_same(options.parse_batch_size, "batch-size"),
-    **_same(Path, "crop-json"),
-    **_same(partial(parse_crop, "--source-crop"), "source-crop"),
-    **_same(partial(parse_crop, "--driving-crop"), "driving-crop"),
-    "start": ("start_s", options.parse_time),
-    "end": ("end_s", options.parse_time),
-    "source-frame": ("source_frame_s", options.parse_time),
-}
+    return parse_options(values)

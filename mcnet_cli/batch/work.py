@@ -15,20 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from mcnet_cli.animation import AnimationRequest
-from mcnet_cli.animation.caches import Caches
-from mcnet_cli.animation.films import animate_with
+from mcnet_cli.animation.films import Caches, animate_with
 from mcnet_cli.batch.jobs import Job
 from mcnet_cli.batch.report import JobResult
 from mcnet_cli.devices import limit_threads
 from mcnet_cli.engines import MAX_ATTEMPTS, Tell, Work
 from mcnet_cli.errors import McnetError, SystemFailure, shown
-from mcnet_cli.files import SYSTEM_ERRNOS, atomic_output, stamp_of, sweep_partials, system_failure
+from mcnet_cli.files import (
+    SYSTEM_ERRNOS,
+    atomic_output,
+    make_folder,
+    stamp_of,
+    sweep_partials,
+    system_failure,
+)
 from mcnet_cli.progress import silent
 
 RECORDS, RECORD_FORMAT = "batch.records", 1
 
 Stamp = tuple[int, int]  # size in bytes, time in nanoseconds
-# After so many deaths of a process at a job, the next process leaves it out, and goes on with the task.
+# A job at which so many processes have died is left out by the next one, which goes on with the task.
 MAX_DEATHS = MAX_ATTEMPTS - 1
 
 log = logging.getLogger(__name__)
@@ -40,7 +46,7 @@ class Record:
 
     wanted: digest of all that it depends on. before: the film that was there when the work began, None for
     none. replaces: whether that one was the batch's own. made: the film when the work ended, None while it
-    goes on. run: the run that began the work. attempts: how often it did. facts: for reports.
+    goes on. run: which run began the work. attempts: how often it has begun it. facts: for reports.
     """
 
     wanted: str
@@ -84,10 +90,7 @@ def read_record(film: Path) -> Record | None:
 def write_record(film: Path, record: Record) -> None:
     """Writes a film's record; SystemFailure if the disk fails."""
     path = record_path(film)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SystemFailure(f"can't make the folder {shown(path.parent)}: {error.strerror}") from error
+    make_folder(path.parent)
     with atomic_output(path, overwrite=True) as part:
         part.write_text(json.dumps(asdict(record), separators=(",", ":")), encoding="ascii")
 
@@ -194,7 +197,7 @@ class FilmMaker(Work[Task, Caches, list[JobResult]]):
             if result := self.done_before(job):
                 return result
             record = begin_record(film, self._wanted(job), self.run)
-            if record.attempts > 1:  # the process that was at it before has died
+            if record.attempts > 1:  # a process has died of it before
                 sweep_partials(film, older_s=0)
             if record.attempts > MAX_DEATHS:
                 record_path(film).unlink(missing_ok=True)

@@ -66,8 +66,8 @@ class BenchmarkRequest:
 class NetworkPair:
     """The network as it is trained beside its optimised form, in turn, in one run; both in float32.
 
-    plain, optimised: a frame. speedup, low, high: plain time over optimised time, the median and quartiles of
-    the rounds' ratios. gflop: of the plain network, a frame.
+    plain, optimised: how long a frame takes. speedup, low, high: plain time over optimised time, the median
+    and the quartiles of the rounds' ratios. gflop: what the plain network computes for a frame.
     """
 
     plain: Timing
@@ -97,8 +97,9 @@ class WholeCommand:
 class BenchmarkReport:
     """Everything that was measured, and where.
 
-    threads: of torch. peak: of the device, in the network's precision. opencv_peak: of the CPU in float32, in
-    which OpenCV computes the networks that find faces. stages: empty unless they were asked for.
+    threads: how many torch uses. peak: what the device can do in the network's precision. opencv_peak: what
+    the CPU can do in float32, in which OpenCV computes the networks that find faces. stages: empty unless
+    they were asked for.
     """
 
     processor: str

@@ -17,7 +17,7 @@ from mcnet_cli.devices import Compute
 Work = Callable[[], Any]
 
 MATRIX_SIDE = {"cpu": 1024, "cuda": 8192, "mps": 2048}  # of the product that tells a device's peak
-# Batch, channels and side of the pictures whose 3×3 convolution tells it.
+# Batch, channels and side of pictures whose 3×3 convolution tells a device's peak, too.
 CONVOLUTION = {"cpu": (2, 64, 128), "cuda": (32, 256, 128), "mps": (4, 128, 128)}
 PEAK_ROUNDS = 10
 
@@ -37,7 +37,7 @@ class Timing:
 
     @classmethod
     def of(cls, walls: NDArray[np.float64], cpus: NDArray[np.float64], units: int = 1) -> Self:
-        """Of the seconds of all rounds, each of so many units."""
+        """From the seconds that each round took, in which so many units of work were done."""
         low, middle, high = (1000 / units * np.quantile(walls, (0.25, 0.5, 0.75))).tolist()
         return cls(middle, 1000 / units * float(np.median(cpus)), low, high)
 

@@ -17,7 +17,11 @@ from mcnet_cli.errors import WeightsError, shown
 from mcnet_cli.model.config import Condition, KeypointConfig, MemoryConfig, ModelConfig
 
 PARTS = ("generator", "kp_detector")
-BLUR_KERNELS = ("generator.dense_motion_network.down.weight", "kp_detector.down.weight")  # we compute them
+# Constants, which we compute.
+BLUR_KERNELS = (
+    "generator.dense_motion_network.down.weight",
+    "kp_detector.down.weight",
+)
 PICKLE_LIMIT = 64 << 20  # bytes; the official file's structure takes 0.1 MB
 MEMBER_LIMIT = 20_000
 # A pickled 0x1950A86A20F9469CFC6C: what torch before 1.6 starts its files with.

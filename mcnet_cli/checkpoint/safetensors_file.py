@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = "1"  # version of the metadata in mcnet's weights
-LANDMARKS_ENTRY = "mcnet.landmarks"  # there, if its keypoints are landmarks: which
+LANDMARKS_ENTRY = "mcnet.landmarks"  # numbers of the landmarks that keypoints are, if they are some
 FRAMING_FIELDS = ("face_height", "center_x", "center_y")
 FLOATS = ("F16", "BF16", "F32", "F64")
 HEADER_LIMIT = 4 << 20  # bytes; the library allows 100 MB, of which a million empty entries take a minute

@@ -21,6 +21,7 @@ from mcnet_cli.errors import Failure, McnetError, shown
 from mcnet_cli.files import SYSTEM_ERRNOS
 from mcnet_cli.installed import failure_behind
 from mcnet_cli.progress import Progress
+from mcnet_cli.reports import Report
 from mcnet_cli.system import lacks_system_library, reader_has_left
 
 if TYPE_CHECKING:
@@ -125,13 +126,10 @@ class Console:
             self._task, completed=progress.done, total=progress.total, counts=_counts(progress, seconds)
         )
 
-    def report(self, data: Mapping[str, Any], text: str) -> None:
-        """The result of a command: `data` on stdout with --json, else `text` on stderr unless --quiet."""
+    def report(self, report: Report) -> None:
+        """The result of a command: as JSON on stdout with --json, else as text on stderr unless --quiet."""
         self.close()
-        if self.json:
-            print(json.dumps(data), flush=True)
-        elif not self.quiet:
-            self.line(text)
+        self.result(report.as_json(), report.as_text())
 
     def result(self, data: Mapping[str, Any], text: str | None) -> None:
         """One of many results, as it comes: with --json a line of `data` on stdout, else `text` on stderr."""
@@ -140,10 +138,10 @@ class Console:
         elif text is not None and not self.quiet:
             self.line(text)
 
-    def show(self, data: Mapping[str, Any], text: str) -> None:
-        """What a command was asked to show, on stdout: `data` with --json, else `text`."""
+    def show(self, report: Report, text: str | None = None) -> None:
+        """What a command was asked to show, on stdout: as JSON with --json, else as text, its own or this."""
         self.close()
-        print(json.dumps(data) if self.json else text, flush=True)
+        print(json.dumps(report.as_json()) if self.json else text or report.as_text(), flush=True)
 
     def close(self) -> None:
         """Ends the progress bar."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mcnet_cli.cli._console import console
-from mcnet_cli.options import DETECTORS, parse_track
+from mcnet_cli.options import DETECTORS
 from mcnet_cli.weights import Entry, Fetch
 
 Declare = Callable[..., Any]  # as typer.Option, for the options of one panel of a command's help
@@ -217,14 +217,3 @@ def _ask(entry: Entry) -> bool:
         return False
     console.line(f"{entry.name} is not on this machine: {entry.size}, licence: {entry.licence}.")
     return typer.confirm("Download it?", default=False, err=True)
-
-
-def parse_controls(gaze: object, **typed: str | None) -> dict[str, Any]:
-    """Tracks for `Keyframes.of`, of what was typed for the options of their names.
-
-    gaze: as `options.parse_gaze` returns it. Raises UsageError for what is no number and no track.
-    """
-    tracks: dict[str, Any] = {
-        name: parse_track(f"--{name}", text) for name, text in typed.items() if text is not None
-    }
-    return tracks if not isinstance(gaze, tuple) else {**tracks, "gaze_x": gaze[0], "gaze_y": gaze[1]}

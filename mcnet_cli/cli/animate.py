@@ -1,7 +1,7 @@
 """`mcnet animate`: options to a request, the result to text or JSON."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -60,7 +60,6 @@ from mcnet_cli.cli._options import (
     motion_option,
     output_option,
     panel,
-    parse_controls,
     time_option,
     weights_option,
 )
@@ -125,8 +124,8 @@ def animate(
         motion_option(
             "--reference",
             metavar="best|first|N",
-            help="Driving frame that relative motion starts from. best: the one most like the source. "
-            "first: the first with a face. N: that frame, counted from 0.",
+            help="Driving frame that relative motion starts from. best: the one most like the source, or the "
+            "mean of those about as like it. first: the first with a face. N: that frame, counted from 0.",
         ),
     ] = "best",
     region: Region = "all",
@@ -234,75 +233,75 @@ def animate(
         raise UsageError("--audio and --no-audio contradict each other")
     if json and output == "-":
         raise UsageError("--json and -o - both want stdout", hint="write the result to a file")
-    from mcnet_cli import animation, options  # torch loads here, not at --help
-    from mcnet_cli.face import parse_crop
-    from mcnet_cli.motion import Keyframes
+    from mcnet_cli import animation  # torch loads here, not at --help
+    from mcnet_cli.animation.command_line import parse_options
+    from mcnet_cli.options import parse_faces
 
-    looks = options.parse_gaze(gaze)
-    controls = parse_controls(
-        looks, yaw=yaw, pitch=pitch, roll=roll, mouth=mouth, smile=smile, eyes=eyes, brows=brows
-    )
-    chosen, face_drivings = options.parse_faces(face or ["largest"])
+    chosen, face_drivings = parse_faces(face or ["largest"])
     # With drivings in --face there is none among the paths.
     has_driving = len(paths) > 1 and not face_drivings
-    choices: dict[str, Any] = {
+    typed = {
+        "weights": weights,
         "motion": motion,
-        "gaze": looks if isinstance(looks, str) else "driving",
+        "adapt-scale": adapt_scale,
+        "reference": reference,
+        "region": region,
+        "strength": strength,
+        "smooth": smooth,
+        "gaze": gaze,
+        "yaw": yaw,
+        "pitch": pitch,
+        "roll": roll,
+        "mouth": mouth,
+        "smile": smile,
+        "eyes": eyes,
+        "brows": brows,
         "detector": detector,
-        "on_no_face": on_no_face,
+        "source-crop": source_crop,
+        "driving-crop": driving_crop,
+        "source-frame": source_frame,
+        "driving-face": driving_face,
+        "on-no-face": on_no_face,
         "picture": picture,
+        "background": background,
+        "compare": compare,
+        "size": size,
+        "start": start,
+        "end": end,
+        "max-frames": max_frames,
+        "speed": speed,
+        "ping-pong": ping_pong,
+        "loop": loop,
+        "duration": duration,
+        "fade-in-motion": fade_in_motion,
+        "return": return_,
+        "fps": fps,
+        "audio-track": audio_track,
+        "volume": volume,
         "codec": codec,
         "quality": quality,
         "hwaccel": hwaccel,
+        "metadata": metadata,
+        "device": device,
+        "precision": precision,
+        "batch-size": batch_size,
+        "compile": compile_,
+        "strict": strict,
     }
     request = animation.AnimationRequest(
-        **choices,  # the request checks them
         sources=tuple(paths[:-1] if has_driving else paths),
         driving=paths[-1] if has_driving else None,
         output=output,
-        weights=weights,
-        fetch=fetch_policy(fetch),
-        device=device,
-        precision=precision,
-        adapt_scale=adapt_scale,
-        reference=options.parse_reference(reference),
-        region=options.parse_names(region),
-        strength=options.parse_strength(strength),
-        controls=Keyframes.of(**controls),
-        speed=speed,
-        ping_pong=ping_pong,
-        loop=loop,
-        duration_s=None if duration is None else options.parse_time(duration),
-        fade_in_s=options.parse_time(fade_in_motion),
-        returns=return_,
-        smooth=smooth,
-        save_motion=save_motion,
-        source_crop=parse_crop("--source-crop", source_crop),
-        driving_crop=parse_crop("--driving-crop", driving_crop),
-        source_frame_s=None if source_frame is None else options.parse_time(source_frame),
         face=chosen,
         face_drivings=face_drivings,
-        driving_face=options.parse_driving_face(driving_face),
+        save_motion=save_motion,
         crop_json=crop_json,
-        background=options.parse_background(background),
-        compare=compare,
-        size=size,
-        start_s=options.parse_time(start),
-        end_s=None if end is None else options.parse_time(end),
-        max_frames=max_frames,
-        fps=None if fps is None else options.parse_rate(fps),
         audio=audio or not no_audio,
-        audio_track=audio_track,
-        volume=options.parse_volume(volume),
-        metadata=metadata,
-        batch_size=options.parse_batch_size(batch_size),
-        compile=compile_,
-        strict=strict,
+        fetch=fetch_policy(fetch),
         overwrite=overwrite,
+        **parse_options({name: value for name, value in typed.items() if value is not None}),
     )
     if dry_run:
-        planned = animation.plan(request)
-        console.report(planned.as_json(), planned.as_text())
+        console.report(animation.plan(request))
         return
-    report = animation.animate(request, console.progress)
-    console.report(report.as_json(), report.as_text())
+    console.report(animation.animate(request, console.progress))

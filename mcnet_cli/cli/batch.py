@@ -17,6 +17,7 @@ from mcnet_cli.cli._options import (
     workers_option,
 )
 from mcnet_cli.errors import InputError, UsageError
+from mcnet_cli.system import load_torch
 
 if TYPE_CHECKING:
     from mcnet_cli.batch import JobResult
@@ -95,6 +96,7 @@ def batch(
 
     Example: mcnet batch --product 'sources/*.jpg' 'drivings/*.mp4' -o films
     """
+    load_torch()  # here, not at --help
     from mcnet_cli import batch as batches
 
     request = batches.BatchRequest(
@@ -109,11 +111,10 @@ def batch(
         fetch=fetch_policy(fetch),
     )
     if dry_run:
-        planned = batches.plan(request)
-        console.report(planned.as_json(), planned.as_text())
+        console.report(batches.plan(request))
         return
     report = batches.batch(request, _tell, console.progress)
-    console.report(report.as_json(), report.as_text())
+    console.report(report)
     if report.failures:
         raise InputError(
             f"{len(report.failures)} of {len(report.results)} jobs failed",

@@ -15,6 +15,7 @@ from mcnet_cli.cli._options import (
     panel,
     weights_option,
 )
+from mcnet_cli.system import load_torch
 
 measure_option = panel("What is measured")
 
@@ -56,6 +57,7 @@ def benchmark(
 
     Example: mcnet benchmark --stages
     """
+    load_torch()  # here, not at --help
     from mcnet_cli.benchmark import BenchmarkRequest
     from mcnet_cli.benchmark import benchmark as run
 
@@ -70,5 +72,4 @@ def benchmark(
         stages=stages,
         fetch=fetch_policy(fetch),
     )
-    report = run(request, console.progress)
-    console.show(report.as_json(), report.as_text())
+    console.show(run(request, console.progress))

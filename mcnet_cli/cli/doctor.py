@@ -32,6 +32,6 @@ def doctor(
     from mcnet_cli.weights import Cache
 
     diagnosis = examine(Cache(cache_dir))
-    console.show(diagnosis.as_json(), diagnosis.as_text())
+    console.show(diagnosis)
     if diagnosis.exit_code:
         raise typer.Exit(diagnosis.exit_code)

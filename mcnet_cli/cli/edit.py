@@ -31,7 +31,6 @@ from mcnet_cli.cli._options import (
     face_option,
     fetch_policy,
     panel,
-    parse_controls,
     time_option,
     weights_option,
 )
@@ -102,15 +101,15 @@ def edit(
     Example: mcnet edit talk --add nod --yaw 0:0,3:15 -o speech.motion
     """
     from mcnet_cli import options
-    from mcnet_cli.motion import EditRequest, Keyframes, MotionEdit
+    from mcnet_cli.animation.command_line import parse_options
+    from mcnet_cli.motion import EditRequest, MotionEdit
     from mcnet_cli.motion import edit as make
 
-    looks = None if gaze is None else options.parse_gaze(gaze)
-    if isinstance(looks, str):
-        raise UsageError(f"--gaze {looks}: must be X,Y or TIME:X,Y,...")
-    controls = parse_controls(
-        looks, yaw=yaw, pitch=pitch, roll=roll, mouth=mouth, smile=smile, eyes=eyes, brows=brows
-    )
+    if gaze in ("driving", "source"):
+        raise UsageError(f"--gaze {gaze}: must be X,Y or TIME:X,Y,...")
+    typed = {"yaw": yaw, "pitch": pitch, "roll": roll, "mouth": mouth, "smile": smile, "eyes": eyes}
+    typed |= {"brows": brows, "gaze": gaze}
+    controls = parse_options({name: text for name, text in typed.items() if text is not None})
     mixed_in, share = (None, 0.5) if mix is None else options.parse_mix(mix)
     request = EditRequest(
         motions=tuple(motions),
@@ -130,10 +129,9 @@ def edit(
             returns=return_,
             rate=None if fps is None else options.parse_rate(fps),
         ),
-        controls=Keyframes.of(**controls),
+        **controls,
         weights=weights,
         fetch=fetch_policy(fetch),
         overwrite=overwrite,
     )
-    report = make(request)
-    console.report(report.as_json(), report.as_text())
+    console.report(make(request))

@@ -25,6 +25,7 @@ from mcnet_cli.cli._options import (
     workers_option,
 )
 from mcnet_cli.errors import UsageError
+from mcnet_cli.system import load_torch
 
 measure_option = panel("What is measured")
 
@@ -164,8 +165,7 @@ def evaluate(
 
     Example: mcnet evaluate heldout/ -w run/weights.safetensors -w lite -o report
     """
-    import numpy  # noqa: F401  # torch would load it, and swallow a Ctrl-C that comes meanwhile
-
+    load_torch()  # here, not at --help
     from mcnet_cli import evaluation
     from mcnet_cli.options import parse_batch_size, parse_names
 
@@ -196,6 +196,6 @@ def evaluate(
         raise UsageError("--markdown and --json both print on stdout", hint="take one of them")
     report = evaluation.evaluate(request, console.progress)
     if markdown:
-        console.show(report.as_json(), report.as_markdown())
+        console.show(report, report.as_markdown())
     else:
-        console.report(report.as_json(), report.as_text())
+        console.report(report)

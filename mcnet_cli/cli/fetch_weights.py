@@ -101,6 +101,6 @@ def fetch_weights(
         report = weights.remove(name, cache)
     else:
         report = weights.fetch(name, cache, sha256=sha256, force=force, on_progress=console.progress)
-    (console.show if list_ or verify else console.report)(report.as_json(), report.as_text())
+    (console.show if list_ or verify else console.report)(report)
     if verify and any(status.problem for status in report.weights):
         raise typer.Exit(WeightsError.exit_code)

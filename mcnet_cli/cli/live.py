@@ -191,5 +191,4 @@ def live(
         background=options.parse_background(background),
         size=size,
     )
-    report = session.live(request, console.progress)
-    console.report(report.as_json(), report.as_text())
+    console.report(session.live(request, console.progress))

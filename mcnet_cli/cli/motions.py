@@ -14,4 +14,4 @@ def motions(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) 
     known = bundled_motions()
     lines = [f"{motion.name:12} {motion.seconds:4.1f} s  {motion.shows}" for motion in known]
     lines.append("Each can be repeated without a seam: mcnet animate portrait.jpg idle --duration 30")
-    console.report({"motions": [motion.as_json() for motion in known]}, "\n".join(lines))
+    console.result({"motions": [motion.as_json() for motion in known]}, "\n".join(lines))

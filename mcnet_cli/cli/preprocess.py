@@ -216,5 +216,4 @@ def preprocess(
         strict=strict,
         dry_run=dry_run,
     )
-    report = preprocessing.preprocess(request, console.progress)
-    console.report(report.as_json(), report.as_text())
+    console.report(preprocessing.preprocess(request, console.progress))

@@ -21,6 +21,7 @@ from mcnet_cli.cli._options import (
     panel,
 )
 from mcnet_cli.errors import UsageError
+from mcnet_cli.system import load_torch
 
 if TYPE_CHECKING:
     from mcnet_cli.training import Launch
@@ -112,9 +113,8 @@ def train(
 
     Example: mcnet train clips/ -o run --minutes 90
     """
-    import numpy  # noqa: F401  # torch would load it, and swallow a Ctrl-C that comes meanwhile
-
-    from mcnet_cli import training  # torch loads here, not at --help
+    load_torch()  # here, not at --help
+    from mcnet_cli import training
 
     policy = fetch_policy(fetch)
     first = training.initial_weights(init, policy) if init else None
@@ -140,14 +140,12 @@ def train(
     )
     if check_data:
         table = training.check_data(request, console.progress)
-        console.report(table.as_json(), table.as_text())
+        console.report(table)
         raise typer.Exit(0 if table.is_enough else 3)
     if dry_run:
-        plan = training.plan(request, console.progress)
-        console.report(plan.as_json(), plan.as_text())
+        console.report(training.plan(request, console.progress))
         return
-    report = training.train(request, console.progress)
-    console.report(report.as_json(), report.as_text())
+    console.report(training.train(request, console.progress))
 
 
 def _changes(

@@ -76,8 +76,9 @@ class Drawing:
     everything, background included. occlusion: (B, 1, 64, 64), 1 where the warped source can be trusted.
     source, driving: (1, K, 2) and (B, K, 2) keypoints. gaze: where irises go; None leaves that to the motion.
     All of that is on the CPU, where it is decided what is drawn, and where.
-    paint: makes what is `painted` in some frames, of which most show nothing or little; of all of it, or of a
-    window of rows and columns. frames: this drawing's, for it.
+    paint: computes the decoder's picture for some frames of the batch, in a window of rows and columns. Most
+    frames show little of it, so it is computed only where it is shown. frames: which of the batch's frames
+    this drawing has.
     """
 
     person: Tensor
@@ -90,9 +91,9 @@ class Drawing:
     frames: slice = field(default_factory=lambda: slice(None))
 
     def painted(self, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
-        """(B, 3, h, w) in [0, 1], a part of the decoder's picture in the source's colours; made each time.
+        """(B, 3, h, w) in [0, 1], a part of the decoder's picture in the source's colours.
 
-        It is on the network's device.
+        It is computed anew with each call, on the network's device.
         """
         return self.paint(self.frames, (rows, columns))
 
@@ -113,7 +114,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What of a batch of drawings is known before anything is painted; all but `motion` as in `Drawing`."""
+    """What is known of a batch before anything is painted; `person` and `occlusion` as in `Drawing`."""
 
     motion: MotionField
     person: Tensor
@@ -174,7 +175,7 @@ class Compositor:
         person, occlusion = motion.person, motion.occlusion
         if self._head is not None:
             person, share = self._head.turned(person, state.keypoints.values, driving.values)
-            # what the decoder paints is where the network's own motion has opened something
+            # the decoder paints where the network's own motion has opened something, and the surface's hasn't
             occlusion = torch.lerp(occlusion, torch.ones_like(occlusion), share[:, None, None, None])
         return Moved(motion, person, occlusion)
 

@@ -298,13 +298,13 @@ def _square_of(front: Front, canvas: Canvas, movement: Movement, square: Square,
         near = _at(torch.from_numpy(finer.places), own, finer.step, finer.step)
         at = torch.where(inside[:, None], near, at)
         low, high = (end((0, 1, 2)).tolist() for end in (pixels.amin, pixels.amax))
-        for due in finer.dues:
-            if not all(map(_overlap, low, high, reversed(due.window))):
+        for shifted in finer.lower:
+            if not all(map(_overlap, low, high, reversed(shifted.window))):
                 continue
-            own, inside = _in_window(pixels, due.window)
-            due_here = _at(torch.from_numpy(due.shift), own, finer.step, 0)
-            share = _at(torch.from_numpy(due.share[None]), own, 1, 0)
-            at += inside[:, None] * share * due_here
+            own, inside = _in_window(pixels, shifted.window)
+            shift_here = _at(torch.from_numpy(shifted.shift), own, finer.step, 0)
+            share = _at(torch.from_numpy(shifted.share[None]), own, 1, 0)
+            at += inside[:, None] * share * shift_here
     if fine > 1:
         at = F.interpolate(at, scale_factor=float(fine), mode="bilinear", align_corners=False)
     if canvas.picture is None:

@@ -11,8 +11,9 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.compositing.front import BLOCK, Front
-from mcnet_cli.compositing.plate import Picture, over
+from mcnet_cli.compositing.plate import over
 from mcnet_cli.compositing.strips import strips_of
 from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.model.windows import Window
@@ -25,11 +26,11 @@ Planes = Sequence[Maps] | Maps  # x and y
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """What is added to places below the line where lids or lips meet.
+class LowerShift:
+    """Moves what lies below the line where lids or lips meet.
 
-    window: of the front's rows and columns. shift: (2, h, w) at every `step`-th pixel, in pixels of the
-    enlarged front. share: (H, W), 0 above the line and 1 below it.
+    window: of the front's rows and columns. shift: (2, h, w) at every `step`-th pixel, what is added to
+    places, in pixels of the enlarged front. share: (H, W), 0 above the line and 1 below it.
     """
 
     window: Window
@@ -51,19 +52,19 @@ class Inlay:
 
 
 @dataclass(frozen=True, slots=True)
-class Finer:
-    """Places around eyes and mouth, where lids, lips and irises are set right.
+class FinePlaces:
+    """Where pixels around eyes and mouth are taken from, on a finer grid than others.
 
-    window: of the front's rows and columns; dues and inlays are within it. places: (2, h + 2, w + 2), x and
-    y, where in the enlarged front the middles of `step` by `step` pixels are taken from, with one more on
-    each side. dues: what is added then. inlays: what is laid in. slack: how far all this takes pixels from
-    where their blocks are taken from, in pixels of the enlarged front.
+    window: of the front's rows and columns; all `lower` and `inlays` are within it. places: (2, h + 2, w +
+    2), x and y in the enlarged front of the middles of `step` by `step` pixels, with one more on each side.
+    lower: shifts of lower lids and lips, added to these. inlays: the irises. slack: the largest distance
+    between a pixel's place and that of its block, in pixels of the enlarged front.
     """
 
     window: Window
     step: int
     places: Maps
-    dues: list[Due]
+    lower: list[LowerShift]
     inlays: list[Inlay]
     slack: float
 
@@ -90,7 +91,7 @@ class Movement:
     """
 
     places: Tensor
-    finer: Finer | None
+    finer: FinePlaces | None
     paints: list[Paint]
 
 
@@ -155,19 +156,19 @@ class _StripMaker:
         return moved
 
 
-def _near(finer: Finer) -> Planes:
+def _near(finer: FinePlaces) -> Planes:
     """x and y, (H, W) each: places of the pixels in the window around eyes and mouth."""
     rows, columns = (slice(finer.step, finer.step + line.stop - line.start) for line in finer.window)
     near = times(finer.places, finer.step, rows, columns)
-    for due in finer.dues:
-        here, _ = common(finer.window, due.window)
-        shift = times(due.shift, finer.step, *map(slice, due.share.shape))
+    for shifted in finer.lower:
+        here, _ = common(finer.window, shifted.window)
+        shift = times(shifted.shift, finer.step, *map(slice, shifted.share.shape))
         for line, added in zip(near, shift, strict=True):
-            cv2.accumulateProduct(added, due.share, line[here])
+            cv2.accumulateProduct(added, shifted.share, line[here])
     return near
 
 
-def _inlaid(front: Front, inlay: Inlay, finer: Finer, near: Planes) -> tuple[Window, Picture, Maps]:
+def _inlaid(front: Front, inlay: Inlay, finer: FinePlaces, near: Planes) -> tuple[Window, Picture, Maps]:
     """The window of an inlay, (H, W, 4) what a front shows in it, and (H, W) how much of that is seen."""
     here, _ = common(finer.window, inlay.window)
     shift = times(inlay.shift, finer.step, *map(slice, inlay.share.shape))
@@ -205,7 +206,7 @@ def taken(front: Front, places: Planes) -> Picture:
 
 
 def draw_by_torch(picture: Tensor, movement: Movement, behind: Tensor) -> None:
-    """The same on any device, in float32: the plain twin of `draw_by_opencv`, which nobody waits for.
+    """The same on any device, in float32: the plain twin of `draw_by_opencv`. Nothing in it waits for a GPU.
 
     picture: (1, 4, 2·(T + H), 2·W), the enlarged front. behind: as there, uint8, beside it.
     """
@@ -220,9 +221,9 @@ def draw_by_torch(picture: Tensor, movement: Movement, behind: Tensor) -> None:
     if finer is not None:
         rows, columns = (slice(finer.step, finer.step + line.stop - line.start) for line in finer.window)
         places[:, *finer.window] = enlarged(finer.places, rows, columns)
-        for due in finer.dues:
-            share = upload(due.share, picture.device)
-            places[:, *due.window] += share * enlarged(due.shift, *map(slice, share.shape))
+        for shifted in finer.lower:
+            share = upload(shifted.share, picture.device)
+            places[:, *shifted.window] += share * enlarged(shifted.shift, *map(slice, share.shape))
     moved = sampled(picture, places)
     for inlay in [] if finer is None else finer.inlays:
         share = upload(inlay.share, picture.device)

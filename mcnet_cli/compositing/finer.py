@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcnet_cli.compositing.compose import Drawing
-from mcnet_cli.compositing.draw import Due, Finer, Inlay, Maps, common, times
+from mcnet_cli.compositing.draw import FinePlaces, Inlay, LowerShift, Maps, common, times
 from mcnet_cli.compositing.front import BLOCK, Front
 from mcnet_cli.compositing.front_picture import ENLARGED
 from mcnet_cli.compositing.gaze import Gaze, Lids, LidsLine, MovedIris, moved_irises
@@ -22,14 +22,14 @@ from mcnet_cli.model.windows import Axes, Window
 
 # Irises that would move by less than the first, in pixels, stay; the second is the width of the edge at lids.
 LEAST_SHIFT_PX, LID_EDGE_PX = 0.3, 1.5
-# Widths of the line where lids or lips meet, from where on next to nothing is on the other side of it.
+# Distance from the line where lids or lips meet, in its widths, beyond which its softness is not seen.
 SURELY = 7
 # How far apart neighbouring rows around an eye are taken from at least, in rows. Between a lid and a brow
 # that rises, and above a lid that shuts, the motion may turn back: lashes and brows would be seen twice.
 # Looked at on five portraits: with 0.3 lids that shut bend brows, with 0.1 raised brows draw out lashes.
 LEAST_ADVANCE = 0.15
-EYES = 2  # which come before the mouth
-FADE = 0.2  # what that changes fades at the edges of a window, over this share of its sides
+EYE_COUNT = 2  # eyes come before the mouth
+FADE = 0.2  # the change that this asks for fades at the edges of a window, over this share of its sides
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,78 +48,82 @@ class FineCells:
     origin: Maps
     scale: Maps
 
-    def finer(self, field: Tensor, places: Tensor, drawing: Drawing, parts: FaceParts) -> Iterator[Finer]:
+    def finer(
+        self, field: Tensor, places: Tensor, drawing: Drawing, parts: FaceParts
+    ) -> Iterator[FinePlaces]:
         """What each of B frames does around eyes and mouth.
 
         field: (B, 64, 64, 2), their motion. places: (B, 2, ...), as in a `Movement` each.
         """
         corrections = parts.corrections(field, drawing.source, drawing.driving, self.axes)
-        dues = [[_pixels_of(maps, self.scale) for maps in (part.above, part.below)] for part in corrections]
+        shifts = [[_pixels_of(maps, self.scale) for maps in (part.above, part.below)] for part in corrections]
         windows = zip(*(part.windows(self.axes) for part in corrections), strict=True)
         # the way down a face is the same for eyes and mouth
         downs, widths = corrections[0].down.numpy(), (SEAM * corrections[0].scale[:, 0]).tolist()
         middles = [part.middle[:, 0].numpy() for part in corrections]
         for frame, own in enumerate(windows):
             lines = [LidsLine(middle[frame], downs[frame], widths[frame]) for middle in middles]
-            due = [
+            shift = [
                 [maps[frame][:, *common(part.window, window)[0]] for maps in both]
-                for part, both, window in zip(corrections, dues, own, strict=True)
+                for part, both, window in zip(corrections, shifts, own, strict=True)
             ]
             gaze = None if drawing.gaze is None else drawing.gaze[frame : frame + 1]
-            yield self._finer(places[frame].numpy(), own, due, lines, gaze)
+            yield self._finer(places[frame].numpy(), own, shift, lines, gaze)
 
     def _finer(
         self,
         places: Maps,
         windows: Sequence[Window],
-        dues: Sequence[Sequence[Maps]],
+        shifts: Sequence[Sequence[Maps]],
         lines: list[LidsLine],
         gaze: Gaze | None,
-    ) -> Finer:
-        """What one frame does.
+    ) -> FinePlaces:
+        """Where one frame takes its pixels around eyes and mouth from.
 
-        windows, dues, lines: of both eyes and the mouth, what is due in (2, h, w) cells above and below the
-        line where lids or lips meet.
+        Of both eyes and the mouth, `windows` are their cells, `lines` where lids or lips meet, and `shifts`
+        what is added to places above and below these, (2, h, w) each.
         """
         around = _union(windows)
         finer = _between_blocks(places, around, BLOCK // self.step)
         above, shares, slack = finer[:, 1:-1, 1:-1], [], 0.0
         eyes = np.zeros_like(above)  # what is below the lines between lids, besides `above`
-        for number, (window, line, (due, due_below)) in enumerate(zip(windows, lines, dues, strict=True)):
+        for number, (window, line, (shift, shift_below)) in enumerate(
+            zip(windows, lines, shifts, strict=True)
+        ):
             here, _ = common(around, window)
-            is_eye = number < EYES
+            is_eye = number < EYE_COUNT
             if is_eye:
-                self._unfold(above[1, *here], due[1], due_below[1], window, line)
-            above[:, *here] += due
-            slack += max(float(np.abs(maps).max()) for maps in (due, due_below))
-            due_below -= due
-            shares += self._due(window, due_below, line)
+                self._unfold(above[1, *here], shift[1], shift_below[1], window, line)
+            above[:, *here] += shift
+            slack += max(float(np.abs(maps).max()) for maps in (shift, shift_below))
+            shift_below -= shift
+            shares += self._lower_shift(window, shift_below, line)
             if is_eye:
-                eyes[:, *here] += due_below
+                eyes[:, *here] += shift_below
         inlays = []
         if gaze is not None:
             x, y = (line[part] for line, part in zip((self.x, self.y), around[::-1], strict=True))
-            lids = Lids(x, y, above, eyes, lines[:EYES], self.origin, self.scale)
+            lids = Lids(x, y, above, eyes, lines[:EYE_COUNT], self.origin, self.scale)
             (right, down), pixel = lines[0].down, 1 / max(self.front.scale)
             least, edge = LEAST_SHIFT_PX * pixel, LID_EDGE_PX * pixel
             irises = moved_irises(gaze, lids, np.array([down, -right]), least=least, edge=edge)
             inlays = [self._inlay(iris, around, edge) for iris in irises]
             slack += max((float(np.abs(inlay.shift).max()) for inlay in inlays), default=0.0)
-        return Finer(self._pixels(around), self.step, finer, shares, inlays, slack)
+        return FinePlaces(self._pixels(around), self.step, finer, shares, inlays, slack)
 
-    def _unfold(self, rows: Maps, due: Maps, due_below: Maps, window: Window, line: LidsLine) -> None:
-        """Changes what is due around an eye, so that its rows are taken from places in the same order.
+    def _unfold(self, rows: Maps, shift: Maps, shift_below: Maps, window: Window, line: LidsLine) -> None:
+        """Changes the shifts around an eye so that rows keep their order, and no skin is shown twice.
 
-        rows: (h, w) where they are taken from otherwise. due, due_below: (h, w), what is due above and below
-        the line where its lids meet.
+        rows: (h, w), where they are taken from without a shift. shift, shift_below: (h, w), those above and
+        below the line where the lids meet.
         """
         is_above = line.distances(self.x[window[1]], self.y[window[0]]) < 0
         least = LEAST_ADVANCE * ENLARGED * self.step
-        _order(rows[::-1], due[::-1], is_above[::-1], least, -1)
-        _order(rows, due_below, ~is_above, least, 1)
+        _order(rows[::-1], shift[::-1], is_above[::-1], least, -1)
+        _order(rows, shift_below, ~is_above, least, 1)
 
-    def _due(self, window: Window, shift: Maps, line: LidsLine) -> list[Due]:
-        """What is due below a line in a window of cells; nothing where all of that is above it."""
+    def _lower_shift(self, window: Window, shift: Maps, line: LidsLine) -> list[LowerShift]:
+        """A shift of what lies below a line in a window of cells; none where all of that is above it."""
         rows, columns = window
         lowest = line.distances(self.x[[columns.start, columns.stop - 1]], self.y[rows]).max(1)
         found = np.flatnonzero(lowest > -SURELY)
@@ -131,7 +135,7 @@ class FineCells:
         share = np.ones((len(y), len(x)), np.float32)
         near = line.distances(x[[0, -1]], y).min(1) < SURELY
         share[near] = line.below(x, y[near])
-        return [Due((rows, columns), shift[:, part], share)]
+        return [LowerShift((rows, columns), shift[:, part], share)]
 
     def _inlay(self, iris: MovedIris, around: Window, edge: float) -> Inlay:
         """An iris between its lids. around: the cells from the first of which its window counts."""
@@ -154,18 +158,18 @@ class FineCells:
         return rows, columns
 
 
-def _order(rows: Maps, due: Maps, where: NDArray[np.bool_], least: float, way: int) -> None:
-    """Changes what is due so that each row, with it, goes on from the one before by `least`.
+def _order(rows: Maps, shift: Maps, where: NDArray[np.bool_], least: float, way: int) -> None:
+    """Changes a shift so that each row, shifted, lies at least `least` beyond the one before.
 
-    rows, due: (h, w). where: (h, w), which of them count. way: 1, or -1 if the first row is the lowest.
+    rows, shift: (h, w). where: (h, w), which of them count. way: 1, or -1 if the first row is the lowest.
     """
-    found = way * (rows + due)
+    found = way * (rows + shift)
     if not (where[1:] & (found[1:] - found[:-1] < least)).any():
         return
     even = least * np.arange(len(rows), dtype=np.float32)[:, None]
     level = np.where(where, found - even, np.finfo(np.float32).min)
     down, across = (_fading(length) for length in rows.shape)
-    due += way * (down[:, None] * across) * np.where(where, np.maximum.accumulate(level, axis=0) - level, 0)
+    shift += way * (down[:, None] * across) * np.where(where, np.maximum.accumulate(level, axis=0) - level, 0)
 
 
 def _fading(count: int) -> Floats:

@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 
-from mcnet_cli.compositing.plate import Picture
+from mcnet_cli.arrays import Picture
 
 KEPT = 16  # frames at most whose memory is kept: as many as some threads' batches hold at once
 

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.compositing.front_picture import columns_of, enlarged
-from mcnet_cli.compositing.plate import Floats, Picture, besides
+from mcnet_cli.compositing.plate import Floats, besides
 from mcnet_cli.model.eye_shape import EYE_ARCS
 from mcnet_cli.model.mouth_shape import LIPS
 

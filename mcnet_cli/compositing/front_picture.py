@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.compositing.plate import Floats, Picture
+from mcnet_cli.arrays import Picture
+from mcnet_cli.compositing.plate import Floats
 
 # The front is stored enlarged so many times, so that linear sampling loses little of it. It is sharpened a
 # little for the rest: what is taken of each neighbour, along each axis. Without that moved faces have 0.7 to

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from mcnet_cli.model.windows import Window
 
-# In radii of the iris: up to where all moves with it, and from where on nothing does.
+# In radii of the iris, from its centre: within the first all moves with it, beyond the second nothing does.
 RIGID, REACH = 1.0, 2.5
 # The farthest that an iris is moved, in its radii: beyond, what lies beside it would fold.
 FARTHEST = 0.9
-# How deep inside the lids, in radii of the iris, all of an up or down movement is done: the source has no
-# eyeball to show from under its lids.
+# Distance from the lids, in radii of the iris, from which on it moves up and down as far as it should. Nearer
+# to them it moves less: the source has no eyeball to show from under its lids.
 DEPTH = 0.5
 
 Floats = NDArray[Any]

@@ -34,18 +34,17 @@ MIDDLE = (0.0, -0.15, 0.72)
 SIDE, DEPTH, UP, DOWN = 0.475, 0.62, 0.65, 0.9
 # Turns in degrees up to which keypoints alone decide, and from which on the surface does.
 LEAST_TURN_DEG, FULL_TURN_DEG = 7.0, 18.0
-# Beyond the head, what the turn adds fades between these distances from its middle, in radii; below the
-# face between these places, in heights of the mesh.
+# What a turn adds to the motion fades beside the head between these distances from its middle, in radii;
+# below the face between these places, in heights of the mesh.
 BESIDE = (1.1, 2.6)
 BELOW = (0.35, 0.75)
-# How much further than in a face seen from the front a point is behind the surface where it is hidden, in
-# heights of the mesh: from the first on a little, from the second on wholly. And the variance of the noise
-# that hidden keypoints are taken to have.
+# How far a point lies behind the visible surface, beyond what it does in a face seen from the front, in
+# heights of the mesh: below the first it is seen, above the second it is hidden, in between partly.
 HIDDEN = (0.06, 0.12)
-HIDDEN_NOISE = 0.3
+HIDDEN_NOISE = 0.3  # variance of the noise that hidden keypoints are taken to have
 SMOOTH_CELLS = 32  # along each side, in which the keypoints' own shifts are smooth enough
-# How far before the head's middle, over its radius in depth, the surface begins to be the face's, and from
-# where on it surely is; what is further behind may be an ear or hair.
+# How far before the head's middle, over its radius in depth, the surface is: above the second it surely is
+# the face's, below the first it may be an ear or hair.
 FACE = (0.0, 0.25)
 EDGE = 0.05  # width of the cheek's edge, where the surface ends, as a share of its distance from the middle
 
@@ -133,7 +132,7 @@ class HeadSurface:
                 return motion, share
             grid = coordinate_grid(motion.shape[1], motion.shape[2], like=driving)
             shifts = _shifts_by_turn(grid, turn, before, after)
-            # what keypoints do besides what the turn does with the points in space that they are
+            # how keypoints move besides what the turn does to them as points in space
             seen_before, seen = (self._points.posed(pose.rotation)[..., :2] for pose in (before, after))
             rolled = _in_plane((seen[..., 0], seen[..., 1]), turn[..., None])
             by_turn = before.scale[:, None, None] * (seen_before - torch.stack(rolled, dim=-1))
@@ -175,7 +174,7 @@ def _shifts_by_turn(grid: Tensor, turn: Tensor, before: Pose, after: Pose) -> Te
     radii = ((x / SIDE).square() + (y / torch.where(y < 0, UP, DOWN)).square()).sqrt()
     nearer = (BESIDE[0] / radii.clamp_min(1e-6)).clamp_max(1)
     near = nearer * x, nearer * y
-    # a plane through the middle that faced the source's viewer
+    # beside the head the motion is that of a plane through its middle, which faced the source's viewer
     det = turn[:, 0, 0] * turn[:, 1, 1] - turn[:, 0, 1] * turn[:, 1, 0]
     beside = (
         (turn[:, 1, 1] * near[0] - turn[:, 1, 0] * near[1]) / det,

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.compositing.front import REACH, Front, Person, Square, front_of
-from mcnet_cli.compositing.plate import Floats, Picture, besides, over, times_alpha, without_people
+from mcnet_cli.compositing.plate import Floats, besides, over, times_alpha, without_people
 
-# Matte from which on a pixel hangs together with its neighbours as one person.
+# Matte above which neighbouring pixels belong to one person.
 BELONGS = 0.3
-# The plate is filled in by so many shares of the square's side around people, too.
+# Width of the strip around people in which the plate is filled in too, as a share of the square's side.
 PLATE_MARGIN = 0.02
 # Share of the face's place that the matte has to call a person, and how much of the moving part may be
 # neither person nor background, over what is wholly person. Otherwise nobody was found, in a drawing or an

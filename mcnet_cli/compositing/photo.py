@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.compositing.compose import Drawing
 from mcnet_cli.compositing.draw import Movement, draw_by_opencv, draw_by_torch
 from mcnet_cli.compositing.frame_memory import FrameMemory
 from mcnet_cli.compositing.layers import PhotoLayers
 from mcnet_cli.compositing.mover import Mover
-from mcnet_cli.compositing.plate import Picture
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
 from mcnet_cli.model.face_parts import FaceParts
 from mcnet_cli.transfers import Later, download

@@ -6,19 +6,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from mcnet_cli.arrays import Picture
+
 Floats = NDArray[Any]
 
 # Matte up to which a pixel shows the background alone.
 BACKGROUND = 0.02
-# Levels at which half of a texture is left in what is filled in. Letters and branches have 30 and more.
+# Contrast in levels of which half is kept in what is filled in; of more, less. Letters and branches, which
+# would be seen twice, have 30 and more.
 TEXTURE = 20
 # Side of the squares over which mirror images are averaged, as a share of the picture's longer side. The
 # outline of hair is ragged, and each pixel of it would throw an image of its own, as a spike.
 ALIGNED = 1 / 30
 # Standard deviation in pixels at which pictures are blurred at least; they are made smaller for wider blurs.
 LEAST_SIGMA = 2.5
-# Matte from which on it is raised to what explains the photo; less below, where it may well be background.
+# Matte above which it is raised to what explains the photo; a smaller one is raised less, as it may well be
+# background.
 SURELY = 0.25
 
 

@@ -9,14 +9,15 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.compositing.details import Canvas
 from mcnet_cli.compositing.finer import FineCells
 from mcnet_cli.compositing.front import BEYOND_CELLS, BLOCK, CELLS, Front, middles
 from mcnet_cli.compositing.front_picture import ENLARGED, ends
-from mcnet_cli.compositing.plate import Picture
 from mcnet_cli.model.geometry import coordinate_grid
 
-# Corrections of lids and lips are interpolated between pixels so many of which are a square's side, or twice.
+# Corrections of lids and lips are computed at so many places along a square's side, or up to twice as many,
+# and interpolated.
 STEP_PER = 140
 
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mcnet_cli.model.detail_painter import BRIGHTNESS
 from mcnet_cli.model.geometry import full_precision, ramp
 
-# Weights of red, green and blue in the brightness: ITU-R BT.601.
-BRIGHTNESS = 0.299, 0.587, 0.114
 # Root mean square distance of a picture's colours from the line through them. Below 0.008, the noise of a
 # scan, the photo has one hue; above 0.016 it is in colours. The least colourful of some ninety portraits in
 # colours has 0.019.

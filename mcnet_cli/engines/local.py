@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 def run_here(
     work: Work[Item, State, Result], items: Sequence[Item], state: State, on_news: Tell
 ) -> Events[Item, Result]:
-    """Works on the items one after the other in this process. on_news: is told what the work tells."""
+    """Works on the items one after the other in this process. on_news: gets partial results."""
     for item in items:
         yield Event(item, work.do(item, state, on_news))
 
@@ -151,7 +151,7 @@ def _receive(pool: _Pool, worker: _Worker) -> Iterator[Event[Any, Any]]:
 
 
 class _Pipe:
-    """A worker's way to its parent, for several threads. What the package logs takes it too."""
+    """A worker's connection to its parent, which its threads share. The package's log goes through it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._lock = connection, threading.Lock()
@@ -165,7 +165,7 @@ class _Pipe:
 def _serve(connection: Connection, work: Work[Any, Any, Any], level: int) -> None:
     """The main function of a worker: asks for items until there are no more, or the parent is gone.
 
-    level: from which on the package's log is told to the parent.
+    level: the lowest level of the log that is sent to the parent.
     """
     global _is_leaving
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sends SIGTERM
@@ -174,7 +174,7 @@ def _serve(connection: Connection, work: Work[Any, Any, Any], level: int) -> Non
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe = _Pipe(connection)
     send_log(pipe.send, level)
-    result = None  # of the item before, by which the next one is asked for
+    result = None  # sending an item's result asks for the next item
     try:
         state = work.prepare()
         while True:
@@ -193,10 +193,10 @@ def _serve(connection: Connection, work: Work[Any, Any, Any], level: int) -> Non
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    """Ends a worker by a signal. Later ones change nothing: undoing must not be interrupted.
+    """Ends a worker by a signal. Later signals change nothing, so that cleaning up isn't interrupted.
 
-    It stays the handler: Python prints a traceback of a signal that arrives while its handler is changed for
-    `SIG_IGN`.
+    That is why it stays the handler: were it replaced by `SIG_IGN`, Python would print a traceback of a
+    signal that arrives at that moment.
     """
     global _is_leaving
     if not _is_leaving:

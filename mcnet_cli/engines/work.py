@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 MAX_ATTEMPTS = 3  # at an item whose process dies
 TICK_S = 0.5  # longest time without an event
-GRACE_S = 1.2  # for processes to undo what they were doing
+GRACE_S = 1.2  # in which processes clean up before they are killed
 
 Item = TypeVar("Item")
 State = TypeVar("State")

@@ -17,22 +17,21 @@ from mcnet_cli.engines import Events, Tell
 from mcnet_cli.errors import InputError, shown
 from mcnet_cli.evaluation.folder import Strips, atomic_folder, check_outside, write_report
 from mcnet_cli.evaluation.measures import choose_instruments
-from mcnet_cli.evaluation.pairs import Movers, Pair, expected_frames, pairs_of
+from mcnet_cli.evaluation.pairs import Pair, PairMovers, expected_frames, pairs_of
 from mcnet_cli.evaluation.report import COPY, ClipResult, EvaluationReport, Failed, Row
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
 from mcnet_cli.evaluation.work import (
-    Bench,
     Measured,
     PairNews,
     PairWork,
     PlannedRow,
     RowNetwork,
     Task,
+    WorkState,
     tasks_of,
 )
 from mcnet_cli.media.clips import split_of
 from mcnet_cli.progress import OnProgress, Progress, silent
-from mcnet_cli.system import processor_count
 from mcnet_cli.weights import NEVER, resolve_weights
 
 Outcome = TypeVar("Outcome", ClipResult, Failed)
@@ -63,13 +62,13 @@ def evaluate(request: EvaluationRequest, on_progress: OnProgress = silent) -> Ev
         compute = choose(request.device, request.precision)
         plans = planned_rows(request, weights_files(request))
         instruments = choose_instruments(request, compute)
-        bench = Bench(instruments, Movers(request, compute))
-        # What can be downloaded has been by now, and other processes can't ask.
+        state = WorkState(instruments, PairMovers(request, compute))
+        # Whatever may be downloaded is here by now, and other processes can't ask the user.
         work = PairWork(replace(request, fetch=NEVER), tuple(plans), strips)
         tasks = tasks_of(plans, pairs)
         rows = _Rows(plans, tasks, strips)
         progress = _FramesMade(plans, pairs, expected_frames(request, pairs), on_progress)
-        for event in stack.enter_context(closing(_events(work, tasks, bench, progress.tell))):
+        for event in stack.enter_context(closing(_events(work, tasks, state, progress.tell))):
             progress.tell(event.news)
             if event.finished is not None and event.result is not None:
                 rows.add(event.finished, event.result)
@@ -139,14 +138,13 @@ def planned_rows(request: EvaluationRequest, files: dict[str, Path]) -> list[Pla
     return rows
 
 
-def _events(work: PairWork, tasks: Sequence[Task], bench: Bench, tell: Tell) -> Events[Task, Measured]:
+def _events(work: PairWork, tasks: Sequence[Task], state: WorkState, tell: Tell) -> Events[Task, Measured]:
     """What the engine says that is asked for. One process, where it is enough, is this one."""
     engine, count = work.request.engine, work.request.workers
     if engine == "local" and (count or 1) == 1:
-        return engines.run_here(work, tasks, bench, tell)
-    workers = min(count or max(1, processor_count() // 2), len(tasks))
-    threads = 1 if engine == "ray" else max(1, processor_count() // workers)
-    return engines.run(replace(work, threads=threads), tasks, engine, workers)
+        return engines.run_here(work, tasks, state, tell)
+    workers = min(count or engines.default_workers(), len(tasks))
+    return engines.run(replace(work, threads=engines.threads_of(engine, workers)), tasks, engine, workers)
 
 
 class _FramesMade:
@@ -194,7 +192,7 @@ class _Rows:
         self._networks: list[RowNetwork | None] = [None] * len(plans)
 
     def add(self, task: Task, measured: Measured) -> None:
-        """Takes a task's pairs; InputError if they are the last of their row, and none could be used."""
+        """Adds a task's pairs; InputError if they complete a row of which no pair could be used."""
         self._pairs[task.row].update(measured.pairs)
         self._networks[task.row] = self._networks[task.row] or measured.network
         failed = [pair for pair in measured.pairs.values() if isinstance(pair, Failed)]

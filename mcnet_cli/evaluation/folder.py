@@ -19,22 +19,20 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
-from numpy.typing import NDArray
 
-from mcnet_cli.arrays import resized, side_by_side
+from mcnet_cli.arrays import Picture, resized, side_by_side
 from mcnet_cli.errors import UsageError, shown
 from mcnet_cli.evaluation.report import ClipResult, EvaluationReport, Row, figures_of, number
 from mcnet_cli.evaluation.request import ANIMATION, FIGURES, RECONSTRUCTION, REENACTMENT, EvaluationRequest
 from mcnet_cli.files import partial_name, sweep_partials, system_failure
 from mcnet_cli.media import read_image, write_image
+from mcnet_cli.media.pictures import caption
 from mcnet_cli.system import sync_folder
-
-Picture = NDArray[np.uint8]
 
 JSON_FILE, CSV_FILE, MARKDOWN_FILE = "report.json", "report.csv", "report.md"
 PAGE_FILE, SHEET_FILE = "report.html", "sheet.png"
 FILES = {JSON_FILE, CSV_FILE, MARKDOWN_FILE, PAGE_FILE, SHEET_FILE}
-LABEL_PX, BACKGROUND, INK = 18, 24, (230, 230, 230)
+LABEL_PX = 18
 LABELS = ("best", "median", "worst")
 STRIP_PX, QUALITY = 192, 80  # height and quality of the pictures in the page
 ARROWS = {"more": "↑", "less": "↓", "one": "→ 1"}
@@ -115,7 +113,7 @@ def write_sheet(path: Path, results: Sequence[ClipResult], strips: Strips) -> No
     for label, clip in zip(LABELS, chosen(results, figure), strict=True):
         strip, result = strips.read(0, clip), results[clip]
         text = f"{label}: {result.driving}, {FIGURES[figure].title} {result.figures[figure]:.4g}"
-        rows += [_label(text, strip.shape[1]), strip]
+        rows += [caption(text, strip.shape[1], LABEL_PX), strip]
     width = max(row.shape[1] for row in rows)
     write_image(path, np.concatenate([np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0))) for r in rows]))
 
@@ -131,7 +129,7 @@ class PageStrip:
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class ShownClip:
     """What the page shows of one of the best, median and worst clips."""
 
     label: str
@@ -141,13 +139,13 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A protocol's part of the page. compared: rows with weights and their shots, by figure."""
+    """A protocol's part of the page. compared: rows with weights and their shown clips, by figure."""
 
     protocol: str
     rows: Sequence[Row]
     figures: Sequence[str]
     ranking: str
-    compared: Mapping[str, Sequence[tuple[Row, Sequence[Shot]]]]
+    compared: Mapping[str, Sequence[tuple[Row, Sequence[ShownClip]]]]
 
     def wins(self, row: Row, figure: str) -> bool:
         """Whether a row has the best mean of all weights, if there is something to compare."""
@@ -204,7 +202,7 @@ def _section(report: EvaluationReport, protocol: str, in_page: Callable[[int, in
             (
                 row,
                 [
-                    Shot(label, row.results[clip], in_page(place, clip))
+                    ShownClip(label, row.results[clip], in_page(place, clip))
                     for label, clip in zip(LABELS, chosen(row.results, figure), strict=True)
                 ],
             )
@@ -232,15 +230,6 @@ def _data_url(strip: Picture) -> str:
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _label(text: str, width: int) -> Picture:
-    from PIL import Image, ImageDraw
-
-    label = Image.new("RGB", (width, LABEL_PX), (BACKGROUND,) * 3)
-    printable = text.encode("ascii", "replace").decode()
-    ImageDraw.Draw(label).text((4, 3), printable, fill=INK)
-    return np.asarray(label, np.uint8)
-
-
 def check_outside(request: EvaluationRequest) -> None:
     """UsageError for a report among the clips or portraits, where the next run would take it for one."""
     assert request.output is not None
@@ -253,7 +242,7 @@ def check_outside(request: EvaluationRequest) -> None:
 
 
 def check_folder(target: Path, *, overwrite: bool) -> None:
-    """UsageError if `target` may not become a report: taken without `overwrite`, or by anything else."""
+    """UsageError if `target` may not become a report: it is anything else, or one without `overwrite`."""
     if not target.parent.is_dir():
         raise UsageError(f"can't write {shown(target)}: its folder doesn't exist", hint="make it first")
     if not target.exists():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import McnetError, UsageError, WeightsError
 from mcnet_cli.evaluation.movements import Expressions, Mean, Points, Trace
@@ -28,7 +29,7 @@ from mcnet_cli.face import (
 )
 from mcnet_cli.face.face_alignment import FaceAlignmentDetector
 from mcnet_cli.face.outer import after, similarity, upper_face
-from mcnet_cli.face.sampling import Picture, box_transform
+from mcnet_cli.face.sampling import box_transform
 from mcnet_cli.installed import install_line
 from mcnet_cli.metrics import (
     FACE_PX,

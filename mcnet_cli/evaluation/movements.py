@@ -17,7 +17,7 @@ Points = NDArray[Any]
 
 PLACES_KEPT = 4096  # frames whose meshes are kept to know their mean place
 
-# Pairs of points of the face mesh whose summed distances, over that of the eyes, tell an expression.
+# Expressions by pairs of points of the face mesh: the sum of their distances, over that of the eyes.
 DISTANCES: dict[str, Pairs] = {
     "mouth": MOUTH_OPENING,
     "eyes": LID_OPENINGS,
@@ -30,7 +30,7 @@ DISTANCES: dict[str, Pairs] = {
 # 0.0026, 0.0019, 0.0043, 0.0021 and 0.0029. In films of the same people the medians are 0.045, 0.039, 0.038,
 # 0.039 and 0.018.
 STILL = {"mouth": 0.010, "eyes": 0.006, "smile": 0.010, "brows": 0.007, "gaze": 0.008}
-GAIN = "_gain"  # what a figure's name ends with that tells the gain of an expression
+GAIN = "_gain"  # ends the names of figures that tell the gain of an expression
 
 
 @dataclass(slots=True)

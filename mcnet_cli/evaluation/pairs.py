@@ -3,7 +3,6 @@
 import csv
 import json
 import statistics
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from mcnet_cli.animation import Animator, Transfer
 from mcnet_cli.animation.driving import Driving, pictures_of
+from mcnet_cli.animation.films import LruCache
 from mcnet_cli.animation.source import face_picture
 from mcnet_cli.arrays import Picture, resized
 from mcnet_cli.checkpoint import Weights, read_weights
@@ -31,7 +31,7 @@ from mcnet_cli.motion.following import OpenFrames
 FILE_LIMIT = 64 << 20  # bytes of a file of pairs
 DRIVINGS_KEPT = 32  # whose motion is kept for the next pair or row: about 0.7 kB a frame
 LOG_FILE = "log.jsonl"  # of a training run, beside its weights
-# What a protocol says of motion, where neither a setting nor `animate`'s defaults do.
+# How a protocol carries motion over, unless settings say otherwise.
 TRANSFERS: dict[str, dict[str, Any]] = {RECONSTRUCTION: {"motion": "absolute", "smooth": 0.0}}
 
 # Called after each frame that was read or made, with the number of those of a pair that have been made.
@@ -146,7 +146,7 @@ def _by_name(clips: Sequence[ClipPath]) -> dict[str, ClipPath]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moved:
+class MovedPair:
     """A pair that is ready to be made; the frames are made when they are asked for.
 
     source: (S, S, 3), what is moved. count: frames. frames: gives the driving's frames and those made for
@@ -160,7 +160,7 @@ class Moved:
     damaged: bool = False
 
 
-class Mover:
+class PairMover:
     """Moves sources with one network, and remembers the motion of drivings that further pairs need again.
 
     keypoints: where the network's come from. size: side of the network's frames in pixels.
@@ -169,7 +169,7 @@ class Mover:
     def __init__(self, request: EvaluationRequest, animator: Animator) -> None:
         self._request, self._animator = request, animator
         self._crops = ANIMATION in request.protocols
-        self._drivings: OrderedDict[Path, Driving] = OrderedDict()
+        self._drivings: LruCache[Driving] = LruCache(DRIVINGS_KEPT)
         self.size = animator.size
         tracked = animator.finder is not None and animator.landmarks
         self.keypoints = "tracked landmarks" if tracked else "the network's detector"
@@ -180,7 +180,7 @@ class Mover:
         parameters = sum(tensor.numel() for tensor in self._animator.renderer.model.parameters())
         return WeightsFacts(parameters, *training_run(self._animator.weights.path.with_name(LOG_FILE)))
 
-    def move(self, pair: Pair, protocol: str, settings: Settings, on_frame: OnFrame) -> Moved:
+    def move(self, pair: Pair, protocol: str, settings: Settings, on_frame: OnFrame) -> MovedPair:
         """Reads source and driving; InputError if one of them can't be used."""
         if self._crops:
             portrait = self._animator.portrait(pair.source.path)
@@ -204,7 +204,7 @@ class Mover:
             with closing(made), closing(pictures_of(driving, opened, rows, size)) as real:
                 yield from zip(real, made, strict=True)
 
-        return Moved(
+        return MovedPair(
             source=source,
             count=len(rows),
             frames=frames,
@@ -213,27 +213,25 @@ class Mover:
         )
 
     def _driving(self, path: Path, opened: OpenFrames, on_frame: OnFrame) -> Driving:
-        if path not in self._drivings:
-            self._drivings[path] = self._animator.read_driving(
-                opened,
-                crop="auto" if self._crops else "none",
-                whole_landmarks=False,
-                on_progress=lambda _progress: on_frame(0),
-            )
-            if len(self._drivings) > DRIVINGS_KEPT:
-                self._drivings.popitem(last=False)
-        return self._drivings[path]
+        read = partial(
+            self._animator.read_driving,
+            opened,
+            crop="auto" if self._crops else "none",
+            whole_landmarks=False,
+            on_progress=lambda _progress: on_frame(0),
+        )
+        return self._drivings.get(path, read)
 
 
-class Movers:
-    """Movers for the rows of a report; a network stays loaded while the next row needs the same one."""
+class PairMovers:
+    """A `PairMover` for each row of a report; a network stays loaded while the next row needs the same."""
 
     def __init__(self, request: EvaluationRequest, compute: Compute) -> None:
         self._request, self._compute = request, compute
         self._weights: Weights | None = None
-        self._mover: tuple[object, Mover] | None = None
+        self._mover: tuple[object, PairMover] | None = None
 
-    def of(self, protocol: str, path: Path, settings: Settings) -> Mover:
+    def of(self, protocol: str, path: Path, settings: Settings) -> PairMover:
         """For a weights file, and settings, of which framing, keypoints and paint matter here."""
         if self._weights is None or self._weights.path != path:
             self._weights = self._mover = None  # two networks at once would need twice the memory
@@ -251,7 +249,7 @@ class Movers:
                 batch_size=self._request.batch_size,
                 paints=paints,
             )
-            self._mover = key, Mover(self._request, animator)
+            self._mover = key, PairMover(self._request, animator)
         return self._mover[1]
 
 
@@ -265,7 +263,7 @@ def _with_framing(weights: Weights, changes: dict[str, float]) -> Weights:
     return replace(weights, framing=weights.framing | changes)
 
 
-def unmoved(pair: Pair, request: EvaluationRequest, size: int) -> Moved:
+def unmoved(pair: Pair, request: EvaluationRequest, size: int) -> MovedPair:
     """The baseline of a reconstruction: every made frame is the source, (size, size, 3)."""
     source = resized(first_frame(pair.source), size, size)
     opened = partial(open_frames, pair.driving.path, max_frames=request.max_frames)
@@ -279,7 +277,7 @@ def unmoved(pair: Pair, request: EvaluationRequest, size: int) -> Moved:
                 if number in wanted:
                     yield resized(frame, size, size), source
 
-    return Moved(source, len(rows), shown_beside)
+    return MovedPair(source, len(rows), shown_beside)
 
 
 def first_frame(clip: ClipPath) -> Picture:

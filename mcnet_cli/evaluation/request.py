@@ -144,7 +144,7 @@ class Settings:
         return {name: value for name, value in self.given.items() if name in LIMITS}
 
     def changed(self, others: "Settings") -> "Settings":
-        """With what `others` give in place of these."""
+        """These settings, with those that `others` give in their place."""
         return replace(self, **others.given)
 
     def __str__(self) -> str:
@@ -241,10 +241,8 @@ class EvaluationRequest:
         self._check_protocols()
         self._check_metrics()
         require_among("--detector", self.detector, DETECTORS)
-        if self.every < 1:
-            raise UsageError(f"--every {self.every}: must be at least 1")
-        if self.max_frames is not None and self.max_frames < 2:
-            raise UsageError(f"--max-frames {self.max_frames}: must be at least 2")
+        require_between("--every", self.every, 1, None)
+        require_between("--max-frames", self.max_frames, 2, None)
         for change in (self.settings, *self.variations):
             whole = self.settings.changed(change)
             if whole.paint is False and whole.picture != "face":

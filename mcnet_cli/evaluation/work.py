@@ -11,7 +11,7 @@ from mcnet_cli.engines import MAX_ATTEMPTS, Tell, Work
 from mcnet_cli.errors import InputError
 from mcnet_cli.evaluation.folder import Strips
 from mcnet_cli.evaluation.measures import ClipMeter, Instruments, choose_instruments
-from mcnet_cli.evaluation.pairs import Moved, Mover, Movers, OnFrame, Pair, unmoved
+from mcnet_cli.evaluation.pairs import MovedPair, OnFrame, Pair, PairMover, PairMovers, unmoved
 from mcnet_cli.evaluation.report import ClipResult, Failed, WeightsFacts
 from mcnet_cli.evaluation.request import RECONSTRUCTION, EvaluationRequest, Settings
 
@@ -54,16 +54,16 @@ class Measured:
 
 
 @dataclass(eq=False)
-class Bench:
+class WorkState:
     """What a process measures with. sizes: of networks that it has seen, by their files."""
 
     instruments: Instruments
-    movers: Movers
+    movers: PairMovers
     sizes: dict[Path, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class PairWork(Work[Task, Bench, Measured]):
+class PairWork(Work[Task, WorkState, Measured]):
     """Moves and measures pairs. strips: where pictures of them are kept, None if nobody looks at them."""
 
     request: EvaluationRequest
@@ -76,13 +76,13 @@ class PairWork(Work[Task, Bench, Measured]):
         """Whether networks run on a GPU."""
         return choose(self.request.device, self.request.precision).device.type == "cuda"
 
-    def prepare(self) -> Bench:
+    def prepare(self) -> WorkState:
         """The instruments; the process uses its share of the processors, if not less is asked for."""
         limit_threads(self.threads)
         compute = choose(self.request.device, self.request.precision)
-        return Bench(choose_instruments(self.request, compute), Movers(self.request, compute))
+        return WorkState(choose_instruments(self.request, compute), PairMovers(self.request, compute))
 
-    def do(self, item: Task, state: Bench, tell: Tell) -> Measured:
+    def do(self, item: Task, state: WorkState, tell: Tell) -> Measured:
         """Measures pairs. Tells after each frame how many of its pair have been made (`PairNews`)."""
         row = self.rows[item.row]
         mover = None if row.weights is None else state.movers.of(row.protocol, row.weights, row.settings)
@@ -117,7 +117,7 @@ class PairWork(Work[Task, Bench, Measured]):
         """A fault of the program ends the run."""
         raise error
 
-    def _size(self, row: PlannedRow, state: Bench) -> int:
+    def _size(self, row: PlannedRow, state: WorkState) -> int:
         """That of the row's pictures; of a copy, that of the first row's."""
         if row.weights is None:
             row = self.rows[0]
@@ -126,13 +126,15 @@ class PairWork(Work[Task, Bench, Measured]):
             state.sizes[row.weights] = read_weights(row.weights).config.size
         return row.settings.size or state.sizes[row.weights]
 
-    def _moved(self, row: PlannedRow, mover: Mover | None, pair: Pair, size: int, on_frame: OnFrame) -> Moved:
+    def _moved(
+        self, row: PlannedRow, mover: PairMover | None, pair: Pair, size: int, on_frame: OnFrame
+    ) -> MovedPair:
         if mover is None:
             return unmoved(pair, self.request, size)
         return mover.move(pair, row.protocol, row.settings, on_frame)
 
     def _measured(
-        self, row: int, number: int, pair: Pair, moved: Moved, instruments: Instruments, on_frame: OnFrame
+        self, row: int, number: int, pair: Pair, moved: MovedPair, instruments: Instruments, on_frame: OnFrame
     ) -> ClipResult:
         protocol = self.rows[row].protocol
         names = instruments.wanted[protocol]
@@ -156,11 +158,11 @@ class PairWork(Work[Task, Bench, Measured]):
 
 
 def _telling(tell: Tell, pair: tuple[int, int]) -> OnFrame:
-    def told(made: int) -> None:
+    def tell_frames(made: int) -> None:
         news: PairNews = pair, made
         tell(news)
 
-    return told
+    return tell_frames
 
 
 def tasks_of(rows: Sequence[PlannedRow], pairs: Mapping[str, Sequence[Pair]]) -> list[Task]:

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import UsageError
 from mcnet_cli.face.landmarks import Points
-from mcnet_cli.face.sampling import Picture, box_transform, resample
+from mcnet_cli.face.sampling import box_transform, resample
 from mcnet_cli.framing import Framing
 
 # How far hair, chin and ears reach beyond the mesh, in heights of the mesh: left, top, right, bottom.

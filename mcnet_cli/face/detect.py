@@ -3,22 +3,26 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from operator import attrgetter
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.face.landmarks import FaceMesh, Mesh, Points, Region
 from mcnet_cli.face.networks import as_planes, read_network, run_network, sigmoid
-from mcnet_cli.face.sampling import Picture, box_transform, resample
-
-DetectorName = Literal["blazeface", "face-alignment"]
+from mcnet_cli.face.sampling import box_transform, resample
+from mcnet_cli.options import DetectorName
 
 FACE_SCORE = 0.5  # of the mesh: below, a candidate is no face
 CANDIDATE_SCORE = 0.5
 OVERLAP = 0.3  # intersection over union from which two boxes are one face
 SMALLEST_TILE_PX = 192  # below, a network sees the whole picture without loss
 BEYOND = 0.25  # of the picture's sides: how far out of it the third attempt looks
+# Below this score of all faces, one that stands on its head may be the one that is there: in a room that is
+# upside down, plants are taken for faces with scores of 0.85.
+DOUBTFUL = 0.99
 # Aspects of pixels in which pictures are looked at where nothing else helps: too wide, and too high by half.
 STRETCHED = ((2.0, 1.0), (1.0, 2.0))
 # The mesh lays itself on a face the wrong way round as well, with scores that are rarely above `SURE`. Those
@@ -62,9 +66,9 @@ class BatchDetector(Detector, Protocol):
 
 
 class BlazeFaceDetector:
-    """The full-range model; where it finds nothing, the back-camera model; then parts of the picture.
+    """The full-range model; where it finds nothing, the picture upside down, then the back-camera model.
 
-    At last the picture upside down, and with pixels that are no squares. Faces are found at any angle.
+    Then parts of the picture, at last pixels that are no squares. Faces are found at any angle.
     """
 
     name: DetectorName = "blazeface"
@@ -79,22 +83,46 @@ class BlazeFaceDetector:
 
         thorough: look for faces of less than a tenth of the picture too, if there is no larger one.
         """
+        whole = _whole(rgb)
+        faces = checked(rgb, self._full(rgb, whole), self._mesh)
+        if not thorough or _surest(faces) >= DOUBTFUL:
+            return faces or self._by_back_camera(rgb)
+        turned = checked(rgb, self._full(rgb, whole, upside_down=True), self._mesh)
+        others = self._by_back_camera(rgb)
+        if not faces and _sure(turned) and len(_sure(turned)) >= len(_sure(others)):
+            return _sure(turned)
+        faces = faces or others or self._small(rgb)
+        for found in (others, turned):
+            if _surest(faces) < DOUBTFUL and _odds(_surest(found)) > CLEARLY * _odds(_surest(faces)):
+                faces = found
+        return faces or self._stretched(rgb)
+
+    def _by_back_camera(self, rgb: Picture) -> list[Face]:
         height, width = rgb.shape[:2]
-        whole = np.array([0, 0, width, height], np.float32)
+        whole = _whole(rgb)
         # A face that fills the picture is seen better with some black around it.
         wide = whole + np.array([-width, -height, width, height], np.float32) * BEYOND
-        for model, view in ((self._full, whole), (self._back, whole), (self._back, wide)):
-            if faces := checked(rgb, model(rgb, view), self._mesh):
-                return faces
-        for side in tile_sides(width, height) if thorough else ():
+        return checked(rgb, self._back(rgb, whole), self._mesh) or checked(
+            rgb, self._back(rgb, wide), self._mesh
+        )
+
+    def _small(self, rgb: Picture) -> list[Face]:
+        height, width = rgb.shape[:2]
+        for side in tile_sides(width, height):
             tiles = tiles_of(width, height, side)
             if faces := checked(rgb, [face for tile in tiles for face in self._full(rgb, tile)], self._mesh):
                 return faces
-        if thorough:
-            turned = self._full(rgb, whole, upside_down=True)
-            stretched = [face for pixel in STRETCHED for face in self._full(rgb, whole, pixel=pixel)]
-            return checked(rgb, turned, self._mesh) or checked(rgb, stretched, self._mesh)
         return []
+
+    def _stretched(self, rgb: Picture) -> list[Face]:
+        """Faces in pixels that are no squares."""
+        whole = _whole(rgb)
+        candidates = [face for pixel in STRETCHED for face in self._full(rgb, whole, pixel=pixel)]
+        return checked(rgb, candidates, self._mesh)
+
+
+def _whole(rgb: Picture) -> Points:
+    return np.array([0, 0, rgb.shape[1], rgb.shape[0]], np.float32)
 
 
 def tile_sides(width: int, height: int) -> list[int]:
@@ -182,19 +210,29 @@ def checked(rgb: Picture, candidates: list[Face], mesh: FaceMesh) -> list[Face]:
 
 def _right_way_round(rgb: Picture, region: Region, mesh: FaceMesh) -> Mesh:
     """The mesh of what is in a region, turned by quarters if that is doubtful otherwise."""
+    score = attrgetter("score")
     found = mesh.glance(rgb, region)
     if found.score >= SURE:
         return found
     turned = [mesh.glance(rgb, each) for each in region.quarter_turns]
     for _ in range(FURTHER_LOOKS):
         turned = [mesh.glance(rgb, each.region) for each in turned]
-    as_it_is, best = max(found, turned[0], key=_odds), max(turned, key=_odds)
-    return best if _odds(best) > CLEARLY * _odds(as_it_is) else as_it_is
+    as_it_is, best = max(found, turned[0], key=score), max(turned, key=score)
+    return best if _odds(best.score) > CLEARLY * _odds(as_it_is.score) else as_it_is
 
 
-def _odds(found: Mesh) -> float:
+def _sure(faces: list[Face]) -> list[Face]:
+    return [face for face in faces if face.score >= SURE]
+
+
+def _surest(faces: list[Face]) -> float:
+    """The highest score; 0 without a face."""
+    return max((face.score for face in faces), default=0.0)
+
+
+def _odds(score: float) -> float:
     """The chance that it is a face, over the chance that it is none."""
-    return found.score / max(1 - found.score, 1e-9)
+    return score / max(1 - score, 1e-9)
 
 
 def _face(found: Mesh) -> Face:

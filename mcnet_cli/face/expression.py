@@ -66,7 +66,7 @@ def head_rotations(yaw: Points, pitch: Points, roll: Points) -> Points:
 
 
 def expressed(face: Points, expression: Expression) -> Points:
-    """(468, 3) points of a face at rest after its expression, before the head turns."""
+    """(468, 3) points of a face with an expression, from those at rest; the head doesn't turn."""
     points = _with_lips(face, expression)
     points = swung(points, expression.mouth * jaw_share())
     points[list(INNER_LIPS[0][1:-1]), 1] -= 0.012 * expression.mouth
@@ -127,7 +127,7 @@ def jaw_share() -> Points:
     edge = face[list(INNER_LIPS[1])]
     lips = np.interp(face[:, 0], edge[:, 0], edge[:, 1])
     depth = np.clip((face[:, 1] - lips) / (face[CHIN, 1] - lips), -1, 1)
-    # At the lips only what lies between the corners moves; at the chin nearly the whole width does.
+    # At the lips only what lies between their corners moves; at the chin nearly the whole width.
     reach = half * 1.1 + (0.5 - half * 1.1) * np.clip(depth * 1.4, 0, 1) ** 0.7
     across = np.clip(np.abs(face[:, 0]) / reach, 0, 1)
     share: Points = np.cos(np.pi / 2 * across) ** 0.8

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import WeightsError, shown
-from mcnet_cli.face.detect import DetectorName, Face, checked
+from mcnet_cli.face.detect import Face, checked
 from mcnet_cli.face.landmarks import FaceMesh, Points
-from mcnet_cli.face.sampling import Picture, box_transform, resample
+from mcnet_cli.face.sampling import box_transform, resample
 from mcnet_cli.files import SYSTEM_ERRNOS, atomic_output
+from mcnet_cli.options import DetectorName
 
 ORIGIN = "https://www.adrianbulat.com/downloads/python-fan/"
 DETECTION, ALIGNMENT = "s3fd-619a316812.pth", "2DFAN4-11f355bf06.pth.tar"

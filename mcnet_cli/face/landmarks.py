@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.face.networks import INPUT_PX, AttentionMesh, TrunkOutput
-from mcnet_cli.face.sampling import Picture, resample
+from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.topology import OUTER_EYE_CORNERS, Pairs
 
 Points = NDArray[np.float32]
@@ -36,11 +37,13 @@ STANDING_DEG, LYING_DEG = (30.0, 40.0), (7.5, 15.0)
 class Region:
     """Where to look for a face, in pixels.
 
-    box: (4,) left, top, right, bottom. eyes: (2, 2), the picture's left one first.
+    box: (4,) left, top, right, bottom. eyes: (2, 2), the picture's left one first. camera_roll_deg: by how
+    much the whole picture is rolled clockwise, and a face in it that isn't tilted.
     """
 
     box: Points
     eyes: Points
+    camera_roll_deg: float = 0.0
 
     @property
     def side(self) -> float:
@@ -53,7 +56,7 @@ class Region:
         middle = self.eyes.mean(0)
         across = self.eyes - middle
         aside = across[:, ::-1] * np.array([-1, 1], np.float32)
-        return [self, *(Region(self.box, middle + eyes) for eyes in (aside, -across, -aside))]
+        return [self, *(replace(self, eyes=middle + eyes) for eyes in (aside, -across, -aside))]
 
     def distance(self, other: "Region") -> float:
         """By how many pixels at most a side or an eye is elsewhere."""
@@ -76,25 +79,35 @@ class Region:
 
 @dataclass(frozen=True)
 class Mesh:
-    """A face's mesh. points: (468, 2) float32 pixels; score: the chance in [0, 1] that it is a face."""
+    """A face's mesh.
+
+    points: (468, 2) float32 pixels; score: the chance in [0, 1] that it is a face. camera_roll_deg: see
+    `Region`.
+    """
 
     points: Points
     score: float
+    camera_roll_deg: float = field(default=0.0, kw_only=True)
 
     @cached_property
     def region(self) -> Region:
-        """The mesh's extent, with the eyes' outer corners."""
-        box = np.concatenate([self.points.min(0), self.points.max(0)])
-        eyes = self.points[list(OUTER_EYE_CORNERS)]
+        """The mesh's extent where the picture isn't rolled, with the eyes' outer corners."""
+        turn = _turn(np.radians(self.camera_roll_deg))
+        points = self.points @ turn if self.camera_roll_deg else self.points
+        box = np.concatenate([points.min(0), points.max(0)])
+        eyes = points[list(OUTER_EYE_CORNERS)]
         x, y = eyes[1] - eyes[0]
         roll = float(np.arctan2(y, x))
         quarters = round(2 * roll / np.pi)
         level, askew = LYING_DEG if quarters else STANDING_DEG
         share = (abs(np.degrees(roll) - 90 * quarters) - level) / (askew - level)
         if share > 0:
-            square = _upright_square(self.points, roll)
+            square = _upright_square(points, roll)
             box = (box + min(share, 1.0) * (square - box)).astype(np.float32)
-        return Region(box, eyes)
+        if self.camera_roll_deg:
+            middle, half = turn @ (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+            box = np.concatenate([middle - half, middle + half]).astype(np.float32)
+        return Region(box, self.points[list(OUTER_EYE_CORNERS)], self.camera_roll_deg)
 
     @property
     def area(self) -> float:
@@ -122,11 +135,12 @@ class Landmarks(Mesh):
 class Look:
     """What the network's trunk says of one view of a face.
 
-    back: (2, 3) from pixels of its input to those of the picture.
+    back: (2, 3) from pixels of its input to those of the picture. camera_roll_deg: the region's.
     """
 
     trunk: TrunkOutput
     back: NDArray[np.float64]
+    camera_roll_deg: float
 
     def placed(self, points: Points) -> NDArray[np.float64]:
         """(N, 2) points of the input in pixels of the picture."""
@@ -136,7 +150,8 @@ class Look:
     @property
     def mesh(self) -> Mesh:
         """The trunk's mesh: exact enough for a region."""
-        return Mesh(self.placed(self.trunk.points[:, :2]).astype(np.float32), self.trunk.score)
+        points = self.placed(self.trunk.points[:, :2]).astype(np.float32)
+        return Mesh(points, self.trunk.score, camera_roll_deg=self.camera_roll_deg)
 
 
 class FaceMesh:
@@ -197,6 +212,7 @@ class FaceMesh:
             _mean(irises),
             float(np.mean([trunk.log_odds for trunk in trunks])),
             float(np.linalg.norm(points[-1] - points[0], axis=1).mean()) / height,
+            camera_roll_deg=region.camera_roll_deg,
         )
 
 
@@ -209,13 +225,18 @@ def opening(points: NDArray[Any], pairs: Pairs) -> NDArray[Any]:
     return np.asarray(sum(map(distance, pairs)) / np.maximum(distance(OUTER_EYE_CORNERS), 1e-3))
 
 
-def _upright_square(points: Points, roll: float) -> Points64:
+def _upright_square(points: NDArray[Any], roll: float) -> Points64:
     """(4,) the square around a face that is rolled by so many radians, as large as if it were upright."""
-    turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+    turn = _turn(roll)
     upright = points @ turn
     low, high = upright.min(0), upright.max(0)
     middle, side = turn @ (low + high) / 2, (high - low).max()
     return np.concatenate([middle - side / 2, middle + side / 2])
+
+
+def _turn(radians: float) -> Points64:
+    """(2, 2) that turns columns clockwise, and rows of points, from the left, back."""
+    return np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
 
 
 def _look(network: AttentionMesh, rgb: Picture, region: Region, zoom: float = 1.0) -> Look:
@@ -223,7 +244,7 @@ def _look(network: AttentionMesh, rgb: Picture, region: Region, zoom: float = 1.
     transform = region.transform(zoom)
     face = resample(rgb, transform, (INPUT_PX, INPUT_PX), border="black")
     back = np.linalg.inv(np.vstack([transform, (0, 0, 1)]))[:2]
-    return Look(network(face), back)
+    return Look(network(face), back, region.camera_roll_deg)
 
 
 def _mean(places: Sequence[Points64]) -> Points:

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.face.networks import as_planes, read_network, run_network
-from mcnet_cli.face.sampling import Picture, box_transform, resample
+from mcnet_cli.face.sampling import box_transform, resample
 from mcnet_cli.face.topology import EARS
 
 NETWORK, SIDE_PX = "face/selfie_segmentation.tflite", 256

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import WeightsError
-from mcnet_cli.face.sampling import Picture
 from mcnet_cli.face.topology import IRIS_POINTS, MESH_POINTS, MOUTH_CORNERS
 from mcnet_cli.files import asset
 

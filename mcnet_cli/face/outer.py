@@ -19,9 +19,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.sampling import Picture, resample
+from mcnet_cli.arrays import Picture
+from mcnet_cli.face.sampling import resample
 from mcnet_cli.face.topology import MESH_POINTS, OUTER, SKULL
-from mcnet_cli.face.upright import ROLL_POINTS, camera_roll_deg, roll_deg, rolled_points
+from mcnet_cli.face.upright import ROLL_POINTS, remaining_roll_deg, roll_deg, rolled_points
 
 Points = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -164,8 +165,11 @@ class OuterTracker:
         self._last: _View | None = None
         self._roll_deg = 0.0  # of the camera, in the first frame
 
-    def __call__(self, rgb: Picture, landmarks: Points) -> Points:
-        """(478, 2) points of an (H, W, 3) frame with the mesh (468, 2), in pixels and of the mesh's type."""
+    def __call__(self, rgb: Picture, landmarks: Points, turns: int = 0) -> Points:
+        """(478, 2) points of an (H, W, 3) frame with the mesh (468, 2), in pixels and of the mesh's type.
+
+        turns: by how many quarter turns the frame has been turned for its face.
+        """
         points = with_outer(landmarks)
         face = landmarks[upper_face()].astype(np.float64)
         posed = points[MESH_POINTS:].astype(np.float64)
@@ -184,7 +188,7 @@ class OuterTracker:
                         self._first = self._last
                     points[MESH_POINTS:] = outer
                     return points
-        self._roll_deg = camera_roll_deg(roll_deg(landmarks[list(ROLL_POINTS)]))
+        self._roll_deg = remaining_roll_deg(roll_deg(landmarks[list(ROLL_POINTS)]), turns)
         transform = _around(landmarks, self._roll_deg)
         self._first = self._last = _View(_grey(rgb, transform), face, transform, posed, posed)
         return points

@@ -41,6 +41,7 @@ INNER_LIPS: Edges = (
     (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308),
 )
 MOUTH_OUTLINE = outline(INNER_LIPS)
+OUTER_LIP_MIDDLES = tuple(edge[len(edge) // 2] for edge in OUTER_LIPS)
 
 OUTER_EYE_CORNERS, INNER_EYE_CORNERS = (33, 263), (133, 362)
 LID_EDGES: tuple[Edges, Edges] = (
@@ -54,6 +55,7 @@ BROWS: tuple[Edges, Edges] = (
     ((70, 63, 105, 66, 107), (46, 53, 52, 65, 55)),
     ((336, 296, 334, 293, 300), (285, 295, 282, 283, 276)),
 )
+BROW_MIDDLES = tuple(upper[2] for upper, _ in BROWS)
 
 # Pairs of points, the upper one first, whose distance says how far mouth and eyes are open.
 MOUTH_OPENING: Pairs = ((13, 14),)

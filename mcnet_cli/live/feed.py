@@ -22,7 +22,7 @@ DEVICES = Path("/dev")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
+class CapturedFrame:
     """One picture that was taken.
 
     picture: (H, W, 3) RGB. time_s: since the first one, by the video's own clock if it is one. captured_s:
@@ -35,17 +35,17 @@ class Shot:
 
 
 class Feed(Protocol):
-    """A source of shots, one after the other.
+    """Gives frames, one after the other.
 
-    name: for messages. rate: about how many a second. sound: from the first shot on, if there is any.
+    name: for messages. rate: about how many a second. sound: from the first frame on, if there is any.
     """
 
     name: str
     rate: Fraction
     sound: SoundTrack | None
 
-    def __iter__(self) -> Iterator[Shot]:
-        """The shots; InputError when no more can be taken although there should be some."""
+    def __iter__(self) -> Iterator[CapturedFrame]:
+        """The frames; InputError when no more can be taken although there should be some."""
 
     def close(self) -> None:
         """Ends the iteration, from any thread."""
@@ -54,7 +54,7 @@ class Feed(Protocol):
 class FileFeed:
     """A video, a GIF or a folder of pictures. InputError if it can't be used.
 
-    is_paced: shots come when they are due, as from a camera; otherwise as fast as they are read.
+    is_paced: frames come when they are due, as from a camera; otherwise as fast as they are read.
     rest_at_s: after this much of it the video stands still until `go_on` is called.
     """
 
@@ -67,7 +67,7 @@ class FileFeed:
         self._is_paced, self._rest_at_s = is_paced, rest_at_s
         self._ended, self._rested = threading.Event(), threading.Event()
 
-    def __iter__(self) -> Iterator[Shot]:
+    def __iter__(self) -> Iterator[CapturedFrame]:
         began_s = None
         with self._frames as frames:
             for number, frame in enumerate(frames):
@@ -79,7 +79,7 @@ class FileFeed:
                 began_s = now_s - time_s if began_s is None else began_s
                 if self._ended.wait(max(0.0, began_s + time_s - now_s) if self._is_paced else 0.0):
                     return
-                yield Shot(frame, time_s, time.monotonic())
+                yield CapturedFrame(frame, time_s, time.monotonic())
 
     def go_on(self) -> None:
         """Ends the rest, from any thread."""
@@ -101,12 +101,12 @@ class CameraFeed:
 
         self._capture, self.name = capture, name
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # pictures that the driver has queued are old
-        told = float(self._capture.get(cv2.CAP_PROP_FPS))
-        is_likely = RATE_LIMITS[0] <= told <= RATE_LIMITS[1]
-        self.rate = Fraction(told).limit_denominator(1001) if is_likely else USUAL_RATE
+        claimed = float(self._capture.get(cv2.CAP_PROP_FPS))
+        is_likely = RATE_LIMITS[0] <= claimed <= RATE_LIMITS[1]
+        self.rate = Fraction(claimed).limit_denominator(1001) if is_likely else USUAL_RATE
         self._ended = threading.Event()
 
-    def __iter__(self) -> Iterator[Shot]:
+    def __iter__(self) -> Iterator[CapturedFrame]:
         import cv2
 
         first_s, missed = None, 0
@@ -119,7 +119,7 @@ class CameraFeed:
                     raise gone(self.name)
                 if is_read:
                     first_s = now_s if first_s is None else first_s
-                    yield Shot(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), now_s - first_s, now_s)
+                    yield CapturedFrame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), now_s - first_s, now_s)
         finally:
             self._capture.release()
 
@@ -219,13 +219,13 @@ class Slot(Generic[Item]):
 
 
 class Capture:
-    """Takes shots in a thread of its own, from the moment it is made until the block that it opens ends.
+    """Takes frames in a thread of its own, from the moment it is made until the block that it opens ends.
 
-    keeps_all: no shot is left out, however long the others take. shots: where they are handed over.
+    keeps_all: no frame is left out, however long the others take. frames: where they are handed over.
     """
 
     def __init__(self, feed: Feed, *, keeps_all: bool) -> None:
-        self.shots: Slot[Shot] = Slot(keeps_all=keeps_all)
+        self.frames: Slot[CapturedFrame] = Slot(keeps_all=keeps_all)
         self.taken = 0
         self._feed = feed
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -236,16 +236,16 @@ class Capture:
 
     def __exit__(self, *_error: object) -> None:
         self._feed.close()
-        self.shots.close()
+        self.frames.close()
         self._thread.join(timeout=1.0)  # a camera that is gone may never answer
 
     def _run(self) -> None:
         try:
-            for shot in self._feed:
+            for frame in self._feed:
                 self.taken += 1
-                if not self.shots.put(shot):
+                if not self.frames.put(frame):
                     break
         except BaseException as error:
-            self.shots.close(error)
+            self.frames.close(error)
         else:
-            self.shots.close()
+            self.frames.close()

@@ -8,10 +8,10 @@ import numpy as np
 
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError
-from mcnet_cli.live.feed import Shot
+from mcnet_cli.live.feed import CapturedFrame
 
 if TYPE_CHECKING:
-    from mcnet_cli.live.live_animator import Followed, LiveAnimator
+    from mcnet_cli.live.live_animator import FollowedFace, LiveAnimator
 
 CALIBRATION_S = 1.0
 CALIBRATION_STEP_S = 0.09  # between the frames of that second that are looked at
@@ -19,16 +19,16 @@ CALIBRATION_STEP_S = 0.09  # between the frames of that second that are looked a
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What was made of a shot.
+    """What was made of a frame.
 
     picture: what the camera showed, mirrored if that is wanted. followed: what its face does; None while it
     is being calibrated. calibrated: how much of the calibration's second has passed, in [0, 1]. failed:
     whether the last second showed no face, so that another one is taken.
     """
 
-    shot: Shot
+    frame: CapturedFrame
     picture: Picture
-    followed: "Followed | None"
+    followed: "FollowedFace | None"
     calibrated: float = 1.0
     failed: bool = False
 
@@ -48,7 +48,7 @@ class Following:
         self._failed = self._is_calibrated = False
 
     def calibrate(self) -> None:
-        """Has the next second of shots be what motion is relative to."""
+        """Has the next second of frames be what motion is relative to."""
         self._is_calibrated = self._failed = False
         self._frames, self._times = [], []
 
@@ -60,23 +60,23 @@ class Following:
             self._try_to_calibrate()
         return self._is_mirrored
 
-    def seen(self, shot: Shot) -> Seen:
-        """The work on one shot."""
-        picture = _mirrored(shot.picture) if self._is_mirrored else shot.picture
+    def seen(self, frame: CapturedFrame) -> Seen:
+        """The work on one frame."""
+        picture = _mirrored(frame.picture) if self._is_mirrored else frame.picture
         if not self._is_calibrated:
-            return self._calibrating(shot, picture)
-        return Seen(shot, picture, self._live.result().follow(picture, shot.time_s))
+            return self._calibrating(frame, picture)
+        return Seen(frame, picture, self._live.result().follow(picture, frame.time_s))
 
-    def _calibrating(self, shot: Shot, picture: Picture) -> Seen:
-        if not self._times or shot.time_s - self._times[-1] >= CALIBRATION_STEP_S:
+    def _calibrating(self, frame: CapturedFrame, picture: Picture) -> Seen:
+        if not self._times or frame.time_s - self._times[-1] >= CALIBRATION_STEP_S:
             self._frames.append(picture)
-            self._times.append(shot.time_s)
-        share = min((shot.time_s - self._times[0]) / CALIBRATION_S, 1.0)
+            self._times.append(frame.time_s)
+        share = min((frame.time_s - self._times[0]) / CALIBRATION_S, 1.0)
         if share == 1 and self._live.done():
             self._try_to_calibrate()
         while self._times and self._times[-1] - self._times[0] > CALIBRATION_S:
             del self._times[0], self._frames[0]
-        return Seen(shot, picture, None, share, self._failed)
+        return Seen(frame, picture, None, share, self._failed)
 
     def _try_to_calibrate(self) -> None:
         try:

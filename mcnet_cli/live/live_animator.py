@@ -18,9 +18,8 @@ from mcnet_cli.animation.animator import Animator
 from mcnet_cli.animation.frames import frames_of, naming_weights
 from mcnet_cli.animation.renderer import Renderer
 from mcnet_cli.animation.request import Background, PictureKind, require_shown
-from mcnet_cli.animation.retarget import Pose, Retargeting
+from mcnet_cli.animation.retarget import Retargeting, SourcePose
 from mcnet_cli.animation.source import EncodedFace, Portrait, face_picture, on_square
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.face import CropBox, Framing, clip_box, rolled_box, turned
@@ -29,15 +28,16 @@ from mcnet_cli.motion.gaze import EyeLandmarks, LiveGaze
 from mcnet_cli.motion.landmark_track import LandmarkTrack
 from mcnet_cli.motion.motion import Motion, next_velocity, weight_of_new
 from mcnet_cli.motion.reference import TELLING_POINTS
+from mcnet_cli.motion.transfer import Transfer
 from mcnet_cli.options import DrivingFace
 
 Floats = NDArray[np.float64]
 
-MIN_FOUND_SHARE = 0.5  # of the frames that a face is calibrated by: so many have to show it
+MIN_FOUND_SHARE = 0.5  # of the frames for calibration, which have to show a face
 # A face that is lost: how long its last pose stays, how long the portrait then takes to become itself again,
 # and how long it takes to follow a face that is back.
 HOLD_S, LEAVE_S, RETURN_S = 0.5, 1.0, 0.3
-MIN_STEP_S = 1e-3  # between two frames, for the filter
+MIN_STEP_S = 1e-3  # what the filter takes for the time between two frames, at least
 EYE_PER_CORNERS = 0.25  # width of an eye over the distance of the outer corners, about
 NO_RATE = Fraction(1)  # of frames that come at no fixed pace
 
@@ -57,7 +57,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Followed:
+class FollowedFace:
     """A face in one frame.
 
     calibration: what it is relative to. motion: of this frame alone; where no face was found the last one.
@@ -163,11 +163,11 @@ class LiveAnimator:
         """
         return self.draw(self.follow(frame, time_s))
 
-    def follow(self, frame: Picture, time_s: float) -> Followed:
+    def follow(self, frame: Picture, time_s: float) -> FollowedFace:
         """The first half of `frame`: what the face does; about a third of the work."""
         return self._follower.follow(frame, time_s)
 
-    def draw(self, followed: Followed) -> Picture:
+    def draw(self, followed: FollowedFace) -> Picture:
         """The second half of `frame`: the portrait, moved as the face that was followed."""
         with naming_weights(self._animator.weights.path):
             if self._calibration is not followed.calibration:
@@ -183,7 +183,10 @@ class LiveAnimator:
     def warm_up(self) -> None:
         """Draws the portrait as it is, unseen: first frames take several times as long as others."""
         self._make(
-            [Pose(face.source.keypoints.map(lambda t: t.float().cpu())) for face in self._portrait.faces]
+            [
+                SourcePose(face.source.keypoints.map(lambda t: t.float().cpu()))
+                for face in self._portrait.faces
+            ]
         )
 
     def _retargeting(self, face: EncodedFace) -> Retargeting:
@@ -235,7 +238,7 @@ class Follower:
         self._eye_width = EYE_PER_CORNERS * float(np.linalg.norm(right - left))
         return self._calibration
 
-    def follow(self, frame: Picture, time_s: float) -> Followed:
+    def follow(self, frame: Picture, time_s: float) -> FollowedFace:
         """The face in the next (H, W, 3) frame, which was taken at `time_s` seconds of whatever clock.
 
         Raises UsageError before the first calibration.
@@ -253,7 +256,7 @@ class Follower:
                 shift = self._steady_gaze(self._eye_width * shift, time_s) / self._eye_width
             self._last, self._shift = motion, shift
         weight = self._presence.weight(is_found, time_s)
-        return Followed(calibration, self._last, self._shift, weight, is_found)
+        return FollowedFace(calibration, self._last, self._shift, weight, is_found)
 
     def _motion(self, frames: Sequence[Picture], box: CropBox) -> Motion:
         """Of the frames of the track that show a face, which are given."""

@@ -41,11 +41,11 @@ def fitted(picture: Picture, width: int, height: int) -> Picture:
 class Recorder:
     """Records results as a film with the feed's rate and sound, in a thread of its own.
 
-    A result is shown from the time of its shot until the next one's, so that sound and picture stay together
+    A result is shown from the time of its frame until the next one's, so that sound and picture stay together
     whatever was left out. The film is whole or not there: it appears when `finish` is called.
 
     target: a name that `open_output` knows. size: (width, height); other results are fitted into it. feed:
-    what the shots are from. start_s: the first shot's time. keeps_all: wait for the encoder, rather than
+    what the frames are from. start_s: the first frame's time. keeps_all: wait for the encoder, rather than
     leave a result out.
     """
 
@@ -72,7 +72,7 @@ class Recorder:
         self._thread.start()
 
     def write(self, picture: Picture, time_s: float) -> None:
-        """Takes the result of a shot. Raises what the encoder failed with."""
+        """Takes the result of a frame. Raises what the encoder failed with."""
         picture = fitted(picture, *self._size)
         due = round((time_s - self._start_s) * self._feed.rate) + 1 - self._sent
         if due <= 0:
@@ -166,7 +166,7 @@ class Recordings:
         return f"{seconds // 60}:{seconds % 60:02}"
 
     def start(self, picture: Picture, time_s: float, source: int) -> None:
-        """Begins a film of results as large as `picture`, with the shot at `time_s`."""
+        """Begins a film of results as large as `picture`, with the frame at `time_s`."""
         self._started_s = self._last_s = time_s
         self._current = Recorder(
             self._name(source),

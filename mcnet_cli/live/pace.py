@@ -24,7 +24,7 @@ class Latency:
         self._counts[round(1000 * seconds)] += 1
 
     def percentile_ms(self, share: float) -> int | None:
-        """The least latency that this share of all frames, in (0, 1], doesn't exceed; None without frames."""
+        """The latency that this share of all frames, in (0, 1], stays within; None without frames."""
         wanted = math.ceil(share * self._counts.total())
         passed = 0
         for milliseconds in sorted(self._counts):

@@ -7,13 +7,14 @@ frame that comes too soon is left out, and never waits in a queue.
 
 import contextlib
 import logging
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from mcnet_cli.arrays import Picture, size_within
 from mcnet_cli.errors import InputError, SystemFailure
-from mcnet_cli.live.feed import Capture, Feed, FileFeed, Shot, Slot, gone, open_camera
+from mcnet_cli.live.feed import Capture, CapturedFrame, Feed, FileFeed, Slot, gone, open_camera
 from mcnet_cli.live.following import CALIBRATION_S, Following, Seen
 from mcnet_cli.live.outputs import Recordings, fitted, virtual_camera
 from mcnet_cli.live.pace import Latency, RecentPace
@@ -59,8 +60,9 @@ def live(request: LiveRequest, on_progress: OnProgress = silent) -> LiveReport:
         window = _opened_window(request, stack)
         # torch is loaded here, while the camera is shown and the first second passes
         loader = stack.enter_context(ThreadPoolExecutor(1, "loading"))
-        loading = loader.submit(_load, request)
-        stack.callback(_leave, loading)
+        is_over = threading.Event()
+        loading = loader.submit(_load, request, is_over)
+        stack.callback(_leave, loading, is_over)
         animator = loader.submit(lambda: loading.result().live)
         feed = _open_feed(request, animator)
         camera = None
@@ -105,8 +107,10 @@ class _Session:
         """Shows and records until the end. Recordings are whole then, or gone where the session failed."""
         try:
             with ThreadPoolExecutor(1, "following") as self._follower:
-                self._loop(capture.shots, following)
+                self._loop(capture.frames, following)
         except KeyboardInterrupt:  # ends the session as `q` does
+            if not self._loading.done():  # nothing has been shown that could be reported
+                raise
             self._is_asked_to_end = True
         except InputError:
             self._recordings.finish()
@@ -138,16 +142,16 @@ class _Session:
             recordings=tuple(self._recordings.finished),
         )
 
-    def _loop(self, shots: Slot[Shot], following: Following) -> None:
+    def _loop(self, frames: Slot[CapturedFrame], following: Following) -> None:
         came_s = time.monotonic()
-        while not (self._is_asked_to_end or shots.is_over):
-            shot = shots.take(POLL_S)
+        while not (self._is_asked_to_end or frames.is_over):
+            frame = frames.take(POLL_S)
             seen = None
-            if shot is not None:
-                if self._is_late(shot):
+            if frame is not None:
+                if self._is_late(frame):
                     break
                 came_s = time.monotonic()
-                seen = self._seen(shot, following)
+                seen = self._seen(frame, following)
                 if seen is not None:
                     self._show(seen)
             elif self._request.input is None and time.monotonic() - came_s > STALL_S:
@@ -158,11 +162,11 @@ class _Session:
             if seen is not None and seen.followed is not None:
                 self._count(seen, time.monotonic() - came_s)
 
-    def _seen(self, shot: Shot, following: Following) -> Seen | None:
-        """What was made of a shot; of the one before, if a process can follow this one's face meanwhile."""
+    def _seen(self, frame: CapturedFrame, following: Following) -> Seen | None:
+        """What was made of a frame; of the one before, if a process can follow this one's face meanwhile."""
         if not self._loading.done() or self._loading.result().tracking is None:
-            return following.seen(shot)
-        before, self._under_way = self._under_way, self._follower.submit(following.seen, shot)
+            return following.seen(frame)
+        before, self._under_way = self._under_way, self._follower.submit(following.seen, frame)
         return None if before is None else before.result()
 
     def _drop_under_way(self) -> None:
@@ -171,11 +175,11 @@ class _Session:
             self._under_way.result()
             self._under_way = None
 
-    def _is_late(self, shot: Shot) -> bool:
+    def _is_late(self, frame: CapturedFrame) -> bool:
         """Whether a frame comes after the time that the session was to last."""
         if self._request.duration_s is None or self._started_s is None:
             return False
-        return shot.time_s - self._started_s >= self._request.duration_s - ROUNDING_S
+        return frame.time_s - self._started_s >= self._request.duration_s - ROUNDING_S
 
     def _show(self, seen: Seen) -> None:
         """Shows a frame, and hands it to the films and the virtual camera."""
@@ -188,13 +192,13 @@ class _Session:
             return
         stage = self._loading.result()
         if self._started_s is None:
-            self._started_s, self._first_s = seen.shot.time_s, time.monotonic()
+            self._started_s, self._first_s = seen.frame.time_s, time.monotonic()
             stage.begin(None if self._request.every_frame else float(self._feed.rate))
-        picture = stage.draw(seen.followed)
+        picture = stage.live.draw(seen.followed)
         if self._wants_film:
             self._wants_film = False
-            self._recordings.start(picture, seen.shot.time_s, stage.number)
-        self._recordings.write(picture, seen.shot.time_s)
+            self._recordings.start(picture, seen.frame.time_s, stage.number)
+        self._recordings.write(picture, seen.frame.time_s)
         if self._camera is not None:
             self._camera.send(fitted(picture, self._camera.width, self._camera.height))
         self._draw_window(picture, seen.picture if self._shows_inset else None, None)
@@ -229,7 +233,7 @@ class _Session:
         """Counts a frame that has just been shown, and the work on which took so long."""
         assert seen.followed is not None
         now_s = time.monotonic()
-        latency_s = now_s - seen.shot.captured_s
+        latency_s = now_s - seen.frame.captured_s
         self._latency.add(latency_s)
         self._pace.add(now_s, latency_s)
         self._loading.result().took(seconds)
@@ -257,14 +261,18 @@ class _Session:
             self._wants_film = not self._wants_film
 
 
-def _leave(loading: "Future[Stage]") -> None:
+def _leave(loading: "Future[Stage]", is_over: threading.Event) -> None:
+    is_over.set()
     if not loading.cancel() and loading.exception() is None:
         loading.result().leave()
 
 
-def _load(request: LiveRequest) -> "Stage":
+def _load(request: LiveRequest, is_over: threading.Event) -> "Stage":
+    """The network and the portraits; CancelledError if the session is over by the time torch is loaded."""
     from mcnet_cli.live.stage import Stage
 
+    if is_over.is_set():
+        raise CancelledError
     return Stage(request)
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 
 from mcnet_cli.animation import Animator, Portrait, Transfer
-from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError
-from mcnet_cli.live.live_animator import Followed, LiveAnimator
+from mcnet_cli.live.live_animator import LiveAnimator
 from mcnet_cli.live.pace import FittingSize, frame_budget_s
 from mcnet_cli.live.request import MAX_SIDE_PX, LiveRequest
 from mcnet_cli.live.tracking import TrackingBeside, tracking_beside
@@ -98,13 +97,9 @@ class Stage:
         self._fitting = None if rate is None else FittingSize(self.size, frame_budget_s(rate))
 
     def leave(self) -> None:
-        """Ends its process, and gives torch back the threads that it had, which are the whole process's."""
+        """Ends the tracking process. Torch gets back as many threads as it had: that is a global setting."""
         self._processes.close()
         torch.set_num_threads(self._threads)
-
-    def draw(self, followed: Followed) -> Picture:
-        """The portrait, moved as the face that was followed."""
-        return self.live.draw(followed)
 
     def took(self, seconds: float) -> None:
         """Tells how long a frame took to be followed and drawn; the next one may be smaller."""

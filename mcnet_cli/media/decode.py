@@ -206,7 +206,7 @@ def _decode(
     command = _command(source, info, span, hwaccel)
     is_planar = source.matrix is not None
     shape = (info.height * 3 // 2, info.width) if is_planar else (info.height, info.width, 3)
-    with running(command, stdout=subprocess.PIPE, watch=_GRAPH_SIZE) as child:
+    with running(command, stdout=subprocess.PIPE, pattern=_GRAPH_SIZE) as child:
         while True:
             frame = np.empty(shape, np.uint8)
             view = frame.data.cast("B")

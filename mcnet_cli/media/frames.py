@@ -199,7 +199,7 @@ class FrameSink:
 def require_local_file(path: Path) -> os.stat_result:
     """Raises InputError unless `path` is a readable, non-empty regular file on this machine."""
     if not os.path.lexists(path) and (address := _ADDRESS.match(str(path))):
-        # Of the slashes that an address was typed with, a path keeps one.
+        # A path keeps only one of the slashes that an address was typed with.
         is_file = address[0].lower() == "file:"
         name = re.sub(r"^(\w+:)/(?=[^/])", r"\1///" if is_file else r"\1//", str(path))
         raise InputError(

@@ -111,9 +111,9 @@ def decoding_device(hwaccel: Hwaccel, path: Path) -> str | None:
 
 
 def working_device(hwaccel: Hwaccel) -> str | None:
-    """The device that is used, of those that can be opened.
+    """The device that is used; None if none can be, or none is asked for.
 
-    The first time that one is asked for by name and can't be opened, a warning says so.
+    A device that is asked for by name and can't be opened is warned of, once.
     """
     require_among("--hwaccel", hwaccel, HWACCELS)
     return _working_device(ffmpeg_binary(), hwaccel)

@@ -4,14 +4,14 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 from mcnet_cli.errors import InputError, UsageError, shown
-from mcnet_cli.files import atomic_output, partial_name, publish, sweep_partials, system_failure
+from mcnet_cli.files import atomic_output, made_folders, partial_name, publish, sweep_partials, system_failure
 from mcnet_cli.media.codecs import DEFAULT_QUALITY, Codec, Quality, choose_coding
 from mcnet_cli.media.comments import commented_jpeg, commented_png
 from mcnet_cli.media.encode import open_file, open_stdout
@@ -179,7 +179,7 @@ def _open_pattern(
     if not is_new:
         _check_free(pattern, overwrite)
     with ExitStack() as stack:
-        stack.enter_context(_made_parents(folder.parent if is_new else folder))
+        stack.enter_context(made_folders(folder.parent if is_new else folder))
         beside = folder.absolute() if is_new else pattern
         sweep_partials(beside)
         part = partial_name(beside)
@@ -220,26 +220,6 @@ def _check_free(pattern: Path, overwrite: bool) -> None:
                 f"{shown(entry.path)} exists already",
                 hint="choose another -o, or replace it with --overwrite",
             )
-
-
-@contextmanager
-def _made_parents(folder: Path) -> Iterator[None]:
-    """Makes `folder` and its parents, and removes the new ones if the block fails."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    made: list[Path] = []
-    try:
-        try:
-            for path in reversed(missing):
-                path.mkdir()
-                made.append(path)
-        except OSError as error:
-            raise system_failure(error, folder) from error
-        yield
-    except BaseException:
-        for path in reversed(made):
-            with suppress(OSError):
-                path.rmdir()
-        raise
 
 
 def _write(path: Path, png: bytes, pattern: Path) -> None:

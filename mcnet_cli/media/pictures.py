@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 JPEG_QUALITY = 95
+CAPTION_COLOURS = (24, 24, 24), (230, 230, 230)  # behind the text, and its own
 MAX_PICTURE_PIXELS = 128 * 1024 * 1024
 # Pillow knows more formats; some of them start other programs or read other files.
 PILLOW_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF", "PPM")
@@ -203,6 +204,16 @@ def write_image(path: Path, rgb: NDArray[np.uint8], *, overwrite: bool = False) 
         raise UsageError(f"can't write {shown(path)}: pictures are written as .png")
     with atomic_output(path, overwrite=overwrite) as part:
         part.write_bytes(encode_png(rgb))
+
+
+def caption(text: str, width: int, height: int) -> NDArray[np.uint8]:
+    """(height, width, 3): a line of text, light on dark, for sheets of pictures; what isn't ASCII is `?`."""
+    from PIL import Image, ImageDraw
+
+    line = Image.new("RGB", (width, height), CAPTION_COLOURS[0])
+    printable = text.encode("ascii", "replace").decode()
+    ImageDraw.Draw(line).text((4, (height - 12) // 2), printable, fill=CAPTION_COLOURS[1])
+    return np.asarray(line, np.uint8)
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:

@@ -32,12 +32,12 @@ def child_environment() -> dict[str, str]:
 class Log:
     """What a child wrote to stderr, in bounded memory.
 
-    watch: a pattern to look for in every line. errors: the first error messages; last: the last ones.
-    error_count: how many there were in all. lines: the first lines. matches: the groups of `watch`, without
+    pattern: looked for in every line. errors: the first error messages; last: the last ones.
+    error_count: how many there were in all. lines: the first lines. matches: the groups of `pattern`, without
     repetitions in a row.
     """
 
-    watch: re.Pattern[str] | None = None
+    pattern: re.Pattern[str] | None = None
     errors: list[str] = field(default_factory=list)
     error_count: int = 0
     lines: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Log:
         """Takes one line."""
         if len(self.lines) < 300:
             self.lines.append(line)
-        if self.watch and (match := self.watch.search(line)) and len(self.matches) < 100:
+        if self.pattern and (match := self.pattern.search(line)) and len(self.matches) < 100:
             groups = tuple(match.groups(""))
             if not self.matches or self.matches[-1] != groups:
                 self.matches.append(groups)
@@ -149,7 +149,7 @@ def running(
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
     descriptors: tuple[int, ...] = (),
-    watch: re.Pattern[str] | None = None,
+    pattern: re.Pattern[str] | None = None,
 ) -> Iterator[Child]:
     """Starts ffmpeg with `arguments` (the binary first) and ends it when the block is left.
 
@@ -179,7 +179,7 @@ def running(
             f"can't run ffmpeg ({shown(arguments[0])}): {error.strerror}",
             hint="set MCNET_FFMPEG to a working ffmpeg, or unset it",
         ) from error
-    child = Child(process, Log(watch))
+    child = Child(process, Log(pattern))
     try:
         yield child
     finally:

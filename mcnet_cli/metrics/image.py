@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from mcnet_cli.arrays import Picture
+
 Floats = NDArray[np.float64]
 
 WINDOW_PX, SIGMA_PX = 11, 1.5  # SSIM's, as its authors have them

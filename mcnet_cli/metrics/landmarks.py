@@ -39,7 +39,7 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def gain(made: Sequence[float], real: Sequence[float]) -> float:
-    """How much a series varies beside another one: the ratio of their standard deviations, wanted 1.
+    """How much a result varies beside its driving: the ratio of both standard deviations; 1 is best.
 
     NaN where the other one doesn't move, or has less than 3 values.
     """

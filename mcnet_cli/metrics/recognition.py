@@ -110,7 +110,7 @@ def _scales_itself(model: bytes) -> bool:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and content of a protobuf message's fields of variable length; ValueError if it is none."""
+    """Numbers and contents of a protobuf message's fields of variable length; ValueError if it isn't one."""
     place = 0
     while place < len(message):
         key, place = _varint(message, place)

@@ -4,7 +4,7 @@ The paper's network is in `config`, `geometry`, `windows`, `blocks`, `motion`, `
 `lite` adds to it is in `landmark_networks`, `face_parts` and `outlines`, and in `detail_painter`,
 `detail_shape`, `mouth_shape` and `eye_shape`, which those do not import. `mcnet` puts a network together as
 its config says; `presets` are the configs that have names. `optimisation` makes of a network a faster one of
-the same results, with `winograd`'s convolutions on a CPU.
+the same results, with `winograd`'s convolutions on a CPU; `replays` records what a GPU does for a batch.
 """
 
 from mcnet_cli.model.config import ModelConfig, PainterConfig

@@ -1,10 +1,12 @@
 """Everything that defines an architecture: frozen dataclasses, and JSON of them."""
 
 import dataclasses
+import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Condition = Literal["both", "keypoints", "features", "none"]
 Border = Literal["zeros", "border"]
@@ -21,13 +23,13 @@ def _require(holds: bool, name: str, value: object, rule: str) -> None:
         raise ValueError(f"{name} = {value!r}: {rule}")
 
 
-def _bounded(name: str, value: int, low: int, high: int) -> None:
+def _bounded(name: str, value: float, low: float, high: float) -> None:
     _require(low <= value <= high, name, value, f"must be between {low} and {high}")
 
 
 def _each_bounded(name: str, values: Iterable[float], low: float, high: float) -> None:
     for value in values:
-        _require(low <= value <= high, name, value, f"must be between {low} and {high}")
+        _bounded(name, value, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,8 @@ class GeneratorConfig:
         )
         _each_bounded("generator.residual_blocks", self.residual_blocks, 0, 8)
         _bounded("generator.hint_channels", self.hint_channels, 0, 256)
-        _each_bounded("generator.detail_variance", (self.detail_variance,), 1e-5, 1)
-        _each_bounded("generator.cubic", (self.cubic,), 0, 1)
+        _bounded("generator.detail_variance", self.detail_variance, 1e-5, 1)
+        _bounded("generator.cubic", self.cubic, 0, 1)
         for name in ("hint_kernel", "final_kernel"):
             kernel = getattr(self, name)
             _bounded(f"generator.{name}", kernel, 1, 15)
@@ -210,8 +212,8 @@ class PainterConfig:
     @classmethod
     def from_json(cls, text: str) -> "PainterConfig":
         """Reads `to_json`'s text. ValueError names the first bad field; all numbers are bounded."""
-        built: PainterConfig = _build(cls, json.loads(text), "painter")
-        return built
+        config: PainterConfig = typed_value(cls, json.loads(text), "painter")
+        return config
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,36 +311,49 @@ class ModelConfig:
     def from_json(cls, text: str) -> "ModelConfig":
         """Reads `to_json`'s text. ValueError names the first bad field; all numbers are bounded."""
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            config: ModelConfig = typed_value(cls, json.loads(text), "config")
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError("the config is not JSON") from error
-        built: ModelConfig = _build(cls, data, "config")
-        return built
+        return config
 
 
-def _build(kind: Any, data: Any, name: str) -> Any:
-    """`data` (from JSON) as a dataclass or field type `kind`; ValueError where they disagree."""
+def typed_value(kind: Any, data: Any, name: str = "", defaults: Any = None) -> Any:
+    """Data of JSON or TOML as a field's type or a dataclass, whose missing fields `defaults` may have.
+
+    ValueError for another type, for what is out of range, and for an unknown field, which names the nearest.
+    name: of the data, in messages.
+    """
+    if get_origin(kind) is UnionType:  # of dataclasses: the kind that the defaults have
+        kind = type(defaults)
     if dataclasses.is_dataclass(kind):
-        _require(isinstance(data, dict), name, type(data).__name__, "must be an object")
-        hints = get_type_hints(kind)
-        for key in data:
-            _require(key in hints, f"{name}.{key}", data[key], "no such field")
-        values = {key: _build(hints[key], value, f"{name}.{key}") for key, value in data.items()}
-        try:
-            return kind(**values)  # type: ignore[operator]
-        except TypeError as error:
-            raise ValueError(f"{name}: {error}") from error
-    if getattr(kind, "__origin__", None) is tuple:
-        _require(isinstance(data, list) and len(data) <= 1000, name, "…", "must be a short list")
-        return tuple(_build(get_args(kind)[0], value, name) for value in data)
-    if getattr(kind, "__origin__", None) is Literal:
+        return _dataclass_value(kind, data, name, defaults)
+    if get_origin(kind) is tuple:
+        _require(isinstance(data, list | tuple), name, data, "must be a list")
+        _require(len(data) <= 1000, name, "…", "must be a short list")
+        return tuple(typed_value(get_args(kind)[0], value, name) for value in data)
+    if get_origin(kind) is Literal:
         _require(data in get_args(kind), name, data, f"must be one of {', '.join(get_args(kind))}")
-        return data
-    if kind is float:
-        _require(isinstance(data, int | float) and not isinstance(data, bool), name, data, "must be a number")
+    elif kind is float and type(data) is int and abs(data) < 1e300:
         return float(data)
-    _require(type(data) is kind, name, data, f"must be of type {kind.__name__}")
+    else:
+        _require(type(data) is kind, name, data, f"must be of type {kind.__name__}")
     return data
+
+
+def _dataclass_value(kind: Any, data: Any, name: str, defaults: Any) -> Any:
+    _require(isinstance(data, Mapping), name, data, "must be a table")
+    hints, prefix = get_type_hints(kind), f"{name}." if name else ""
+    for key in data:
+        if key not in hints:
+            (nearest,) = difflib.get_close_matches(key, hints, 1, 0.0)
+            raise ValueError(f"no setting {prefix}{key}; the nearest is {prefix}{nearest}")
+    known = {} if defaults is None else {key: getattr(defaults, key) for key in hints}
+    given = {key: typed_value(hints[key], data[key], f"{prefix}{key}", known.get(key)) for key in data}
+    try:
+        return kind(**(known | given))
+    except (TypeError, ValueError) as error:  # TypeError where a field is missing
+        own = f"{name.rpartition('.')[2]}."  # which parts of `ModelConfig` say themselves
+        raise ValueError(prefix + str(error).removeprefix(own)) from error
 
 
 DEFAULT = ModelConfig()

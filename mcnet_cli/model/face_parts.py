@@ -23,7 +23,7 @@ from mcnet_cli.model.geometry import (
 from mcnet_cli.model.outlines import EDGE, EYE, MOUTH, SOFT_EDGE, Inside, Outline, axes_of_line
 from mcnet_cli.model.windows import Axes, Window, axes_of, window_around
 
-BROWS = 105, 334  # points of the face mesh: the middles of both brows
+BROW_MIDDLES = 105, 334  # points of the face mesh: the middles of both brows
 # Width of the lips at a corner, over the mouth's width: the inside begins so far from the corner.
 LIPS_AT_CORNER = 0.1
 
@@ -38,9 +38,9 @@ TO_BROW = 0.68
 # In the order of `FaceParts._corrected_keypoints`.
 REACHES = torch.tensor([*[LID_REACH] * 4, *[LIP_REACH] * 2, *[CORNER_REACH] * 2, *[LIP_REACH] * 2])
 LIDS = 4  # the first ones: of each eye the upper lid's before the lower one's
-# Those that overlap share what is due: both lids of an eye, all of the mouth. Of each group the first so many
-# count above the line where lids or lips meet, those from a second number on below it, so that the mouth's
-# corners are on both sides. The line runs between the first and the last.
+# Keypoints whose corrections overlap and are weighed against each other: both lids of an eye, all of the
+# mouth. Of each group those before the first number count above the line where lids or lips meet, and those
+# from the second on below it, the mouth's corners on both. The line runs between the first and the last.
 GROUPS = (slice(0, 2), 1, 1), (slice(2, 4), 1, 1), (slice(4, 10), 4, 2)
 # Standard deviation, in distances of the outer corners, of corrections around brows and corners; and how
 # inexact they may be there (what is added to a diagonal of 1).
@@ -48,8 +48,8 @@ SETTLED_REACH, RIDGE = 0.25, 0.05
 # Standard deviations from where on a correction is exactly 0, so that only a window has to be computed.
 REACHED = 3
 LEAST_SHARE = math.exp(-(REACHED**2) / 2)
-# Width of that line, in distances of the outer corners: about half a pixel at 256². Wider, and what lies
-# between lips or lids is smeared; narrower, and the line has steps of pixels.
+# Width of the line where lids or lips meet, in distances of the outer corners: about half a pixel at 256². If
+# it were wider, what lies between would be smeared; narrower, the line would have steps of pixels.
 SEAM = 0.006
 
 
@@ -57,7 +57,7 @@ SEAM = 0.006
 class Correction:
     """What has to be added to a deformation around an eye or the mouth.
 
-    window: of the picture. above, below: (B, h, w, 2) what is due on either side of the line where lids or
+    window: of the picture. above, below: (B, h, w, 2) what is added on either side of the line where lids or
     lips meet, both smooth. middle, down, scale: (B, 1, 2), (B, 2) and (B, 1), the line. places, reach:
     (B, K, 2) and (B,), around which and how far something is due.
     """
@@ -267,7 +267,7 @@ def _summed(distances: tuple[Tensor, Tensor], group: slice, window: Window) -> T
 
 
 def _between_lips(mouth: Tensor) -> Tensor:
-    """(B, 4, 2) corners, upper and lower inner lip to the same with the inside's own corners."""
+    """The same (B, 4, 2) corners, upper and lower inner lip, but with the corners where the inside ends."""
     corners, lips = mouth[:, :2], mouth[:, 2:]
     return torch.cat([corners.lerp(corners.flip(1), LIPS_AT_CORNER), lips], dim=1)
 

@@ -245,7 +245,7 @@ class Generator(nn.Module):
         return None
 
     def _joined(self, y: Tensor, canvas: Canvas, step: int) -> Tensor:
-        """The decoder's input y at a size, coarsest first, with what is joined to it."""
+        """The decoder's features `y` before a step, 0 the coarsest, with what a subclass joins to them."""
         return y
 
 
@@ -258,9 +258,9 @@ def _part(cells: Window | None, factor: int) -> Window:
 
 
 def _lengthened(first: int, last: int, count: int) -> slice:
-    """Of `count` cells those from `first` up to `last` and some more: always one of a few numbers of cells.
+    """Cells from `first` to `last` of `count`, and some more, so that there are few different lengths.
 
-    For each new size convolutions are compiled, which takes longer than their work.
+    For each new size convolutions are compiled, which takes longer than what they compute.
     """
     step = max(count // SIZES_OF_PARTS, 1)
     length = min(-(-(min(last, count) - max(first, 0)) // step) * step, count)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mcnet_cli.model.config import PLACING, ModelConfig
 from mcnet_cli.model.detail_painter import EyePainter, MouthPainter
-from mcnet_cli.model.face_parts import BROWS, FaceParts
+from mcnet_cli.model.face_parts import BROW_MIDDLES, FaceParts
 from mcnet_cli.model.generator import Generator, Rendering, SourceState
 from mcnet_cli.model.geometry import Keypoints
 from mcnet_cli.model.landmark_networks import HintedGenerator, LandmarkMotionNetwork
@@ -29,7 +29,7 @@ class MCNet(nn.Module):
         super().__init__()
         self.config = config
         motion, setting = config.motion, config.generator
-        brows = [place for place, point in enumerate(config.keypoints.landmarks) if point in BROWS]
+        brows = [place for place, point in enumerate(config.keypoints.landmarks) if point in BROW_MIDDLES]
         self.parts = FaceParts(motion.mouth, motion.eyes, brows) if motion.mouth else None
         landmarks_move = any((motion.spline, motion.locality, self.parts))
         dense_motion = (

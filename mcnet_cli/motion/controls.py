@@ -36,7 +36,7 @@ CONTROLS = {
     "gaze_y": "eyes",
     "brows": "brows",
 }
-LIMITS = {"yaw": 60.0, "pitch": 45.0, "roll": 90.0}  # degrees; others are shares
+DEGREE_LIMITS = {"yaw": 60.0, "pitch": 45.0, "roll": 90.0}  # degrees; others are shares
 SHARE_LIMIT = 2.0
 TURN_UNIT_DEG = 30.0  # a turn that counts as much as 1 of the other controls
 WIDER = 0.4  # an eye opens wider by this share of its opening at 1
@@ -85,7 +85,7 @@ class Controls:
         for name, track in tracks.items():
             if name not in CONTROLS:
                 raise UsageError(f"there is no control {name}", hint=f"there are {', '.join(CONTROLS)}")
-            limit, numbers = LIMITS.get(name, SHARE_LIMIT), np.asarray(track, np.float64)
+            limit, numbers = DEGREE_LIMITS.get(name, SHARE_LIMIT), np.asarray(track, np.float64)
             if not (np.isfinite(numbers).all() and np.abs(numbers).max(initial=0) <= limit):
                 raise UsageError(f"{name}: must be from {-limit:g} to {limit:g}")
             values[:, list(CONTROLS).index(name)] = numbers
@@ -122,7 +122,7 @@ class Controls:
     @property
     def normalised(self) -> Floats:
         """(T, 14) the values, degrees over 30, so that all can be compared."""
-        units = np.array([TURN_UNIT_DEG if name in LIMITS else 1.0 for name in CONTROLS], np.float32)
+        units = np.array([TURN_UNIT_DEG if name in DEGREE_LIMITS else 1.0 for name in CONTROLS], np.float32)
         return (self.values / units).astype(np.float32)
 
     @property

@@ -91,14 +91,14 @@ class EyeLandmarks:
         return self.offsets / max(float(wide), MIN_EYE_WIDTH)
 
 
-def gaze_shifts(motion: Motion, rest: int | Points, numbers: list[int] | None = None) -> Points | None:
+def gaze_shifts(motion: Motion, rest: Points, numbers: list[int] | None = None) -> Points | None:
     """(T, 2): how far the driving's irises are from where they rest, in widths of its eyes.
 
     The mean of both eyes, across and down the face. While lids are shut irises are on their way from where
     they were last seen to where they are seen next. None if the motion has no irises.
 
-    rest: the frame in which they do, or (2, 2) their places, `EyeLandmarks.places` of another face. numbers:
-    the points of the mesh that the motion's landmarks are; None for all of it.
+    rest: (T,) how much each frame counts in where they do, or (2, 2) their places, `EyeLandmarks.places` of
+    another face. numbers: the points of the mesh that the motion's landmarks are; None for all of it.
     """
     if motion.landmarks is None or motion.irises is None:
         return None
@@ -108,8 +108,11 @@ def gaze_shifts(motion: Motion, rest: int | Points, numbers: list[int] | None = 
     if not seen.any():
         return np.zeros((len(motion), 2))
     places, frames = eyes.places, faces[seen]
-    if isinstance(rest, int):
-        rest = places[seen][np.abs(frames - rest).argmin()]
+    if rest.ndim == 1:
+        weights = rest[frames]
+        if not weights.any():
+            weights = np.arange(len(frames)) == np.abs(frames - rest.argmax()).argmin()
+        rest = np.average(places[seen], axis=0, weights=weights)
     shifts = _mean_shifts(eyes, places - rest)
     everywhere = np.arange(len(motion))
     return np.stack([np.interp(everywhere, frames, line) for line in shifts[seen].T], -1)

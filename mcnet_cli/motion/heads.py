@@ -13,16 +13,21 @@ from torch import Tensor
 
 from mcnet_cli.compositing.head import MIDDLE, HeadPoints, Pose
 from mcnet_cli.face.expression import NECK, expressed, head_rotations, template
-from mcnet_cli.face.outer import MESH
+from mcnet_cli.face.outer import MESH, average_face
 from mcnet_cli.face.topology import BODY_POINTS, MESH_POINTS
 from mcnet_cli.model import Keypoints
 from mcnet_cli.motion.controls import CONTROLS, Controls
-from mcnet_cli.motion.regions import Factors, part_of
+from mcnet_cli.motion.transfer import Factors
 
 SHOULDERS = BODY_POINTS[1:]
-# Degrees that a face looks aside up to which a motion turns it by its whole, and from which on by its least.
+# A face that looks aside by less than the first angle is turned by all of a motion, beyond the second by the
+# least share; in between by less and less.
 ASIDE_DEG, LEAST_ROOM = (12.0, 35.0), 0.35
 BODY_SHARE = 0.4  # of the head's way, that shoulders and neck go along
+# Where the parts are on the average face, in its heights: brows with the forehead above a line; eyes between
+# that and the next one, beside the nose; lips with the jaw below the nose, and with the cheeks beside it.
+BROWS_ABOVE, EYES_ABOVE, LIPS_BELOW = -0.245, -0.1, 0.1
+EYES_BESIDE, EYES_WITHIN, CHEEKS_BELOW, CHEEKS_BESIDE, CHEEKS_BEFORE = 0.06, 0.33, 0.0, 0.12, 0.4
 _SHAPES = [
     place
     for place, name in enumerate(CONTROLS)
@@ -57,7 +62,7 @@ class ControlledFace:
         return float(np.interp(aside_deg, ASIDE_DEG, (1.0, LEAST_ROOM)))
 
     def moved(self, keypoints: Keypoints, controls: Controls) -> Keypoints:
-        """B keypoints, after what controls of B frames add to their pose and expression."""
+        """B keypoints whose pose and expression the controls of B frames have changed."""
         values = keypoints.values
         pose = self._points.pose(values)
         head = self._points.in_space(values, pose) @ pose.rotation + self._expressions(controls)
@@ -120,6 +125,19 @@ class RegionalMotion:
         values = pose.centre[:, None] + pose.scale[:, None, None] * seen[..., :2]
         of_body = reference + self.pose * (driving - reference)
         return torch.where(self.points.of_body[:, None], of_body, values)
+
+
+def part_of(number: int) -> str:
+    """The part of the face that a landmark belongs to; those beyond the mesh go with the pose."""
+    if number >= MESH_POINTS:
+        return "pose"
+    x, y, depth = average_face()[number].tolist()
+    if y < BROWS_ABOVE:
+        return "brows"
+    if y < EYES_ABOVE and EYES_BESIDE < abs(x) < EYES_WITHIN:
+        return "eyes"
+    is_cheek = y > CHEEKS_BELOW and abs(x) > CHEEKS_BESIDE and depth < CHEEKS_BEFORE
+    return "lips" if y > LIPS_BELOW or is_cheek else "face"
 
 
 def scaled_pose(before: Pose, after: Pose, factor: float) -> Pose:

@@ -15,6 +15,7 @@ from mcnet_cli.face import (
     remaining_roll_deg,
     roll_deg,
     rolled_points,
+    turned,
     turned_points,
     turned_size,
     upright_turns,
@@ -86,9 +87,11 @@ class LandmarkTrack:
         points, irises = (turned_points(each, self.turns, frame_size) for each in (face.points, face.irises))
         self._points.extend(_centred(points[self._kept], size).tobytes())
         self._irises.extend(_centred(irises, size).tobytes())
-        followed = face.points if self._outer is None else self._outer(frame, face.points)
-        exact = turned_points(followed[self._exact_numbers], self.turns, frame_size)
-        self._exact.extend(exact.astype(np.float32).tobytes())
+        # In upright frames, since optical flow finds something else in turned ones.
+        followed = points
+        if self._outer is not None:
+            followed = self._outer(turned(frame, self.turns), points, self.turns)
+        self._exact.extend(followed[self._exact_numbers].astype(np.float32).tobytes())
         self._measures.extend(np.array([face.log_odds, face.spread, yaw_deg(points)], np.float32).tobytes())
         if self._faces % self._stride == 0:
             self._samples.append((len(self) - 1, points))

@@ -158,6 +158,13 @@ class Motion:
         seen = self[self.found]._changed(lambda series: _median(series).astype(series.dtype), *RECORDED)
         return seen[:1]
 
+    def mean_keypoints(self, weights: NDArray[Any]) -> "Keypoints":
+        """Keypoints of one frame: the mean of all, weighted by (T,) numbers that are 1 together."""
+        rows = np.flatnonzero(weights)
+        shares = weights[rows].astype(np.float32)
+        mean = self[rows]._changed(lambda series: np.tensordot(shares, series, 1)[None], *KEYPOINT_SERIES)
+        return mean.keypoints(slice(None))
+
     @property
     def is_still(self) -> bool:
         """Whether the keypoints move by noise alone."""

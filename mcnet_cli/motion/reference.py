@@ -1,6 +1,8 @@
-"""The frame of a driving that relative motion starts from: the one whose face is most like the source's.
+"""The frames of a driving that relative motion starts from: those whose face is most like the source's.
 
-FOMM and MCNet leave the choice to the user. From a frame like the source it can move as the driving does.
+FOMM and MCNet leave the choice of one to the user. From a frame like the source it can move as the driving
+does. Which one is most like it is a matter of noise where several are about as good, and the head may be
+elsewhere in each. So their mean is what motion starts from.
 """
 
 from collections.abc import Sequence
@@ -30,6 +32,11 @@ LID_PLACES = [tuple(TELLING_POINTS.tolist().index(lid) for lid in lids) for lids
 # and drivings start from lids less than half as open as the portrait's, with it 3 %; shapes are then 2 % less
 # alike.
 LIDS_WEIGHT = 20.0
+
+# A frame whose shape is further from the source's than the nearest one by this much counts 0.6 times as much,
+# by three times as much not at all. Distances are over all points, in square roots of the hull's area.
+ABOUT_AS_NEAR = 0.03
+LEAST_WEIGHT = float(np.exp(-4.5))
 
 
 def telling(landmarks: Points) -> Points:
@@ -61,13 +68,43 @@ def best_reference(
 
     lids: pairs of upper and lower lids among the N points; their distances count more than points do.
     """
+    return int(_distances(source, driving, usable, lids).argmin())
+
+
+def reference_weights(
+    source: Points, driving: Points, usable: NDArray[np.bool_], lids: Sequence[tuple[int, int]] = ()
+) -> NDArray[np.float32]:
+    """(T,) how much each frame of `driving` (T, N, 2) counts in what motion starts from; 1 together.
+
+    The usable ones whose shape is about as near to the source's (N, 2) as that of the nearest.
+
+    lids: as for `best_reference`.
+    """
+    distances = _distances(source, driving, usable, lids)
+    nearest = distances.min()
+    if not np.isfinite(nearest):
+        return single_reference(0, len(driving))
+    weights = np.exp(-0.5 * np.square((distances - nearest) / ABOUT_AS_NEAR))
+    weights[weights < LEAST_WEIGHT] = 0
+    return np.asarray(weights / weights.sum(), np.float32)
+
+
+def single_reference(frame: int, count: int) -> NDArray[np.float32]:
+    """(T,) the weights of `count` frames of which one counts alone."""
+    weights = np.zeros(count, np.float32)
+    weights[frame] = 1
+    return weights
+
+
+def _distances(
+    source: Points, driving: Points, usable: NDArray[np.bool_], lids: Sequence[tuple[int, int]]
+) -> NDArray[np.float64]:
+    """(T,) from the source's shape to those of frames; infinite where they aren't usable."""
     wanted = _shape_of(source, lids)
-    best, nearest = 0, np.inf
+    distances = np.full(len(driving), np.inf)
     for frame in np.flatnonzero(usable):  # one by one: a long clip's float32 landmarks are large
-        distance = float(np.square(_shape_of(driving[frame], lids) - wanted).sum())
-        if distance < nearest:
-            best, nearest = int(frame), distance
-    return best
+        distances[frame] = np.linalg.norm(_shape_of(driving[frame], lids) - wanted)
+    return distances
 
 
 def _shape_of(points: Points, lids: Sequence[tuple[int, int]]) -> NDArray[np.float32]:

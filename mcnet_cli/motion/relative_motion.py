@@ -16,17 +16,24 @@ from torch import Tensor
 
 from mcnet_cli.compositing.head import Pose
 from mcnet_cli.face import SIDES
-from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_CORNERS, MOUTH_OPENING, OUTER_EYE_CORNERS
+from mcnet_cli.face.topology import (
+    BROW_MIDDLES,
+    LID_OPENINGS,
+    MOUTH_CORNERS,
+    MOUTH_OPENING,
+    OUTER_EYE_CORNERS,
+    OUTER_LIP_MIDDLES,
+)
 from mcnet_cli.model import Keypoints, transfer_motion
 from mcnet_cli.motion.heads import head_points_of
 
-OUTER_LIPS = {13: (0,), 14: (17,)}  # mesh points of the outer lips that follow one of the inner lips
+OUTER_LIP_OF = dict(zip(MOUTH_OPENING[0], OUTER_LIP_MIDDLES, strict=True))  # by the middle of each inner lip
 # Distance between the landmarks of shut lids, over that of the eyes' outer corners. In blinks of seven videos
 # it falls to between 0.006 and 0.018.
 SHUT_LID_GAP = 0.015
 # Factor on the movement of brows: the mesh shows 0.8 of what optical flow measures in a video.
 BROW_GAIN = 1.25
-BROWS = ((105, 33), (334, 263))  # the middle of each brow, and the corner of the eye below it
+BROWS_OVER_CORNERS = tuple(zip(BROW_MIDDLES, OUTER_EYE_CORNERS, strict=True))
 # Factor on the widening of the mouth: results show 0.9 of the widening that they are asked for.
 SMILE_GAIN = 1.12
 # The ratio of the two mouths' widths may differ from the ratio of the faces by this factor at most: a mouth
@@ -194,7 +201,7 @@ class LidsAndLips:
             wanted = torch.where(now < before, own * share, own + scale * (now - before))
             more = wanted - self._height(values, above, below)
             values[:, self.places[above]] += more[:, None] * up
-        for brow, corner in self._known(BROWS):
+        for brow, corner in self._known(BROWS_OVER_CORNERS):
             risen = self._height(driving.values, brow, corner) - self._height(reference.values, brow, corner)
             values[:, self.places[brow]] += (BROW_GAIN - 1) * scale * risen[:, None] * up
         for left, right in self._known((MOUTH_CORNERS,)):
@@ -211,13 +218,13 @@ class LidsAndLips:
             wanted = (kept * own + ratio * (now - kept * before)).clamp_min(0)
             more = wanted - self._height(values, above, below)
             for lip, part in ((above, 1 - LOWER_LIP_SHARE), (below, -LOWER_LIP_SHARE)):
-                for point in (lip, *OUTER_LIPS[lip]):
+                for point in (lip, OUTER_LIP_OF[lip]):
                     if point in self.places:
                         values[:, self.places[point]] += part * more[:, None] * up
         return Keypoints(values, moved.jacobians)
 
     def kept_apart(self, keypoints: Keypoints) -> Keypoints:
-        """Keypoints, of which no lid or lip is beyond the other one that it meets."""
+        """Keypoints whose upper lids and upper lip never lie below the lower ones."""
         values = keypoints.values.clone()
         up = self._up(values)
         gap = SHUT_LID_GAP * self._apart(values, OUTER_EYE_CORNERS)
@@ -276,7 +283,7 @@ class Hair:
         return cls(tuple(numbers)) if {*SIDES, *OUTER_EYE_CORNERS} <= {*numbers} else None
 
     def near_head(self, driving: Keypoints, reference: Keypoints) -> Keypoints:
-        """`driving`, B frames, with hair held near where the head's turn from `reference` takes it."""
+        """The driving, B frames, with hair held near where the head's turn since `reference` takes it."""
         beside = [self.numbers.index(point) for point in SIDES]
         turned = self._posed(driving.values) - self._posed(reference.values)
         expected = reference.values[:, beside] + turned

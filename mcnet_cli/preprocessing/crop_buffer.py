@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.sampling import Picture, blurred, resample
+from mcnet_cli.arrays import Picture
+from mcnet_cli.face.sampling import blurred, resample
 from mcnet_cli.files import system_failure
 from mcnet_cli.media.frames import Matrix as ColourMatrix
 from mcnet_cli.preprocessing.placement import Matrix, corners, inverse, side_px
@@ -25,7 +26,7 @@ from mcnet_cli.preprocessing.request import Settings
 # Width of what is kept around the face, in sides of the first frame's square: how far the square may grow and
 # wander. A tube's square is not much larger than the face; one that follows the face needs room for a leap.
 WIDTH, TUBE_WIDTH, FOLLOWING_WIDTH = 1.6, 2.5, 2.0
-# How far to the left of the middle of the four pixels that it colours a pixel of chroma is, in its own sides.
+# A pixel of chroma lies so far left of the middle of the four pixels that it colours, in its own sides.
 CHROMA_SITE = np.array([0.25, 0.0])
 
 
@@ -52,11 +53,11 @@ class CropBuffer:
         self._size = settings.size
         self._limit = np.array(frame_size)
         side = side_px(placement, self._size) * width
-        # Windows are of whole pixels of chroma, which has one for two of the frame's each way.
+        # Windows begin and end between pixels of chroma, of which there is one for 2×2 of the frame's.
         self._step = 1 if matrix is None else 2
         whole = int(np.ceil(side / self._step)) * self._step
         self._sides = np.minimum(whole, self._limit)
-        # Up to so many rows and columns (of chroma) less one are left out at the lower and right edges.
+        # Blocks of so many pixels (of chroma) become one; what is left at lower and right edges isn't kept.
         self._shrink = min(max(1, int(side / width / self._size)), int(self._sides.min()) // self._step)
         kept = self._sides // (self._shrink * self._step) * self._step
         self._kept = (int(kept[0]), int(kept[1]))

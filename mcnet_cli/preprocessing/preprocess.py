@@ -14,7 +14,6 @@ from mcnet_cli.preprocessing.records import INDEX, Record, Records, prepare
 from mcnet_cli.preprocessing.report import PreprocessPlan, PreprocessReport, write_preview
 from mcnet_cli.preprocessing.request import PreprocessRequest
 from mcnet_cli.progress import OnProgress, Progress, silent
-from mcnet_cli.system import processor_count
 
 MAX_WARNINGS = 10
 
@@ -72,7 +71,7 @@ def preprocess(
 def _run(request: PreprocessRequest, waiting: Sequence[InputFile], on_progress: OnProgress) -> None:
     if not waiting:
         return
-    workers = min(request.workers or default_workers(), len(waiting))
+    workers = min(request.workers or engines.default_workers(), len(waiting))
     maker = ClipMaker(request.output.absolute(), request.settings, _device(request))
     done, frames, total = 0, 0, None
     with contextlib.closing(engines.run(maker, waiting, request.engine, workers)) as events:
@@ -93,11 +92,6 @@ def _device(request: PreprocessRequest) -> str:
     from mcnet_cli.devices import choose_device
 
     return str(choose_device(request.device))
-
-
-def default_workers() -> int:
-    """One process for every second processor, because decoders and encoders need some too."""
-    return max(1, processor_count() // 2)
 
 
 @contextlib.contextmanager

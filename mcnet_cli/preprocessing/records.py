@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mcnet_cli.errors import SystemFailure, UsageError, shown
-from mcnet_cli.files import atomic_output, stamp_of, system_failure
+from mcnet_cli.errors import UsageError, shown
+from mcnet_cli.files import atomic_output, make_folder, stamp_of, system_failure
 from mcnet_cli.preprocessing.inputs import InputFile
 from mcnet_cli.preprocessing.request import Settings
 from mcnet_cli.preprocessing.writer import remove
@@ -190,7 +190,5 @@ def _same_file(record: Record, file: InputFile) -> bool:
 
 def prepare(output: Path) -> None:
     """Makes the output folder and the records' folder in it; SystemFailure if that fails."""
-    try:
-        (output / FOLDER).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SystemFailure(f"can't make the folder {shown(output)}: {error.strerror}") from error
+    make_folder(output)
+    make_folder(output / FOLDER)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from mcnet_cli import __version__
+from mcnet_cli.arrays import Picture
 from mcnet_cli.errors import InputError, counted, shown
 from mcnet_cli.face import CropBox, Framing, crop
-from mcnet_cli.face.sampling import Picture
 from mcnet_cli.media import open_frames, read_image, write_image
+from mcnet_cli.media.pictures import CAPTION_COLOURS, caption
 from mcnet_cli.preprocessing.records import INDEX, Record
 
 MAX_TABLE_ROWS = 40
@@ -21,7 +22,6 @@ PREVIEW_NAME = "preview.png"
 PREVIEW_COLUMNS, THUMB_PX, LABEL_PX, GAP_PX = 6, 128, 16, 4
 CLIPS_ACROSS = 2
 MAX_PREVIEW_CLIPS = 200  # of more clips, so many are chosen evenly
-BACKGROUND = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +163,10 @@ def write_preview(output: Path, rows: Sequence[dict[str, Any]]) -> Path | None:
     down = -(-len(chosen) // CLIPS_ACROSS)
     across = min(CLIPS_ACROSS, len(chosen))
     shape = (down * (height + GAP_PX), across * (width + GAP_PX), 3)
-    sheet = np.full(shape, BACKGROUND, np.uint8)
+    sheet = np.full(shape, CAPTION_COLOURS[0], np.uint8)
     for index, row in enumerate(chosen):
         y, x = index // CLIPS_ACROSS * (height + GAP_PX), index % CLIPS_ACROSS * (width + GAP_PX)
-        sheet[y : y + LABEL_PX, x : x + width] = _label(row["clip"], width)
+        sheet[y : y + LABEL_PX, x : x + width] = caption(row["clip"], width, LABEL_PX)
         for column, picture in enumerate(_samples(output / row["clip"], row)):
             left = x + column * THUMB_PX
             sheet[y + LABEL_PX : y + height, left : left + THUMB_PX] = picture
@@ -197,12 +197,3 @@ def _samples(clip: Path, row: dict[str, Any]) -> Iterator[Picture]:
 def _thumb(picture: Picture) -> Picture:
     height, width = picture.shape[:2]
     return crop(picture, CropBox(0, 0, width, height), THUMB_PX)
-
-
-def _label(text: str, width: int) -> Picture:
-    from PIL import Image, ImageDraw
-
-    label = Image.new("RGB", (width, LABEL_PX), (BACKGROUND,) * 3)
-    printable = text.encode("ascii", "replace").decode()
-    ImageDraw.Draw(label).text((2, 2), printable, fill=(230, 230, 230))
-    return np.asarray(label, np.uint8)

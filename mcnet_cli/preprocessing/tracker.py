@@ -9,6 +9,7 @@ from statistics import median
 import cv2
 import numpy as np
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.face import (
     FACE_SCORE,
     BatchDetector,
@@ -22,7 +23,6 @@ from mcnet_cli.face import (
 )
 from mcnet_cli.face.landmarks import REGION_ENLARGEMENT, Points
 from mcnet_cli.face.networks import INPUT_PX
-from mcnet_cli.face.sampling import Picture
 from mcnet_cli.preprocessing.crop_buffer import CropBuffer
 from mcnet_cli.preprocessing.placement import placements_of
 from mcnet_cli.preprocessing.request import Settings

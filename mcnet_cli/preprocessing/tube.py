@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.face import CropBox, Landmarks, Region, crop, overlap
 from mcnet_cli.face.landmarks import Points
-from mcnet_cli.face.sampling import Picture
 from mcnet_cli.face.topology import IRIS_POINTS, MESH_POINTS
 from mcnet_cli.preprocessing.crop_buffer import CropBuffer
 from mcnet_cli.preprocessing.placement import (

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcnet_cli.face.sampling import Picture
+from mcnet_cli.arrays import Picture
 from mcnet_cli.media.frames import Frame, Matrix
 
 Plane = NDArray[np.uint8]  # (H, W)
@@ -78,7 +78,7 @@ class _RgbView:
 
     def __init__(self, layers: tuple[NDArray[np.uint8], ...], matrix: Matrix, shrink: int) -> None:
         self._luma, self._blue, self._red = layers
-        # How many of the view's pixels share one mean of chroma each way, and of how many pixels of chroma.
+        # A mean of `_block`² pixels of chroma is shared by `_shared`² pixels of the view.
         self._shared = 1 + shrink % 2
         self._block = shrink * self._shared // 2
         rows, columns = (side // self._block for side in self._blue.shape)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from mcnet_cli import __version__
+from mcnet_cli.arrays import Picture
 from mcnet_cli.face import Landmarks, resample
-from mcnet_cli.face.sampling import Picture
 from mcnet_cli.files import atomic_output, system_failure, unique_name
 from mcnet_cli.media import ffmpeg_version, open_output, write_image
 from mcnet_cli.media.frames import Matrix

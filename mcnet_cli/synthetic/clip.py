@@ -71,7 +71,7 @@ def performance(seed: int, frames: int) -> tuple[list[Pose], list[Expression]]:
 def framed(head: Head, poses: list[Pose], expressions: list[Expression]) -> list[Pose]:
     """The poses, all moved and resized alike so that the median mesh lies as in training clips."""
     for _ in range(2):  # the first pass changes the size, about which the second one corrects the place
-        meshes = np.array([head.landmarks(*moment, 1) for moment in zip(poses, expressions, strict=True)])
+        meshes = np.array([head.landmarks(*posed, 1) for posed in zip(poses, expressions, strict=True)])
         low, high = meshes.min(1), meshes.max(1)
         growth = FRAMING.face_height / float(np.median(high[:, 1] - low[:, 1]))
         x, y = np.array([FRAMING.center_x, FRAMING.center_y]) - np.median((low + high) / 2, axis=0)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.arrays import Picture
 from mcnet_cli.face.expression import Expression, expressed
 from mcnet_cli.face.topology import MESH_POINTS, OVAL
 from mcnet_cli.synthetic.details import View, backdrop, draw_glasses, eye, mouth
@@ -14,7 +15,6 @@ from mcnet_cli.synthetic.mesh import OPENINGS, Indices, Points, Pose, posed, pro
 from mcnet_cli.synthetic.surface import surface
 from mcnet_cli.synthetic.textures import FIXED_POINT_BITS, HEIGHT_PX, atlas, fixed
 
-Picture = NDArray[np.uint8]
 NOTHING = -1  # in the place of a triangle's number
 DETAIL = 2  # drawn so many times larger, for smooth edges
 SHININESS = 14

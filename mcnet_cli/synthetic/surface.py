@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcnet_cli.face.outer import CENTRE
 from mcnet_cli.face.topology import EARS, OVAL
 from mcnet_cli.synthetic.identity import Hair, Identity
 from mcnet_cli.synthetic.mesh import Indices, Points, shaped, triangles, unrolled
@@ -24,7 +25,6 @@ TILES = {
     "ear": (0.875, 0.5, 0.125, 0.5),
 }
 INSET = 0.02  # of a tile, so that neighbours don't bleed in
-CENTRE = np.array([0.0, -0.25, 0.72])  # of the skull
 RADII = np.array([0.455, 0.57, 0.62])
 BOXINESS = 2.5  # 2: an ellipsoid
 RINGS = (0.06, 0.14, 0.24, 0.36, 0.5, 0.65, 0.82, 1.0)  # from the face's outline to the back of the head

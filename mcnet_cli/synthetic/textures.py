@@ -44,7 +44,7 @@ EYESHADOWS = ((0.35, 0.2, 0.22), (0.2, 0.25, 0.35))
 
 
 def atlas(identity: Identity) -> NDArray[np.uint8]:
-    """(HEIGHT_PX, 2 * HEIGHT_PX, 3) RGB."""
+    """The texture of a person's head, (HEIGHT_PX, 2 * HEIGHT_PX, 3) RGB."""
     rng = np.random.default_rng([identity.seed, 2])
     whole = np.zeros((HEIGHT_PX, 2 * HEIGHT_PX, 3), np.float32)
     painters = {

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mcnet_cli.compositing.tone import BRIGHTNESS
 from mcnet_cli.face import glanced_matte
+from mcnet_cli.model.detail_painter import BRIGHTNESS
 from mcnet_cli.model.geometry import grid_sample
 from mcnet_cli.training.config import AugmentConfig
 from mcnet_cli.training.frames import as_tensor

@@ -35,10 +35,10 @@ class ScheduleConfig:
 
     minutes, epochs: the length where `steps` gives none; if both are given, epochs count. An epoch shows
         every identity `data.repeats` times.
-    warmup_steps: over which the learning rate rises.
-    decay, decay_from, final_rate: from that share of the run on the learning rate falls to that share of
-        itself, "linear" to the end or in one "step".
-    small_share: of the run on pictures of 128², with `small_batch` instead of `batch_size`.
+    warmup_steps: steps in which the learning rate rises.
+    decay_from: share of the run after which the learning rate falls. final_rate: the factor that it falls to.
+        decay: "linear" until the end, or in one "step".
+    small_share: the first share of the run, on pictures of 128² in batches of `small_batch`.
     """
 
     minutes: float = 80.0
@@ -68,7 +68,7 @@ class ScheduleConfig:
 class OptimizerConfig:
     """How gradients are clipped before Adam's steps and weights averaged after them.
 
-    clip_norm: longest gradient of each optimizer. accumulate: batches to a step.
+    clip_norm: the norm that each optimizer's gradient is clipped to. accumulate: batches in a step.
     ema: decay of the weights' moving average, which is the result; 0 for the weights themselves.
     """
 
@@ -92,7 +92,8 @@ class DataConfig:
     frames_per_clip: at most so many, every n-th; 0 for all. repeats: of each identity in an epoch.
     workers: processes that read ahead; 0 reads in between.
     synthetic_frames: of each synthetic clip.
-    expressive_share: of the pairs whose second frame is the one of six with the most different expression.
+    expressive_share: share of pairs whose second frame is chosen: of six, that with the most different
+        expression.
     """
 
     frames: Literal["auto", "memory", "disk", "seek"] = "auto"
@@ -117,8 +118,8 @@ class AugmentConfig:
     """Random changes that both frames of a pair share, but for `separate_share` of the affines.
 
     rotation_deg, scale, anisotropy, shear, shift: standard deviations of a random affine.
-    shape: of the shift of a point by smooth waves, which makes a few people look like many.
-    colour: of a random colour matrix, gain, offset and gamma.
+    shape: standard deviation of a point's shift by smooth waves, which make a few people look like many.
+    colour: standard deviation of a random colour matrix, from which gain, offset and gamma follow.
     faded: share of pairs whose colours fade, some nearly to grey: what is painted has to suit the picture.
     jitter: the reach of brightness, contrast, saturation and hue in random order (the paper's is 0.1).
     flip, time_flip: shares of pairs that are mirrored, and that run backwards.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcnet_cli.face.topology import (
-    BROWS,
+    BROW_MIDDLES,
     EYE_OUTLINES,
     LID_OPENINGS,
     MOUTH_CORNERS,
@@ -37,7 +37,7 @@ LEFT_EYE, RIGHT_EYE = EYE_OUTLINES
 # Points around the mouth, and around eyes and brows: crops are centred on their mean.
 MOUTH_POINTS = (*MOUTH_CORNERS, *(edge[len(edge) // 2] for edge in OUTER_LIPS), *MOUTH_OPENING[0])
 _UPPER_LIDS, _LOWER_LIDS = zip(*LID_OPENINGS, strict=True)
-EYE_POINTS = (*OUTER_EYE_CORNERS, *_UPPER_LIDS, *_LOWER_LIDS, *(upper[2] for upper, _ in BROWS))
+EYE_POINTS = (*OUTER_EYE_CORNERS, *_UPPER_LIDS, *_LOWER_LIDS, *BROW_MIDDLES)
 
 
 def landmark_keypoints(points: Tensor, mirrored: Tensor, landmarks: tuple[int, ...]) -> Tensor:
@@ -177,7 +177,7 @@ class LandmarkObjective(nn.Module):
         pair = Keypoints(source), Keypoints(driving)
         own = rng_of(context.seed, context.step, 3).random() < self.keypoints.detector_share
         if context.progress > self.keypoints.detector_from and own:
-            # errors included, but without gradient: pictures would pull the detector off the landmarks
+            # With the detector's errors, but without gradient: pictures would pull it off the landmarks.
             pair = found[:count].map(Tensor.detach), found[count:].map(Tensor.detach)
         state = self.model.encode_source(frames[:count], pair[0])
         rendering: Rendering = self.model(state, pair[1])
@@ -230,7 +230,7 @@ class LandmarkObjective(nn.Module):
         def shrunk(image: Tensor) -> Tensor:
             return F.avg_pool2d(image, size // SMALL_PX) if size > SMALL_PX else image
 
-        # the network costs more than the generator: two pictures are looked at in every third step only
+        # The network costs more than the generator: it sees two of these pictures in every third step only.
         pictures = {"perceptual": rendering.prediction}
         if context.step % 3 == 0:
             pictures["warped_perceptual"] = rendering.deformed

@@ -121,7 +121,7 @@ class Learner:
             for number, batch in enumerate(batches):
                 is_last, share = number + 1 == len(batches), 1 / len(batches)
                 with averaging(self.objective, wanted=is_last):
-                    with self.autocast():
+                    with self.compute.autocast():
                         terms: Terms = self.objective(batch, context)
                     total = torch.stack([term.float() for term in terms.values()]).sum()
                     found.append(_numbers(terms | {"total": total}))
@@ -145,7 +145,7 @@ class Learner:
         objective = self.discriminator_objective
         assert self._paper is not None and objective is not None
         with averaging(objective, wanted=is_last):
-            with self.autocast():
+            with self.compute.autocast():
                 loss: Tensor = objective(batch.driving, self._paper.last)
             (share * loss).backward()  # type: ignore[no-untyped-call]
         return loss.item()
@@ -166,13 +166,9 @@ class Learner:
             buffer.copy_(before)  # batch norms have seen what isn't finite
         return Step(terms, bad)
 
-    def autocast(self) -> torch.autocast:
-        """Computes in the run's precision where that is narrower than float32."""
-        return self.compute.autocast()
-
     def render(self, source: Tensor, driving: Tensor) -> Composition:
         """Animates `source` by `driving` with `ema`, as `mcnet animate` would. Both are (B, 3, S, S)."""
-        with torch.inference_mode(), self.autocast():
+        with torch.inference_mode(), self.compute.autocast():
             source = source.contiguous(memory_format=torch.channels_last)
             state, compositor = self.ema.encode_source(source), Compositor(self.ema)
             layers = compositor.layers(state)

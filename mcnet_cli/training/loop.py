@@ -5,15 +5,15 @@ import dataclasses
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.progress import OnProgress, Progress, silent
+from mcnet_cli.system import interrupts_noted
 from mcnet_cli.training.augment import Batch, augment
 from mcnet_cli.training.checkpoints import load_latest, save_checkpoint
 from mcnet_cli.training.config import SMALL_PX, RunConfig
@@ -118,14 +118,21 @@ class Training:
         if config.painters and not state.painter:
             self._require_painter_data()  # now, not after hours of training
         draws = stream(self.sampler, state.samples + self.group.rank, self.group.size, config.data.workers)
-        with _stop_asked() as asked, workers_watched(), contextlib.closing(draws), contextlib.closing(log):
+        with (
+            interrupts_noted(_say_that_it_stops) as came,
+            workers_watched(),
+            contextlib.closing(draws),
+            contextlib.closing(log),
+        ):
             while self.progress < 1:
                 started = time.monotonic()
                 batches = [self._next_batch(draws, log) for _ in range(config.optimizer.accumulate)]
                 step = self.learner.update(batches, TrainingContext(config.seed, state.step, self.progress))
                 self._count_step(step, batches, log)
                 seconds = state.elapsed_s + time.monotonic() - started
-                stopped, state.elapsed_s = self.group.largest(asked(), seconds if self.group.is_main else 0)
+                stopped, state.elapsed_s = self.group.largest(
+                    _first(came), seconds if self.group.is_main else 0
+                )
                 self._show(on_progress, began, log)
                 if state.step % config.output.log_every == 0:
                     log.write(self._row() | log.means())
@@ -139,7 +146,7 @@ class Training:
                     self.save()
 
             def show(progress: Progress) -> None:
-                if stopped := asked():
+                if stopped := _first(came):
                     self.save()
                     _stop(stopped)
                 on_progress(progress)
@@ -223,7 +230,7 @@ class Training:
             )
 
     def _show(self, on_progress: OnProgress, began: State, log: RunLog) -> None:
-        """Reports the steps that are done of this call's work; of a length in minutes they are estimated."""
+        """Reports steps done of all in this call; their number is estimated if the length is in minutes."""
         done, total = self.state.step - began.step, self.total_steps
         if total is None:
             seconds, whole_s = self.state.elapsed_s, 60 * self.config.schedule.minutes
@@ -285,27 +292,13 @@ class Training:
             write_contact_sheet(self.run / "samples" / "contact.png", self.learner, self._sample_clips)
 
 
-@contextlib.contextmanager
-def _stop_asked() -> Iterator[Callable[[], int]]:
-    """Lets Ctrl-C and TERM wait until a step is done: yields a function that tells which came, 0 if none.
+def _say_that_it_stops() -> None:
+    logger.warning("finishing the step and saving; once more to stop at once")
 
-    A second signal acts at once, and a signal that our parent had us ignore stays ignored.
-    """
-    asked: list[int] = []
 
-    def remember(number: int, _frame: FrameType | None) -> None:
-        for which, handler in before.items():
-            signal.signal(which, handler)
-        asked.append(number)
-        logger.warning("finishing the step and saving; once more to stop at once")
-
-    heeded = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
-    before = {which: signal.signal(which, remember) for which in heeded}
-    try:
-        yield lambda: asked[0] if asked else 0
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
+def _first(came: Sequence[int]) -> int:
+    """The first signal that came, 0 if none did."""
+    return came[0] if came else 0
 
 
 def _stop(number: int) -> None:

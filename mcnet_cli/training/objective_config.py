@@ -4,7 +4,13 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from mcnet_cli.face.topology import LID_OPENINGS, MOUTH_CORNERS, MOUTH_OPENING, OUTER_EYE_CORNERS, OUTER_LIPS
+from mcnet_cli.face.topology import (
+    LID_OPENINGS,
+    MOUTH_CORNERS,
+    MOUTH_OPENING,
+    OUTER_EYE_CORNERS,
+    OUTER_LIP_MIDDLES,
+)
 from mcnet_cli.model import PRESETS
 
 # The landmarks that keypoints can be trained to be.
@@ -14,9 +20,8 @@ MIRRORED = {234: 454, 105: 334, 159: 386, 33: 263, 61: 291, 145: 374, 50: 280, 1
 MIRRORED |= {468: 472, 469: 471, 473: 474, 476: 477}
 # Landmarks that the keypoints in `model.motion.mouth` and `.eyes` must be, in the order of `FaceParts`.
 _LEFT, _RIGHT = OUTER_EYE_CORNERS
-_LIP_MIDDLES = tuple(edge[len(edge) // 2] for edge in OUTER_LIPS)
 PART_LANDMARKS = {
-    "mouth": (*MOUTH_CORNERS, *MOUTH_OPENING[0], *_LIP_MIDDLES),
+    "mouth": (*MOUTH_CORNERS, *MOUTH_OPENING[0], *OUTER_LIP_MIDDLES),
     "eyes": (*LID_OPENINGS[0], _LEFT, *LID_OPENINGS[1], _RIGHT),
 }
 
@@ -151,8 +156,8 @@ class KeypointTraining:
 
     supervision: "landmarks" ties them to `model.keypoints.landmarks`, "none" is the paper's way, by
         equivariance.
-    detector_from, detector_share: from that share of the run on, in that share of the steps the other parts
-        see the detector's keypoints, otherwise the landmarks themselves.
+    detector_from: share of the run after which the other parts see the detector's keypoints in some steps
+        instead of the landmarks. detector_share: in what share of these steps.
     freeze: leaves the detector as it is.
     """
 

@@ -42,7 +42,7 @@ class ClipTable:
 
     @property
     def is_enough(self) -> bool:
-        """Whether training would take these clips."""
+        """Whether enough clips can be used for training to begin."""
         return len(self.data.clips) >= max(1, len(self.data.bad))
 
     def as_json(self) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def write_sheet(path: Path, learner: Learner, sampler: PairSampler) -> None:
     device, size = learner.compute.device, learner.config.model.size
     batch = augment(pairs, size, STILL, 0, device)
     made = learner.render(batch.source, batch.driving)
-    with torch.inference_mode(), learner.autocast():
+    with torch.inference_mode(), learner.compute.autocast():
         found = [learner.ema.detect_keypoints(frames) for frames in (batch.source, batch.driving)]
     squares = _squares(size).to(device).expand(len(pairs), -1, -1, -1)
     grid = F.interpolate(made.motion.deformation.float().permute(0, 3, 1, 2), (size, size), mode="bilinear")

@@ -1,16 +1,15 @@
 """From recipes, TOML files and `--set a.b=c` to a `RunConfig`, and back to TOML."""
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 from mcnet_cli.errors import InputError, UsageError, shown
 from mcnet_cli.files import atomic_output, require_regular_file
 from mcnet_cli.model import PRESETS, ModelConfig, PainterConfig
+from mcnet_cli.model.config import typed_value
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.objective_config import PaperLossWeights
 
@@ -65,8 +64,8 @@ def configure(
     """The configuration of the run in the folder `run`. UsageError or InputError names what is wrong.
 
     configs: recipes' names and TOML files, each over the one before; without any, those of the run if it has
-    begun, else `lite`. model: an architecture to begin from. assignments, changes: the last words, as `a.b=c`
-    and as settings.
+    begun, else `lite`. model: an architecture to begin from. assignments, changes: what goes over all that,
+    as `a.b=c` and as settings.
     """
     begun = run / "config.toml"
     names = [*configs] or ([str(begun)] if begun.is_file() else [])
@@ -121,10 +120,10 @@ def resolve(layers: Iterable[Settings], files: Sequence[str] = ()) -> RunConfig:
     if isinstance(keypoints, Mapping) and keypoints.get("supervision") == "none":
         defaults = _without_landmarks(defaults)
     try:
-        config: RunConfig = build(RunConfig, merged, defaults)
+        config: RunConfig = typed_value(RunConfig, merged, defaults=defaults)
         return config
     except ValueError as error:
-        raise UsageError(f"{', '.join(files) or 'configuration'}: {error}") from error
+        raise UsageError(f"{', '.join(files) or 'configuration'}: {shown(str(error))}") from error
 
 
 def _without_landmarks(config: RunConfig) -> RunConfig:
@@ -154,60 +153,9 @@ def _merged(below: Settings, above: Mapping[str, Any]) -> Settings:
     return merged
 
 
-def build(kind: type[Any], data: Any, defaults: Any, name: str = "") -> Any:
-    """The dataclass `kind` from `data`, where it says nothing from `defaults`.
-
-    ValueError for an unknown key, which names the nearest one, and for a value of another type or out of
-    range.
-    """
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{name} = {data!r}: must be a table")
-    hints, prefix = get_type_hints(kind), f"{name}." if name else ""
-    for key in data:
-        if key not in hints:
-            nearest = difflib.get_close_matches(key, hints, 1, 0.0)[0]
-            raise ValueError(f"no setting {prefix}{shown(key)}; the nearest is {prefix}{nearest}")
-    values = {
-        key: _value(hint, data[key], getattr(defaults, key), f"{prefix}{key}")
-        if key in data
-        else getattr(defaults, key)
-        for key, hint in hints.items()
-    }
-    try:
-        return kind(**values)
-    except ValueError as error:
-        raise ValueError(f"{prefix}{error}") from error
-
-
-def _value(kind: Any, data: Any, default: Any, name: str) -> Any:
-    if is_dataclass(kind):
-        return build(kind, data, default, name)  # type: ignore[arg-type]
-    if get_origin(kind) is UnionType:  # of dataclasses: the kind that the defaults have
-        return build(type(default), data, default, name)
-    if get_origin(kind) is tuple:
-        if not isinstance(data, list | tuple):
-            raise ValueError(f"{name} = {data!r}: must be a list")
-        return tuple(_value(get_args(kind)[0], value, None, name) for value in data)
-    if get_origin(kind) is Literal:
-        if data not in get_args(kind):
-            raise ValueError(f"{name} = {data!r}: must be one of {', '.join(get_args(kind))}")
-        return data
-    if kind is float and type(data) is int:
-        return float(data)
-    if type(data) is not kind:
-        raise ValueError(f"{name} = {data!r}: must be of type {kind.__name__}")
-    return data
-
-
 def write_config(path: Path, config: RunConfig) -> None:
     """Writes all settings as TOML; `layer` reads them back."""
     import tomli_w
 
     with atomic_output(path, overwrite=True) as part:
-        part.write_text(tomli_w.dumps(_plain(asdict(config))), encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+        part.write_text(tomli_w.dumps(asdict(config)), encoding="utf-8")

@@ -186,7 +186,7 @@ class Api:
 
     async def _animate(self, request: Request) -> Response:
         """Starts a job. FILES: files, or ids of files of the session."""
-        from mcnet_cli.web.studio import Order
+        from mcnet_cli.web.studio import FilmOrder
 
         studio = await self.studio()
         async with _form(request) as form:
@@ -203,7 +203,7 @@ class Api:
                 for name, upload in (("background", background), ("audio", audio)):
                     if upload is not None:
                         options.pop(name, None)
-                order = Order(
+                order = FilmOrder(
                     source=source,
                     driving=driving or _text(form, "driving") or None,
                     background=background,
@@ -244,12 +244,12 @@ class Api:
         """Work that ends with TooMuch when its film fills the disk up to the server's limit."""
 
         def made(tell: OnProgress) -> Film:
-            def told(progress: Progress) -> None:
+            def tell_within_room(progress: Progress) -> None:
                 if progress.done % ROOM_EVERY == 0:
                     self.storage.require_room(0)
                 tell(progress)
 
-            return work(told)
+            return work(tell_within_room)
 
         return made
 

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from mcnet_cli.animation import AnimationRequest, Animator, Portrait, Transfer
-from mcnet_cli.animation.caches import Caches, LruCache
-from mcnet_cli.animation.command_line import command_line
-from mcnet_cli.animation.films import animate_with
+from mcnet_cli.animation.command_line import command_line, parse_options
+from mcnet_cli.animation.films import Caches, LruCache, animate_with
 from mcnet_cli.animation.frames import MakeFrames, frames_of
 from mcnet_cli.animation.paths import default_name, open_driving, plan_outputs
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.arrays import Picture, resized, size_within
-from mcnet_cli.batch.jobs import parse_options
 from mcnet_cli.errors import InputError, McnetError, UsageError, shown
 from mcnet_cli.media import encode_picture, is_picture, open_frames, read_photo
 from mcnet_cli.media.kinds import is_video
@@ -76,7 +74,7 @@ class Posing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class FilmOrder:
     """A film that a visitor asks for.
 
     Args:
@@ -140,7 +138,7 @@ class Studio:
             probe_sound(upload.path, None)
 
     def picture(self, upload: Upload) -> bytes:
-        """A photo as the page shows it: a JPEG, whatever the file is, that says nothing else of it."""
+        """A photo as the page shows it: a JPEG whatever the file is, without its metadata."""
         photo = self._photo(upload)
         small = resized(photo, *size_within((photo.shape[1], photo.shape[0]), SHOWN_PX))
         return encode_picture(small, ".jpg")
@@ -178,7 +176,7 @@ class Studio:
         """The motions that come with the program."""
         return [motion.as_json() for motion in bundled_motions()]
 
-    def prepare(self, order: Order, output: Path) -> tuple[str, Work]:
+    def prepare(self, order: FilmOrder, output: Path) -> tuple[str, Work]:
         """The command line that makes what is ordered, and the work that makes it as the file `output`.
 
         UsageError for options that make no sense, InputError for a film that would be too long.
@@ -201,7 +199,7 @@ class Studio:
 
         return command_line(by_name), work
 
-    def _requests(self, order: Order, output: Path) -> tuple[AnimationRequest, AnimationRequest]:
+    def _requests(self, order: FilmOrder, output: Path) -> tuple[AnimationRequest, AnimationRequest]:
         """What is ordered, by the names that the visitor's files have, and by those they have here."""
         options = _parsed(order.options)
         machine = self._request
@@ -251,12 +249,12 @@ class Studio:
     def _watching(self, tell: OnProgress) -> OnProgress:
         """`tell`, which also raises InputError if there are too many frames: headers may lie."""
 
-        def told(progress: Progress) -> None:
+        def tell_within_limits(progress: Progress) -> None:
             if max(progress.done, progress.total or 0) > self._limits.frames:
                 raise self._too_long()
             tell(progress)
 
-        return told
+        return tell_within_limits
 
     def _too_long(self) -> InputError:
         return InputError(
@@ -271,7 +269,7 @@ def _parsed(options: Mapping[str, str]) -> dict[str, Any]:
     for name, text in options.items():
         if _holds_path(parse_options({name: text})):
             raise UsageError(f"{name} {shown(text)}: names a file", hint="files have to be sent")
-    return dict(parse_options(options))
+    return parse_options(options)
 
 
 def _holds_path(value: Any) -> bool:
@@ -311,7 +309,7 @@ def _named(*uploads: Upload) -> Iterator[None]:
 
 
 def _in_visitors_words(text: str, uploads: Sequence[Upload]) -> str:
-    """A message with files called by their visitors' names."""
+    """A message in which files have the names that their visitors gave them."""
     for upload in uploads:
         text = text.replace(shown(upload.path), shown(upload.name))
     return text

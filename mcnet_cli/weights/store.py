@@ -27,7 +27,7 @@ from mcnet_cli.checkpoint.safetensors_file import read_header
 from mcnet_cli.errors import McnetError, SystemFailure, WeightsError, shown
 from mcnet_cli.files import atomic_output, require_regular_file, system_failure
 from mcnet_cli.progress import OnProgress
-from mcnet_cli.system import user_cache_folder
+from mcnet_cli.system import load_torch, user_cache_folder
 from mcnet_cli.weights.hub import download
 from mcnet_cli.weights.registry import CACHE_NAME, HUB_PREFIX, Entry, HubFile
 
@@ -115,7 +115,7 @@ class Cache:
         try:
             if path.resolve().is_relative_to(self.root.resolve()):
                 return path
-        except (OSError, RuntimeError):  # a loop of links
+        except (OSError, RuntimeError):  # links that lead in a circle
             pass
         raise WeightsError(f"{shown(path)} leads out of the cache", hint="remove that link")
 
@@ -299,6 +299,7 @@ def _check_digest(entry: Entry, path: Path, digest: str, wanted: set[str]) -> No
 def _check_content(entry: Entry, path: Path) -> None:
     """Raises WeightsError unless the file can be what it should be; nothing in it runs."""
     if entry.kind == "model":
+        load_torch()
         from mcnet_cli.checkpoint import read_weights
 
         read_weights(path)

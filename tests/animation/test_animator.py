@@ -1,5 +1,6 @@
 """The core in memory: arrays in, arrays out."""
 
+import functools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -65,6 +66,23 @@ def on_a_larger_canvas(frame: np.ndarray, degrees: float) -> np.ndarray:
     return rotated
 
 
+@functools.cache
+def nodding_motion() -> Motion:
+    return default().motion(nodding())
+
+
+def movements_differ(motion: Motion, expected: Motion, reference: Any) -> float:
+    """Mean difference of the example's keypoints, moved by either motion, over how far they move."""
+    face = example().faces[0]
+    one, other = (
+        Retargeting(each, Transfer(reference=reference), face, default().landmarks, 0.0)
+        .keypoints(np.arange(len(expected)))
+        .values.numpy()
+        for each in (motion, expected)
+    )
+    return float(np.abs(one - other).mean() / np.abs(other - face.source.keypoints.values.numpy()).mean())
+
+
 def test_arrays_give_the_frames_that_the_command_makes_of_files(
     blind: Animator, weights: Path, tmp_path: Path
 ) -> None:
@@ -91,47 +109,31 @@ def test_a_portrait_that_lies_on_its_side_is_animated_as_if_it_stood() -> None:
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_driving_filmed_lying_down_moves_as_if_it_stood(turns: int) -> None:
-    def keypoints(frames: Iterator[np.ndarray]) -> np.ndarray:
-        motion, face = default().motion(frames), example().faces[0]
-        retargeting = Retargeting(motion, Transfer(reference="first"), face, default().landmarks, 0.0)
-        return retargeting.keypoints(np.arange(len(motion))).values.numpy()
-
-    still = example().faces[0].source.keypoints.values.numpy()
-    upright, lying = keypoints(nodding()), keypoints(turned(frame, turns) for frame in nodding())
-    assert np.abs(lying - upright).mean() < 0.1 * np.abs(upright - still).mean()
+    upright, lying = nodding_motion(), default().motion(turned(frame, turns) for frame in nodding())
+    for reference in ("first", "best"):
+        assert movements_differ(lying, upright, reference) < 0.001
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", ["transpose=1", "hflip,vflip", "transpose=2"])
-def test_a_film_that_is_turned_by_quarters_moves_as_the_upright_one(turn: str, tmp_path: Path) -> None:
-    face = example().faces[0]
-
-    def keypoints(graph: str, reference: str | int) -> np.ndarray:
-        film = tmp_path / "film.mkv"
-        ffmpeg("-i", EXAMPLES / "driving.mp4", "-vf", graph, "-frames:v", 40, "-c:v", "ffv1", film)
-        transfer = Transfer(reference=reference)
-        retargeting = Retargeting(default().motion(film), transfer, face, default().landmarks, 0.0)
-        return retargeting.keypoints(np.arange(0, 40, 2)).values.numpy()
-
-    still = face.source.keypoints.values.numpy()
-    for reference in ("first", 20):  # the best one may be another frame where two are about as good
-        upright = keypoints("null", reference)
-        assert np.abs(keypoints(turn, reference) - upright).mean() < 0.05 * np.abs(upright - still).mean()
+def test_a_film_that_is_turned_by_quarters_and_coded_moves_as_the_upright_one(
+    turn: str, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mkv"
+    options = ["-vf", turn, "-frames:v", 40, "-c:v", "libx264", "-crf", 23, "-pix_fmt", "yuv420p"]
+    ffmpeg("-i", EXAMPLES / "driving.mp4", *options, film)
+    upright = default().motion(EXAMPLES / "driving.mp4", max_frames=40)
+    for reference in ("first", "best"):
+        assert movements_differ(default().motion(film), upright, reference) < 0.05
 
 
-@pytest.mark.parametrize("degrees", [45, 75, 120])
+# 60 degrees are a quarter turn less 30: a roll that counts as a tilt in films that stand.
+@pytest.mark.parametrize("degrees", [45, 60, 120])
 def test_a_driving_filmed_askew_moves_as_if_it_stood(degrees: float) -> None:
-    face = example().faces[0]
-    still = face.source.keypoints.values.numpy()
-
-    def keypoints(motion: Motion) -> np.ndarray:
-        retargeting = Retargeting(motion, Transfer(reference="first"), face, default().landmarks, 0.0)
-        return retargeting.keypoints(np.arange(len(motion))).values.numpy()
-
-    upright = default().motion(nodding())
     rolled = default().motion(on_a_larger_canvas(frame, degrees) for frame in nodding())
-    expected = keypoints(upright)
-    assert np.abs(keypoints(rolled) - expected).mean() < 0.2 * np.abs(expected - still).mean()
+    assert (
+        movements_differ(rolled, nodding_motion(), "first") < 0.15
+    )  # 0.12: what the head is tilted by itself
 
 
 def test_a_network_sees_a_driving_filmed_askew_upright(animator: Animator) -> None:

@@ -8,8 +8,7 @@ import pytest
 from animation_tools import NO_CROP, write_moving_clip, write_photo
 
 from mcnet_cli.animation import AnimationRequest, animate
-from mcnet_cli.animation.caches import Caches, LruCache
-from mcnet_cli.animation.films import RENDERING, animate_with
+from mcnet_cli.animation.films import RENDERING, Caches, LruCache, animate_with
 from mcnet_cli.progress import Progress
 
 WAYS: tuple[dict[str, object], ...] = (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from animation_tools import difference, write_tiny
+from animation_tools import difference, recorded, write_tiny
 from face_tools import animator, example
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -18,7 +18,6 @@ from torch.utils._pytree import tree_leaves
 
 from mcnet_cli import Controls, Motion, Transfer
 from mcnet_cli.animation.renderer import GPU_WORKERS, Renderer
-from mcnet_cli.animation.replays import KEPT, Compute, Replays
 from mcnet_cli.animation.retarget import Retargeting
 from mcnet_cli.checkpoint import read_weights
 from mcnet_cli.compositing import details, draw, photo_layers
@@ -28,6 +27,7 @@ from mcnet_cli.errors import WeightsError
 from mcnet_cli.model import Keypoints
 from mcnet_cli.model.eye_shape import EyeShape
 from mcnet_cli.model.mouth_shape import MouthShape
+from mcnet_cli.model.replays import Replays
 from mcnet_cli.weights import resolve_weights
 
 META = torch.device("meta")  # whose tensors have no values: nothing that is computed can depend on them
@@ -97,73 +97,6 @@ def test_values_that_are_not_numbers_are_the_weights_fault(tmp_path: Path) -> No
     for soon in (renderer.draw_soon(source, found), renderer.render_soon(source, found)):
         with pytest.raises(WeightsError, match="not numbers"):
             soon()
-
-
-def recorded(compute: Compute, motion: Keypoints) -> Compute:
-    """What a CUDA graph is: the same work on the same memory, which each replay overwrites."""
-    given = motion.map(torch.clone)
-
-    def replay(motion: Keypoints) -> tuple[Tensor, ...]:
-        given.values.copy_(motion.values)
-        return compute(given)
-
-    return replay
-
-
-def counting(calls: list[int]) -> Compute:
-    def compute(motion: Keypoints) -> tuple[Tensor, ...]:
-        calls.append(len(motion))
-        return motion.values + 1, motion.values.sum()[None]
-
-    return compute
-
-
-def batch(value: float) -> Keypoints:
-    return Keypoints(torch.full((2, 3, 2), value))
-
-
-def test_batches_are_computed_once_recorded_then_replayed() -> None:
-    made: list[Compute] = []
-
-    def record(compute: Compute, motion: Keypoints) -> Compute:
-        made.append(recorded(compute, motion))
-        return made[-1]
-
-    replays, calls = Replays(record), []
-    for number in range(5):
-        (found, total) = replays("one", counting(calls), batch(number))
-        assert torch.equal(found, batch(number + 1).values) and float(total) == 12 * number
-        assert (len(made), replays.are_used) == ((1, True) if number else (0, False))
-    replays("other", counting(calls), batch(0))
-    assert len(made) == 1
-
-
-@torch.inference_mode()
-def test_what_cannot_be_recorded_or_is_replayed_otherwise_is_computed() -> None:
-    def refused(_compute: Compute, _motion: Keypoints) -> Compute:
-        raise RuntimeError("operation not permitted when stream is capturing")
-
-    def full(_compute: Compute, _motion: Keypoints) -> Compute:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    def stale(compute: Compute, _motion: Keypoints) -> Compute:
-        return lambda motion: compute(batch(99))
-
-    for record in (refused, full, stale):
-        replays, calls = Replays(record), []
-        for number in range(4):
-            assert torch.equal(replays("one", counting(calls), batch(number))[0], batch(number + 1).values)
-        assert not replays.are_used
-
-
-def test_few_recordings_are_kept_and_none_after_the_memory_was_full() -> None:
-    replays, calls = Replays(recorded), []
-    for kind in range(2 * KEPT):
-        for _ in range(2):
-            replays(kind, counting(calls), batch(0))
-    assert len(replays._recordings) == KEPT
-    replays.forget()
-    assert not replays.are_used
 
 
 def test_recordings_make_room_when_the_memory_is_full(tmp_path: Path) -> None:

@@ -6,11 +6,19 @@ import torch
 from face_tools import animator
 
 from mcnet_cli.animation.retarget import Retargeting
-from mcnet_cli.animation.transfer import Transfer
 from mcnet_cli.face import OUTER
 from mcnet_cli.face.expression import Expression
+from mcnet_cli.face.outer import average_face
 from mcnet_cli.motion.heads import head_points_of
-from mcnet_cli.motion.reference import best_reference, hull_area, hull_scale, on_face
+from mcnet_cli.motion.reference import (
+    best_reference,
+    hull_area,
+    hull_scale,
+    on_face,
+    reference_weights,
+    single_reference,
+)
+from mcnet_cli.motion.transfer import Transfer
 from mcnet_cli.synthetic.identity import Identity
 from mcnet_cli.synthetic.mesh import Pose
 from mcnet_cli.synthetic.render import render
@@ -68,6 +76,40 @@ def test_a_frame_with_shut_lids_is_no_reference_for_open_eyes() -> None:
     assert best_reference(source, driving, usable) == 0
     assert best_reference(source, driving, usable, pairs) == 1
     assert best_reference(shut, driving, usable, pairs) == 0
+
+
+def swaying(yaws: list[float], noise: float = 0.0) -> np.ndarray:
+    """(T, 468, 2) landmarks of a head that looks aside by so many degrees."""
+    turn = np.radians(yaws)[:, None]
+    x, y, z = average_face().T
+    points = np.stack([np.cos(turn) * x + np.sin(turn) * z, np.broadcast_to(y, (len(yaws), len(y)))], -1)
+    return points + noise * np.random.default_rng(1).normal(size=points.shape)
+
+
+def test_frames_that_are_about_as_near_the_source_share_the_reference() -> None:
+    source, usable = swaying([0])[0], np.array([True] * 5 + [False])
+    weights = reference_weights(source, swaying([-9, 25, 9, -9.1, 25, 0]), usable)
+    assert weights.sum() == pytest.approx(1, abs=1e-6)
+    assert (weights[[0, 2, 3]] > 0.2).all()
+    assert (weights[[1, 4, 5]] == 0).all()
+    alone = reference_weights(source, swaying([-9, 25, 2]), np.ones(3, bool))
+    assert np.array_equal(alone, single_reference(2, 3))
+
+
+def test_noise_hardly_moves_what_motion_starts_from() -> None:
+    yaws = [float(yaw) for yaw in (*range(-20, -6, 2), *range(8, 22, 2))]  # as far to either side
+    usable, chosen, means = np.ones(len(yaws), bool), set(), []
+    for noise in np.linspace(-4e-4, 4e-4, 5):
+        frames = swaying(yaws, noise)
+        chosen.add(best_reference(swaying([0])[0], frames, usable))
+        means.append(reference_weights(swaying([0])[0], frames, usable) @ np.array(yaws))
+    assert len(chosen) > 1, "one side or the other, by chance"
+    assert np.ptp(means) < 1.5
+
+
+def test_no_usable_frame_leaves_the_first_one() -> None:
+    weights = reference_weights(SQUARE, np.stack([SQUARE, SQUARE]), np.zeros(2, bool))
+    assert np.array_equal(weights, [1, 0])
 
 
 def yaws_deg(keypoints: np.ndarray) -> np.ndarray:

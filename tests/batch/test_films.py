@@ -14,7 +14,7 @@ from animation_tools import write_tiny
 from batch_tools import PLAIN, asked, planned, write_jobs
 
 from mcnet_cli import engines
-from mcnet_cli.animation.caches import Caches
+from mcnet_cli.animation.films import Caches
 from mcnet_cli.batch import BatchRequest, JobResult
 from mcnet_cli.batch.batch import checked
 from mcnet_cli.batch.jobs import Job

@@ -12,7 +12,7 @@ from batch_tools import asked, write_jobs
 from mcnet_cli import Keyframes
 from mcnet_cli.batch import BatchRequest, plan
 from mcnet_cli.batch.batch import JOBS_PER_TASK, checked, tasks_of
-from mcnet_cli.batch.jobs import Job, parse_options, read_jobs
+from mcnet_cli.batch.jobs import Job, job_options, read_jobs
 from mcnet_cli.cli import application
 from mcnet_cli.errors import InputError, McnetError, UsageError, WeightsError
 
@@ -53,7 +53,7 @@ def test_every_option_of_animate_is_one_of_jobs_or_of_whole_runs() -> None:
     command = typer.main.get_command(application()).commands["animate"]  # type: ignore[attr-defined]
     names = {name.removeprefix("--") for option in command.params for name in option.opts if name[:2] == "--"}
     with pytest.raises(UsageError) as error:
-        parse_options({"nonsense": "1"})
+        job_options({"nonsense": "1"})
     known = {*(error.value.hint or "").removeprefix("there are ").split(", ")}
     names.remove("no-audio")  # audio=false
     assert names - OF_RUNS == known - {"source", "driving", "output"}

@@ -37,12 +37,12 @@ from torch import Tensor
 
 from mcnet_cli import Animator
 from mcnet_cli.animation.renderer import EncodedSource, Renderer
-from mcnet_cli.animation.replays import cuda_graph
 from mcnet_cli.benchmark.measuring import Peak, Work, operations, peak
 from mcnet_cli.checkpoint import Weights, build_model, read_weights, write_weights
 from mcnet_cli.compositing import Compositor
 from mcnet_cli.devices import DTYPES, Compute, choose_device, computing
 from mcnet_cli.model import PRESETS, Keypoints, MCNet
+from mcnet_cli.model.replays import cuda_graph
 from mcnet_cli.transfers import download, upload
 from mcnet_cli.weights import resolve_weights
 

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from mcnet_cli import Animator, Motion, Portrait, Transfer
 from mcnet_cli.animation.frames import MakeFrames, frames_of
-from mcnet_cli.animation.replays import Replays
-from mcnet_cli.animation.retarget import Pose, Retargeting
+from mcnet_cli.animation.retarget import Retargeting, SourcePose
 from mcnet_cli.arrays import Picture, resized
 from mcnet_cli.compositing import Drawing, PhotoCompositor, photo_layers
 from mcnet_cli.media import open_frames, open_output, read_image
 from mcnet_cli.media.hardware import DEVICES, device_trouble, working_device, working_encoders
 from mcnet_cli.metrics import ssim
+from mcnet_cli.model.replays import Replays
 from mcnet_cli.model.windows import Window
 from mcnet_cli.transfers import Later
 
@@ -86,7 +86,7 @@ def _ways(
     }
 
 
-def _batches(animator: Animator, portrait: Portrait, motion: Motion) -> Iterator[Pose]:
+def _batches(animator: Animator, portrait: Portrait, motion: Motion) -> Iterator[SourcePose]:
     (face,), count = portrait.faces, animator.renderer.batch_size
     retargeting = Retargeting(motion, Transfer(), face, animator.landmarks, 0.0)
     for start in range(0, len(motion), count):
@@ -112,7 +112,7 @@ def _by_opencv(animator: Animator, portrait: Portrait) -> MakeFrames:
 
         return replace(drawing, paint=paint)
 
-    def begin(poses: Sequence[Pose]) -> Later[list[Later[Picture]]]:
+    def begin(poses: Sequence[SourcePose]) -> Later[list[Later[Picture]]]:
         (pose,) = poses
         begun = renderer.draw_soon(face.source, pose.keypoints, pose.gaze)
 

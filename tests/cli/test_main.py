@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ Fail = Callable[..., subprocess.CompletedProcess[str]]
 # A command of the real application that fails as a test asks.
 COMMAND = """
 import errno, os, signal, sys, time
+from types import SimpleNamespace
 import typer
 from mcnet_cli.cli import application
 from mcnet_cli.cli._console import console
@@ -287,7 +289,7 @@ def test_progress_is_plain_lines_without_a_terminal_and_nothing_when_quiet() -> 
 
 
 def test_a_report_is_text_on_stderr_or_json_on_stdout(fail: Fail) -> None:
-    body = "console.report({'frames': 3}, '3 frames')"
+    body = "console.report(SimpleNamespace(as_json=lambda: {'frames': 3}, as_text=lambda: '3 frames'))"
     plain, machine, quiet = fail(body=body), fail("--json", body=body), fail("-q", body=body)
     assert (plain.stdout, plain.stderr) == ("", "3 frames\n")
     assert (json.loads(machine.stdout), machine.stderr) == ({"frames": 3}, "")
@@ -320,20 +322,36 @@ assert not heavy, heavy
     assert "mcnet animate portrait.jpg driving.mp4" in done.stdout
 
 
-@pytest.mark.parametrize("words", [["train", "none"], ["evaluate", "none", "-o", "report"]])
-def test_numpy_is_loaded_before_torch_which_swallows_signals_while_it_loads_it(words: list[str]) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "none"],
+        ["evaluate", "none"],
+        ["batch", "none"],
+        ["benchmark"],
+        ["animate", "a.jpg", "idle"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_signal_waits_while_torch_loads_which_it_would_abort(words: list[str], tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parents[2] / "examples" / "portrait.jpg", tmp_path / "a.jpg")
     code = f"""
-import sys
+import signal, sys
 from mcnet_cli.cli import main
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name == "torch":
-            print("numpy" in sys.modules)
+            signal.raise_signal(signal.SIGINT)
+        if name == "torch.nn":
+            print("torch loads", flush=True)
 sys.meta_path.insert(0, Finder())
-main({words})
+sys.exit(main({words}))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.startswith("True"), done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert (done.stdout, done.returncode) == ("torch loads\n", 130), done.stderr
 
 
 def test_python_m_gives_the_version() -> None:

@@ -1,10 +1,13 @@
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 from face_tools import detector, mesh, portrait, portrait_face, scene, turned
 
 from mcnet_cli.errors import UsageError
-from mcnet_cli.face import choose_face, faces_in, make_detector
+from mcnet_cli.face import Face, FaceMesh, choose_face, faces_in, make_detector
+from mcnet_cli.face.detect import checked
 
 
 def middle(box: np.ndarray) -> np.ndarray:
@@ -79,6 +82,26 @@ def test_faceless_pictures_have_no_faces() -> None:
     )
     for picture in pictures:
         assert detector()(np.broadcast_to(picture, (*picture.shape[:2], 3)).copy()) == []
+
+
+def test_a_doubtful_face_gives_way_to_one_that_stands_on_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant = Face(
+        np.array([300, 300, 400, 400], np.float32), 0.85, np.array([(330, 330), (370, 330)], np.float32)
+    )
+    looks = detector()._full
+
+    def sees_plants(rgb: np.ndarray, view: np.ndarray, **options: Any) -> list[Face]:
+        return looks(rgb, view, **options) if options else [plant]
+
+    def takes_plants_for_faces(rgb: np.ndarray, candidates: list[Face], mesh: FaceMesh) -> list[Face]:
+        return candidates if any(each is plant for each in candidates) else checked(rgb, candidates, mesh)
+
+    monkeypatch.setattr("mcnet_cli.face.detect.checked", takes_plants_for_faces)
+    monkeypatch.setattr(detector(), "_full", sees_plants)
+    (found,) = detector()(portrait()[::-1, ::-1].copy())
+    assert found.score > 0.999
+    assert found.eyes[0, 0] > found.eyes[1, 0], "the face's right eye is on the picture's right"
+    assert detector()(scene(480, 320, [])) == [plant]
 
 
 def test_an_unknown_detector_is_named_with_the_known_ones() -> None:

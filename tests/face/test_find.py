@@ -5,8 +5,8 @@ import pytest
 from face_tools import detector, mesh, scene
 from occlusion_tools import microphone, passing
 
-from mcnet_cli.face import Detector, Face, FaceTracker, Landmarks, follow
-from mcnet_cli.face.detect import DetectorName
+from mcnet_cli.face import Detector, Face, FaceTracker, Landmarks, follow, turned, turned_points, turned_size
+from mcnet_cli.options import DetectorName
 
 EMPTY = scene(480, 320, [])
 
@@ -145,3 +145,26 @@ def test_a_cut_to_another_person_is_told_or_counts_as_no_face() -> None:
 def test_a_face_that_no_frame_has_is_never_followed() -> None:
     tracker = FaceTracker(detector(), mesh(), which=2)
     assert tracker(crowd(SMALL, LARGE)) is None
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_face_that_lies_is_found_exactly_where_it_is_found_in_frames_that_stand(turns: int) -> None:
+    upright, lying = FaceTracker(detector(), mesh()), FaceTracker(detector(), mesh())
+    for frame in [crowd((20 + 6 * step, 60, 180)) for step in range(3)] + [crowd(), crowd((300, 20, 160))]:
+        expected, found = upright(frame), lying(turned(frame, -turns))
+        assert (expected is None) == (found is None)
+        if expected is not None and found is not None:
+            points = turned_points(found.points, turns, turned_size((frame.shape[1], frame.shape[0]), turns))
+            assert np.abs(points - expected.points).max() < 1e-3
+            assert (found.score, found.spread) == (expected.score, expected.spread)
+            assert found.region.side == pytest.approx(expected.region.side, abs=1e-3)
+    assert lying.changes == upright.changes
+
+
+def test_the_number_of_a_face_that_lies_counts_in_the_frame_as_it_is() -> None:
+    lying = turned(scene(320, 640, [(60, 40, 200), (80, 400, 160)]), 1)  # the lower face is on the right
+    for number, y in ((0, 180), (1, 160)):
+        tracker = FaceTracker(detector(), mesh(), which=number)
+        found = tracker(lying)
+        assert found is not None and tracker.choice == (number, 2)
+        assert abs(middle_x(found) - (130, 470)[number]) < 20 and abs(found.points[:, 1].mean() - y) < 30

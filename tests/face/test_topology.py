@@ -2,7 +2,7 @@
 
 from mcnet_cli.face import topology
 from mcnet_cli.face.outer import ARC_DEG, BODY, head_points
-from mcnet_cli.model import eye_shape, mouth_shape
+from mcnet_cli.model import eye_shape, face_parts, mouth_shape
 from mcnet_cli.model.config import LANDMARKS
 
 
@@ -10,6 +10,7 @@ def test_the_network_and_the_rest_of_the_package_name_the_same_lips_lids_and_poi
     inner, outer = topology.INNER_LIPS, topology.OUTER_LIPS
     assert (*inner, *outer) == mouth_shape.LIPS
     assert topology.LID_EDGES == eye_shape.EYE_ARCS
+    assert topology.BROW_MIDDLES == face_parts.BROW_MIDDLES
     assert topology.ALL_POINTS == LANDMARKS
 
 

@@ -9,7 +9,7 @@ from animation_tools import write_clip, write_photo
 from media_tools import number_of, numbered_frames
 
 from mcnet_cli import InputError
-from mcnet_cli.live.feed import CameraFeed, Capture, FileFeed, Shot, open_camera, unusable_camera
+from mcnet_cli.live.feed import CameraFeed, Capture, CapturedFrame, FileFeed, open_camera, unusable_camera
 
 
 @pytest.fixture(scope="module")
@@ -19,25 +19,25 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(path, numbered_frames(12), rate="30", sound=True)
 
 
-def taken(capture: Capture) -> list[Shot]:
+def taken(capture: Capture) -> list[CapturedFrame]:
     """What arrives until the end."""
-    shots = []
+    captured = []
     with capture:
-        while not capture.shots.is_over:
-            shot = capture.shots.take(1)
-            shots += [] if shot is None else [shot]
-    return shots
+        while not capture.frames.is_over:
+            frame = capture.frames.take(1)
+            captured += [] if frame is None else [frame]
+    return captured
 
 
 def test_a_video_gives_every_frame_where_none_may_be_left_out(clip: Path) -> None:
-    shots = taken(Capture(FileFeed(clip, is_paced=False), keeps_all=True))
-    assert [number_of(shot.picture) for shot in shots] == [*range(12)]
-    assert shots[6].time_s == pytest.approx(0.2)
+    captured = taken(Capture(FileFeed(clip, is_paced=False), keeps_all=True))
+    assert [number_of(frame.picture) for frame in captured] == [*range(12)]
+    assert captured[6].time_s == pytest.approx(0.2)
 
 
 def test_a_video_that_plays_as_a_camera_gives_frames_when_they_are_due(clip: Path) -> None:
-    shots = taken(Capture(FileFeed(clip, is_paced=True), keeps_all=True))
-    late = [shot.captured_s - shots[0].captured_s - shot.time_s for shot in shots]
+    captured = taken(Capture(FileFeed(clip, is_paced=True), keeps_all=True))
+    late = [frame.captured_s - captured[0].captured_s - frame.time_s for frame in captured]
     assert min(late) > -0.005
 
 
@@ -45,9 +45,9 @@ def test_who_is_too_slow_gets_the_newest_picture(clip: Path) -> None:
     capture = Capture(FileFeed(clip, is_paced=False), keeps_all=False)
     with capture:
         capture._thread.join()  # all frames have been taken before anybody looks
-        shot = capture.shots.take(1)
-    assert shot is not None and number_of(shot.picture) == 11
-    assert (capture.taken, capture.shots.dropped) == (12, 11)
+        frame = capture.frames.take(1)
+    assert frame is not None and number_of(frame.picture) == 11
+    assert (capture.taken, capture.frames.dropped) == (12, 11)
 
 
 def test_the_sound_of_a_video_belongs_to_its_shots(clip: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_picture_is_no_camera(tmp_path: Path) -> None:
 def test_a_session_that_ends_ends_the_thread_of_its_camera(clip: Path) -> None:
     capture = Capture(FileFeed(clip, is_paced=True), keeps_all=False)
     with capture:
-        assert capture.shots.take(10) is not None
+        assert capture.frames.take(10) is not None
     assert not capture._thread.is_alive()
 
 
@@ -71,17 +71,17 @@ def test_pictures_of_a_camera_have_their_colours(tmp_path: Path) -> None:
     red = write_clip(tmp_path / "red.avi", [np.full((64, 64, 3), (250, 20, 10), np.uint8)] * 3)
     feed = CameraFeed(cv2.VideoCapture(str(red)), "camera 0")
     assert feed.rate == 25
-    shot = next(iter(feed))
-    assert np.abs(shot.picture[32, 32].astype(int) - (250, 20, 10)).max() < 6
+    frame = next(iter(feed))
+    assert np.abs(frame.picture[32, 32].astype(int) - (250, 20, 10)).max() < 6
 
 
 def test_a_camera_that_is_unplugged_is_an_error_after_its_last_picture(clip: Path) -> None:
     feed = CameraFeed(cv2.VideoCapture(str(clip)), "camera 0")
-    shots = []
+    captured = []
     with pytest.raises(InputError, match="camera 0 gives no pictures any more") as error:
-        for shot in feed:
-            shots.append(shot)
-    assert len(shots) == 12
+        for frame in feed:
+            captured.append(frame)
+    assert len(captured) == 12
     assert error.value.exit_code == 3
     assert "plugged in" in (error.value.hint or "")
 
@@ -105,14 +105,14 @@ def test_a_camera_that_is_there_is_in_use(tmp_path: Path) -> None:
 def test_a_video_stands_still_after_its_first_part_until_it_is_to_go_on(clip: Path) -> None:
     feed = FileFeed(clip, is_paced=True, rest_at_s=0.2)
     capture = Capture(feed, keeps_all=True)
-    shots = []
+    captured = []
     with capture:
         for _ in range(6):
-            shots.append(capture.shots.take(10))
-        assert capture.shots.take(0.2) is None and not capture.shots.is_over
+            captured.append(capture.frames.take(10))
+        assert capture.frames.take(0.2) is None and not capture.frames.is_over
         feed.go_on()
-        while not capture.shots.is_over:
-            shots.append(capture.shots.take(10))
-    times = [(shot.time_s, shot.captured_s) for shot in shots if shot is not None]
+        while not capture.frames.is_over:
+            captured.append(capture.frames.take(10))
+    times = [(frame.time_s, frame.captured_s) for frame in captured if frame is not None]
     assert len(times) == 12
     assert times[6][1] - times[5][1] > 0.2

@@ -4,6 +4,7 @@ import functools
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from face_tools import animator, example, portrait
 from places import EXAMPLES
 
 from mcnet_cli import InputError, Transfer, UsageError
-from mcnet_cli.live import LiveRequest, live, session
-from mcnet_cli.live.feed import CameraFeed, Shot
+from mcnet_cli.live import LiveRequest, live, session, stage
+from mcnet_cli.live.feed import CameraFeed, CapturedFrame
 from mcnet_cli.media import open_frames, read_image
 from mcnet_cli.progress import Progress
 
@@ -46,6 +47,16 @@ def request(clip: Path, **options: object) -> LiveRequest:
     settings = {"sources": (PORTRAIT,), "input": clip, "every_frame": True, "device": "cpu"}
     settings |= {"weights": str(clip.parent / TINY), "size": 128, **options}
     return LiveRequest(**settings)
+
+
+def test_a_session_that_is_over_when_torch_is_loaded_loads_no_network(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "Stage", None)
+    is_over = threading.Event()
+    is_over.set()
+    with pytest.raises(CancelledError):
+        session._load(request(clip), is_over)
 
 
 @pytest.mark.slow
@@ -98,14 +109,14 @@ def test_what_was_recorded_until_the_camera_was_unplugged_is_kept(
     load = session._load
 
     class Camera(CameraFeed):
-        def __iter__(self) -> Iterator[Shot]:
+        def __iter__(self) -> Iterator[CapturedFrame]:
             loaded.wait(timeout=60)
-            for shot in super().__iter__():
+            for frame in super().__iter__():
                 time.sleep(1 / RATE)
-                yield replace(shot, captured_s=time.monotonic(), time_s=time.monotonic())
+                yield replace(frame, captured_s=time.monotonic(), time_s=time.monotonic())
 
-    def loading(request: LiveRequest) -> object:
-        stage = load(request)
+    def loading(request: LiveRequest, is_over: threading.Event) -> object:
+        stage = load(request, is_over)
         loaded.set()
         return stage
 

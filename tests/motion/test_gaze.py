@@ -10,10 +10,11 @@ from face_tools import animator, example, mesh, portrait, portrait_face
 
 from mcnet_cli import Motion, Transfer
 from mcnet_cli.animation.frames import frames_of
-from mcnet_cli.animation.retarget import Pose, Retargeting
+from mcnet_cli.animation.retarget import Retargeting, SourcePose
 from mcnet_cli.errors import UsageError
 from mcnet_cli.model import Keypoints
 from mcnet_cli.motion.gaze import EyeLandmarks, gaze_shifts
+from mcnet_cli.motion.reference import single_reference
 
 EYE_PX = float(np.linalg.norm(portrait_face().points[33] - portrait_face().points[133]))
 
@@ -51,15 +52,15 @@ def test_places_of_irises_depend_neither_on_the_pose_nor_on_the_size_of_the_face
 
 def test_shifts_are_in_widths_of_an_eye_from_the_frame_that_motion_starts_from() -> None:
     asked = np.array([(0.0, 0.0), (0.1, 0.0), (0.1, -0.06), (-0.2, 0.02)])
-    shifts = gaze_shifts(motion_of(asked), 1)
+    shifts = gaze_shifts(motion_of(asked), single_reference(1, 4))
     assert shifts == pytest.approx(asked - asked[1], abs=2e-3)  # half precision
 
 
 def test_irises_behind_shut_lids_count_for_nothing() -> None:
     asked = np.array([(0.0, 0.0), (0.3, 0.3), (-0.3, 0.3), (0.15, 0.0)])
-    shifts = gaze_shifts(motion_of(asked, np.array([0.4, 0.02, 0.03, 0.4])), 0)
+    shifts = gaze_shifts(motion_of(asked, np.array([0.4, 0.02, 0.03, 0.4])), single_reference(0, 4))
     assert shifts == pytest.approx(np.array([(0, 0), (0.05, 0), (0.1, 0), (0.15, 0)]), abs=2e-3)
-    unseen = gaze_shifts(motion_of(asked, np.full(4, 0.02)), 0)
+    unseen = gaze_shifts(motion_of(asked, np.full(4, 0.02)), single_reference(0, 4))
     assert unseen is not None and (unseen == 0).all()
 
 
@@ -69,7 +70,9 @@ def test_frames_without_a_face_say_nothing() -> None:
     found = np.array([False] * 5 + [True, True])
     landmarks, irises = motion.landmarks.copy(), motion.irises.copy()  # type: ignore[union-attr]
     landmarks[~found], irises[~found] = 0, 0
-    shifts = gaze_shifts(replace(motion, found=found, landmarks=landmarks, irises=irises), 5)
+    shifts = gaze_shifts(
+        replace(motion, found=found, landmarks=landmarks, irises=irises), single_reference(5, 7)
+    )
     assert shifts == pytest.approx(asked[[5, 5, 5, 5, 5, 5, 6]] - asked[5], abs=2e-3)
 
 
@@ -130,5 +133,5 @@ def test_an_iris_stays_where_it_is_while_lids_close_over_it() -> None:
     gaze = retargeting._gaze.gaze(np.array([0]), blink)
     assert torch.allclose(gaze.driving, gaze.source, atol=1e-6)
     made = frames_of(example(), animator().renderer, "photo", "still", None)
-    (kept,), (moved,) = made([Pose(blink, gaze)]), made([Pose(blink)])
+    (kept,), (moved,) = made([SourcePose(blink, gaze)]), made([SourcePose(blink)])
     assert (kept != moved).any()

@@ -8,7 +8,8 @@ from face_tools import animator, example
 
 from mcnet_cli import Controls, Motion, Transfer, UsageError
 from mcnet_cli.animation.retarget import Retargeting
-from mcnet_cli.motion.regions import part_of, region_factors
+from mcnet_cli.motion.heads import part_of
+from mcnet_cli.motion.transfer import region_factors
 
 NUMBERS = animator().landmarks
 AT = {number: place for place, number in enumerate(NUMBERS)}

@@ -67,6 +67,7 @@ def test_a_hundred_epochs_are_as_many_steps_as_pairs_over_the_whole_batch(tmp_pa
         ("learning_rate=nan", "learning_rate = nan: must be between"),
         ("losses.pixel=-1", "losses.pixel = -1"),
         ("losses=5", "losses = 5: must be a table"),
+        ("model.memory.width=-1", "configuration: model.memory.width = -1: must be between 1 and 1024"),
         ("output.keep=1", "output.keep = 1: the last one may be torn"),
         ("model.keypoints.landmarks=[]", "painter.size = 128: needs motion.mouth, and keypoints that are"),
         ("model.keypoints.landmarks=[10]", "model.keypoints.landmarks = (10,): needs no number or 35"),

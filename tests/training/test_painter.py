@@ -86,6 +86,26 @@ def test_pairs_are_varied_together(clips: Path) -> None:
     assert soft.real.diff(dim=3).abs().mean() < seen.real.diff(dim=3).abs().mean()
 
 
+def test_a_painter_learns_with_the_finish_of_use(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mouths = gathered(clips, settings())
+    seen, grid = batch_of(MOUTHS, mouths, torch.arange(2), torch.device("cpu")), [0.0]
+
+    def painted(_self: MouthPainter, warped: torch.Tensor, *_of: object) -> Painted:
+        alternating = torch.tensor([1.0, -1.0]).repeat(warped.shape[-1] // 2)
+        return Painted(
+            warped.mean((2, 3), keepdim=True) + grid[0] * alternating.expand_as(warped), warped[:, :1]
+        )
+
+    monkeypatch.setattr(MouthPainter, "forward", painted)
+    made = MCNet(settings().model).painter
+    assert made is not None
+    _, plain = seen.painted(made)
+    grid[0] = 0.1
+    _, alternating = seen.painted(made)
+    # between the edges, beyond which pixels are repeated
+    assert (alternating.colours - plain.colours)[..., 4:-4].abs().max() < 1e-5
+
+
 def test_only_the_painter_learns_and_the_file_has_it(clips: Path, tmp_path: Path) -> None:
     first = settings("painter.only=false", "painter.steps=0", "steps=1", "model.painter.size=0")
     base = run_training(clips, tmp_path / "base", first).weights

@@ -11,39 +11,38 @@ from collections.abc import Callable, Hashable
 import torch
 from torch import Tensor
 
-from mcnet_cli.errors import shown
-from mcnet_cli.model import Keypoints
+from mcnet_cli.model.geometry import Keypoints
 
-Compute = Callable[[Keypoints], tuple[Tensor, ...]]
-# Makes of a function and of keypoints to try it with one that computes the same of as many keypoints.
-Record = Callable[[Compute, Keypoints], Compute]
+ComputeBatch = Callable[[Keypoints], tuple[Tensor, ...]]
+# Records what a function does with keypoints; the result does the same with others, of the same number.
+Record = Callable[[ComputeBatch, Keypoints], ComputeBatch]
 
-KEPT = 4  # recordings, each of which holds a batch's feature maps
-NO_DIFFERENCE = 1e-4  # of values in about [-1, 1], between what is computed and what is replayed
+RECORDINGS_KEPT = 4  # recordings, each of which holds a batch's feature maps
+MAX_DIFFERENCE = 1e-4  # between values that are computed and replayed, which are in about [-1, 1]
 
 log = logging.getLogger(__name__)
 
 
 class Replays:
-    """Computes batches, and from the third of a kind on replays what was recorded with the second.
+    """Computes batches. The second of a kind is recorded, and from the third on the recording is replayed.
 
-    The first warms up what libraries choose at a first call; a film of one batch isn't worth recording. A
-    recording is used only if it gives what was computed. Where it can't be made, or gives something else, all
-    is computed from then on.
+    In the first one libraries choose their algorithms; and a film of one batch isn't worth recording. A
+    recording is used only if a replay gives what was computed. Where none can be made, or it gives something
+    else, all further batches are computed.
 
     record: None never records.
     """
 
     def __init__(self, record: Record | None) -> None:
         self._record = record
-        self._recordings: OrderedDict[Hashable, Compute | None] = OrderedDict()
+        self._recordings: OrderedDict[Hashable, ComputeBatch | None] = OrderedDict()
 
     @property
     def are_used(self) -> bool:
         """Whether anything is replayed by now."""
         return any(self._recordings.values())
 
-    def __call__(self, kind: Hashable, compute: Compute, motion: Keypoints) -> tuple[Tensor, ...]:
+    def __call__(self, kind: Hashable, compute: ComputeBatch, motion: Keypoints) -> tuple[Tensor, ...]:
         """What `compute` gives. kind: all that it depends on besides the values of the motion."""
         if self._record is None:
             return compute(motion)
@@ -57,7 +56,7 @@ class Replays:
                 self._recordings[kind] = recording
         else:
             self._recordings[kind] = None
-            while len(self._recordings) > KEPT:
+            while len(self._recordings) > RECORDINGS_KEPT:
                 self._recordings.popitem(last=False)
         return computed
 
@@ -66,8 +65,8 @@ class Replays:
         self._recordings.clear()
 
     def _recorded(
-        self, record: Record, compute: Compute, motion: Keypoints, computed: tuple[Tensor, ...]
-    ) -> Compute | None:
+        self, record: Record, compute: ComputeBatch, motion: Keypoints, computed: tuple[Tensor, ...]
+    ) -> ComputeBatch | None:
         try:
             recording = record(compute, motion)
             replayed = recording(motion)
@@ -75,16 +74,16 @@ class Replays:
             reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         else:
             pairs = zip(computed, replayed, strict=True)
-            if all(torch.allclose(one, other, rtol=0, atol=NO_DIFFERENCE) for one, other in pairs):
+            if all(torch.allclose(one, other, rtol=0, atol=MAX_DIFFERENCE) for one, other in pairs):
                 return recording
             reason = "a replay differs"
-        log.debug("the network isn't recorded: %s", shown(reason))
+        log.debug("the network isn't recorded: %r", reason)
         self._record = None
         self.forget()
         return None
 
 
-def cuda_graph(compute: Compute, motion: Keypoints) -> Compute:
+def cuda_graph(compute: ComputeBatch, motion: Keypoints) -> ComputeBatch:
     """A `Record` by a CUDA graph. RuntimeError if `compute` asks the GPU something, or the memory is full.
 
     compute: opens autocast itself, whose casts of weights would otherwise be gone before the replay.

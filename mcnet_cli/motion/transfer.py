@@ -1,6 +1,11 @@
-"""`Transfer`: how a driving's motion is carried over to a source."""
+"""`Transfer`: how a driving's motion is carried over to a source, and how much each part of the face follows.
 
-from collections.abc import Mapping
+A landmark's displacement from the reference has two parts: what the head's pose does to it, as that of an
+average head in space, and the rest, which is expression. Factors scale the pose and the expression of lips,
+eyes and brows apart.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,7 +15,6 @@ from numpy.typing import NDArray
 from mcnet_cli.errors import UsageError, counted
 from mcnet_cli.motion.controls import Controls
 from mcnet_cli.motion.motion import Motion
-from mcnet_cli.motion.regions import Factors, region_factors
 from mcnet_cli.options import require_among, require_between
 
 Mode = Literal["relative", "absolute"]
@@ -18,7 +22,21 @@ Reference = Literal["best", "first"] | int
 GazeKind = Literal["driving", "source"]
 NoFace = Literal["hold", "skip", "source"]
 
+Factors = dict[str, float]
+
 SMOOTH_LIMIT = 100.0  # frames
+STRENGTH_LIMIT = 10.0
+# What a factor is for. `face` is what is neither lips, eyes nor brows: nose, temples, ears.
+PARTS = ("lips", "eyes", "brows", "face", "pose")
+# What can be asked for, and the parts that it has.
+REGIONS = {
+    "lips": ("lips",),
+    "eyes": ("eyes",),
+    "brows": ("brows",),
+    "expression": ("lips", "eyes", "brows", "face"),
+    "pose": ("pose",),
+    "all": PARTS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +47,8 @@ class Transfer:
         motion: `relative` adds the change from a reference frame to the source's keypoints, so that the
             source keeps its shape; `absolute` takes the driving's keypoints as they are.
         adapt_scale: scale relative motion by how large the source's face is beside the driving's.
-        reference: the frame that relative motion starts from. `best`: the one most like the source. `first`:
-            the first with a face. A number: that frame, from 0.
+        reference: the frame that relative motion starts from. `best`: the one most like the source, or the
+            mean of those about as like it. `first`: the first with a face. A number: that frame, from 0.
         strength: factor on the displacement from the reference, one for all or by region, such as
             {"lips": 1.3, "pose": 0.6}; 0 is the source as it is.
         region: what moves: any of `lips`, `eyes`, `brows`, `expression`, `pose`, `all`. `pose` moves the
@@ -94,3 +112,29 @@ class Transfer:
             raise UsageError(
                 f"--reference {self.reference}: the driving has {counted(len(motion), 'frame')}, from 0 on"
             )
+
+
+def region_factors(region: Sequence[str], strength: float | Mapping[str, float]) -> Factors:
+    """The factor of each part: its strength where its region is asked for, else 0.
+
+    strength: one for all, or those of regions by name; others are 1. UsageError for names or numbers that
+    make no sense.
+    """
+    for name in region:
+        _require_region("--region", name)
+    if not region:
+        raise UsageError("--region: nothing is left to move", hint=f"there are {', '.join(REGIONS)}")
+    strengths = {"all": strength} if isinstance(strength, int | float) else dict(strength)
+    factors = dict.fromkeys(PARTS, 1.0)
+    # the wider region first, so that a part's own strength wins
+    for name in sorted(strengths, key=lambda name: -len(REGIONS.get(name, ()))):
+        _require_region("--strength", name)
+        require_between("--strength", strengths[name], 0, STRENGTH_LIMIT)
+        factors |= dict.fromkeys(REGIONS[name], float(strengths[name]))
+    moved = {part for name in region for part in REGIONS[name]}
+    return {part: factor if part in moved else 0.0 for part, factor in factors.items()}
+
+
+def _require_region(option: str, name: str) -> None:
+    if name not in REGIONS:
+        raise UsageError(f"{option} {name}: there is no such region", hint=f"there are {', '.join(REGIONS)}")
