@@ -112,7 +112,7 @@ def evaluate(
             metavar="NAME,...",
             help="Of l1 (also over that of a still), mouth_over_copy, inner_mouth_over_copy, psnr, ssim, "
             "lpips, akd, landmarks, flow, sharpness, mouth, eyes, smile, brows, gaze (each also with _gain), "
-            "motion, identity, jitter, aed, csim. "
+            "lids_gain, motion, identity, jitter, aed, csim. "
             "Default: what the protocol allows. What can't be measured is listed with the reason.",
         ),
     ] = None,

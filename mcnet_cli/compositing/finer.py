@@ -17,7 +17,8 @@ from mcnet_cli.compositing.front import BLOCK, Front
 from mcnet_cli.compositing.front_picture import ENLARGED
 from mcnet_cli.compositing.gaze import Gaze, Lids, LidsLine, MovedIris, moved_irises
 from mcnet_cli.compositing.plate import Floats
-from mcnet_cli.model.face_parts import SEAM, FaceParts
+from mcnet_cli.model.face_parts import SEAM, Correction, FaceParts
+from mcnet_cli.model.geometry import ramp
 from mcnet_cli.model.windows import Axes, Window
 
 # Irises that would move by less than the first, in pixels, stay; the second is the width of the edge at lids.
@@ -28,6 +29,11 @@ SURELY = 7
 # that rises, and above a lid that shuts, the motion may turn back: lashes and brows would be seen twice.
 # Looked at on five portraits: with 0.3 lids that shut bend brows, with 0.1 raised brows draw out lashes.
 LEAST_ADVANCE = 0.15
+# Above an open lid, rows up to the brow's lower edge, so far up to the brow's points, are at least this
+# share of their mean distance apart. Where a brow rises, the network stretches only a strip in the middle
+# between both, and heavy lashes with it. The more the lids shut, from the second to the first share of the
+# source's opening, the less of this: their corrections are even already. Looked at on eight portraits.
+BROW_EDGE, EVENNESS, OPEN_LIDS = 0.85, 0.75, (0.3, 0.8)
 EYE_COUNT = 2  # eyes come before the mouth
 FADE = 0.2  # the change that this asks for fades at the edges of a window, over this share of its sides
 
@@ -61,6 +67,7 @@ class FineCells:
         # the way down a face is the same for eyes and mouth
         downs, widths = corrections[0].down.numpy(), (SEAM * corrections[0].scale[:, 0]).tolist()
         middles = [part.middle[:, 0].numpy() for part in corrections]
+        skin = _skin_above(parts, drawing, corrections)
         for frame, own in enumerate(windows):
             lines = [LidsLine(middle[frame], downs[frame], widths[frame]) for middle in middles]
             shift = [
@@ -68,7 +75,7 @@ class FineCells:
                 for part, both, window in zip(corrections, shifts, own, strict=True)
             ]
             gaze = None if drawing.gaze is None else drawing.gaze[frame : frame + 1]
-            yield self._finer(places[frame].numpy(), own, shift, lines, gaze)
+            yield self._finer(places[frame].numpy(), own, shift, lines, gaze, skin[frame])
 
     def _finer(
         self,
@@ -77,11 +84,13 @@ class FineCells:
         shifts: Sequence[Sequence[Maps]],
         lines: list[LidsLine],
         gaze: Gaze | None,
+        skin: Maps,
     ) -> FinePlaces:
         """Where one frame takes its pixels around eyes and mouth from.
 
         Of both eyes and the mouth, `windows` are their cells, `lines` where lids or lips meet, and `shifts`
-        what is added to places above and below these, (2, h, w) each.
+        what is added to places above and below these, (2, h, w) each. skin: (2, 2), of both eyes as
+        `_skin_above` has it.
         """
         around = _union(windows)
         finer = _between_blocks(places, around, BLOCK // self.step)
@@ -93,7 +102,7 @@ class FineCells:
             here, _ = common(around, window)
             is_eye = number < EYE_COUNT
             if is_eye:
-                self._unfold(above[1, *here], shift[1], shift_below[1], window, line)
+                self._unfold(above[1, *here], shift[1], shift_below[1], window, line, skin[number])
             above[:, *here] += shift
             slack += max(float(np.abs(maps).max()) for maps in (shift, shift_below))
             shift_below -= shift
@@ -111,14 +120,21 @@ class FineCells:
             slack += max((float(np.abs(inlay.shift).max()) for inlay in inlays), default=0.0)
         return FinePlaces(self._pixels(around), self.step, finer, shares, inlays, slack)
 
-    def _unfold(self, rows: Maps, shift: Maps, shift_below: Maps, window: Window, line: LidsLine) -> None:
+    def _unfold(
+        self, rows: Maps, shift: Maps, shift_below: Maps, window: Window, line: LidsLine, skin: Maps
+    ) -> None:
         """Changes the shifts around an eye so that rows keep their order, and no skin is shown twice.
 
         rows: (h, w), where they are taken from without a shift. shift, shift_below: (h, w), those above and
-        below the line where the lids meet.
+        below the line where the lids meet. skin: (2,), how far above the line skin reaches, and how even its
+        rows are to be.
         """
-        is_above = line.distances(self.x[window[1]], self.y[window[0]]) < 0
+        distances, (reach, evenness) = line.distances(self.x[window[1]], self.y[window[0]]), skin
+        is_above = distances < 0
         least = LEAST_ADVANCE * ENLARGED * self.step
+        if evenness > 0:
+            is_skin = is_above & (distances >= -reach / line.width)
+            _even_out(rows[::-1], shift[::-1], is_skin[::-1], float(evenness))
         _order(rows[::-1], shift[::-1], is_above[::-1], least, -1)
         _order(rows, shift_below, ~is_above, least, 1)
 
@@ -156,6 +172,52 @@ class FineCells:
             for part, line in zip(window, (self.front.y, self.front.x), strict=True)
         )
         return rows, columns
+
+
+def _skin_above(parts: FaceParts, drawing: Drawing, corrections: Sequence[Correction]) -> Maps:
+    """Of both eyes in B frames, (B, 2, 2): how far the skin reaches up to the brow, and how even it is to be.
+
+    The first is measured from the line where lids meet, in coordinates; the second is a share, as `_even_out`
+    takes it. Both are 0 without keypoints of brows.
+    """
+    skin = np.zeros((len(drawing.driving), EYE_COUNT, 2), np.float32)
+    if not parts.brows:
+        return skin
+    brows, corners = drawing.driving[:, [*parts.brows]], parts.eye_corners(drawing.driving)
+    scale = _apart(corners) / _apart(parts.eye_corners(drawing.source))
+    for eye, part in enumerate(corrections[:EYE_COUNT]):
+        lids = parts.lids(drawing.driving, eye)
+        to_brow = (lids[:, :1] - brows).norm(dim=-1).amin(-1)
+        from_line = ((part.middle[:, 0] - lids[:, 0]) * part.down).sum(-1)
+        opening = _apart(lids) / (scale * _apart(parts.lids(drawing.source, eye))).clamp_min(1e-6)
+        skin[:, eye, 0] = from_line + BROW_EDGE * to_brow
+        skin[:, eye, 1] = EVENNESS * ramp(opening, *OPEN_LIDS)
+    return skin
+
+
+def _apart(pairs: Tensor) -> Tensor:
+    """(B,) distances of the two points of (B, 2, 2)."""
+    distances: Tensor = (pairs[:, 0] - pairs[:, 1]).norm(dim=-1)
+    return distances
+
+
+def _even_out(rows: Maps, shift: Maps, where: NDArray[np.bool_], evenness: float) -> None:
+    """Changes a shift so that rows, shifted, are at least a share of their mean distance apart.
+
+    The first and the last of them stay, and those at the first one as far apart as they can.
+
+    rows, shift: (h, w), the lowest row first. where: (h, w), which of them count; those of a column follow
+    each other. evenness: the share.
+    """
+    first, count = where.argmax(0), np.count_nonzero(where, axis=0)
+    risen = -(rows + shift)
+    risen -= np.take_along_axis(risen, first[None], 0)
+    steps, number = np.maximum(count - 1, 1), np.arange(len(rows))[:, None] - first
+    whole = np.take_along_axis(risen, (first + np.maximum(count - 1, 0))[None], 0)[0]
+    least = np.maximum(evenness * whole / steps, 0)
+    level = np.maximum.accumulate(np.where(where, risen - number * least, np.finfo(np.float32).min), axis=0)
+    even = np.minimum(level, whole - steps * least) + number * least
+    shift -= _fading(rows.shape[1]) * np.where(where, even - risen, 0)
 
 
 def _order(rows: Maps, shift: Maps, where: NDArray[np.bool_], least: float, way: int) -> None:

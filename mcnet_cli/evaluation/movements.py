@@ -31,6 +31,8 @@ DISTANCES: dict[str, Pairs] = {
 # 0.039 and 0.018.
 STILL = {"mouth": 0.010, "eyes": 0.006, "smile": 0.010, "brows": 0.007, "gaze": 0.008}
 GAIN = "_gain"  # ends the names of figures that tell the gain of an expression
+LIDS_GAIN = "lids_gain"  # that of lids, as shares of how far each face opens its eyes
+WIDE_OPEN = 90  # percentile of openings over frames that is taken for how far a face opens its eyes
 
 
 @dataclass(slots=True)
@@ -124,6 +126,11 @@ class Expressions:
             moves = len(real) > 0 and float(np.std(real)) >= still
             found[name] = correlation(made, real) if moves else math.nan
             found[name + GAIN] = gain(made, real) if moves else math.nan
+        found[LIDS_GAIN] = math.nan
+        if not math.isnan(found["eyes" + GAIN]):
+            pair = self._made["eyes"], self._real["eyes"]
+            ours, theirs = (float(np.percentile(values, WIDE_OPEN)) for values in pair)
+            found[LIDS_GAIN] = found["eyes" + GAIN] * theirs / ours
         return found
 
 

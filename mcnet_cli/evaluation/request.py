@@ -68,6 +68,13 @@ FIGURES = {
         f"{name}_gain": Figure(f"{name} gain", VARIES, "one", False, ACROSS)
         for name in ("mouth", "eyes", "smile", "brows", "gaze")
     },
+    "lids_gain": Figure(
+        "lids gain",
+        f"{VARIES}, each over how far its eyes open: large eyes close further",
+        "one",
+        False,
+        ACROSS,
+    ),
     "motion": Figure("motion", "how far the upper face moves, result over driving", "one", False, ACROSS),
     "identity": Figure(
         "identity", "0 is the source's face, 1 as unlike as the driving's", "less", False, ACROSS

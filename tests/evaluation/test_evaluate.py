@@ -277,7 +277,7 @@ def test_landmarks_of_heads_are_compared_and_taken_as_keypoints(heads: Path, tmp
 def test_openings_and_movement_are_compared_across_people(heads: Path, weights: Path) -> None:
     report = run(heads, weights, protocols=("reenactment",), metrics=None, max_frames=3)
     expressions = {"mouth", "eyes", "smile", "brows", "gaze"}
-    gains = {f"{name}_gain" for name in expressions}
+    gains = {"lids_gain"} | {f"{name}_gain" for name in expressions}
     others = {"motion", "identity", "jitter"}
     assert {*report.first.summaries, *report.skipped} == expressions | gains | others
     for result in report.first.results:

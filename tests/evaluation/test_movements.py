@@ -7,7 +7,7 @@ import pytest
 from face_tools import portrait_face
 
 from mcnet_cli.evaluation.movements import STILL, Expressions, Trace, gaze_of
-from mcnet_cli.face import Landmarks
+from mcnet_cli.face import LID_OPENINGS, Landmarks, opening
 from mcnet_cli.face.outer import upper_face
 from mcnet_cli.metrics import eye_distance, jitter, reach
 from mcnet_cli.motion.gaze import EyeLandmarks
@@ -47,6 +47,15 @@ def test_the_gain_says_how_much_of_an_expression_arrives(name: str) -> None:
     against = figures([face(**{name: -0.04 * step}) for step in WAVE], real)
     assert against[name] == pytest.approx(-1, abs=0.02)
     assert against[f"{name}_gain"] == pytest.approx(1, abs=0.02), "gains tell nothing of directions"
+
+
+def test_eyes_twice_as_large_that_close_by_the_same_share_have_a_gain_of_lids_of_one() -> None:
+    own = float(opening(face().points, LID_OPENINGS)) / 2  # of one eye
+    real = [face(eyes=0.3 * own * step) for step in WAVE]
+    found = figures([face(eyes=own * (1 + 0.6 * step)) for step in WAVE], real)
+    assert found["eyes_gain"] == pytest.approx(2, abs=0.02)
+    assert found["lids_gain"] == pytest.approx(1, abs=0.02)
+    assert math.isnan(figures(real, [face()] * len(WAVE))["lids_gain"]), "the driving's lids stay"
 
 
 def test_a_result_that_stays_still_has_no_gain() -> None:
