@@ -12,7 +12,14 @@ from mcnet_cli.metrics.landmarks import (
     reach,
     relative_distance,
 )
-from mcnet_cli.metrics.perceptual import LPIPS, PerceptualDistance, load_lpips, load_perceptual, unlikeness
+from mcnet_cli.metrics.perceptual import (
+    LPIPS,
+    PerceptualDistance,
+    feature_differences,
+    load_lpips,
+    load_perceptual,
+    unlikeness,
+)
 from mcnet_cli.metrics.recognition import (
     FACE_PX,
     TEMPLATE,
@@ -33,6 +40,7 @@ __all__ = [
     "embedding_distance",
     "error_within",
     "eye_distance",
+    "feature_differences",
     "five_points",
     "flow_agreement",
     "gain",

@@ -61,12 +61,22 @@ class PerceptualDistance(nn.Module, ABC):
         with torch.no_grad():
             wanted = self.features(target.contiguous(memory_format=torch.channels_last))
         made = self.features(torch.cat(images).contiguous(memory_format=torch.channels_last))
-        columns = []
-        for feature, goal in zip(made, wanted, strict=True):
-            parts = [(part - goal).abs().mean() for part in feature.chunk(len(images))]
-            size = goal.abs().mean().clamp_min(1e-6) if relative else 1
-            columns.append(torch.stack(parts).float() / size)
-        return torch.stack(columns, dim=1)
+        return feature_differences(made, wanted, len(images), relative=relative)
+
+
+def feature_differences(
+    made: list[Tensor], wanted: list[Tensor], count: int = 1, *, relative: bool = True
+) -> Tensor:
+    """(count, layers): mean absolute differences of `wanted` features from those of `count` pictures each.
+
+    relative: they are divided by the mean size of what is wanted.
+    """
+    columns = []
+    for feature, goal in zip(made, wanted, strict=True):
+        parts = [(part - goal).abs().mean() for part in feature.chunk(count)]
+        size = goal.abs().mean().clamp_min(1e-6) if relative else 1
+        columns.append(torch.stack(parts).float() / size)
+    return torch.stack(columns, dim=1)
 
 
 class EfficientNetLite0(PerceptualDistance):

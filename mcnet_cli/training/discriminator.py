@@ -1,11 +1,14 @@
 """Discriminators of real and generated pictures: of frames (FOMM, NeurIPS 2019), and of mouths and eyes."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from mcnet_cli.model import Keypoints
 from mcnet_cli.model.geometry import gaussian_heatmaps
@@ -155,6 +158,76 @@ class InsideDiscriminator(nn.Module):
             for goal, feature in zip(wanted, found, strict=True)
         ]
         return F.softplus(-scores).mean(), torch.stack(differences).sum()
+
+
+class FeatureDiscriminator(nn.Module):
+    """Judges the inside of mouths or eyes by a frozen network's features (Projected GANs, NeurIPS 2021).
+
+    Fixed random mixtures of channels, and of coarser scales with finer ones, keep it from resting on the few
+    features that tell real from made at once. It learns in few steps what single teeth look like.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int = 64) -> None:
+        """channels: of the features at each size, from the finest to the coarsest."""
+        super().__init__()
+        self.channels = nn.ModuleList(nn.Conv2d(count, width, 1, bias=False) for count in channels)
+        self.scales = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in channels)
+        for mixture in (*self.channels, *self.scales):
+            nn.init.kaiming_normal_(mixture.weight, nonlinearity="linear")
+            mixture.requires_grad_(False)
+        coarsest = len(channels) - 1
+        self.heads = nn.ModuleList(_head(width, halves=number < coarsest) for number in range(len(channels)))
+
+    def forward(self, features: Sequence[Tensor], masks: Tensor) -> Tensor:
+        """(N, L) scores, over 0 for real, of what is under (N, 1, H, W) masks, at each of L sizes.
+
+        features: as `of_one_size` gives them.
+        """
+        mixed, scores = None, list[Tensor]()
+        for number in reversed(range(len(features))):
+            x = self.channels[number](features[number])
+            if mixed is not None:
+                size = (x.shape[2], x.shape[3])
+                coarser = F.interpolate(mixed, size=size, mode="bilinear", align_corners=False)
+                x = (x + coarser) * math.sqrt(0.5)
+            mixed = self.scales[number](x)
+            scores.append(inside(self.heads[number](mixed), masks))
+        return torch.stack(scores[::-1], 1)
+
+    def loss(self, real: Sequence[Tensor], made: Sequence[Tensor], masks: Tensor) -> Tensor:
+        """What the discriminator minimises: the hinge loss of features of real and made pictures."""
+        constant = [feature.detach() for feature in made]
+        return F.relu(1 - self(real, masks)).mean() + F.relu(1 + self(constant, masks)).mean()
+
+    def generator_loss(self, made: Sequence[Tensor], masks: Tensor) -> Tensor:
+        """The painter's loss: gradient reaches the features, not the discriminator."""
+        scores: Tensor = with_constants(self, made, masks)
+        return -scores.mean()
+
+
+def _head(width: int, *, halves: bool) -> nn.Sequential:
+    """What tells real from made at one size."""
+    first = [nn.Conv2d(width, width, 4, 2, 1)] if halves else []
+    layers = list[nn.Module]()
+    for convolution in (*first, nn.Conv2d(width, width, 3, padding=1)):
+        layers += [spectral_norm(convolution), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(width, 1, 3, padding=1)))
+
+
+def of_one_size(features: Sequence[Tensor]) -> list[Tensor]:
+    """A network's features, finest first, without the last; those of one size are joined to one tensor.
+
+    Each is divided by its mean size, (N, C, h, w) in float32.
+    """
+    found: list[Tensor] = []
+    for feature in features[:-1]:
+        feature = feature.float()
+        feature = feature / feature.detach().square().mean().sqrt().clamp_min(1e-3)
+        if found and found[-1].shape[2:] == feature.shape[2:]:
+            found[-1] = torch.cat([found[-1], feature], 1)
+        else:
+            found.append(feature)
+    return found
 
 
 def inside(maps: Tensor, masks: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from mcnet_cli.training.config import SMALL_PX, RunConfig
 from mcnet_cli.training.dataset import Dataset
 from mcnet_cli.training.learner import Learner, Step
 from mcnet_cli.training.painter_data import parts_of, taught_parts
-from mcnet_cli.training.painter_stage import train_painters
+from mcnet_cli.training.painters import train_painters
 from mcnet_cli.training.process_group import ProcessGroup
 from mcnet_cli.training.reporting import RunLog, validation_figures, write_contact_sheet, write_sheet
 from mcnet_cli.training.sampling import Draw, PairSampler, TrainingContext, stream, workers_watched

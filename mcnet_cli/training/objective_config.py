@@ -184,8 +184,9 @@ class PainterTraining:
         alone.
     discriminator_rate: of the discriminator. decay_from, final_rate: as in the schedule. ema: decay of the
         weights' moving average, which is the result.
-    pixel, perceptual, gan, feature_matching, roughness: loss weights: L1 inside, differences to the
-        perceptual network, adversarial, feature matching, R1 penalty.
+    pixel, perceptual, gan, projected, feature_matching, roughness: loss weights: L1 inside, differences to
+        the perceptual network, adversarial by patches and by that network's features, feature matching, R1
+        penalty.
     faded, colour, blurred: as in augmentation; the share of pairs that are made softer.
     """
 
@@ -201,10 +202,11 @@ class PainterTraining:
     decay_from: float = 0.6
     final_rate: float = 0.05
     ema: float = 0.998
-    pixel: float = 8.0
-    perceptual: float = 1.0
-    gan: float = 0.5
-    feature_matching: float = 2.0
+    pixel: float = 5.0
+    perceptual: float = 1.5
+    gan: float = 0.4
+    projected: float = 0.1
+    feature_matching: float = 1.0
     roughness: float = 0.03
     faded: float = 0.35
     colour: float = 0.12
@@ -221,6 +223,7 @@ class PainterTraining:
             "pixel",
             "perceptual",
             "gan",
+            "projected",
             "feature_matching",
             "roughness",
         )

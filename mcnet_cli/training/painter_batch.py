@@ -51,7 +51,7 @@ class PainterBatch:
             is_real = torch.arange(len(self.real), device=self.real.device)[:, None, None, None] % 2 > 0
             colours = F.avg_pool2d(torch.where(is_real, self.real, paint.colours), 2)
             distances = torch.cat(self.shape.distances(self.warped.shape[-1]), 1) / FAR
-            small = Painted(colours, F.avg_pool2d(paint.share, 2))
+            small = Painted(colours, F.avg_pool2d(torch.where(is_real, 1, paint.share), 2))
         made: Painted = enlarger(small, self.warped, distances)
         return made
 

@@ -5,19 +5,18 @@ the painter's work replaces that inside alone. The rest of the network stays as 
 """
 
 import copy
-import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mcnet_cli.devices import Compute
 from mcnet_cli.errors import InputError, UsageError, shown
-from mcnet_cli.metrics import PerceptualDistance
-from mcnet_cli.model import MCNet
+from mcnet_cli.metrics import PerceptualDistance, feature_differences
 from mcnet_cli.model.detail_paint import Painted
 from mcnet_cli.model.detail_painter import DetailPainter
 from mcnet_cli.progress import OnProgress, Progress
@@ -31,61 +30,26 @@ from mcnet_cli.training.checkpoints import (
     update_average,
 )
 from mcnet_cli.training.config import RunConfig
-from mcnet_cli.training.dataset import Clip
-from mcnet_cli.training.discriminator import InsideDiscriminator, Insides
+from mcnet_cli.training.discriminator import FeatureDiscriminator, InsideDiscriminator, Insides, of_one_size
 from mcnet_cli.training.painter_batch import PainterBatch, augmented, batch_of
-from mcnet_cli.training.painter_data import FacePart, collect, taught_parts
+from mcnet_cli.training.painter_data import FacePart
 from mcnet_cli.training.painter_squares import PainterData
 from mcnet_cli.training.sampling import rng_of
 
 # Longest gradient of the painter and of the discriminator.
 MAX_GRAD_NORM = 10.0
-# The R1 penalty and the perceptual loss are slow: computed in every n-th step, with n times the weight.
-R1_EVERY, PERCEPTUAL_EVERY = 4, 2
+# The R1 penalty is slow: computed in every n-th step, with n times the weight.
+R1_EVERY = 4
+# The perceptual network sees this part of the squares, enlarged so many times: single teeth are small.
+ROWS, COLUMNS, ENLARGED = (0.16, 0.84), (0.11, 0.89), 2.0
+# The learning rate of the discriminator of features, over that of the other one.
+FEATURE_RATE = 0.5
+PERCEPTUAL = "perceptual", "projected"  # losses from it, and the names of their weights
 # Steps over which figures are averaged.
 FIGURES_OVER = 50
-# Share of paint alone in the loss of pixels, beside that of the result.
-PAINT_SHARE = 0.5
-# Pixels of a clip a pixel of a square from which on its mouth teaches the enlarger: smaller ones are soft.
-LARGE = 0.8
-
-logger = logging.getLogger(__name__)
-
-
-def train_painters(
-    model: MCNet,
-    clips: Sequence[Clip],
-    config: RunConfig,
-    compute: Compute,
-    perceptual: PerceptualDistance | None,
-    folder: Path,
-    on_progress: OnProgress,
-) -> dict[str, float]:
-    """Trains the painters of `model` in place, from what `folder` holds of that work; returns mean losses.
-
-    The result depends on `model`, the clips and the configuration alone, however often work is interrupted.
-    """
-    found: dict[str, float] = {}
-    for part in taught_parts(clips, config):
-        painter: DetailPainter = getattr(model, part.painter)
-        kept = folder / f"{part.name}.safetensors"
-        if not kept.is_file():
-            collect(part, model, clips, config, compute, on_progress).save(kept)
-        data = PainterData.load(kept)
-        found[part.name] = float(len(data))
-        if config.painter.part != "enlarger":
-            stage = PainterStage(part, painter, config, compute, perceptual, folder)
-            found |= stage.taught(painter, data, on_progress)
-        if painter.enlarger is not None and config.painter.enlarger_steps:
-            large = data.pairs((data.fineness >= LARGE).nonzero()[:, 0])
-            if not len(large):
-                logger.warning(
-                    "no clip shows mouths that are large enough for the painter's enlarger to learn"
-                )
-                continue
-            enlarging = EnlargerStage(part, painter, config, compute, perceptual, folder)
-            found |= enlarging.taught(painter.enlarger, large, on_progress)
-    return found
+# Share of paint alone in the loss of pixels, beside that of the result. Means of so many pixels along both
+# sides are compared: where exactly edges of teeth are can't be known.
+PAINT_SHARE, COMPARED_PX = 0.5, 2
 
 
 class PainterStage:
@@ -111,11 +75,15 @@ class PainterStage:
         self.painter = copy.deepcopy(learning).to(device).train().requires_grad_(True)
         self.discriminator = InsideDiscriminator().to(device)
         self.networks: dict[str, nn.Module] = {"painter": self.painter, "discriminator": self.discriminator}
+        self.features: FeatureDiscriminator | None = None
+        if perceptual is not None and setting.projected:
+            seen = of_one_size(perceptual.features(torch.zeros(1, 3, 64, 64, device=device)))
+            self.features = FeatureDiscriminator([feature.shape[1] for feature in seen]).to(device)
+            self.networks["features"] = self.features
         for network in (*self.networks.values(), self.average):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        rates = {"painter": setting.learning_rate, "discriminator": setting.discriminator_rate}
         self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), rates[name], betas=(0.5, 0.99))
+            name: torch.optim.Adam([p for p in network.parameters() if p.requires_grad], betas=(0.5, 0.99))
             for name, network in self.networks.items()
         }
 
@@ -164,9 +132,10 @@ class PainterStage:
         shown = torch.lerp(batch.real, result, batch.inside)
         losses = {"pixel": self._pixel(result, paint, batch)}
         total = setting.pixel * losses["pixel"]
-        if self.perceptual is not None and setting.perceptual and step % PERCEPTUAL_EVERY == 0:
-            losses["perceptual"] = self.perceptual([shown], batch.real)[0]
-            total = total + PERCEPTUAL_EVERY * setting.perceptual * losses["perceptual"]
+        if self.perceptual is not None and (setting.perceptual or self.features is not None):
+            found = self._perceptual_losses(shown, batch)
+            losses |= found
+            total = total + sum(getattr(setting, name) * found[name] for name in PERCEPTUAL if name in found)
         real, made = Insides(batch.real, batch.inside), Insides(shown, batch.inside)
         if step >= setting.alone and (setting.gan or setting.feature_matching):
             constant = Insides(made.pictures.detach(), made.masks)
@@ -179,6 +148,24 @@ class PainterStage:
         update_average(self.average, self.painter, setting.ema, step)
         return {name: loss.item() for name, loss in losses.items()}
 
+    def _perceptual_losses(self, shown: Tensor, batch: PainterBatch) -> dict[str, Tensor]:
+        """What the perceptual network says of what is shown; teaches the discriminator of its features."""
+        assert self.perceptual is not None
+        with self.compute.autocast():
+            made = self.perceptual.features(_magnified(shown))
+            with torch.no_grad():
+                real = self.perceptual.features(_magnified(batch.real))
+        losses = {"perceptual": feature_differences(made, real).mean()}
+        if self.features is None or self.step < self.setting.alone:
+            return losses
+        masks, ours, theirs = _magnified(batch.inside), of_one_size(made), of_one_size(real)
+        with self.compute.autocast():
+            loss = self.features.loss(theirs, ours, masks)
+        self._step("features", loss)
+        with self.compute.autocast():
+            losses["projected"] = self.features.generator_loss(ours, masks)
+        return losses | {"features": loss.detach()}
+
     def _learning(self, painter: DetailPainter) -> nn.Module:
         """The network that learns."""
         return painter
@@ -190,10 +177,9 @@ class PainterStage:
 
     def _pixel(self, result: Tensor, paint: Painted, batch: PainterBatch) -> Tensor:
         """Mean absolute error inside lips or lids: of the result and, for a part, of the paint alone."""
-        area = 3 * batch.inside.sum().clamp_min(1)
-        errors = [(picture - batch.real).abs() * batch.inside for picture in (result, paint.colours)]
-        loss: Tensor = (errors[0].sum() + PAINT_SHARE * errors[1].sum()) / area
-        return loss
+        errors = [(picture - batch.real) * batch.inside for picture in (result, paint.colours)]
+        ours, alone = (absolute(error, COMPARED_PX) for error in errors)
+        return (ours + PAINT_SHARE * alone) / batch.inside.sum().clamp_min(1)
 
     def _teach_discriminator(self, real: Insides, made: Insides) -> Tensor:
         with self.compute.autocast():
@@ -216,6 +202,9 @@ class PainterStage:
         alone = 2.0 if self.step < setting.alone else 1.0
         self.optimizers["painter"].param_groups[0]["lr"] = alone * factor * setting.learning_rate
         self.optimizers["discriminator"].param_groups[0]["lr"] = factor * setting.discriminator_rate
+        if self.features is not None:
+            rate = FEATURE_RATE * factor * setting.discriminator_rate
+            self.optimizers["features"].param_groups[0]["lr"] = rate
 
     def save(self) -> None:
         """Writes a checkpoint."""
@@ -247,28 +236,21 @@ class PainterStage:
         return True
 
 
-class EnlargerStage(PainterStage):
-    """The training of what doubles a painter's paint, which stays as it is; arguments as for that."""
+def _magnified(pictures: Tensor) -> Tensor:
+    """The part of (B, C, S, S) squares that the perceptual network sees, enlarged."""
+    rows, columns = (
+        slice(*(round(share * side) for share in part))
+        for part, side in zip((ROWS, COLUMNS), pictures.shape[2:], strict=True)
+    )
+    part = pictures[:, :, rows, columns]
+    larger = F.interpolate(part, scale_factor=ENLARGED, mode="bilinear", align_corners=False)
+    return larger.contiguous(memory_format=torch.channels_last)
 
-    def __init__(
-        self,
-        part: FacePart,
-        painter: DetailPainter,
-        config: RunConfig,
-        compute: Compute,
-        perceptual: PerceptualDistance | None,
-        folder: Path,
-    ) -> None:
-        super().__init__(part, painter, config, compute, perceptual, folder)
-        self.folder, self.steps = folder / f"large {part.name}", config.painter.enlarger_steps
-        self.fixed = copy.deepcopy(painter).to(compute.device).eval().requires_grad_(False)
 
-    def _learning(self, painter: DetailPainter) -> nn.Module:
-        assert painter.enlarger is not None
-        return painter.enlarger
-
-    def _paint(self, batch: PainterBatch) -> Painted:
-        return batch.enlarged(self.fixed, self.painter)
+def absolute(errors: Tensor, mean_of_px: int = 1) -> Tensor:
+    """(): the sum over pixels of absolute (B, 3, S, S) errors, or of their means over squares of pixels."""
+    loss: Tensor = F.avg_pool2d(errors, mean_of_px).abs().mean(1).sum() * mean_of_px**2
+    return loss
 
 
 def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -2,11 +2,18 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from parity_tools import rebuilt_weights
 from torch import Tensor
 
 from mcnet_cli.model import Keypoints
-from mcnet_cli.training.discriminator import Discriminator, InsideDiscriminator, Insides
+from mcnet_cli.training.discriminator import (
+    Discriminator,
+    FeatureDiscriminator,
+    InsideDiscriminator,
+    Insides,
+    of_one_size,
+)
 
 
 def random(*shape: int) -> Tensor:
@@ -94,3 +101,54 @@ def test_a_critic_judges_alike_and_teaches_the_frames_alone() -> None:
     (judgement.scores.sum() + sum(feature.sum() for feature in judgement.features)).backward()
     assert frames.grad is not None and frames.grad.abs().max() > 0
     assert all(parameter.grad is None for parameter in discriminator.parameters())
+
+
+def features_of(insides: Insides) -> list[Tensor]:
+    """Features as a network has them: of two layers at one size, and of half and a quarter of it."""
+    pictures = insides.pictures
+    found = [pictures, pictures[:, :1] * 3]
+    return [*found, *(F.avg_pool2d(pictures, by) for by in (2, 4, 8))]
+
+
+def test_features_of_one_size_are_joined_and_the_coarsest_are_left_out() -> None:
+    real, _ = smears(2, 0)
+    sizes = of_one_size(features_of(real))
+    assert [tuple(feature.shape[1:]) for feature in sizes] == [(4, 32, 32), (3, 16, 16), (3, 8, 8)]
+    for part in (sizes[0][:, :3], sizes[0][:, 3:], *sizes[1:]):
+        assert part.square().mean().item() == pytest.approx(1, rel=1e-4)
+
+
+def test_the_discriminator_of_features_learns_to_tell_smears_from_teeth_at_each_size() -> None:
+    torch.manual_seed(0)
+    discriminator = FeatureDiscriminator([4, 3, 3], 8)
+    fixed = [mixture.weight.clone() for mixture in (*discriminator.channels, *discriminator.scales)]
+    learning = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(learning, 3e-3)
+    for step in range(60):
+        real, made = smears(4, step)
+        optimizer.zero_grad()
+        discriminator.loss(
+            of_one_size(features_of(real)), of_one_size(features_of(made)), real.masks
+        ).backward()
+        optimizer.step()
+    real, made = smears(4, 1000)
+    ours, theirs = (discriminator(of_one_size(features_of(each)), real.masks) for each in (made, real))
+    assert theirs.shape == (4, 3)
+    assert (theirs.min(0).values > ours.max(0).values).all()
+    mixtures = (*discriminator.channels, *discriminator.scales)
+    assert all(torch.equal(before, now.weight) for before, now in zip(fixed, mixtures, strict=True))
+
+
+def test_the_discriminator_of_features_teaches_what_the_features_are_of() -> None:
+    torch.manual_seed(0)
+    discriminator, (real, _) = FeatureDiscriminator([4, 3, 3], 8), smears(2, 0)
+    result = torch.full_like(real.pictures, 0.5).requires_grad_()
+    made = features_of(Insides(torch.lerp(real.pictures, result, real.masks), real.masks))
+    discriminator.generator_loss(of_one_size(made), real.masks).backward()
+    assert all(parameter.grad is None for parameter in discriminator.parameters())
+    assert result.grad is not None and result.grad[:, :, 8:24, 8:24].abs().min() > 0
+    taught = result.grad.clone()
+    made = features_of(Insides(torch.lerp(real.pictures, result, real.masks), real.masks))
+    discriminator.loss(of_one_size(features_of(real)), of_one_size(made), real.masks).backward()
+    assert all(p.grad is not None for p in discriminator.parameters() if p.requires_grad)
+    assert torch.equal(result.grad, taught), "it learns without changing what was made"

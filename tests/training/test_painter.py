@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from training_tools import PAINTER, WITH_MOUTHS, config, run_training, write_mouths
 
 from mcnet_cli.checkpoint import build_model, read_weights
 from mcnet_cli.devices import choose
 from mcnet_cli.errors import InputError, UsageError
 from mcnet_cli.media.clips import find_clips
+from mcnet_cli.metrics import PerceptualDistance
 from mcnet_cli.model import MCNet
 from mcnet_cli.model.config import PainterConfig
+from mcnet_cli.model.detail_paint import Painted
 from mcnet_cli.model.detail_painter import MouthPainter
 from mcnet_cli.model.eye_shape import EYE_ARCS
 from mcnet_cli.progress import OnProgress, Progress, silent
@@ -24,7 +27,8 @@ from mcnet_cli.training.learner import Learner
 from mcnet_cli.training.painter_batch import augmented, batch_of
 from mcnet_cli.training.painter_data import EYES, MOUTHS, FacePart, collect, taught_parts
 from mcnet_cli.training.painter_squares import PainterData
-from mcnet_cli.training.painter_stage import PainterStage, train_painters
+from mcnet_cli.training.painter_stage import PainterStage
+from mcnet_cli.training.painters import train_painters
 from mcnet_cli.training.process_group import Launch, ProcessGroup
 from mcnet_cli.training.sampling import rng_of
 
@@ -99,9 +103,9 @@ def test_a_painter_learns_with_the_finish_of_use(clips: Path, monkeypatch: pytes
     monkeypatch.setattr(MouthPainter, "forward", painted)
     made = MCNet(settings().model).painter
     assert made is not None
-    _, plain = seen.painted(made)
+    plain = seen.paint(made)
     grid[0] = 0.1
-    _, alternating = seen.painted(made)
+    alternating = seen.paint(made)
     # between the edges, beyond which pixels are repeated
     assert (alternating.colours - plain.colours)[..., 4:-4].abs().max() < 1e-5
 
@@ -158,6 +162,44 @@ def test_a_painter_goes_on_as_what_it_was(clips: Path, tmp_path: Path) -> None:
     assert stage.resume()
     with pytest.raises(UsageError, match="holds a painter of another architecture"):
         other.resume()
+
+
+class Pyramid(PerceptualDistance):
+    """Pictures at four sizes as features."""
+
+    name = "pyramid"
+    relative = True
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        return [image, *(F.avg_pool2d(image, by) for by in (2, 4, 8))]
+
+
+def test_a_painter_learns_from_features_and_goes_on_alike_after_a_stop(clips: Path, tmp_path: Path) -> None:
+    run, steps = settings("painter.alone=0", "painter.perceptual=1", "painter.projected=0.5"), []
+    data = gathered(clips, run)
+
+    def stage(folder: Path) -> PainterStage:
+        torch.manual_seed(0)
+        painter = MCNet(run.model).painter
+        assert painter is not None
+        return PainterStage(MOUTHS, painter, run, choose("cpu", "fp32"), Pyramid(), folder)
+
+    def stop(progress: Progress) -> None:
+        steps.append(progress.done)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    whole = stage(tmp_path / "whole")
+    losses = whole.learn(data, silent)
+    assert {"perceptual", "projected", "features"} < set(losses)
+    with pytest.raises(KeyboardInterrupt):
+        stage(tmp_path / "parts").learn(data, stop)
+    again = stage(tmp_path / "parts")
+    assert again.resume() and again.step == 2
+    again.learn(data, silent)
+    for name, network in whole.networks.items():
+        other = again.networks[name].state_dict()
+        assert all(torch.equal(tensor, other[key]) for key, tensor in network.state_dict().items()), name
 
 
 def test_an_enlarger_learns_alone_from_large_mouths(
