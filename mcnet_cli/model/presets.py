@@ -65,7 +65,7 @@ PRESETS: dict[str, ModelConfig] = {
             hint_kernel=1,
             final_kernel=3,
         ),
-        painter=PainterConfig(size=128),
+        painter=PainterConfig(size=128, enlarger=24),
         eye_painter=PainterConfig(size=64, channels=(24, 48, 64)),
     ),
 }
