@@ -79,7 +79,7 @@ PAINTER = [
     "painter.batch_size=2",
     "painter.perceptual=0",
     "checkpoint_every=2",
-    "model.painter={size=32, channels=[12, 8, 8], tokens=4}",
+    "model.painter={size=32, channels=[12, 8, 8], tokens=4, enlarger=0}",
 ]
 
 

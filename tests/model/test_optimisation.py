@@ -15,6 +15,7 @@ from mcnet_cli.model.config import (
     KeypointConfig,
     MemoryConfig,
     MotionConfig,
+    PainterConfig,
 )
 from mcnet_cli.model.winograd import WinogradConv, WinogradDynamicConv
 
@@ -32,7 +33,9 @@ CONDITIONS = {
     )
     for condition in ("none", "features", "keypoints")
 }
-CONFIGS = {"the paper's kind": PAPERS_KIND, "lite": PRESETS["lite"], **CONDITIONS}
+# Without an enlarger, which isn't rendered here; with one, other weights would be drawn.
+LITE = dataclasses.replace(PRESETS["lite"], painter=PainterConfig(size=128))
+CONFIGS = {"the paper's kind": PAPERS_KIND, "lite": LITE, **CONDITIONS}
 FORMS = [*((name, True) for name in CONFIGS), ("the paper's kind", False)]
 
 
