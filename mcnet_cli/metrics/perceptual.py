@@ -67,9 +67,10 @@ class PerceptualDistance(nn.Module, ABC):
 def feature_differences(
     made: list[Tensor], wanted: list[Tensor], count: int = 1, *, relative: bool = True
 ) -> Tensor:
-    """(count, layers): mean absolute differences of `wanted` features from those of `count` pictures each.
+    """(count, layers): mean absolute differences of features from `wanted` ones.
 
-    relative: they are divided by the mean size of what is wanted.
+    made: of `count` batches of pictures, one after the other, each compared with the same batch. relative:
+    differences are divided by the mean size of what is wanted.
     """
     columns = []
     for feature, goal in zip(made, wanted, strict=True):

@@ -17,6 +17,7 @@ from torch import Tensor
 from mcnet_cli.arrays import resized
 from mcnet_cli.checkpoint.safetensors_file import write_tensors
 from mcnet_cli.devices import Compute
+from mcnet_cli.errors import InputError, shown
 from mcnet_cli.face import OuterTracker
 from mcnet_cli.files import atomic_output
 from mcnet_cli.model import Keypoints, MCNet
@@ -78,8 +79,14 @@ class PainterData:
 
     @classmethod
     def load(cls, path: Path) -> "PainterData":
-        """Reads what `save` wrote."""
-        return cls(**load_file(path))
+        """Reads what `save` wrote; InputError for what another version wrote."""
+        tensors = load_file(path)
+        if tensors.keys() != {each.name for each in fields(cls)}:
+            raise InputError(
+                f"{shown(path)} was written by another version of mcnet",
+                hint="delete it: what it holds is collected again",
+            )
+        return cls(**tensors)
 
 
 @dataclass(frozen=True, slots=True)

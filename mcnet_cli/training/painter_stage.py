@@ -227,6 +227,11 @@ class PainterStage:
                 f"{shown(self.folder)} holds a painter of another architecture",
                 hint="choose another -o, or the same settings",
             )
+        if {name.partition(".")[0] for name in found.weights} != self.networks.keys():
+            raise UsageError(
+                f"{shown(self.folder)} holds a painter that learned with other discriminators",
+                hint="choose another -o, or the same painter.projected and perceptual network",
+            )
         for kind, network in self.networks.items():
             network.load_state_dict(tensors_below(f"{kind}.", found.weights))
         self.average.load_state_dict(tensors_below("average.", found.state))

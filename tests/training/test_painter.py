@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from training_tools import PAINTER, WITH_MOUTHS, config, run_training, write_mouths
 
@@ -194,6 +195,10 @@ def test_a_painter_learns_from_features_and_goes_on_alike_after_a_stop(clips: Pa
     assert {"perceptual", "projected", "features"} < set(losses)
     with pytest.raises(KeyboardInterrupt):
         stage(tmp_path / "parts").learn(data, stop)
+    with pytest.raises(UsageError, match="learned with other discriminators"):
+        other = MCNet(run.model).painter
+        assert other is not None
+        PainterStage(MOUTHS, other, run, choose("cpu", "fp32"), None, tmp_path / "parts").resume()
     again = stage(tmp_path / "parts")
     assert again.resume() and again.step == 2
     again.learn(data, silent)
@@ -231,6 +236,18 @@ def test_pairs_know_how_fine_their_frames_were(clips: Path) -> None:
     mouths = gathered(clips, settings())
     finer = gathered(clips, settings("model.painter.size=16"))
     assert torch.allclose(finer.fineness.mean(), 2 * mouths.fineness.mean(), rtol=0.2)
+
+
+def test_pairs_of_another_version_are_refused_in_words(clips: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "mouths.safetensors"
+    mouths = gathered(clips, settings())
+    mouths.save(kept)
+    assert torch.equal(PainterData.load(kept).fineness, mouths.fineness)
+    older = load_file(kept)
+    del older["fineness"]
+    save_file(older, kept)
+    with pytest.raises(InputError, match="another version"):
+        PainterData.load(kept)
 
 
 def test_an_enlarger_sees_paint_and_every_other_real_mouth_at_half_the_size(clips: Path) -> None:
