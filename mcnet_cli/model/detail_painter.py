@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mcnet_cli.model.config import PainterConfig
 from mcnet_cli.model.detail_layers import SLOPE, Residual, TokenMemory, active, convolution, scaled, strided
 from mcnet_cli.model.detail_paint import DetailEnlarger, Painted
-from mcnet_cli.model.detail_shape import FAR, Shape, pixel_places
+from mcnet_cli.model.detail_shape import COARSE, FAR, Shape, pixel_places
 from mcnet_cli.model.geometry import constant, full_precision, ramp, smooth_ramp
 from mcnet_cli.model.windows import Window, grown, seen_from
 
@@ -208,7 +208,7 @@ class DetailPainter(nn.Module):
         rows, columns = window or (slice(0, size // 2), slice(0, size // 2))
         window = slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
         with full_precision(warped):
-            distances = torch.cat(shape.distances(size), 1) / FAR
+            distances = torch.cat(shape.distances(size, 2 * COARSE), 1) / FAR
         enlarged: Painted = self.enlarger(paint, _cut(warped, window), _cut(distances, window))
         return enlarged
 

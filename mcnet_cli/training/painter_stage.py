@@ -92,7 +92,8 @@ class PainterStage:
         self.resume()
         losses = self.learn(data, on_progress)
         network.load_state_dict(self.average.state_dict())
-        return {f"{self.folder.name}_{name}": value for name, value in losses.items()}
+        named = self.folder.name.replace(" ", "_")
+        return {f"{named}_{name}": value for name, value in losses.items()}
 
     def learn(self, data: PainterData, on_progress: OnProgress) -> dict[str, float]:
         """Runs to the end; mean losses of the last steps. Saves first if `on_progress` raises."""

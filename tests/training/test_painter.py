@@ -227,7 +227,7 @@ def test_an_enlarger_learns_alone_from_large_mouths(
     assert "no clip shows mouths that are large enough" in caplog.text
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     replace(data, fineness=torch.full_like(data.fineness, 1.2)).save(kept)
-    assert "large mouths_discriminator" in train()
+    assert "large_mouths_discriminator" in train()
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(before[name], tensor)}
     assert changed and all(name.startswith("painter.enlarger.") for name in changed)
 
