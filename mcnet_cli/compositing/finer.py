@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,6 +35,10 @@ LEAST_ADVANCE = 0.15
 # between both, and heavy lashes with it. The more the lids shut, from the second to the first share of the
 # source's opening, the less of this: their corrections are even already. Looked at on eight portraits.
 BROW_EDGE, EVENNESS, OPEN_LIDS = 0.85, 0.75, (0.3, 0.8)
+# The line where lids meet is the narrower the more they shut, from the second to the first share of the
+# source's opening, down to so many pixels of the photo: in a wider one, what lies between lids is seen as
+# a bright slit. Steps of pixels, which a narrow line has, aren't seen in lashes.
+SHUT_SEAM_PX, SHUT_LIDS = 0.3, (0.05, 0.3)
 EYE_COUNT = 2  # eyes come before the mouth
 FADE = 0.2  # the change that this asks for fades at the edges of a window, over this share of its sides
 
@@ -67,9 +72,16 @@ class FineCells:
         # the way down a face is the same for eyes and mouth
         downs, widths = corrections[0].down.numpy(), (SEAM * corrections[0].scale[:, 0]).tolist()
         middles = [part.middle[:, 0].numpy() for part in corrections]
-        skin = _skin_above(parts, drawing, corrections)
+        open_by = _openings(parts, drawing)
+        skin = _skin_above(parts, drawing, corrections, open_by)
+        least = torch.tensor([min(1.0, SHUT_SEAM_PX / (width * self.front.scale[1])) for width in widths])
+        eyes = least[:, None] + (1 - least[:, None]) * ramp(open_by, *SHUT_LIDS)
+        seams = torch.cat([eyes, torch.ones(len(eyes), 1)], 1).tolist()
         for frame, own in enumerate(windows):
-            lines = [LidsLine(middle[frame], downs[frame], widths[frame]) for middle in middles]
+            lines = [
+                LidsLine(middle[frame], downs[frame], share * widths[frame])
+                for middle, share in zip(middles, seams[frame], strict=True)
+            ]
             shift = [
                 [maps[frame][:, *common(part.window, window)[0]] for maps in both]
                 for part, both, window in zip(corrections, shifts, own, strict=True)
@@ -174,24 +186,34 @@ class FineCells:
         return rows, columns
 
 
-def _skin_above(parts: FaceParts, drawing: Drawing, corrections: Sequence[Correction]) -> Maps:
+def _openings(parts: FaceParts, drawing: Drawing) -> Tensor:
+    """(B, 2): how far both eyes are open in B frames, over how far they are in the source."""
+    corners, own = (parts.eye_corners(values) for values in (drawing.driving, drawing.source))
+    scale, openings = _apart(corners) / _apart(own), []
+    for eye in range(EYE_COUNT):
+        lids, rest = (_apart(parts.lids(values, eye)) for values in (drawing.driving, drawing.source))
+        openings.append(lids / (scale * rest).clamp_min(1e-6))
+    return torch.stack(openings, 1)
+
+
+def _skin_above(
+    parts: FaceParts, drawing: Drawing, corrections: Sequence[Correction], open_by: Tensor
+) -> Maps:
     """Of both eyes in B frames, (B, 2, 2): how far the skin reaches up to the brow, and how even it is to be.
 
     The first is measured from the line where lids meet, in coordinates; the second is a share, as `_even_out`
-    takes it. Both are 0 without keypoints of brows.
+    takes it. Both are 0 without keypoints of brows. open_by: as `_openings` has it.
     """
     skin = np.zeros((len(drawing.driving), EYE_COUNT, 2), np.float32)
     if not parts.brows:
         return skin
-    brows, corners = drawing.driving[:, [*parts.brows]], parts.eye_corners(drawing.driving)
-    scale = _apart(corners) / _apart(parts.eye_corners(drawing.source))
+    brows = drawing.driving[:, [*parts.brows]]
     for eye, part in enumerate(corrections[:EYE_COUNT]):
-        lids = parts.lids(drawing.driving, eye)
-        to_brow = (lids[:, :1] - brows).norm(dim=-1).amin(-1)
-        from_line = ((part.middle[:, 0] - lids[:, 0]) * part.down).sum(-1)
-        opening = _apart(lids) / (scale * _apart(parts.lids(drawing.source, eye))).clamp_min(1e-6)
+        upper = parts.lids(drawing.driving, eye)[:, 0]
+        to_brow = (upper[:, None] - brows).norm(dim=-1).amin(-1)
+        from_line = ((part.middle[:, 0] - upper) * part.down).sum(-1)
         skin[:, eye, 0] = from_line + BROW_EDGE * to_brow
-        skin[:, eye, 1] = EVENNESS * ramp(opening, *OPEN_LIDS)
+        skin[:, eye, 1] = EVENNESS * ramp(open_by[:, eye], *OPEN_LIDS)
     return skin
 
 
