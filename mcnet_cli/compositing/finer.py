@@ -141,7 +141,8 @@ class FineCells:
         below the line where the lids meet. skin: (2,), how far above the line skin reaches, and how even its
         rows are to be.
         """
-        distances, (reach, evenness) = line.distances(self.x[window[1]], self.y[window[0]]), skin
+        reach, evenness = skin
+        distances = line.distances(self.x[window[1]], self.y[window[0]])
         is_above = distances < 0
         least = LEAST_ADVANCE * ENLARGED * self.step
         if evenness > 0:

@@ -43,12 +43,6 @@ DESCRIBED = 6  # numbers of `Shape.described`
 # Pixels around a window from which on features at half the size, and at the whole one, are computed for it:
 # their convolutions reach as far. The first is a multiple of four, the second of two.
 REACHED_AT_HALF, REACHED_AT_WHOLE = 12, 4
-# Sharpening: how far paint is taken from its mean over `SHARPENED_PX`² pixels, as sampling softens it. More
-# makes haloes: 1.0 brings gradients from 0.78 to 0.81 of real mouths', at an error a hundredth larger.
-SHARPENED, SHARPENED_PX = 0.5, 5
-# What paint is convolved by along both sides, from the middle on: nothing passes of what alternates from one
-# pixel to the next, a grid that pixel shuffling leaves, and nearly all of what is coarser than three pixels.
-GRID_FILTER = (10 / 16, 4 / 16, -1 / 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,16 +251,6 @@ def limit(beyond: Tensor) -> Tensor:
     beyond: distances from the inside in widths of the mouth or eye, inside negative.
     """
     return smooth_ramp(-beyond, -OUTSIDE, -INSIDE)
-
-
-def without_grid(layers: Tensor) -> Tensor:
-    """(B, C, h, w) without what alternates from one pixel to the next."""
-    middle, near, far = GRID_FILTER
-    for dimension, pad in ((2, (0, 0, 2, 2)), (3, (2, 2, 0, 0))):
-        padded = F.pad(layers, pad, mode="replicate")
-        taps = [padded.narrow(dimension, start, layers.shape[dimension]) for start in range(5)]
-        layers = middle * taps[2] + near * (taps[1] + taps[3]) + far * (taps[0] + taps[4])
-    return layers
 
 
 INPUTS = 9  # channels of what the trunk sees: colours, two distances, places from two anchors

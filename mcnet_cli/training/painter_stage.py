@@ -31,6 +31,7 @@ from mcnet_cli.training.checkpoints import (
 )
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.discriminator import FeatureDiscriminator, InsideDiscriminator, Insides, of_one_size
+from mcnet_cli.training.objective_config import PainterTraining
 from mcnet_cli.training.painter_batch import PainterBatch, augmented, batch_of
 from mcnet_cli.training.painter_data import FacePart
 from mcnet_cli.training.painter_squares import PainterData
@@ -64,13 +65,13 @@ class PainterStage:
         perceptual: PerceptualDistance | None,
         folder: Path,
     ) -> None:
-        """folder: its subfolder named like the part gets the checkpoints."""
+        """painter: stays as it is. folder: its subfolder named like the stage gets the checkpoints."""
         torch.manual_seed(config.seed)
         setting, device = config.painter, compute.device
-        self.part, self.folder, self.steps = part, folder / part.name, setting.steps
+        name, self.steps, learning = self._learning(part, painter, setting)
+        self.part, self.folder, self.given = part, folder / name, painter
         self.config, self.setting, self.compute = config, setting, compute
         self.perceptual, self.step = perceptual, 0
-        learning = self._learning(painter)
         self.average = copy.deepcopy(learning).to(device).eval().requires_grad_(False)
         self.painter = copy.deepcopy(learning).to(device).train().requires_grad_(True)
         self.discriminator = InsideDiscriminator().to(device)
@@ -167,9 +168,11 @@ class PainterStage:
             losses["projected"] = self.features.generator_loss(ours, masks)
         return losses | {"features": loss.detach()}
 
-    def _learning(self, painter: DetailPainter) -> nn.Module:
-        """The network that learns."""
-        return painter
+    def _learning(
+        self, part: FacePart, painter: DetailPainter, setting: PainterTraining
+    ) -> tuple[str, int, nn.Module]:
+        """What this stage is called, its steps, and the network that learns."""
+        return part.name, setting.steps, painter
 
     def _paint(self, batch: PainterBatch) -> Painted:
         """What is painted by what learns."""

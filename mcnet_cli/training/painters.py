@@ -1,6 +1,5 @@
 """The detail painters of a network learn one after the other, and what enlarges their paint after them."""
 
-import copy
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from mcnet_cli.model.detail_painter import DetailPainter
 from mcnet_cli.progress import OnProgress
 from mcnet_cli.training.config import RunConfig
 from mcnet_cli.training.dataset import Clip
+from mcnet_cli.training.objective_config import PainterTraining
 from mcnet_cli.training.painter_batch import PainterBatch
 from mcnet_cli.training.painter_data import FacePart, collect, taught_parts
 from mcnet_cli.training.painter_squares import PainterData
@@ -55,9 +55,7 @@ def train_painters(
         if painter.enlarger is not None and config.painter.enlarger_steps:
             large = data.pairs((data.fineness >= LARGE).nonzero()[:, 0])
             if not len(large):
-                logger.warning(
-                    "no clip shows mouths that are large enough for the painter's enlarger to learn"
-                )
+                logger.warning("no clip shows %s that are large enough to teach an enlarger", part.name)
                 continue
             enlarging = EnlargerStage(part, painter, config, compute, perceptual, folder)
             found |= enlarging.taught(painter.enlarger, large, on_progress)
@@ -65,27 +63,16 @@ def train_painters(
 
 
 class EnlargerStage(PainterStage):
-    """The training of what doubles a painter's paint, which stays as it is; arguments as for that."""
+    """The training of what doubles a painter's paint, which stays as it is."""
 
-    def __init__(
-        self,
-        part: FacePart,
-        painter: DetailPainter,
-        config: RunConfig,
-        compute: Compute,
-        perceptual: PerceptualDistance | None,
-        folder: Path,
-    ) -> None:
-        super().__init__(part, painter, config, compute, perceptual, folder)
-        self.folder, self.steps = folder / f"large {part.name}", config.painter.enlarger_steps
-        self.fixed = copy.deepcopy(painter).to(compute.device).eval().requires_grad_(False)
-
-    def _learning(self, painter: DetailPainter) -> nn.Module:
+    def _learning(
+        self, part: FacePart, painter: DetailPainter, setting: PainterTraining
+    ) -> tuple[str, int, nn.Module]:
         assert painter.enlarger is not None
-        return painter.enlarger
+        return f"large {part.name}", setting.enlarger_steps, painter.enlarger
 
     def _paint(self, batch: PainterBatch) -> Painted:
-        return batch.enlarged(self.fixed, self.painter)
+        return batch.enlarged(self.given, self.painter)
 
     def _pixel(self, result: Tensor, paint: Painted, batch: PainterBatch) -> Tensor:
         """Mean absolute error inside lips, of means where the result is enlarged paint."""
